@@ -1,0 +1,1 @@
+"""Many songs: records, the demo corpus, the mel cache and training batches."""

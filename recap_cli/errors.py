@@ -1,0 +1,41 @@
+"""The one family of errors that a user may see; this file imports nothing."""
+
+
+class RecapError(Exception):
+    """Something a user can mend.
+
+    Workflows and core raise it; only `cli.py` catches it, prints two lines to stderr and exits with 1.
+
+    Args:
+        message: what was wrong and in which file, song or setting.
+        hint: what to try next.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[type["RecapError"], tuple[str, str]]:
+        """Travel between processes with the hint."""
+        return type(self), (self.message, self.hint)
+
+
+class AudioError(RecapError):
+    """A song's audio could not be read, or holds nothing that can be heard."""
+
+
+class LyricsError(RecapError):
+    """A lyrics file could not be read as text."""
+
+
+class DataError(RecapError):
+    """A corpus, a manifest or a prepared data folder is missing, damaged or does not fit."""
+
+
+class ModelError(RecapError):
+    """Weights, a model folder or a checkpoint are missing, damaged or do not fit."""
+
+
+class OptionError(RecapError):
+    """A setting has a value that cannot be used."""

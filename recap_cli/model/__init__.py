@@ -1,0 +1,1 @@
+"""The RECAP model: tensors in, tensors out."""

@@ -1,0 +1,1 @@
+"""Captions and references to scores, on strings and arrays only."""
