@@ -1,0 +1,205 @@
+"""RecapForCaptioning: music encoder and lyrics encoder joined, BART's decoder, and both losses."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForSeq2SeqLM, BartForConditionalGeneration
+from transformers import initialization as init
+from transformers.modeling_outputs import Seq2SeqLMOutput
+from transformers.models.bart.modeling_bart import shift_tokens_right
+
+from recap_cli.model.alignment import Alignment
+from recap_cli.model.config import RecapConfig
+from recap_cli.model.lyrics_encoder import LyricsEncoder, LyricsEncoderOutput, MusicFusion
+from recap_cli.model.music_encoder import MusicEncoder, cls_vector
+
+IGNORED = -100
+
+
+@dataclass
+class RecapOutput(Seq2SeqLMOutput):
+    """BART's output and the parts of the loss.
+
+    Attributes:
+        loss: L_cap + alpha * L_contrast (paper, eq. 3).
+        caption_loss: L_cap, mean cross-entropy over label tokens (paper, eq. 2).
+        alignment_loss: L_contrast (paper, eq. 1), before its weight.
+        pooled_music: pooled music [batch, width].
+        pooled_lyrics: pooled, projected lyrics [batch, width].
+    """
+
+    caption_loss: Tensor | None = None
+    alignment_loss: Tensor | None = None
+    pooled_music: Tensor | None = None
+    pooled_lyrics: Tensor | None = None
+
+
+class SongEncoder(LyricsEncoder):
+    """The one encoder that `generate` asks for: the music is encoded, then fused into the lyrics."""
+
+    def __init__(self, config: RecapConfig) -> None:
+        super().__init__(config)
+        self.music_encoder = MusicEncoder(config.music_sizes) if config.use_music else None
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        mel: Tensor | None = None,
+        mel_mask: Tensor | None = None,
+        music_states: Tensor | None = None,
+        music_mask: Tensor | None = None,
+        **kwargs: Any,
+    ) -> LyricsEncoderOutput:
+        """Encode a song from `mel` [batch, mels, frames] or from cached `music_states` [batch, steps, width].
+
+        The other arguments are those of `LyricsEncoder.forward`.
+        """
+        if self.music_encoder is None:
+            music_states = music_mask = None
+        elif music_states is None and mel is not None:
+            music_states, music_mask = self.music_encoder(mel, mel_mask)
+        return super().forward(input_ids, attention_mask, music_states=music_states, music_mask=music_mask, **kwargs)
+
+    def train(self, mode: bool = True) -> "SongEncoder":
+        """Switch modes; a frozen music encoder stays in eval mode, or its BatchNorm would drift."""
+        super().train(mode)
+        if self.music_encoder is not None and not self.config.train_music_encoder:
+            self.music_encoder.eval()
+        return self
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Initialise what BART does not know of; transformers calls this for every new module."""
+        super()._init_weights(module)
+        if isinstance(module, MusicFusion):
+            init.xavier_uniform_(module.attention.in_proj_weight)
+            init.zeros_(module.attention.in_proj_bias)
+        elif isinstance(module, MusicEncoder):
+            init.copy_(module.cls, cls_vector(module.sizes.width))
+        elif isinstance(module, nn.TransformerEncoderLayer):
+            init.xavier_uniform_(module.self_attn.in_proj_weight)
+            init.zeros_(module.self_attn.in_proj_bias)
+
+
+class RecapForCaptioning(BartForConditionalGeneration):
+    """RECAP: a song's audio and lyrics in, what the song is about out.
+
+    A plain BART checkpoint loads into it; then only the music encoder, the fusion and the projection are new.
+    """
+
+    config_class = RecapConfig
+    config: RecapConfig
+    # `labels` and the losses are divided as the Trainer expects.
+    accepts_loss_kwargs = True
+
+    def __init__(self, config: RecapConfig) -> None:
+        super().__init__(config)
+        self.model.encoder = SongEncoder(config)
+        self.alignment = Alignment(config) if config.use_music else None
+        self.freeze_music_encoder()
+        self.post_init()
+
+    def freeze_music_encoder(self) -> None:
+        """Take the music encoder out of training, unless the config trains it."""
+        if self.model.encoder.music_encoder is not None:
+            self.model.encoder.music_encoder.requires_grad_(self.config.train_music_encoder)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        mel: Tensor | None = None,
+        mel_mask: Tensor | None = None,
+        music_states: Tensor | None = None,
+        music_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        song_ids: Tensor | None = None,
+        decoder_input_ids: Tensor | None = None,
+        encoder_outputs: LyricsEncoderOutput | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+        **kwargs: Any,
+    ) -> RecapOutput:
+        """Run the model; with `labels`, compute both losses.
+
+        Args:
+            input_ids: lyrics tokens [batch, tokens].
+            attention_mask: 1 for real lyrics tokens [batch, tokens].
+            mel: log-mel in dB [batch, mels, frames], or
+            mel_mask: 1 for its real frames [batch, frames].
+            music_states: the music encoder's cached output [batch, steps, width].
+            music_mask: 1 for its real steps [batch, steps].
+            labels: caption tokens [batch, caption tokens], -100 where padded.
+            song_ids: a number for each row's song [batch], see `Alignment`.
+            decoder_input_ids: caption so far; derived from `labels` when left out.
+            encoder_outputs: an earlier output of the encoder, as `generate` hands it over.
+            num_items_in_batch: label tokens of the whole step, which the Trainer counts; default: of this batch.
+            **kwargs: BART's other arguments.
+
+        Returns:
+            See `RecapOutput`.
+        """
+        if encoder_outputs is None:
+            encoder_outputs = self.model.encoder(
+                input_ids, attention_mask, mel, mel_mask, music_states, music_mask, **kwargs
+            )
+        if labels is not None and decoder_input_ids is None:
+            decoder_input_ids = shift_tokens_right(labels, self.config.pad_token_id, self.config.decoder_start_token_id)
+            kwargs["use_cache"] = False
+        output = super().forward(
+            attention_mask=attention_mask,
+            decoder_input_ids=decoder_input_ids,
+            encoder_outputs=encoder_outputs,
+            **kwargs,
+        )
+        result = RecapOutput(**output)
+        if labels is not None:
+            self.add_losses(result, labels, encoder_outputs, attention_mask, song_ids, num_items_in_batch)
+        return result
+
+    def generate(self, inputs: Tensor | None = None, **kwargs: Any) -> Any:
+        """Write captions with stock `generate`.
+
+        A lyrics mask that is left out is read off the pads, as transformers 4 did and the public code relies on.
+        """
+        tokens = inputs if inputs is not None else kwargs.get("input_ids")
+        if kwargs.get("attention_mask") is None and tokens is not None:
+            kwargs["attention_mask"] = (tokens != self.config.pad_token_id).long()
+        return super().generate(inputs, **kwargs)
+
+    def add_losses(
+        self,
+        result: RecapOutput,
+        labels: Tensor,
+        encoded: LyricsEncoderOutput,
+        attention_mask: Tensor | None,
+        song_ids: Tensor | None,
+        num_items_in_batch: Tensor | int | None,
+    ) -> None:
+        """Fill in L = L_cap + alpha * L_contrast (paper, eq. 3) and its parts."""
+        result.caption_loss = self.caption_loss(result.logits, labels, num_items_in_batch)
+        result.loss = result.caption_loss
+        if self.alignment is None or encoded.music_states is None:
+            return
+        result.alignment_loss, result.pooled_music, result.pooled_lyrics = self.alignment(
+            encoded.music_states, encoded.music_mask, encoded.unfused_state, attention_mask, song_ids
+        )
+        if self.config.alpha > 0:
+            result.loss = result.caption_loss + self.config.alpha * result.alignment_loss
+
+    def caption_loss(self, logits: Tensor, labels: Tensor, tokens: Tensor | int | None = None) -> Tensor:
+        """L_cap (paper, eq. 2): cross-entropy of `logits` [batch, length, vocab], averaged over label tokens.
+
+        With `pads_in_loss`, padded positions count as pad tokens, as the public code trains.
+        """
+        if self.config.pads_in_loss:
+            labels, tokens = labels.masked_fill(labels == IGNORED, self.config.pad_token_id), None
+        total = nn.functional.cross_entropy(
+            logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED, reduction="sum"
+        )
+        return total / (tokens if tokens is not None else (labels != IGNORED).sum().clamp(min=1))
+
+
+AutoConfig.register("recap", RecapConfig)
+AutoModelForSeq2SeqLM.register(RecapConfig, RecapForCaptioning)

@@ -1,0 +1,253 @@
+"""Published weights to ours: CNNSA's `best_model.pth`, ALCAP's `model_N.pt`, BART-fusion's state dict."""
+
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from recap_cli.errors import ModelError
+from recap_cli.model.captioner import RecapForCaptioning
+from recap_cli.model.config import MusicEncoderSizes, RecapConfig
+from recap_cli.model.music_encoder import MusicEncoder
+
+# The transform's buffers, and heads for 50 tags and for pooling that captioning has no use for.
+CNNSA_UNUSED = ("spec.", "pooler.", "dense.")
+FUSION_UNUSED = ("model.encoder._linear_4.",)
+FUSION_NAMES = {
+    "model.encoder._linear_1.": "model.encoder.fusion.0.music_key.",
+    "model.encoder._linear_2.": "model.encoder.fusion.0.music_value.",
+    "model.encoder._linear_3.": "model.encoder.fusion.0.lyrics_query.",
+    "model.encoder._multi_head_attn.": "model.encoder.fusion.0.attention.",
+    "model.encoder.final_layer_norm.": "model.encoder.fusion.0.norm.",
+}
+BLOCK_NAMES = {"bn_1": "norm_1", "bn_2": "norm_2", "conv_3": "shortcut", "bn_3": "shortcut_norm"}
+LAYER_NAMES = {
+    "attention.output.dense": "self_attn.out_proj",
+    "attention.output.LayerNorm": "norm1",
+    "intermediate.dense": "linear1",
+    "output.dense": "linear2",
+    "output.LayerNorm": "norm2",
+}
+
+
+@dataclass
+class LoadReport:
+    """What became of the keys of a published file.
+
+    Attributes:
+        source: the file.
+        loaded: number of its tensors that were taken over.
+        unused: keys known to serve nothing here.
+        missing: tensors of our model that the file should hold and does not.
+        unexpected: keys of the file that nothing here knows.
+        misshaped: key, shape in the file and shape wanted.
+        fresh: tensors of our model that the public code never saves; they keep their initial values.
+    """
+
+    source: str
+    loaded: int = 0
+    unused: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    misshaped: list[str] = field(default_factory=list)
+    fresh: list[str] = field(default_factory=list)
+
+    def check(self) -> None:
+        """Raise ModelError when the file does not fit.
+
+        Raises:
+            ModelError: tensors are missing, unknown or of another shape.
+        """
+        parts = [
+            f"{len(keys)} {name} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
+            for name, keys in (
+                ("missing", self.missing),
+                ("unexpected", self.unexpected),
+                ("mis-shaped", self.misshaped),
+            )
+            if keys
+        ]
+        if parts:
+            raise ModelError(
+                f"{self.source} does not fit: {'; '.join(parts)}", "is it the right file, whole, and of these sizes?"
+            )
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read a state dict from .safetensors, or from a torch file with `weights_only`.
+
+    A training checkpoint is opened up (`model_state_dict`, `state_dict`), `module.` prefixes are dropped.
+
+    Raises:
+        ModelError: the file is missing, damaged, or holds something other than tensors.
+    """
+    if not path.is_file():
+        raise ModelError(f"no weights file {path}", "check the path")
+    try:
+        content: Any = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"{path} holds more than weights and is not opened, since a pickle can run code",
+            "save its state dict alone, or as safetensors",
+        ) from error
+    except Exception as error:  # a damaged archive fails in many ways
+        raise ModelError(f"{path} cannot be read as weights: {first_line(error)}", "is the file whole?") from error
+    for name in ("model_state_dict", "state_dict"):
+        if isinstance(content, dict) and isinstance(content.get(name), dict):
+            content = content[name]
+    if not isinstance(content, dict) or not content or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ModelError(f"{path} holds no state dict", "expected a dictionary of names and tensors")
+    return {key.removeprefix("module."): value for key, value in content.items()}
+
+
+def load_music_encoder(path: Path) -> tuple[MusicEncoder, LoadReport]:
+    """Load a music encoder: published CNNSA weights (sizes read off the shapes) or a file that recap wrote.
+
+    Args:
+        path: `best_model.pth`, ALCAP's `model_cnnsa.pth`, or a .safetensors with either's keys.
+
+    Raises:
+        ModelError: the file cannot be read or does not fit.
+    """
+    return music_encoder_from(read_weights(path), str(path))
+
+
+def music_encoder_from(weights: dict[str, Tensor], source: str) -> tuple[MusicEncoder, LoadReport]:
+    """Build a music encoder from a state dict of CNNSA's original keys or of ours."""
+    report = LoadReport(source)
+    renamed = weights
+    if "spec_bn.weight" in weights:
+        report.unused = [key for key in weights if key.startswith(CNNSA_UNUSED)]
+        renamed = rename_cnnsa({key: value for key, value in weights.items() if key not in report.unused})
+    encoder = MusicEncoder(read_sizes(renamed, source))
+    copy_tensors(encoder, renamed, report, fresh=("cls",))
+    report.check()
+    return encoder.eval(), report
+
+
+def rename_cnnsa(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Give CNNSA's tensors our names; query, key and value of a layer become one tensor."""
+    renamed: dict[str, Tensor] = {}
+    projections: dict[str, dict[str, Tensor]] = {}
+    for key, value in weights.items():
+        parts = key.split(".")
+        if key.startswith("spec_bn."):
+            renamed["input_norm." + parts[1]] = value
+        elif parts[0].startswith("layer") and len(parts) == 3 and parts[0][5:].isdigit():
+            renamed[f"blocks.{int(parts[0][5:]) - 1}.{BLOCK_NAMES.get(parts[1], parts[1])}.{parts[2]}"] = value
+        elif key.startswith("encoder.layer.") and ".attention.self." in key and len(parts) == 7:
+            projections.setdefault(f"layers.{parts[2]}.self_attn.in_proj_{parts[6]}", {})[parts[5]] = value
+        elif key.startswith("encoder.layer.") and ".".join(parts[3:-1]) in LAYER_NAMES:
+            renamed[f"layers.{parts[2]}.{LAYER_NAMES['.'.join(parts[3:-1])]}.{parts[-1]}"] = value
+        else:
+            renamed[key] = value
+    for key, rows in projections.items():
+        if all(name in rows for name in ("query", "key", "value")):
+            renamed[key] = torch.cat([rows["query"], rows["key"], rows["value"]])
+    return renamed
+
+
+def read_sizes(weights: dict[str, Tensor], source: str) -> MusicEncoderSizes:
+    """Read a music encoder's sizes off the shapes of its tensors (our names); heads do not show, CNNSA has 8."""
+    try:
+        channels = tuple(weights[f"blocks.{index}.conv_1.weight"].shape[0] for index in range(7))
+        layers = sum(key.endswith(".linear1.weight") for key in weights)
+        ffn = weights["layers.0.linear1.weight"].shape[0]
+    except KeyError as error:
+        raise ModelError(
+            f"{source} holds no music encoder: {error.args[0]} is missing",
+            "expected CNNSA weights, such as attention/best_model.pth of the sota-music-tagging-models repository",
+        ) from error
+    return MusicEncoderSizes(channels, layers, ffn=ffn)
+
+
+def load_captioner(
+    path: Path, config: RecapConfig, music_encoder: MusicEncoder | None = None
+) -> tuple[RecapForCaptioning, LoadReport]:
+    """Load a captioner from ALCAP's `model_N.pt` or BART-fusion's state dict.
+
+    Args:
+        path: the file; BART-fusion's holds its music encoder as well, ALCAP's does not.
+        config: sizes of the model; those of facebook/bart-base with the fields' defaults fit the published files.
+        music_encoder: from `load_music_encoder`, needed unless the file holds one.
+
+    Returns:
+        The model in eval mode and a report; the alignment projection is fresh, the public code does not save it.
+
+    Raises:
+        ModelError: the file cannot be read or does not fit, or there is no music encoder.
+    """
+    weights = read_weights(path)
+    music = take_prefix(weights, "music_encoder.")
+    if music:
+        music_encoder, _ = music_encoder_from(music, f"{path} (music_encoder)")
+    if music_encoder is None:
+        raise ModelError(f"{path} holds no music encoder", "name one with --music-encoder, such as model_cnnsa.pth")
+    return captioner_from(weights, config, music_encoder, str(path))
+
+
+def captioner_from(
+    weights: dict[str, Tensor], config: RecapConfig, music_encoder: MusicEncoder, source: str
+) -> tuple[RecapForCaptioning, LoadReport]:
+    """Build a captioner from a fusion state dict with original keys and a music encoder."""
+    report = LoadReport(source)
+    weights = take_prefix(weights, "bart.") or weights
+    report.unused = [key for key in weights if key.startswith(FUSION_UNUSED)]
+    renamed = {rename_fusion(key): value for key, value in weights.items() if key not in report.unused}
+    set_music_sizes(config, music_encoder.sizes)
+    model = RecapForCaptioning(config)
+    copy_tensors(model, renamed, report, fresh=("model.encoder.music_encoder.", "alignment."))
+    report.check()
+    assert model.model.encoder.music_encoder is not None  # config.use_music was never off here
+    model.model.encoder.music_encoder.load_state_dict(music_encoder.state_dict())
+    report.fresh = [key for key in report.fresh if key.startswith("alignment.")]
+    return model.eval(), report
+
+
+def rename_fusion(key: str) -> str:
+    """Give one of BART-fusion's tensors our name; BART's own names stay."""
+    for theirs, ours in FUSION_NAMES.items():
+        if key.startswith(theirs):
+            return ours + key.removeprefix(theirs)
+    return key
+
+
+def set_music_sizes(config: RecapConfig, sizes: MusicEncoderSizes) -> None:
+    """Write a music encoder's sizes into a config."""
+    config.music_channels = list(sizes.channels)
+    config.music_layers, config.music_heads, config.music_ffn = sizes.layers, sizes.heads, sizes.ffn
+
+
+def take_prefix(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Remove all keys with a prefix from `weights` and return them without it."""
+    keys = [key for key in weights if key.startswith(prefix)]
+    return {key.removeprefix(prefix): weights.pop(key) for key in keys}
+
+
+def copy_tensors(module: nn.Module, weights: dict[str, Tensor], report: LoadReport, fresh: tuple[str, ...]) -> None:
+    """Copy tensors by name into `module` and note in `report` what does not fit; `fresh` prefixes may be absent."""
+    own = module.state_dict()
+    for key, value in weights.items():
+        if key not in own:
+            report.unexpected.append(key)
+        elif own[key].shape != value.shape:
+            report.misshaped.append(f"{key} {list(value.shape)}, wanted {list(own[key].shape)}")
+        else:
+            own[key].copy_(value)
+            report.loaded += 1
+    absent = [key for key in own if key not in weights]
+    report.fresh = [key for key in absent if key.startswith(fresh)]
+    report.missing = [key for key in absent if not key.startswith(fresh)]
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's text, short enough for a message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
