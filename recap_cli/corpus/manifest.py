@@ -1,8 +1,9 @@
 """Song and caption records, and the JSON lines they are kept in."""
 
 import json
+import random
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +75,44 @@ def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
         for line in file:
             if line.strip():
                 yield json.loads(line)
+
+
+def assign_splits(songs: list[Song], seed: int) -> list[Song]:
+    """Give a split to every song that has none: 80 % train, 10 % validation, 10 % test.
+
+    Songs with the same lyrics, or the same title and artist, go the same way.
+    """
+    parents: dict[str, str] = {}
+
+    def find(key: str) -> str:
+        while parents.setdefault(key, key) != key:
+            key = parents[key]
+        return key
+
+    open_songs = [song for song in songs if not song.split]
+    for song in open_songs:
+        for key in duplicate_keys(song):
+            parents[find(key)] = find(song.id)
+    groups = sorted({find(song.id) for song in open_songs})
+    random.Random(seed).shuffle(groups)
+    tenth = max(1, round(len(groups) / 10)) if len(groups) >= 3 else 0
+    split_of = {
+        group: "test" if place < tenth else "validation" if place < 2 * tenth else "train"
+        for place, group in enumerate(groups)
+    }
+    return [song if song.split else replace(song, split=split_of[find(song.id)]) for song in songs]
+
+
+def duplicate_keys(song: Song) -> list[str]:
+    """Keys that near-duplicates of a song share with it."""
+    keys = [song.id]
+    if song.title and song.artist:
+        keys.append(f"title {simplify(song.title)} / {simplify(song.artist)}")
+    if song.lyrics:
+        keys.append(f"lyrics {simplify(song.lyrics)}")
+    return keys
+
+
+def simplify(text: str) -> str:
+    """Keep letters and digits only, in lower case."""
+    return "".join(character for character in text.casefold() if character.isalnum())

@@ -1,0 +1,405 @@
+"""From an audio file to what the music encoder hears: song.wav -> excerpt -> mono -> 16 kHz -> log-mel."""
+
+import contextlib
+import functools
+import math
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from subprocess import DEVNULL
+from typing import Any, Self
+
+import numpy as np
+import soundfile
+
+from recap_cli.errors import AudioError, DataError, OptionError
+
+NATIVE_SUFFIXES = frozenset((".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif"))
+RESAMPLERS = ("resampy", "soxr")
+PLACES = ("start", "middle", "random")
+
+SOURCE_RATES = (1_000, 768_000)  # Hz; anything else is a damaged header
+LENGTHS = (0.1, 600.0)  # seconds an excerpt may have
+LATEST_START = 1e7  # seconds
+SILENCE = 1e-4  # peak, -80 dBFS
+LOUDEST = 2.0**31  # beyond integer samples that somebody stored as floats there is only damage
+BLOCK_FRAMES = 8192  # libsndfile drops the whole block around a damaged FLAC frame, so blocks are small
+LEAD_FRAMES = 32_768  # decoded and dropped after a seek: an MP3 frame leans on those before it
+UNKNOWN_FRAMES = 2**40  # a header that claims this much does not know its length
+
+FFMPEG_TIMEOUT = 60.0  # seconds
+FFMPEG_SPAN = 1800.0  # seconds from the start of a file that are decoded at most
+FFMPEG_BYTES = 2**30
+_NOTHING = np.zeros(0, np.float32)
+_REFUSED = (soundfile.SoundFileError, TypeError)  # TypeError: a .raw file, which says nothing about itself
+
+
+@dataclass(frozen=True)
+class AudioSettings:
+    """Every constant of the signal path; the defaults are CNNSA's (Won et al., 2019), 15 s as in the paper.
+
+    Attributes:
+        sample_rate: Hz the model hears.
+        seconds: length of the excerpt.
+        n_fft: samples in a Fourier window, even.
+        hop: samples between frames.
+        mels: mel bands.
+        f_min: lowest frequency of the mel scale in Hz.
+        f_max: highest frequency of the mel scale in Hz.
+        power_floor: mel power below which everything counts as silence.
+        resampler: "resampy" (kaiser_best) or "soxr" (HQ; needs the extra `fast`).
+
+    Raises:
+        OptionError: a value that cannot be used; the message names the flag where there is one.
+    """
+
+    sample_rate: int = 16000
+    seconds: float = 15.0
+    n_fft: int = 512
+    hop: int = 256
+    mels: int = 128
+    f_min: float = 0.0
+    f_max: float = 8000.0
+    power_floor: float = 1e-10
+    resampler: str = "resampy"
+
+    def __post_init__(self) -> None:
+        low, high = LENGTHS
+        if not low <= self.seconds <= high:
+            raise OptionError(f"--seconds {self.seconds:g} is out of range", f"Give {low:g} to {high:g} seconds.")
+        if self.resampler not in RESAMPLERS:
+            raise OptionError(f"--resampler {self.resampler} is unknown", f"Choose {' or '.join(RESAMPLERS)}.")
+        framed = self.n_fft >= 2 and self.n_fft % 2 == 0 and 0 < self.hop <= self.n_fft
+        banded = self.mels >= 1 and 0 <= self.f_min < self.f_max <= self.sample_rate / 2 and self.power_floor > 0
+        if not (framed and banded):
+            rule = "n_fft is even, hop <= n_fft, mels >= 1, 0 <= f_min < f_max <= sample_rate / 2, power_floor > 0."
+            raise OptionError("the audio settings do not fit together", rule)
+
+    @property
+    def samples(self) -> int:
+        """Samples in a full window at `sample_rate`."""
+        return round(self.seconds * self.sample_rate)
+
+    def frames(self, samples: int) -> int:
+        """Give the frames `log_mel` makes of so many samples: 1 + samples // hop, very short clips padded first."""
+        return 1 + max(samples, self.n_fft // 2 + 1) // self.hop
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the settings as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> Self:
+        """Make settings from `to_json`'s values: a missing key defaults, an unknown key or bad value is a DataError."""
+        unknown = set(record) - {field.name for field in fields(cls)}
+        if unknown:
+            raise DataError(
+                f"audio settings: unknown {', '.join(sorted(unknown))}", "Was it written by a newer version?"
+            )
+        try:
+            return cls(**record)
+        except (OptionError, TypeError) as error:
+            raise DataError(f"audio settings: {error}", "The file is damaged or was edited.") from error
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """The passage of a song that the model hears.
+
+    Attributes:
+        samples: mono float32 `[samples]` at the settings' sample rate, at most one window; nominal range -1 to 1.
+        start: where it starts in the file, in seconds.
+        seconds: its real length, shorter than the window where the song ends.
+        source_rate: Hz of the file.
+        channels: channels of the file.
+        warnings: what a user should know though the excerpt is usable; a few words each, without the file's name.
+    """
+
+    samples: np.ndarray
+    start: float
+    seconds: float
+    source_rate: int
+    channels: int
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Request:
+    """Which passage to read, and the path that messages name."""
+
+    path: Path
+    seconds: float
+    place: str | float
+    seed: int
+
+    def frames(self, rate: int) -> int:
+        return math.ceil(self.seconds * rate)
+
+    def start(self, length: int, rate: int) -> int:
+        """First frame of the passage in a source of `length` frames."""
+        if isinstance(self.place, float):
+            return round(self.place * rate)
+        spare = max(0, length - self.frames(rate))
+        if self.place == "middle":
+            return spare // 2
+        return int(np.random.default_rng(self.seed).integers(0, spare, endpoint=True))
+
+
+class _Reader(soundfile.SoundFile):
+    def seekable(self) -> bool:
+        """Deny it: soundfile would seek after every read, which mutes MP3 frames and fails at a damaged end."""
+        return False
+
+
+@dataclass(frozen=True)
+class _Passage:
+    """Decoded mono float32 samples at the source's rate; `start` and `promised` (by the header) count frames."""
+
+    samples: np.ndarray
+    start: int
+    rate: int
+    channels: int
+    promised: int
+
+
+def read_excerpt(path: str | Path, settings: AudioSettings, excerpt: str | float = "start", seed: int = 0) -> Excerpt:
+    """Decode one excerpt of an audio file, mix it to mono and resample it; the rest of the file stays unread.
+
+    To the sample: the passage is source frames `[s, s + ceil(seconds * rate))` with s = round(start * rate), mixed as
+    the mean of the channels, resampled, and cut to `settings.samples`. A song that ends earlier gives fewer samples.
+    Formats that libsndfile does not know go through ffmpeg where it is installed, up to the first half hour.
+
+    Args:
+        path: the audio file.
+        settings: the signal constants.
+        excerpt: "start", "middle", "random", or the time in seconds at which the excerpt starts.
+        seed: decides the place of a "random" excerpt.
+
+    Raises:
+        AudioError: the file is missing, empty, damaged, no audio, needs ffmpeg, or ends before the excerpt starts.
+        OptionError: `excerpt` is none of these, or the resampler is not installed.
+    """
+    request = _Request(Path(path), settings.seconds, _checked_place(excerpt), seed)
+    _check_file(request.path)
+    try:
+        passage = _decode(request, request.path)
+    except _REFUSED:
+        passage = _decode_through_ffmpeg(request)
+    if not np.abs(passage.samples).max(initial=0) <= LOUDEST:
+        raise AudioError(f"{path} holds samples that are not numbers or not finite", "Export the file again.")
+    samples = resample(passage.samples, passage.rate, settings)[: settings.samples]
+    if not len(samples):
+        raise AudioError(f"{path} holds no audio samples", "Is it damaged? Try to play it.")
+    start, seconds = passage.start / passage.rate, len(samples) / settings.sample_rate
+    return Excerpt(samples, start, seconds, passage.rate, passage.channels, _warnings(passage, samples, settings))
+
+
+def _checked_place(excerpt: str | float) -> str | float:
+    """Give "middle", "random" or a time in seconds."""
+    if excerpt in ("middle", "random"):
+        return excerpt
+    try:
+        start = 0.0 if excerpt == "start" else float(excerpt)
+    except ValueError:
+        start = math.nan
+    if not 0 <= start <= LATEST_START:
+        raise OptionError(f"--excerpt {excerpt} is no place in a song", f"Give {', '.join(PLACES)} or seconds from 0.")
+    return start
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what no decoder should be handed: missing, not a regular file, unreadable, empty."""
+    try:
+        size = path.stat().st_size
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        reason = getattr(error, "strerror", None) or error
+        raise AudioError(f"{path} cannot be opened: {reason}", "Check the path of the audio file.") from error
+    if not path.is_file():
+        kind = "a folder" if path.is_dir() else "a device or a pipe"
+        raise AudioError(f"{path} is {kind}, not an audio file", "Name a regular file.")
+    if not os.access(path, os.R_OK):
+        raise AudioError(f"{path} may not be read", "Check the file's permissions.")
+    if not size:
+        raise AudioError(f"{path} is empty (0 bytes)", "Fetch the file again.")
+
+
+def _decode(request: _Request, source: Path) -> _Passage:
+    """Seek and read; where the header turns out to be wrong, decode in order instead."""
+    with _Reader(source) as file:
+        rate, channels, claimed = file.samplerate, file.channels, file.frames
+        if not SOURCE_RATES[0] <= rate <= SOURCE_RATES[1]:
+            raise AudioError(f"{request.path} claims a sample rate of {rate} Hz", "Is it damaged?")
+        start, wanted = request.start(claimed, rate), request.frames(rate)
+        samples = np.concatenate([_NOTHING, *_mono_blocks(file, wanted, start)])
+    promised = 0 if claimed >= UNKNOWN_FRAMES else max(0, min(wanted, claimed - start))
+    # A named place depends on the length, so a short read there means that the place was wrong, too.
+    needed = 1 if isinstance(request.place, float) else max(1, promised)
+    if start and len(samples) < needed:
+        start, samples = _decode_in_order(request, source, rate)
+    return _Passage(samples, start, rate, channels, promised)
+
+
+def _decode_in_order(request: _Request, source: Path, rate: int) -> tuple[int, np.ndarray]:
+    """Give the passage's first frame and its samples without trusting the header's length or any seek."""
+    with _Reader(source) as file:
+        length = sum(len(block) for block in _mono_blocks(file, UNKNOWN_FRAMES))
+    start = request.start(length, rate)
+    if length and start >= length:
+        message = f"{request.path} is {length / rate:.1f} s long, no excerpt starts at {start / rate:g} s"
+        raise AudioError(message, "Choose an earlier --excerpt.")
+    with _Reader(source) as file:
+        for _ in _mono_blocks(file, start):
+            pass
+        return start, np.concatenate([_NOTHING, *_mono_blocks(file, request.frames(rate))])
+
+
+def _mono_blocks(file: _Reader, frames: int, start: int = 0) -> Iterator[np.ndarray]:
+    """Yield `frames` frames as mono float32 blocks; a failing seek, the file's end or its first damage ends them."""
+    with contextlib.suppress(soundfile.SoundFileError):
+        if start:
+            file.seek(max(0, start - LEAD_FRAMES))
+            file.read(min(start, LEAD_FRAMES), dtype="float32")
+        while frames > 0 and len(block := file.read(min(BLOCK_FRAMES, frames), dtype="float32", always_2d=True)):
+            frames -= len(block)
+            with np.errstate(invalid="ignore", over="ignore"):
+                yield block.mean(axis=1)
+
+
+def _decode_through_ffmpeg(request: _Request) -> _Passage:
+    """Decode a WAV that ffmpeg makes of the file, at its own rate and channels: mixing and resampling stay ours."""
+    program = shutil.which("ffmpeg")
+    if program is None:
+        raise _undecodable(request.path, tried_ffmpeg=False)
+    end = request.place + request.seconds + 1 if isinstance(request.place, float) else FFMPEG_SPAN
+    command = [program, "-nostdin", "-v", "quiet", "-protocol_whitelist", "file,pipe", "-i", f"file:{request.path}"]
+    command += ["-map", "0:a:0", "-t", f"{min(end, FFMPEG_SPAN):.3f}", "-c:a", "pcm_f32le"]
+    command += ["-fs", str(FFMPEG_BYTES), "-f", "wav", "pipe:1"]
+    with tempfile.NamedTemporaryFile(suffix=".wav") as wav:
+        try:
+            subprocess.run(command, check=True, timeout=FFMPEG_TIMEOUT, stdin=DEVNULL, stdout=wav, stderr=DEVNULL)
+            return _decode(request, Path(wav.name))
+        except subprocess.TimeoutExpired as error:
+            message = f"{request.path}: ffmpeg was still decoding after {FFMPEG_TIMEOUT:g} s"
+            raise AudioError(message, f"Convert it first: {_conversion(request.path)}") from error
+        except (*_REFUSED, OSError, subprocess.CalledProcessError) as error:
+            raise _undecodable(request.path, tried_ffmpeg=True) from error
+
+
+def _undecodable(path: Path, tried_ffmpeg: bool) -> AudioError:
+    if tried_ffmpeg or path.suffix.lower() in NATIVE_SUFFIXES:
+        return AudioError(f"{path} is not audio that can be decoded", "Is it damaged? Try to play it.")
+    hint = f"Install it, or convert the file where it is: {_conversion(path)}"
+    return AudioError(f"{path}: this format needs ffmpeg, which is not installed", hint)
+
+
+def _conversion(path: Path) -> str:
+    """Give the command that makes a WAV of a file, safe to paste into a shell."""
+    names = (str(path), str(path.with_suffix(".wav")))
+    quoted = (shlex.quote(name) if set(name) & set('"$`\\!') else f'"{name}"' for name in names)
+    return "ffmpeg -i {} {}".format(*quoted)
+
+
+def _warnings(passage: _Passage, samples: np.ndarray, settings: AudioSettings) -> tuple[str, ...]:
+    found = []
+    decoded, promised = len(passage.samples) / passage.rate, passage.promised / passage.rate
+    if promised - decoded > 0.1:
+        found.append(f"damaged? {decoded:.1f} s could be decoded where the file promises {promised:.1f} s")
+    if np.abs(samples).max() < SILENCE:
+        found.append("silent: the excerpt peaks below -80 dBFS")
+    if len(samples) < min(settings.sample_rate, settings.samples):
+        found.append(f"very short: {len(samples) / settings.sample_rate:.2f} s of audio")
+    return tuple(found)
+
+
+def resample(samples: np.ndarray, source_rate: int, settings: AudioSettings) -> np.ndarray:
+    """Bring mono samples `[samples]` to the settings' rate, float32; samples already there pass unchanged.
+
+    Returns:
+        float32 `[samples * sample_rate / source_rate]`, empty where that is less than one sample.
+
+    Raises:
+        OptionError: `--resampler soxr` without the package soxr.
+    """
+    samples = np.asarray(samples, np.float32)
+    if source_rate == settings.sample_rate:
+        return samples
+    if len(samples) * settings.sample_rate < source_rate:
+        return _NOTHING
+    if settings.resampler == "resampy":
+        import resampy
+
+        return resampy.resample(samples, source_rate, settings.sample_rate, filter="kaiser_best")
+    try:
+        import soxr
+    except ImportError as error:
+        raise OptionError("--resampler soxr needs the package soxr", 'pip install "recap-cli[fast]"') from error
+    return soxr.resample(samples, source_rate, settings.sample_rate, quality="HQ")
+
+
+@functools.cache
+def hann_window(settings: AudioSettings) -> np.ndarray:
+    """Give the periodic Hann window, float32 `[n_fft]`, read-only (torch.hann_window's default)."""
+    angles = np.arange(settings.n_fft, dtype=np.float32) * np.float32(2 * np.pi / settings.n_fft)
+    return _frozen(0.5 - 0.5 * np.cos(angles.astype(np.float64)).astype(np.float32))
+
+
+@functools.cache
+def mel_filterbank(settings: AudioSettings) -> np.ndarray:
+    """Give triangular filters on the HTK mel scale, 2595 log10(1 + f / 700), peak 1 and not normalised.
+
+    float32 `[n_fft // 2 + 1, mels]`, read-only; torchaudio's `melscale_fbanks(norm=None)` bit for bit.
+    """
+    bins = np.linspace(0, settings.sample_rate // 2, settings.n_fft // 2 + 1).astype(np.float32)
+    low, high = (np.float32(2595 * math.log10(1 + f / 700)) for f in (settings.f_min, settings.f_max))
+    # torch steps from both ends, in float32: one other bit in a corner moves a narrow filter by 1e-5.
+    step, index = float((high - low) / np.float32(settings.mels + 1)), np.arange(settings.mels + 2)
+    points = np.where(index < len(index) // 2, low + index * step, high - index[::-1] * step).astype(np.float32)
+    powers = 10 ** (points / np.float32(2595)).astype(np.float64)
+    corners = np.float32(700) * (powers.astype(np.float32) - np.float32(1))
+    distance, widths = corners[None, :] - bins[:, None], np.diff(corners)
+    return _frozen(np.maximum(0, np.minimum(-distance[:, :-2] / widths[:-1], distance[:, 2:] / widths[1:])))
+
+
+def _frozen(values: np.ndarray) -> np.ndarray:
+    """Give the values as float32 that no caller can change: they are shared through a cache."""
+    values = values.astype(np.float32)
+    values.setflags(write=False)
+    return values
+
+
+def mel_power(samples: np.ndarray, settings: AudioSettings) -> np.ndarray:
+    """Measure the power in each mel band: torchaudio's MelSpectrogram, centred, reflect-padded, power 2.
+
+    Reflection needs n_fft // 2 + 1 samples (257); a shorter clip is first padded to that with zeros at its end.
+
+    Args:
+        samples: mono `[samples]` at the settings' rate; none is an AudioError.
+        settings: the signal constants.
+
+    Returns:
+        float32 `[mels, frames]` with frames = `settings.frames(samples)`.
+    """
+    if not len(samples):
+        raise AudioError("there are no audio samples to analyse", "Is the audio file empty?")
+    half = settings.n_fft // 2
+    # float64: quiet bands beside loud ones keep their decibels, whichever NumPy does the transform.
+    signal = np.pad(np.asarray(samples, np.float64), (0, max(0, half + 1 - len(samples))))
+    signal = np.pad(signal, half, mode="reflect")
+    frames = np.lib.stride_tricks.sliding_window_view(signal, settings.n_fft)[:: settings.hop]
+    spectrum = np.fft.rfft(frames * hann_window(settings))
+    power = (spectrum.real**2 + spectrum.imag**2) @ mel_filterbank(settings)
+    return np.ascontiguousarray(power.T, np.float32)
+
+
+def log_mel(samples: np.ndarray, settings: AudioSettings) -> np.ndarray:
+    """Give what the music encoder hears, in decibels: 10 log10(max(mel power, power_floor)), no top_db.
+
+    Takes and refuses what `mel_power` does; float32 `[mels, frames]`, `[128, 938]` for 15 s. Silence is -100.
+    """
+    power = mel_power(samples, settings).astype(np.float64)
+    return (10 * np.log10(np.maximum(power, settings.power_floor))).astype(np.float32)

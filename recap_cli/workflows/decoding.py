@@ -1,0 +1,105 @@
+"""Captions for many songs: batches in, texts out; nothing is dropped, doubled or reordered."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recap_cli.errors import OptionError
+from recap_cli.model.captioner import RecapForCaptioning
+from recap_cli.processor import RecapProcessor
+
+
+@dataclass(frozen=True)
+class DecodingOptions:
+    """How captions are written.
+
+    Attributes:
+        beams: beam search width; 1 is greedy.
+        sample: draw tokens instead of taking the likeliest, from `seed`.
+        top_p: nucleus of sampling.
+        num_captions: captions a song.
+        max_caption_tokens: the longest caption; None takes the model's own limit.
+        no_repeat_ngram: n-grams of this size appear once at most; 0 allows all.
+        seed: of sampling.
+        batch_size: songs at a time; captions do not depend on it.
+    """
+
+    beams: int = 4
+    sample: bool = False
+    top_p: float = 1.0
+    num_captions: int = 1
+    max_caption_tokens: int | None = None
+    no_repeat_ngram: int = 0
+    seed: int = 0
+    batch_size: int = 32
+
+    def __post_init__(self) -> None:
+        for flag in ("beams", "num_captions", "batch_size"):
+            if getattr(self, flag) < 1:
+                raise OptionError(f"--{flag.replace('_', '-')} {getattr(self, flag)} is not possible", "give 1 or more")
+        if self.max_caption_tokens is not None and self.max_caption_tokens < 3:
+            raise OptionError("--max-caption-tokens leaves no room for a caption", "give 3 or more")
+        if not self.sample and self.num_captions > self.beams:
+            raise OptionError(
+                f"--num-captions {self.num_captions} needs as many beams", "raise --beams, or draw with --sample"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """The options as plain values, for records of how captions were made."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The captions of one song, best first, and their scores (mean log-probability a token; None where drawn)."""
+
+    captions: list[str]
+    scores: list[float | None]
+
+
+def generate_captions(
+    model: RecapForCaptioning,
+    processor: RecapProcessor,
+    batches: Iterator[Mapping[str, Tensor]] | Sequence[Mapping[str, Tensor]],
+    options: DecodingOptions,
+) -> Iterator[Decoded]:
+    """Write captions for batches of songs, in order.
+
+    Args:
+        model: in eval mode.
+        processor: the model's own.
+        batches: what the model takes, without labels.
+        options: how to write.
+    """
+    torch.manual_seed(options.seed)
+    for batch in batches:
+        inputs = {name: value.to(model.device) for name, value in batch.items() if name not in ("labels", "song_ids")}
+        with torch.inference_mode():
+            output = model.generate(**inputs, **generation_arguments(options, processor))
+        texts = processor.decode(output.sequences)
+        scores = getattr(output, "sequences_scores", None)
+        values = [None] * len(texts) if scores is None else [float(score) for score in scores]
+        for start in range(0, len(texts), options.num_captions):
+            span = slice(start, start + options.num_captions)
+            yield Decoded(texts[span], values[span])
+
+
+def generation_arguments(options: DecodingOptions, processor: RecapProcessor) -> dict[str, Any]:
+    """Translate the options into those of `generate`."""
+    arguments: dict[str, Any] = {
+        "num_beams": options.beams,
+        "do_sample": options.sample,
+        "num_return_sequences": options.num_captions,
+        "max_length": (options.max_caption_tokens or processor.max_caption_tokens) + 1,
+        "no_repeat_ngram_size": options.no_repeat_ngram,
+        "return_dict_in_generate": True,
+        "output_scores": options.beams > 1,
+    }
+    if options.beams > 1:
+        arguments["early_stopping"] = True
+    if options.sample:
+        arguments["top_p"] = options.top_p
+    return arguments

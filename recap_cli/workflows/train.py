@@ -1,0 +1,499 @@
+"""Train a captioner on a prepared data folder, on the stock Seq2SeqTrainer."""
+
+import json
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, Seq2SeqTrainer, TrainerCallback, set_seed
+
+from recap_cli import __version__
+from recap_cli.corpus.dataset import PreparedData, PreparedSong, SongCollator, SongDataset
+from recap_cli.corpus.shards import ShardReader
+from recap_cli.errors import DataError, ModelError, OptionError
+from recap_cli.model.captioner import RecapForCaptioning
+from recap_cli.model.config import RecapConfig
+from recap_cli.model.music_encoder import MusicEncoder
+from recap_cli.model.published import load_music_encoder, set_music_sizes
+from recap_cli.processor import RecapProcessor
+from recap_cli.progress import Progress, SilentProgress, Table
+from recap_cli.scoring.alignment import measure_alignment
+from recap_cli.scoring.text import score_songs
+from recap_cli.workflows.decoding import DecodingOptions, generate_captions
+from recap_cli.workflows.features import cache_features
+from recap_cli.workflows.pretrain import (
+    LyricsPretraining,
+    MusicPretraining,
+    pretrain_bart,
+    pretrain_music_encoder,
+    tiny_bart,
+)
+from recap_cli.workflows.recipes import recipe_settings
+from recap_cli.workflows.training import ProgressCallback, choose_device, training_arguments
+
+FIGURES_FILE = "figures.json"
+OPTIONS_FILE = "options.json"
+LOG_FILE = "log.jsonl"
+BEST_METRIC = "rougeL_f1"
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What to train. A setting left at None comes from the recipe, see `recipes.RECIPE_LINES`.
+
+    Attributes:
+        data: the prepared data folder.
+        out: the run's folder; None names it after the settings, under `runs`.
+        recipe: `paper`, `alcap` or `tiny`; None takes `tiny` for demo data and `paper` for any other.
+        music_encoder: published CNNSA weights; None pretrains one on the tags (tiny recipe only).
+        no_music: leave the music out: plain BART, the lyrics-only baseline.
+        train_music_encoder: train the music encoder end to end instead of freezing it.
+        allow_fused_alignment: permit an alignment layer behind a fusion layer.
+        min_votes: leave out training captions with fewer votes.
+        limit: train on so many songs only.
+        seed: of initial weights, order and dropout.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+    """
+
+    data: Path
+    out: Path | None = None
+    recipe: str | None = None
+    music_encoder: Path | None = None
+    no_music: bool = False
+    train_music_encoder: bool = False
+    allow_fused_alignment: bool = False
+    min_votes: int | None = None
+    limit: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    bart: str | None = None
+    alpha: float | None = None
+    alignment_loss: str | None = None
+    similarity: str | None = None
+    temperature: float | None = None
+    pooling: str | None = None
+    pads_in_loss: bool | None = None
+    align_layer: int | None = None
+    fusion_layers: tuple[int, ...] | None = None
+    fusion_scale: float | None = None
+    fusion_heads: int | None = None
+    fusion_sharing: str | None = None
+    optimizer: str | None = None
+    schedule: str | None = None
+    warmup: float | None = None
+    lr: float | None = None
+    batch_size: int | None = None
+    epochs: float | None = None
+    max_lyrics_tokens: int | None = None
+    max_caption_tokens: int | None = None
+    validation_songs: int | None = None
+    beams: int | None = None
+    sample: bool | None = None
+    top_p: float | None = None
+
+    def __post_init__(self) -> None:
+        for flag in ("batch_size", "epochs", "lr", "limit", "validation_songs"):
+            value = getattr(self, flag)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise OptionError(f"--{flag.replace('_', '-')} {value} is not possible", "give a number above 0")
+        for flag in ("max_lyrics_tokens", "max_caption_tokens"):
+            value = getattr(self, flag)
+            if value is not None and value < 3:
+                raise OptionError(f"--{flag.replace('_', '-')} {value} leaves no room for text", "give 3 or more")
+
+    def settings(self, demo: bool) -> dict[str, Any]:
+        """Give every recipe setting with this run's overrides, and the recipe's name."""
+        recipe = self.recipe or ("tiny" if demo else "paper")
+        chosen = recipe_settings(recipe)
+        own = {name: getattr(self, name) for name in chosen if getattr(self, name) is not None}
+        return {"recipe": recipe, **chosen, **own}
+
+    def to_json(self) -> dict[str, Any]:
+        """The options as plain values."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished run.
+
+    Attributes:
+        out: its folder, a model for `from_pretrained`.
+        settings: every setting it was trained with.
+        figures: best validation figures and the epoch they belong to.
+        log: one record an epoch.
+        data: what is known of its data.
+        trained: False when the run was finished before and nothing was done.
+    """
+
+    out: Path
+    settings: dict[str, Any]
+    figures: dict[str, Any]
+    log: list[dict[str, Any]] = field(default_factory=list)
+    data: dict[str, Any] = field(default_factory=dict)
+    trained: bool = True
+
+
+def train(options: TrainOptions, progress: Progress | None = None) -> TrainResult:
+    """Train a run, or go on with one that was interrupted.
+
+    Raises:
+        DataError: the data folder cannot be used.
+        ModelError: weights cannot be used, or the loss turned into NaN.
+        OptionError: a setting is impossible, or the folder holds another run.
+    """
+    progress = progress or SilentProgress()
+    data = PreparedData(options.data)
+    settings = options.settings(data.is_demo)
+    out = options.out or Path("runs") / run_name(options, settings)
+    record = run_record(options, settings, data)
+    if claim_folder(out, record):
+        figures = json.loads((out / FIGURES_FILE).read_text(encoding="utf-8"))
+        return TrainResult(out, settings, figures, read_log(out), data.info, trained=False)
+    model, processor = build_model(options, settings, data, progress)
+    trainer = build_trainer(model, processor, options, settings, data, out, progress)
+    trainer.train(resume_from_checkpoint=newest_checkpoint(out / "checkpoints"))
+    return finish_run(trainer, out, settings, data)
+
+
+def run_name(options: TrainOptions, settings: Mapping[str, Any]) -> str:
+    """Name a run after what sets it apart."""
+    if options.no_music:
+        return f"{settings['recipe']}-bart-seed-{options.seed}"
+    loss = "" if settings["alignment_loss"] == "positive" else f"-{settings['alignment_loss']}"
+    return f"{settings['recipe']}-alpha-{settings['alpha']:g}{loss}-seed-{options.seed}"
+
+
+def run_record(options: TrainOptions, settings: Mapping[str, Any], data: PreparedData) -> dict[str, Any]:
+    """What makes a run: it is written to `options.json` and compared before a run goes on."""
+    own = {name: value for name, value in options.to_json().items() if name not in ("out", "data", "device")}
+    record = {"recap": __version__, **own, **settings, "data_fingerprint": data.fingerprint}
+    return json.loads(json.dumps(record))
+
+
+def claim_folder(out: Path, record: dict[str, Any]) -> bool:
+    """Take a folder for a run; say whether the very same run is finished there.
+
+    Raises:
+        OptionError: the folder holds something else.
+    """
+    path = out / OPTIONS_FILE
+    if path.is_file():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        changed = sorted(name for name in {*before, *record} if before.get(name) != record.get(name))
+        if changed:
+            raise OptionError(
+                f"{out} holds a run with other settings ({', '.join(changed[:4])})", "choose another folder with --out"
+            )
+        return (out / FIGURES_FILE).is_file()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OptionError(f"{out} is not empty and holds no run", "choose another folder with --out")
+    out.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return False
+
+
+def build_model(
+    options: TrainOptions, settings: Mapping[str, Any], data: PreparedData, progress: Progress
+) -> tuple[RecapForCaptioning, RecapProcessor]:
+    """Join a pretrained BART and a pretrained music encoder; what is new is initialised from the seed."""
+    tiny = settings["recipe"] == "tiny"
+    encoder = None if options.no_music else choose_music_encoder(options, data, tiny, progress)
+    source = settings["bart"]
+    if source == "pretrain":
+        source = str(pretrain_bart(data, LyricsPretraining(tiny_bart(RecapConfig.tiny(5))), progress))
+    tokenizer, config = load_bart_parts(source)
+    config = recap_config(config, settings, options, encoder)
+    set_seed(options.seed)
+    try:
+        model = RecapForCaptioning.from_pretrained(source, config=config)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(f"the BART weights of {source} cannot be loaded: {error}", "check --bart") from error
+    if encoder is not None:
+        model.model.encoder.music_encoder.load_state_dict(encoder.state_dict())
+    limit = config.max_position_embeddings
+    processor = RecapProcessor(
+        tokenizer, data.audio, min(settings["max_lyrics_tokens"], limit), min(settings["max_caption_tokens"], limit)
+    )
+    return model, processor
+
+
+def choose_music_encoder(options: TrainOptions, data: PreparedData, tiny: bool, progress: Progress) -> MusicEncoder:
+    """Load the music encoder that was named, or pretrain the tiny recipe's.
+
+    Raises:
+        ModelError: the recipe needs published weights and none are named.
+    """
+    if options.music_encoder is not None:
+        encoder, report = load_music_encoder(options.music_encoder)
+        progress.say(f"Music encoder: {report.loaded} tensors from {options.music_encoder}")
+        return encoder
+    if not tiny:
+        raise ModelError(
+            "a pretrained music encoder is needed",
+            "name CNNSA weights with --music-encoder best_model.pth, or train without music: --no-music",
+        )
+    path = pretrain_music_encoder(data, MusicPretraining(RecapConfig.tiny(5).music_sizes), progress)
+    return load_music_encoder(path)[0]
+
+
+def load_bart_parts(source: str) -> tuple[PreTrainedTokenizerBase, Any]:
+    """Load tokenizer and config of a BART from a folder or a hub id.
+
+    Raises:
+        ModelError: it cannot be had.
+    """
+    try:
+        return AutoTokenizer.from_pretrained(source), AutoConfig.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"no BART at {source}: {reason}", "--bart takes a folder, or a hub id when online") from error
+
+
+def recap_config(
+    bart: Any, settings: Mapping[str, Any], options: TrainOptions, encoder: MusicEncoder | None
+) -> RecapConfig:
+    """Give a BART's config RECAP's fields."""
+    shared = {name: value for name, value in bart.to_dict().items() if name not in ("model_type", "architectures")}
+    config = RecapConfig(
+        **{
+            **shared,
+            "use_music": encoder is not None,
+            "train_music_encoder": options.train_music_encoder,
+            "allow_fused_alignment": options.allow_fused_alignment,
+            "fusion_layers": list(settings["fusion_layers"]),
+            "alignment_temperature": settings["temperature"],
+            **{
+                name: settings[name]
+                for name in (
+                    "alpha",
+                    "alignment_loss",
+                    "similarity",
+                    "pooling",
+                    "align_layer",
+                    "pads_in_loss",
+                    "fusion_scale",
+                    "fusion_heads",
+                    "fusion_sharing",
+                )
+            },
+        }
+    )
+    if encoder is not None:
+        set_music_sizes(config, encoder.sizes)
+    return config
+
+
+def build_trainer(
+    model: RecapForCaptioning,
+    processor: RecapProcessor,
+    options: TrainOptions,
+    settings: Mapping[str, Any],
+    data: PreparedData,
+    out: Path,
+    progress: Progress,
+) -> "RecapTrainer":
+    """Set up the Trainer with its data, validation and callbacks."""
+    device = choose_device(options.device)
+    music, kind = choose_music(model, data, options, progress, device)
+    songs = data.split("train")[: options.limit]
+    dataset = SongDataset(songs, processor, music, min_votes=options.min_votes)
+    if not len(dataset):
+        raise DataError(f"{data.folder} has no captions to learn from", "the train split needs captions")
+    arguments = training_arguments(
+        out / "checkpoints",
+        seed=options.seed,
+        batch_size=settings["batch_size"],
+        lr=settings["lr"],
+        epochs=settings["epochs"],
+        warmup=settings["warmup"],
+        device=options.device,
+        optim=settings["optimizer"],
+        lr_scheduler_type=settings["schedule"],
+        train_sampling_strategy="group_by_length",
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model=BEST_METRIC,
+    )
+    validation = Validation(model, processor, validation_songs(data, settings, options), music, kind)
+    return RecapTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=dataset,
+        eval_dataset=validation.dataset,
+        data_collator=SongCollator(processor, kind),
+        callbacks=[ProgressCallback(progress, "Training"), EpochReport(progress, out / LOG_FILE)],
+        validation=validation,
+        processor=processor,
+    )
+
+
+def choose_music(
+    model: RecapForCaptioning, data: PreparedData, options: TrainOptions, progress: Progress, device: str
+) -> tuple[ShardReader | None, str]:
+    """Give the music of a run: cached states of a frozen encoder, mels for a trained one, or nothing."""
+    encoder = model.model.encoder.music_encoder
+    if encoder is None:
+        return None, ""
+    if options.train_music_encoder:
+        return data.mels, "mel"
+    return cache_features(data, encoder, progress, device), "states"
+
+
+def validation_songs(data: PreparedData, settings: Mapping[str, Any], options: TrainOptions) -> list[PreparedSong]:
+    """Choose the fixed songs that every epoch is judged by."""
+    songs = [entry for entry in data.split("validation") if entry.song.captions]
+    if not songs:
+        raise DataError(f"{data.folder} has no captions in split 'validation'", "a best epoch cannot be chosen")
+    count = min(len(songs), settings["validation_songs"], options.limit or len(songs))
+    chosen = np.random.default_rng(0).permutation(len(songs))[:count]
+    return [songs[index] for index in sorted(chosen)]
+
+
+class Validation:
+    """Judges a model on fixed songs: each song once, greedy, against all its references."""
+
+    def __init__(
+        self,
+        model: RecapForCaptioning,
+        processor: RecapProcessor,
+        songs: Sequence[PreparedSong],
+        music: ShardReader | None,
+        kind: str,
+        batch_size: int = 64,
+    ) -> None:
+        self.model, self.processor, self.songs = model, processor, songs
+        self.dataset = SongDataset(songs, processor, music, per_caption=False)
+        self.collate = SongCollator(processor, kind)
+        self.batch_size = batch_size
+
+    def run(self) -> tuple[dict[str, float], dict[str, str]]:
+        """Give the figures and one song's caption beside its reference."""
+        batches = [
+            self.collate([self.dataset[row] for row in range(start, min(start + self.batch_size, len(self.dataset)))])
+            for start in range(0, len(self.dataset), self.batch_size)
+        ]
+        options = DecodingOptions(beams=1, batch_size=self.batch_size)
+        captions = [out.captions[0] for out in generate_captions(self.model, self.processor, batches, options)]
+        references = [[caption.text for caption in entry.song.captions] for entry in self.songs]
+        scores = score_songs([entry.song.id for entry in self.songs], captions, references)
+        figures = {
+            BEST_METRIC: scores.mean("rougeL_f1"),
+            "meteor": scores.mean("meteor"),
+            "distinct": len(set(captions)) / len(captions),
+            **self.measure_losses(batches),
+        }
+        sample = {"song": self.songs[0].song.id, "caption": captions[0], "reference": references[0][0]}
+        return figures, sample
+
+    @torch.inference_mode()
+    def measure_losses(self, batches: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
+        """Give caption loss and alignment on the validation songs."""
+        losses, tokens, music, lyrics = 0.0, 0, [], []
+        for batch in batches:
+            output = self.model(**{name: value.to(self.model.device) for name, value in batch.items()})
+            count = int((batch["labels"] >= 0).sum())
+            losses, tokens = losses + float(output.caption_loss) * count, tokens + count
+            if output.pooled_music is not None:
+                music.append(output.pooled_music.float().cpu().numpy())
+                lyrics.append(output.pooled_lyrics.float().cpu().numpy())
+        figures = {"caption_loss": losses / max(tokens, 1)}
+        if music and sum(map(len, music)) > 1:
+            measures = measure_alignment(np.concatenate(music), np.concatenate(lyrics))
+            figures |= {"matched_cosine": measures.matched, "mismatched_cosine": measures.mismatched}
+        return figures
+
+
+class RecapTrainer(Seq2SeqTrainer):
+    """The stock trainer, with our validation in place of its evaluation loop and the two losses noted apart."""
+
+    def __init__(self, *, validation: Validation, processor: RecapProcessor, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.validation = validation
+        self.processor = processor
+        self.sums: dict[str, float] = {}
+        self.sample: dict[str, str] = {}
+
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Note the parts of the loss on the way; stop where it is no number.
+
+        Raises:
+            ModelError: the loss is NaN or infinite.
+        """
+        loss, outputs = super().compute_loss(model, inputs, True, **kwargs)
+        if not torch.isfinite(loss):
+            raise ModelError(f"the loss is {float(loss)} at step {self.state.global_step}", "try a lower --lr")
+        for name in ("caption_loss", "alignment_loss"):
+            value = getattr(outputs, name, None)
+            if value is not None:
+                self.sums[name] = self.sums.get(name, 0.0) + float(value.detach())
+        self.sums["steps"] = self.sums.get("steps", 0) + 1
+        return (loss, outputs) if kwargs.get("return_outputs") or (args and args[0]) else loss
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Validate and hand the figures to the callbacks, as the stock evaluation does."""
+        was_training = self.model.training
+        self.model.eval()
+        figures, self.sample = self.validation.run()
+        self.model.train(was_training)
+        steps = self.sums.pop("steps", 0)
+        losses = {f"train_{name}": total / steps for name, total in self.sums.items()} if steps else {}
+        self.sums = {}
+        metrics = {f"eval_{name}": value for name, value in {**figures, **losses}.items()}
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+
+class EpochReport(TrainerCallback):
+    """Writes a line to the log and shows a small table after each epoch."""
+
+    def __init__(self, progress: Progress, log: Path) -> None:
+        self.progress, self.log = progress, log
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
+        """Log the epoch's figures."""
+        figures = {name.removeprefix("eval_"): round(value, 5) for name, value in metrics.items()}
+        record = {"epoch": round(state.epoch or 0, 2), "step": state.global_step, **figures}
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+        columns = [name.replace("_", " ") for name in record]
+        self.progress.show(Table(f"Epoch {record['epoch']:g}", columns, [[f"{value:g}" for value in record.values()]]))
+
+
+def newest_checkpoint(folder: Path) -> str | None:
+    """Find the newest whole checkpoint of an interrupted run."""
+    found = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+    found = [path for path in found if path.name.partition("-")[2].isdigit()]
+    return str(max(found, key=lambda path: int(path.name.partition("-")[2]))) if found else None
+
+
+def read_log(out: Path) -> list[dict[str, Any]]:
+    """Read a run's log, one record an epoch; an epoch that was trained again counts once."""
+    path = out / LOG_FILE
+    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    return list({record["step"]: record for record in records}.values())
+
+
+def finish_run(trainer: RecapTrainer, out: Path, settings: dict[str, Any], data: PreparedData) -> TrainResult:
+    """Save the best model with its processor; `figures.json` comes last and says that the run is finished."""
+    log = read_log(out)
+    best = max(log, key=lambda record: record[BEST_METRIC])
+    trainer.model.generation_config.num_beams = settings["beams"]
+    trainer.model.save_pretrained(out)
+    trainer.processor.save_pretrained(out)
+    figures = {"best": best, "sample": trainer.sample, "steps": trainer.state.global_step}
+    path = out / FIGURES_FILE
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(path)
+    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    return TrainResult(out, settings, figures, log, data.info)

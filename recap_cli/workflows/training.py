@@ -1,0 +1,99 @@
+"""What every training shares: the Trainer's arguments and a callback that reports to a Progress."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Seq2SeqTrainingArguments, TrainerCallback
+
+from recap_cli.errors import ModelError
+from recap_cli.progress import Progress
+
+
+def training_arguments(
+    folder: Path,
+    *,
+    seed: int,
+    batch_size: int,
+    lr: float,
+    epochs: float = 1.0,
+    steps: int = -1,
+    warmup: float = 0.1,
+    device: str = "auto",
+    **more: Any,
+) -> Seq2SeqTrainingArguments:
+    """Arguments of the Trainer for recap's runs: AdamW, linear decay, gradients clipped at 1, silent.
+
+    Args:
+        folder: where checkpoints go; nothing is written when none are asked for.
+        seed: of the order of examples and of dropout.
+        batch_size: examples a step.
+        lr: the highest learning rate.
+        epochs: passes over the data, unless
+        steps: the number of steps is given.
+        warmup: share of the steps in which the rate rises.
+        device: auto, cpu, cuda or mps.
+        **more: further arguments of the Trainer.
+    """
+    settings: dict[str, Any] = {
+        "output_dir": str(folder),
+        "seed": seed,
+        "data_seed": seed,
+        "per_device_train_batch_size": batch_size,
+        "learning_rate": lr,
+        "num_train_epochs": epochs,
+        "max_steps": steps,
+        "warmup_steps": warmup,
+        "lr_scheduler_type": "linear",
+        "weight_decay": 0.01,
+        "max_grad_norm": 1.0,
+        "eval_strategy": "no",
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+        "label_names": ["labels"],
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "use_cpu": choose_device(device) == "cpu",
+    }
+    return Seq2SeqTrainingArguments(**{**settings, **more})
+
+
+def choose_device(device: str) -> str:
+    """Turn `auto` into what the machine has.
+
+    Raises:
+        ModelError: the device is not there.
+    """
+    found = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        return "cuda" if found["cuda"] else "mps" if found["mps"] else "cpu"
+    if not found.get(device):
+        raise ModelError(f"--device {device} is not available here", "choose auto or cpu")
+    return device
+
+
+class ProgressCallback(TrainerCallback):
+    """Reports the Trainer's steps to a Progress."""
+
+    def __init__(self, progress: Progress, task: str) -> None:
+        self.progress = progress
+        self.task = task
+        self.began = time.monotonic()
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Open the bar."""
+        self.progress.start(self.task, state.max_steps)
+        if state.global_step:
+            self.progress.advance(state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Move the bar by one step."""
+        epoch = f"epoch {int(state.epoch or 0) + 1}/{int(state.num_train_epochs)}"
+        self.progress.advance(note=epoch)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Close the bar."""
+        self.progress.finish()

@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+
+from recap_cli.errors import DataError
+from recap_cli.scoring import alignment
+from recap_cli.scoring.alignment import chance_retrieval, measure_alignment, partner_ranks, retrieval_from_ranks
+
+
+def pair(songs=40, width=8, noise=0.7, seed=0):
+    rng = np.random.default_rng(seed)
+    music = rng.normal(size=(songs, width))
+    return music, music + noise * rng.normal(size=(songs, width))
+
+
+def test_three_songs_by_hand():
+    # Cosines, music by lyrics: [[.6, 1, .8], [.8, 0, .6], [.6, 1, .8]]
+    music = np.array([[2.0, 0.0], [0.0, 1.0], [5.0, 0.0]])
+    lyrics = np.array([[3.0, 4.0], [7.0, 0.0], [0.8, 0.6]])
+    measures = measure_alignment(music, lyrics)
+    assert measures.matched == pytest.approx((0.6 + 0.0 + 0.8) / 3)
+    assert measures.mismatched == pytest.approx((1.0 + 0.8 + 0.8 + 0.6 + 0.6 + 1.0) / 6)
+    assert measures.gap == pytest.approx(1.4 / 3 - 4.8 / 6)
+    # Ranks from music 3, 3, 2; from lyrics 3 (.6 twice, .8), 3, 2 (.8 twice: the tie counts against).
+    found = measures.music_to_lyrics
+    assert (found.recall_at_1, found.recall_at_5, found.median_rank) == (0.0, 1.0, 3.0)
+    assert found.map_at_10 == pytest.approx((1 / 3 + 1 / 3 + 1 / 2) / 3)
+    assert list(
+        partner_ranks(lyrics / np.linalg.norm(lyrics, axis=1)[:, None], np.array([[1, 0], [0, 1], [1, 0]]))
+    ) == [
+        3,
+        3,
+        2,
+    ]
+    # Music x: 1, 0, 1 and y: 0, 1, 0, each of deviation sqrt(2) / 3; times sqrt(2 dimensions).
+    assert measures.music.deviation == pytest.approx(2 / 3)
+    assert measures.pool == 3
+
+
+def test_measures_equal_the_plain_loops():
+    music, lyrics = pair()
+    measures = measure_alignment(music, lyrics)
+    unit = [side / np.linalg.norm(side, axis=1)[:, None] for side in (music, lyrics)]
+    cosines = [[float(song @ text) for text in unit[1]] for song in unit[0]]
+    other = [cosines[i][j] for i in range(40) for j in range(40) if i != j]
+    ranks = [1 + sum(cosines[i][j] >= cosines[i][i] for j in range(40) if j != i) for i in range(40)]
+    back = [1 + sum(cosines[j][i] >= cosines[i][i] for j in range(40) if j != i) for i in range(40)]
+    assert measures.mismatched == pytest.approx(np.mean(other))
+    assert measures.music_to_lyrics == retrieval_from_ranks(np.array(ranks))
+    assert measures.lyrics_to_music == retrieval_from_ranks(np.array(back))
+    assert ranks != back
+    deviations = [np.sqrt(np.mean((unit[1][:, d] - unit[1][:, d].mean()) ** 2)) for d in range(8)]
+    assert measures.lyrics.deviation == pytest.approx(np.mean(deviations) * np.sqrt(8))
+
+
+def test_ranks_to_figures_by_hand():
+    found = retrieval_from_ranks(np.array([1, 1, 2, 5, 6, 10, 11, 400]))
+    assert (found.recall_at_1, found.recall_at_5, found.recall_at_10) == (2 / 8, 4 / 8, 6 / 8)
+    assert found.map_at_10 == pytest.approx((1 + 1 + 1 / 2 + 1 / 5 + 1 / 6 + 1 / 10) / 8)
+    assert found.median_rank == 5.5
+
+
+def test_chance_is_the_share_of_the_pool():
+    chance = chance_retrieval(200)
+    assert (chance.recall_at_1, chance.recall_at_10, chance.median_rank) == (1 / 200, 10 / 200, 100.5)
+    assert chance.map_at_10 == pytest.approx(sum(1 / rank for rank in range(1, 11)) / 200)
+    assert chance_retrieval(4).recall_at_5 == 1.0
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.1, 1 / 3])
+def test_collapse_shows_and_ties_count_against_the_model(scale):
+    music, _ = pair()
+    constant = np.tile(scale * music.mean(axis=0), (40, 1))
+    measures = measure_alignment(music, constant)
+    assert measures.lyrics.deviation == pytest.approx(0.0, abs=1e-9)
+    assert measures.gap == pytest.approx(0.0, abs=1e-9)
+    assert measures.music_to_lyrics.median_rank == 40
+    assert measures.music_to_lyrics.recall_at_10 == 0.0
+
+
+def test_isotropic_vectors_have_deviation_one():
+    vectors = np.random.default_rng(0).normal(size=(4000, 64))
+    assert measure_alignment(vectors, vectors).music.deviation == pytest.approx(1.0, abs=0.02)
+
+
+def test_perfect_alignment():
+    music, _ = pair()
+    measures = measure_alignment(music, 3 * music)
+    assert measures.matched == pytest.approx(1.0)
+    assert measures.lyrics_to_music.recall_at_1 == 1.0
+    assert measures.gap > 0.9
+
+
+def test_blocks_of_queries_change_nothing(monkeypatch):
+    music, lyrics = pair()
+    whole = measure_alignment(music, lyrics)
+    monkeypatch.setattr(alignment, "QUERY_BLOCK", 7)
+    assert measure_alignment(music, lyrics) == whole
+
+
+def damaged(value):
+    music, lyrics = pair()
+    lyrics[3] = value
+    return music, lyrics
+
+
+@pytest.mark.parametrize(
+    ("music", "lyrics", "message"),
+    [
+        (*damaged(np.nan), "lyrics vector of row 3"),
+        (*damaged(np.inf), "lyrics vector of row 3"),
+        (*damaged(0.0), "row 3 has length 0"),
+        (pair()[0], pair(width=9)[0], "do not match"),
+        (pair()[0], pair(songs=39)[0], "do not match"),
+        (pair()[0][0], pair()[0][0], "table"),
+        (*pair(songs=1), "at least two songs"),
+    ],
+)
+def test_bad_vectors_are_named(music, lyrics, message):
+    with pytest.raises(DataError, match=message):
+        measure_alignment(music, lyrics)
