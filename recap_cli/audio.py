@@ -25,13 +25,11 @@ PLACES = ("start", "middle", "random")
 
 SOURCE_RATES = (1_000, 768_000)  # Hz; anything else is a damaged header
 LENGTHS = (0.1, 600.0)  # seconds an excerpt may have
-LATEST_START = 1e7  # seconds
 SILENCE = 1e-4  # peak, -80 dBFS
 LOUDEST = 2.0**31  # beyond integer samples that somebody stored as floats there is only damage
 BLOCK_FRAMES = 8192  # libsndfile drops the whole block around a damaged FLAC frame, so blocks are small
 LEAD_FRAMES = 32_768  # decoded and dropped after a seek: an MP3 frame leans on those before it
 UNKNOWN_FRAMES = 2**40  # a header that claims this much does not know its length
-
 FFMPEG_TIMEOUT = 60.0  # seconds
 FFMPEG_SPAN = 1800.0  # seconds from the start of a file that are decoded at most
 FFMPEG_BYTES = 2**30
@@ -43,6 +41,8 @@ _REFUSED = (soundfile.SoundFileError, TypeError)  # TypeError: a .raw file, whic
 class AudioSettings:
     """Every constant of the signal path; the defaults are CNNSA's (Won et al., 2019), 15 s as in the paper.
 
+    A value that cannot be used is an OptionError that names its flag.
+
     Attributes:
         sample_rate: Hz the model hears.
         seconds: length of the excerpt.
@@ -53,9 +53,6 @@ class AudioSettings:
         f_max: highest frequency of the mel scale in Hz.
         power_floor: mel power below which everything counts as silence.
         resampler: "resampy" (kaiser_best) or "soxr" (HQ; needs the extra `fast`).
-
-    Raises:
-        OptionError: a value that cannot be used; the message names the flag where there is one.
     """
 
     sample_rate: int = 16000
@@ -69,9 +66,8 @@ class AudioSettings:
     resampler: str = "resampy"
 
     def __post_init__(self) -> None:
-        low, high = LENGTHS
-        if not low <= self.seconds <= high:
-            raise OptionError(f"--seconds {self.seconds:g} is out of range", f"Give {low:g} to {high:g} seconds.")
+        if not LENGTHS[0] <= self.seconds <= LENGTHS[1]:
+            raise OptionError(f"--seconds {self.seconds:g} is out of range", "Give {} to {} seconds.".format(*LENGTHS))
         if self.resampler not in RESAMPLERS:
             raise OptionError(f"--resampler {self.resampler} is unknown", f"Choose {' or '.join(RESAMPLERS)}.")
         framed = self.n_fft >= 2 and self.n_fft % 2 == 0 and 0 < self.hop <= self.n_fft
@@ -177,7 +173,7 @@ def read_excerpt(path: str | Path, settings: AudioSettings, excerpt: str | float
     Args:
         path: the audio file.
         settings: the signal constants.
-        excerpt: "start", "middle", "random", or the time in seconds at which the excerpt starts.
+        excerpt: "start", "middle", "random", or the second at which it starts.
         seed: decides the place of a "random" excerpt.
 
     Raises:
@@ -207,7 +203,7 @@ def _checked_place(excerpt: str | float) -> str | float:
         start = 0.0 if excerpt == "start" else float(excerpt)
     except ValueError:
         start = math.nan
-    if not 0 <= start <= LATEST_START:
+    if not 0 <= start < 1e9:
         raise OptionError(f"--excerpt {excerpt} is no place in a song", f"Give {', '.join(PLACES)} or seconds from 0.")
     return start
 
@@ -217,11 +213,10 @@ def _check_file(path: Path) -> None:
     try:
         size = path.stat().st_size
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        reason = getattr(error, "strerror", None) or error
+        reason = getattr(error, "strerror", error)
         raise AudioError(f"{path} cannot be opened: {reason}", "Check the path of the audio file.") from error
     if not path.is_file():
-        kind = "a folder" if path.is_dir() else "a device or a pipe"
-        raise AudioError(f"{path} is {kind}, not an audio file", "Name a regular file.")
+        raise AudioError(f"{path} is a {'folder' if path.is_dir() else 'device'}, not an audio file", "Name a file.")
     if not os.access(path, os.R_OK):
         raise AudioError(f"{path} may not be read", "Check the file's permissions.")
     if not size:
@@ -272,8 +267,7 @@ def _mono_blocks(file: _Reader, frames: int, start: int = 0) -> Iterator[np.ndar
 
 def _decode_through_ffmpeg(request: _Request) -> _Passage:
     """Decode a WAV that ffmpeg makes of the file, at its own rate and channels: mixing and resampling stay ours."""
-    program = shutil.which("ffmpeg")
-    if program is None:
+    if (program := shutil.which("ffmpeg")) is None:
         raise _undecodable(request.path, tried_ffmpeg=False)
     end = request.place + request.seconds + 1 if isinstance(request.place, float) else FFMPEG_SPAN
     command = [program, "-nostdin", "-v", "quiet", "-protocol_whitelist", "file,pipe", "-i", f"file:{request.path}"]
@@ -284,7 +278,7 @@ def _decode_through_ffmpeg(request: _Request) -> _Passage:
             subprocess.run(command, check=True, timeout=FFMPEG_TIMEOUT, stdin=DEVNULL, stdout=wav, stderr=DEVNULL)
             return _decode(request, Path(wav.name))
         except subprocess.TimeoutExpired as error:
-            message = f"{request.path}: ffmpeg was still decoding after {FFMPEG_TIMEOUT:g} s"
+            message = f"{request.path}: ffmpeg took over {FFMPEG_TIMEOUT:g} s"
             raise AudioError(message, f"Convert it first: {_conversion(request.path)}") from error
         except (*_REFUSED, OSError, subprocess.CalledProcessError) as error:
             raise _undecodable(request.path, tried_ffmpeg=True) from error
@@ -298,7 +292,7 @@ def _undecodable(path: Path, tried_ffmpeg: bool) -> AudioError:
 
 
 def _conversion(path: Path) -> str:
-    """Give the command that makes a WAV of a file, safe to paste into a shell."""
+    """Give the command that makes a WAV, safe to paste into a shell."""
     names = (str(path), str(path.with_suffix(".wav")))
     quoted = (shlex.quote(name) if set(name) & set('"$`\\!') else f'"{name}"' for name in names)
     return "ffmpeg -i {} {}".format(*quoted)
@@ -388,8 +382,8 @@ def mel_power(samples: np.ndarray, settings: AudioSettings) -> np.ndarray:
         raise AudioError("there are no audio samples to analyse", "Is the audio file empty?")
     half = settings.n_fft // 2
     # float64: quiet bands beside loud ones keep their decibels, whichever NumPy does the transform.
-    signal = np.pad(np.asarray(samples, np.float64), (0, max(0, half + 1 - len(samples))))
-    signal = np.pad(signal, half, mode="reflect")
+    padded = np.pad(np.asarray(samples, np.float64), (0, max(0, half + 1 - len(samples))))
+    signal = np.pad(padded, half, mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(signal, settings.n_fft)[:: settings.hop]
     spectrum = np.fft.rfft(frames * hann_window(settings))
     power = (spectrum.real**2 + spectrum.imag**2) @ mel_filterbank(settings)
@@ -401,5 +395,5 @@ def log_mel(samples: np.ndarray, settings: AudioSettings) -> np.ndarray:
 
     Takes and refuses what `mel_power` does; float32 `[mels, frames]`, `[128, 938]` for 15 s. Silence is -100.
     """
-    power = mel_power(samples, settings).astype(np.float64)
-    return (10 * np.log10(np.maximum(power, settings.power_floor))).astype(np.float32)
+    power = np.maximum(mel_power(samples, settings), settings.power_floor)
+    return (10 * np.log10(power, dtype=np.float64)).astype(np.float32)

@@ -66,7 +66,9 @@ def test_every_format_gives_the_slice_of_a_full_decode(tmp_path, suffix, place):
     assert rate == 16000
     start = {"start": 0, "middle": (len(full) - 16000) // 2, 1.3: 20800}[place]
     excerpt = read_excerpt(path, SHORT, place)
-    assert np.array_equal(excerpt.samples, full[start : start + 16000].mean(axis=1))
+    # A decoder that has not just been seeked rounds an MP3's last bit otherwise.
+    tolerance = 1e-7 if suffix == "mp3" else 0
+    assert np.abs(excerpt.samples - full[start : start + 16000].mean(axis=1)).max() <= tolerance
     assert (excerpt.start, excerpt.seconds) == (start / 16000, 1.0)
     assert (excerpt.source_rate, excerpt.channels, excerpt.warnings) == (16000, 2, ())
 
@@ -160,7 +162,7 @@ def test_files_that_are_none(tmp_path):
         "n\0ne.wav": "cannot be opened",
         "x" * 300: "cannot be opened",
         "": "is a folder",
-        "pipe.wav": "is a device or a pipe",
+        "pipe.wav": "is a device, not",
         "empty.wav": r"empty.wav is empty \(0 bytes\)",
         "text.wav": "text.wav is not audio that can be decoded",
         "nothing.wav": "nothing.wav holds no audio samples",
@@ -197,7 +199,7 @@ def test_a_flac_that_does_not_know_its_length(tmp_path, place):
     path.write_bytes(data)
     excerpt = read_excerpt(path, SHORT, place)
     assert excerpt.seconds == 1.0 and excerpt.start < 6 and excerpt.warnings == ()
-    with pytest.raises(AudioError, match=r"song.flac is [56].\d s long"):
+    with pytest.raises(AudioError, match=r"song.flac is 6.0 s long"):
         read_excerpt(path, SHORT, 7.0)
 
 
@@ -276,7 +278,7 @@ def test_ffmpeg_that_hangs(tmp_path, monkeypatch):
     monkeypatch.setattr(audio, "FFMPEG_TIMEOUT", 0.2)
     monkeypatch.setenv("PATH", program(tmp_path, "time.sleep(60)"))
     (tmp_path / "song.m4a").write_bytes(b"ftypM4A")
-    with pytest.raises(AudioError, match=r"still decoding after 0.2 s"):
+    with pytest.raises(AudioError, match=r"ffmpeg took over 0.2 s"):
         read_excerpt(tmp_path / "song.m4a", SHORT)
 
 

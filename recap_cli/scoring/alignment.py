@@ -12,9 +12,6 @@ TIE = 1e-9
 # Similarities are held for this many queries at a time; a pool of 20,000 songs takes 160 MB.
 QUERY_BLOCK = 1024
 
-RECALL_DEPTHS = (1, 5, 10)
-PRECISION_DEPTH = 10
-
 
 @dataclass(frozen=True)
 class Retrieval:
@@ -144,9 +141,13 @@ def partner_ranks(queries: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 def retrieval_from_ranks(ranks: np.ndarray) -> Retrieval:
     """Sum up ranks of partners [songs], each from 1."""
-    recall = [float(np.mean(ranks <= depth)) for depth in RECALL_DEPTHS]
-    precision = np.where(ranks <= PRECISION_DEPTH, 1.0 / ranks, 0.0)
-    return Retrieval(*recall, map_at_10=float(precision.mean()), median_rank=float(np.median(ranks)))
+    return Retrieval(
+        recall_at_1=float(np.mean(ranks <= 1)),
+        recall_at_5=float(np.mean(ranks <= 5)),
+        recall_at_10=float(np.mean(ranks <= 10)),
+        map_at_10=float(np.where(ranks <= 10, 1.0 / ranks, 0.0).mean()),
+        median_rank=float(np.median(ranks)),
+    )
 
 
 def chance_retrieval(pool: int) -> Retrieval:

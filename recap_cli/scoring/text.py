@@ -1,11 +1,14 @@
-"""Captions and references to one row per song, and rows to corpus figures: ROUGE-1/2/L, METEOR, BLEU and a signature."""
+"""Captions and references to rows per song, rows to corpus figures: ROUGE-1/2/L, METEOR, BLEU and the signature."""
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
+from itertools import zip_longest
+from statistics import fmean
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,21 +20,27 @@ from recap_cli.scoring.uncertainty import LEVEL, RESAMPLES, Interval, interval, 
 
 ROUGE_TYPES = ("rouge1", "rouge2", "rougeL")
 ROUGE_STEMMING = False
-METRICS = (*(f"{rouge}.{part}" for rouge in ROUGE_TYPES for part in ("precision", "recall", "f1")), "meteor", "length")
+PARTS = ("precision", "recall", "f1")
+METRICS = (*(f"{rouge}.{part}" for rouge in ROUGE_TYPES for part in PARTS), "meteor", "length")
 
 # NLTK's defaults; METEOR 1.5 has others, and gives other figures.
-METEOR_ALPHA, METEOR_BETA, METEOR_GAMMA = 0.9, 3.0, 0.5
-
+METEOR_SETTINGS = {"alpha": 0.9, "beta": 3.0, "gamma": 0.5}
 BLEU_ORDER = 4
 
-# Letters by script. rouge-score keeps [a-z0-9] only, so that Japanese or Russian would score 0 against itself.
-LATIN = "a-zA-Z\u00c0-\u024f\u1e00-\u1eff"
-SPACELESS = (  # Thai to Tibetan, Burmese, Hangul letters, Khmer, kana, bopomofo, ideographs, Hangul syllables, half-width
+# Letters by script: rouge-score keeps [a-z0-9] only, so that Japanese or Russian would score 0 against itself.
+LATIN = re.compile("[a-zA-Z\u00c0-\u024f\u1e00-\u1eff]")
+# Thai to Tibetan, Burmese, Khmer, kana, ideographs, Hangul: no spaces, or none that part words.
+SPACELESS = (
     "\u0e01-\u0fbc\u1000-\u109f\u1100-\u11ff\u1780-\u17dd\u3005-\u3007\u3041-\u3096\u30a1-\u30fa\u30fc-\u30ff"
     "\u3105-\u318e\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uf900-\ufaff\uff66-\uff9d\U00020000-\U0003ffff"
 )
-SPACED = "\u0370-\u0556\u0561-\u0588\u05d0-\u05ea\u0620-\u0669\u066e-\u06d3\u0900-\u0963\u0966-\u0df3\u10a0-\u10ff\u1200-\u135a"
-CHARACTER_TOKEN = re.compile(f"[a-z0-9]+|[{SPACELESS}]|[{SPACED}]+")
+# Greek, Cyrillic, Armenian, Hebrew, Arabic, the scripts of India, Georgian, Ethiopic; their punctuation left out.
+SPACED = (
+    "\u0370-\u0556\u0561-\u0588\u05d0-\u05ea\u0620-\u0669\u066e-\u06d3\u06d5-\u06ff\u0750-\u077f"
+    "\u0900-\u0963\u0966-\u0df3\u10a0-\u10ff\u1200-\u135a"
+)
+OTHER = re.compile(f"[{SPACELESS}{SPACED}]")
+TOKEN = re.compile(f"[a-z0-9]+|[{SPACELESS}]|[{SPACED}]+")
 WORD = re.compile(rf"[{SPACELESS}]|[^\s{SPACELESS}]+")
 
 
@@ -128,11 +137,6 @@ class TextScores:
     bleu_signature: str
     distinct: float
 
-    @property
-    def mean_length(self) -> float:
-        """Give the mean length of the predictions in words."""
-        return float(self.values("length").mean())
-
     def values(self, metric: str, over: str = "best") -> np.ndarray:
         """Give one metric of every song [songs].
 
@@ -196,7 +200,7 @@ class TextScores:
         parts = [
             f"rouge-score {version('rouge-score')}, {'Porter stemming' if ROUGE_STEMMING else 'no stemming'}, "
             f"{protocol_named(protocol).words} {several} {noun}",
-            f"METEOR 2005 (alpha {METEOR_ALPHA:g}, beta {METEOR_BETA:g}, gamma {METEOR_GAMMA:g}), "
+            f"METEOR 2005 ({', '.join(f'{name} {value:g}' for name, value in METEOR_SETTINGS.items())}), "
             f"NLTK {version('nltk')}, WordNet {WORDNET_VERSION} synonyms, Punkt sentences + NLTKWordTokenizer",
             f"sacreBLEU {self.bleu_signature}",
         ]
@@ -230,12 +234,166 @@ def score_songs(
     _check_songs(ids, predictions, kept)
     progress = progress or SilentProgress()
     progress.start("Scoring captions", len(ids))
-    measure = _Measure()
+    scorer = _Scorer()
     rows = []
     for song, prediction, texts in zip(ids, predictions, kept, strict=True):
-        rows.append(measure.row(song, prediction, texts))
+        rows.append(scorer.row(song, prediction, texts))
         progress.advance()
     progress.finish()
-    # Rows hold BLEU's statistics already; this pass adds only the counts of references that the signature names.
-    bleu, bleu_signature = _corpus_bleu(predictions, kept)
+    bleu, bleu_signature = _corpus_bleu(rows, predictions, kept)
     return TextScores(rows, bleu, bleu_signature, len(set(predictions)) / len(predictions))
+
+
+def bleu_of(sums: np.ndarray) -> np.ndarray:
+    """Turn summed statistics into BLEU, many sums at once.
+
+    The formula of sacreBLEU (Post 2018) with its default "exp" smoothing: the k-th n-gram order without a match counts
+    1 / 2^k matches.
+
+    Args:
+        sums: statistics as in `SongScore.bleu`, summed over songs [..., 10].
+
+    Returns:
+        BLEU from 0 to 100 [...].
+    """
+    length, reference = sums[..., 0], sums[..., 1]
+    matched, total = sums[..., 2 : 2 + BLEU_ORDER], sums[..., 2 + BLEU_ORDER :]
+    unmatched = np.cumsum(matched == 0, axis=-1)
+    precisions = np.where(matched > 0, matched, 0.5**unmatched) / np.maximum(total, 1)
+    brevity = np.exp(np.minimum(0.0, 1 - reference / np.maximum(length, 1)))
+    scores = 100 * brevity * np.exp(np.log(precisions).mean(axis=-1))
+    return np.where((matched[..., 0] > 0) & (total > 0).all(axis=-1), scores, 0.0)
+
+
+def protocol_named(name: str) -> Protocol:
+    """Find a protocol by its name in `PROTOCOLS`.
+
+    Raises:
+        OptionError: there is none of this name.
+    """
+    if name not in PROTOCOLS:
+        raise OptionError(f"There is no protocol {name!r}.", f"Protocols: {', '.join(PROTOCOLS)}.")
+    return PROTOCOLS[name]
+
+
+def tokens_of_any_script(text: str) -> list[str]:
+    """Part a text into words as rouge-score does, words of other scripts, and characters of `SPACELESS` scripts."""
+    return TOKEN.findall(text.lower())
+
+
+class _Scorer:
+    """The metrics' objects, made once for many songs."""
+
+    def __init__(self) -> None:
+        from nltk.stem.porter import PorterStemmer
+        from nltk.tokenize import NLTKWordTokenizer
+        from nltk.tokenize.punkt import PunktSentenceTokenizer
+        from nltk.translate.meteor_score import single_meteor_score
+        from rouge_score.rouge_scorer import RougeScorer
+
+        self._rouge = RougeScorer(ROUGE_TYPES, use_stemmer=ROUGE_STEMMING)
+        self._rouge_by_characters = RougeScorer(ROUGE_TYPES, tokenizer=SimpleNamespace(tokenize=tokens_of_any_script))
+        self._sentences, self._words = PunktSentenceTokenizer(), NLTKWordTokenizer()
+        # Captions repeat their words, and stemming is most of METEOR's time.
+        stemmer = SimpleNamespace(stem=cache(PorterStemmer().stem))
+        self._meteor = partial(single_meteor_score, stemmer=stemmer, wordnet=load_synonyms(), **METEOR_SETTINGS)
+        self._bleu = _bleu(effective_order=True)
+
+    def row(self, song: str, prediction: str, references: list[str]) -> SongScore:
+        """Score one prediction against its references."""
+        by_characters = is_other_script(references)
+        matches = self._matches(prediction, references, by_characters)
+        hypothesis, *spaced = _for_bleu([prediction, *references], by_characters)
+        bleu = self._bleu.sentence_score(hypothesis, spaced)
+        return SongScore(
+            id=song,
+            best=_best(matches),
+            mean=_mean(matches),
+            references=len(references),
+            length=len(WORD.findall(prediction)),
+            bleu=(bleu.sys_len, bleu.ref_len, *bleu.counts, *bleu.totals),
+            by_characters=by_characters,
+        )
+
+    def _matches(self, prediction: str, references: list[str], by_characters: bool) -> list[Match]:
+        """Compare a prediction with each of its references."""
+        scorer = self._rouge_by_characters if by_characters else self._rouge
+        prediction_tokens = self._meteor_tokens(prediction, by_characters)
+        matches = []
+        for reference in references:
+            rouge = scorer.score(reference, prediction)
+            rouge1, rouge2, rouge_l = (Overlap(*map(float, rouge[name])) for name in ROUGE_TYPES)
+            meteor = self._meteor(self._meteor_tokens(reference, by_characters), prediction_tokens)
+            matches.append(Match(rouge1, rouge2, rouge_l, float(meteor)))
+        return matches
+
+    def _meteor_tokens(self, text: str, by_characters: bool) -> list[str]:
+        """Part a text as NLTK's `word_tokenize` does, which would need a download for its sentences."""
+        if by_characters:
+            return tokens_of_any_script(text)
+        return [word for sentence in self._sentences.tokenize(text) for word in self._words.tokenize(sentence)]
+
+
+def is_other_script(references: Sequence[str]) -> bool:
+    """Say whether a song's references are mainly written in other than Latin letters.
+
+    The references alone decide, so that two systems are read alike.
+    """
+    text = " ".join(references)
+    return len(OTHER.findall(text)) > len(LATIN.findall(text))
+
+
+def _best(matches: list[Match]) -> Match:
+    """Take the best reference of each measure, the first of equals."""
+    rouge1, rouge2, rouge_l = (
+        max((getattr(match, name) for match in matches), key=lambda overlap: overlap.f1) for name in ROUGE_TYPES
+    )
+    return Match(rouge1, rouge2, rouge_l, max(match.meteor for match in matches))
+
+
+def _mean(matches: list[Match]) -> Match:
+    """Average each measure over the references."""
+    rouge1, rouge2, rouge_l = (
+        Overlap(*(fmean(getattr(getattr(match, name), part) for match in matches) for part in PARTS))
+        for name in ROUGE_TYPES
+    )
+    return Match(rouge1, rouge2, rouge_l, fmean(match.meteor for match in matches))
+
+
+def _bleu(effective_order: bool = False) -> Any:
+    """Make sacreBLEU's metric; `force` keeps it from writing warnings about tokenised text."""
+    from sacrebleu.metrics import BLEU
+
+    return BLEU(effective_order=effective_order, max_ngram_order=BLEU_ORDER, force=True)
+
+
+def _for_bleu(texts: list[str], by_characters: bool) -> list[str]:
+    """Set spaces where sacreBLEU's own tokenizer knows no words."""
+    return [" ".join(tokens_of_any_script(text)) for text in texts] if by_characters else texts
+
+
+def _corpus_bleu(rows: list[SongScore], predictions: Sequence[str], references: list[list[str]]) -> tuple[float, str]:
+    """Give sacreBLEU's corpus BLEU and signature; songs with fewer references are padded with None."""
+    songs = zip(rows, predictions, references, strict=True)
+    spaced = [_for_bleu([prediction, *texts], row.by_characters) for row, prediction, texts in songs]
+    hypotheses, *streams = zip_longest(*spaced)
+    metric = _bleu()
+    score = metric.corpus_score(hypotheses, streams)
+    return float(score.score), str(metric.get_signature())
+
+
+def _check_songs(ids: Sequence[str], predictions: Sequence[str], references: list[list[str]]) -> None:
+    """Refuse songs that cannot be scored."""
+    if not len(ids) == len(predictions) == len(references):
+        raise DataError(
+            f"There are {len(ids)} ids, {len(predictions)} predictions and {len(references)} lists of references.",
+            "Give one prediction and one list of references for each song.",
+        )
+    if not ids:
+        raise DataError("There are no captions to score.")
+    song, count = Counter(ids).most_common(1)[0]
+    if count > 1:
+        raise DataError(f"Song {song} comes more than once.", "Give each song one row with all its references.")
+    for song, texts in zip(ids, references, strict=True):
+        if not texts:
+            raise DataError(f"Song {song} has no reference caption.", "Leave it out, or add a reference.")
