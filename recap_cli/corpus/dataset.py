@@ -96,7 +96,7 @@ def read_dataset_file(folder: Path) -> dict[str, Any]:
     try:
         info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         info["audio"], info["fingerprint"], info["splits"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is damaged: {error}", "run recap prepare again") from error
     return info
 

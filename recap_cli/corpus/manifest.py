@@ -106,10 +106,11 @@ def assign_splits(songs: list[Song], seed: int) -> list[Song]:
 def duplicate_keys(song: Song) -> list[str]:
     """Keys that near-duplicates of a song share with it."""
     keys = [song.id]
-    if song.title and song.artist:
-        keys.append(f"title {simplify(song.title)} / {simplify(song.artist)}")
-    if song.lyrics:
-        keys.append(f"lyrics {simplify(song.lyrics)}")
+    title, artist, lyrics = simplify(song.title), simplify(song.artist), simplify(song.lyrics)
+    if title and artist:
+        keys.append(f"title {title} / {artist}")
+    if lyrics:
+        keys.append(f"lyrics {lyrics}")
     return keys
 
 

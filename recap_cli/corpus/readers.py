@@ -59,6 +59,9 @@ def read_folder(folder: Path) -> Iterator[Song | Rejected]:
         raise DataError(f"{folder} holds no songs", f"looked for audio files: {', '.join(AUDIO_SUFFIXES)}")
     for path in files:
         name = path.relative_to(folder).as_posix()
+        if not is_text(str(path)):
+            yield Rejected(visible(name), visible(str(path)), "the file's name is not Unicode")
+            continue
         try:
             yield Song(name, str(path), lyrics_beside(path) or "", captions_beside(path), title=path.stem)
         except RecapError as error:
@@ -132,8 +135,24 @@ def json_rows(lines: Iterator[str] | Any) -> Iterator[tuple[int, dict[str, Any] 
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
-            record = f"no JSON: {error}"
-        yield number, record if isinstance(record, dict | str) else "no JSON object"
+            yield number, f"no JSON: {error}"
+            continue
+        if not isinstance(record, dict):
+            yield number, "no JSON object"
+        elif not is_text(json.dumps(record, ensure_ascii=False)):
+            yield number, "it holds half a character (a lone surrogate)"
+        else:
+            yield number, {key: value for key, value in record.items() if value is not None}
+
+
+def is_text(text: str) -> bool:
+    """Whether a string can be written as UTF-8; undecodable file names and broken JSON escapes cannot."""
+    return visible(text) == text
+
+
+def visible(text: str) -> str:
+    """Replace what cannot be written as UTF-8 by question marks."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def song_from_row(record: dict[str, Any] | str, number: int, path: Path, audio: Path) -> Song | Rejected:
@@ -164,6 +183,8 @@ def song_from_row(record: dict[str, Any] | str, number: int, path: Path, audio: 
 
 def find_inside(folder: Path, name: str) -> Path | None:
     """Join a path of a manifest to its folder; None when it leads out of it."""
+    if "\0" in name:
+        return None
     file = (folder / name).resolve()
     return file if file.is_relative_to(folder.resolve()) else None
 
@@ -175,25 +196,36 @@ def row_lyrics(record: dict[str, Any], folder: Path) -> str:
         if file is None:
             raise DataError(f"the lyrics lie outside {folder}")
         return read_lyrics(file)
-    return clean_lyrics(str(record.get("lyrics") or ""))
+    lyrics = record.get("lyrics") or ""
+    if not isinstance(lyrics, str):
+        raise ValueError("its lyrics are no text")
+    return clean_lyrics(lyrics)
 
 
 def row_captions(record: dict[str, Any]) -> tuple[Caption, ...]:
-    """Give a row's captions: one text, or a list of texts or of objects with text and votes."""
+    """Give a row's captions: one text, or a list of texts or of objects with text and votes.
+
+    Raises:
+        ValueError: a caption has no text, or votes are no whole number.
+    """
     given = record.get("captions") or record.get("caption") or []
-    if isinstance(given, str) and given.lstrip().startswith("["):
+    if isinstance(given, str) and given.strip().startswith("[") and given.strip().endswith("]"):
         given = json.loads(given)
-    votes = int(record["votes"]) if record.get("votes") not in (None, "") else None
-    entries = [given] if isinstance(given, str) else list(given)
-    return tuple(
-        Caption(str(entry["text"]), entry.get("votes")) if isinstance(entry, dict) else Caption(str(entry), votes)
-        for entry in entries
-    )
+    captions = []
+    for entry in given if isinstance(given, list) else [given]:
+        fields = entry if isinstance(entry, dict) else {"text": entry, "votes": record.get("votes")}
+        text, votes = fields.get("text"), fields.get("votes")
+        if not isinstance(text, str):
+            raise ValueError("a caption has no text")
+        captions.append(Caption(text, None if votes in (None, "") else int(votes)))
+    return tuple(captions)
 
 
 def row_tags(given: Any) -> dict[str, str]:
     """Give a row's tags: an object, or text such as `mode=minor;tempo=slow`."""
     if isinstance(given, dict):
         return {str(key): str(value) for key, value in given.items()}
+    if isinstance(given, list):
+        return {str(tag): "yes" for tag in given}
     pairs = (pair.partition("=") for pair in str(given or "").split(";") if pair.strip())
     return {key.strip(): value.strip() or "yes" for key, _, value in pairs}

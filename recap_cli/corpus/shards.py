@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from recap_cli.errors import DataError
@@ -41,7 +41,7 @@ class ShardWriter:
         """
         if not self.pending:
             return
-        path = self.folder / f"{len(list(self.folder.glob('*.safetensors'))):05d}.safetensors"
+        path = self.folder / f"{next_number(self.folder):05d}.safetensors"
         partial = path.with_name(path.name + ".partial")
         try:
             save_file(self.pending, partial)
@@ -53,6 +53,12 @@ class ShardWriter:
             partial.unlink(missing_ok=True)
             raise DataError(f"cannot write {path}: {error}", "is the disk full?") from error
         self.pending = {}
+
+
+def next_number(folder: Path) -> int:
+    """The number of the next shard: behind the last one, since a damaged one before it may have been deleted."""
+    numbers = [int(path.stem) for path in folder.glob("*.safetensors") if path.stem.isdecimal()]
+    return max(numbers, default=-1) + 1
 
 
 class ShardReader:
@@ -77,9 +83,12 @@ class ShardReader:
 
     def __getitem__(self, key: str) -> np.ndarray:
         path = self.files[key]
-        if path not in self.opened:
-            self.opened[path] = safe_open(path, "numpy")
-        return self.opened[path].get_tensor(key)
+        try:
+            if path not in self.opened:
+                self.opened[path] = safe_open(path, "numpy")
+            return self.opened[path].get_tensor(key)
+        except (SafetensorError, OSError) as error:
+            raise DataError(f"{path} is damaged: {error}", "delete it and run recap prepare again") from error
 
     def __getstate__(self) -> dict[str, object]:
         """Leave the open maps behind when travelling to another process."""
@@ -92,11 +101,10 @@ def read_header(path: Path) -> Iterator[tuple[str, list[int]]]:
         with path.open("rb") as file:
             (size,) = struct.unpack("<Q", file.read(8))
             header = json.loads(file.read(min(size, 100_000_000)))
-        ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
-        if path.stat().st_size != 8 + size + max(ends, default=0):
+        header.pop("__metadata__", None)
+        shapes = {key: entry["shape"] for key, entry in header.items()}
+        if path.stat().st_size != 8 + size + max((entry["data_offsets"][1] for entry in header.values()), default=0):
             raise ValueError("its length is wrong")
-    except (OSError, ValueError, struct.error, KeyError) as error:
+    except (OSError, ValueError, struct.error, LookupError, AttributeError, TypeError) as error:
         raise DataError(f"{path} is damaged: {error}", "delete it and run recap prepare again") from error
-    for key, entry in header.items():
-        if key != "__metadata__":
-            yield key, entry["shape"]
+    yield from shapes.items()

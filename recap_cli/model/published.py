@@ -88,11 +88,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise ModelError(f"no weights file {path}", "check the path")
     try:
-        content: Any = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
+        content: Any = load_file(path) if path.suffix == ".safetensors" else load_torch_file(path)
     except pickle.UnpicklingError as error:
         raise ModelError(
             f"{path} holds more than weights and is not opened, since a pickle can run code",
@@ -103,9 +99,23 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     for name in ("model_state_dict", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(name), dict):
             content = content[name]
-    if not isinstance(content, dict) or not content or not all(isinstance(value, Tensor) for value in content.values()):
+    named = isinstance(content, dict) and all(isinstance(key, str) for key in content)
+    if not named or not content or not all(isinstance(value, Tensor) for value in content.values()):
         raise ModelError(f"{path} holds no state dict", "expected a dictionary of names and tensors")
     return {key.removeprefix("module."): value for key, value in content.items()}
+
+
+def load_torch_file(path: Path) -> Any:
+    """Load a torch file without running code from it.
+
+    Raises:
+        ValueError: it is another kind of file, such as an error page or a Git LFS pointer saved under its name.
+        pickle.UnpicklingError: it holds more than plain values and tensors.
+    """
+    with path.open("rb") as file:
+        if not file.read(2).startswith((b"PK", b"\x80")):
+            raise ValueError("it is no torch file")
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def load_music_encoder(path: Path) -> tuple[MusicEncoder, LoadReport]:
@@ -150,7 +160,7 @@ def rename_cnnsa(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         else:
             renamed[key] = value
     for key, rows in projections.items():
-        if all(name in rows for name in ("query", "key", "value")):
+        if all(name in rows for name in ("query", "key", "value")) and len({part.shape for part in rows.values()}) == 1:
             renamed[key] = torch.cat([rows["query"], rows["key"], rows["value"]])
     return renamed
 
@@ -166,7 +176,16 @@ def read_sizes(weights: dict[str, Tensor], source: str) -> MusicEncoderSizes:
             f"{source} holds no music encoder: {error.args[0]} is missing",
             "expected CNNSA weights, such as attention/best_model.pth of the sota-music-tagging-models repository",
         ) from error
-    return MusicEncoderSizes(channels, layers, ffn=ffn)
+    except IndexError as error:
+        raise ModelError(f"{source} does not fit: a weight is a single number", "is the file whole?") from error
+    sizes = MusicEncoderSizes(channels, layers, ffn=ffn)
+    if sizes.width % sizes.heads:
+        raise ModelError(
+            f"{source} does not fit: blocks.6.conv_1.weight gives a width of {sizes.width}, which {sizes.heads} heads "
+            "cannot share",
+            "is it the right file, whole, and of these sizes?",
+        )
+    return sizes
 
 
 def load_captioner(
@@ -199,7 +218,7 @@ def captioner_from(
 ) -> tuple[RecapForCaptioning, LoadReport]:
     """Build a captioner from a fusion state dict with original keys and a music encoder."""
     report = LoadReport(source)
-    weights = take_prefix(weights, "bart.") or weights
+    weights = {key.removeprefix("bart."): value for key, value in weights.items()}
     report.unused = [key for key in weights if key.startswith(FUSION_UNUSED)]
     renamed = {rename_fusion(key): value for key, value in weights.items() if key not in report.unused}
     set_music_sizes(config, music_encoder.sizes)

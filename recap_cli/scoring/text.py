@@ -28,7 +28,7 @@ METEOR_SETTINGS = {"alpha": 0.9, "beta": 3.0, "gamma": 0.5}
 BLEU_ORDER = 4
 
 # Letters by script: rouge-score keeps [a-z0-9] only, so that Japanese or Russian would score 0 against itself.
-LATIN = re.compile("[a-zA-Z\u00c0-\u024f\u1e00-\u1eff]")
+LATIN = re.compile("[a-zA-Z\u00c0-\u024f\u1e00-\u1eff]+")
 # Thai to Tibetan, Burmese, Khmer, kana, ideographs, Hangul: no spaces, or none that part words.
 SPACELESS = (
     "\u0e01-\u0fbc\u1000-\u109f\u1100-\u11ff\u1780-\u17dd\u3005-\u3007\u3041-\u3096\u30a1-\u30fa\u30fc-\u30ff"
@@ -39,7 +39,7 @@ SPACED = (
     "\u0370-\u0556\u0561-\u0588\u05d0-\u05ea\u0620-\u0669\u066e-\u06d3\u06d5-\u06ff\u0750-\u077f"
     "\u0900-\u0963\u0966-\u0df3\u10a0-\u10ff\u1200-\u135a"
 )
-OTHER = re.compile(f"[{SPACELESS}{SPACED}]")
+OTHER = re.compile(f"[{SPACELESS}]|[{SPACED}]+")
 TOKEN = re.compile(f"[a-z0-9]+|[{SPACELESS}]|[{SPACED}]+")
 WORD = re.compile(rf"[{SPACELESS}]|[^\s{SPACELESS}]+")
 
@@ -335,7 +335,7 @@ class _Scorer:
 
 
 def is_other_script(references: Sequence[str]) -> bool:
-    """Say whether a song's references are mainly written in other than Latin letters.
+    """Say whether a song's references have more words in other letters than in Latin ones, a character being a word.
 
     The references alone decide, so that two systems are read alike.
     """

@@ -75,7 +75,7 @@ class PrepareOptions:
             raise OptionError(f"--limit {self.limit} leaves no songs", "give a number of 1 or more")
         if not (math.isfinite(self.max_rejected) and 0 <= self.max_rejected <= 1):
             raise OptionError(f"--max-rejected {self.max_rejected} is no share", "give a number from 0 to 1")
-        self.place  # noqa: B018  checks --excerpt
+        self.place, self.settings  # noqa: B018  checks --excerpt, --seconds and --resampler
 
     @property
     def place(self) -> str | float:
@@ -185,7 +185,7 @@ def demo_settings(options: PrepareOptions) -> DemoSettings:
 def read_entries(options: PrepareOptions, demo: DemoSettings | None) -> Iterator[Song | Rejected]:
     """Give the corpus's songs, each id once, captions filtered by votes."""
     if demo is not None or options.source is None:
-        yield from make_songs(demo or DemoSettings())
+        yield from (filter_votes(song, options.min_votes) for song in make_songs(demo or DemoSettings()))
         return
     seen: set[str] = set()
     for entry in read_corpus(options.source, options.audio):
@@ -302,6 +302,8 @@ def hear(task: Task, known: frozenset[str]) -> Heard:
         return Heard(song, key, mel.astype(PRECISIONS[task.precision]))
     except RecapError as error:
         return Heard(song, reason=error.message)
+    except OSError as error:  # a name that is too long, a disk that fails
+        return Heard(song, reason=f"cannot read {song.audio[:200]}: {error.strerror or error}")
 
 
 def write_folder(options: PrepareOptions, demo: DemoSettings | None, tally: Tally) -> PrepareResult:
@@ -318,6 +320,7 @@ def write_folder(options: PrepareOptions, demo: DemoSettings | None, tally: Tall
         for song, _ in tally.songs
         for caption in song.captions
     ]
+    (options.out / "dataset.json").unlink(missing_ok=True)
     write_json_lines(options.out / "songs.jsonl", songs)
     write_json_lines(options.out / "captions.jsonl", captions)
     write_json_lines(options.out / "rejected.jsonl", [vars(entry) for entry in tally.rejected])

@@ -40,7 +40,7 @@ from recap_cli.workflows.training import ProgressCallback, choose_device, traini
 FIGURES_FILE = "figures.json"
 OPTIONS_FILE = "options.json"
 LOG_FILE = "log.jsonl"
-BEST_METRIC = "rougeL_f1"
+BEST_METRIC = "rougeL"
 
 
 @dataclass(frozen=True)
@@ -387,8 +387,8 @@ class Validation:
         references = [[caption.text for caption in entry.song.captions] for entry in self.songs]
         scores = score_songs([entry.song.id for entry in self.songs], captions, references)
         figures = {
-            BEST_METRIC: scores.mean("rougeL_f1"),
-            "meteor": scores.mean("meteor"),
+            BEST_METRIC: scores.headline()["rougeL"],
+            "meteor": scores.headline()["meteor"],
             "distinct": len(set(captions)) / len(captions),
             **self.measure_losses(batches),
         }

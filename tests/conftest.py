@@ -1,0 +1,95 @@
+"""What the tests share: a quiet, offline environment, a tiny model and processor, and a small prepared corpus.
+
+Torch is imported only by the fixtures that need it.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"  # torch reads it on import
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ.pop("NO_COLOR", None)
+
+TEXTS = (
+    "the rain falls over the river and I sing alone",
+    "we dance all night under the neon light",
+    "a slow sad song about a river of rain",
+    "a bright song about dancing all night",
+)
+SIZES = {
+    "d_model": 16,
+    "encoder_layers": 3,
+    "decoder_layers": 1,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 32,
+    "decoder_ffn_dim": 32,
+    "max_position_embeddings": 128,
+    "music_channels": (2, 2, 2, 4, 4, 8, 8),
+    "music_layers": 1,
+    "music_ffn": 16,
+    "init_std": 0.3,  # a small model on standard weights hardly moves its logits
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory) -> Path:
+    """Keep what commands cache for the user out of the user's home."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RECAP_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer():
+    from recap_cli.corpus.dataset import PreparedSong
+    from recap_cli.corpus.manifest import Caption, Song
+    from recap_cli.workflows.pretrain import train_tokenizer
+
+    songs = [
+        PreparedSong(Song(f"song-{row}", "", TEXTS[row], (Caption(TEXTS[row + 2]),)), f"mel-{row}", 1.0)
+        for row in range(2)
+    ]
+    return train_tokenizer(songs, vocab_size=300)
+
+
+@pytest.fixture
+def tiny_processor(tiny_tokenizer):
+    from recap_cli.audio import AudioSettings
+    from recap_cli.processor import RecapProcessor
+
+    return RecapProcessor(tiny_tokenizer, AudioSettings(), max_lyrics_tokens=64, max_caption_tokens=32)
+
+
+@pytest.fixture
+def tiny_config(tiny_tokenizer):
+    """A fresh config, which a test may change."""
+    from recap_cli.model.config import RecapConfig
+
+    return RecapConfig.tiny(len(tiny_tokenizer), **SIZES)
+
+
+@pytest.fixture
+def tiny_model(tiny_config):
+    """A fresh model on fixed random weights, in eval mode."""
+    import torch
+
+    from recap_cli.model.captioner import RecapForCaptioning
+
+    torch.manual_seed(0)
+    return RecapForCaptioning(tiny_config).eval()
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory):
+    """A prepared demo corpus of 24 songs; tests only read it."""
+    from recap_cli.corpus.dataset import PreparedData
+    from recap_cli.workflows.prepare import PrepareOptions, prepare
+
+    folder = tmp_path_factory.mktemp("corpus") / "data"
+    prepare(PrepareOptions(limit=24, jobs=1, out=folder))
+    return PreparedData(folder)
