@@ -1,3 +1,22 @@
 """recap-cli: what a song is about, from its audio and its lyrics."""
 
+from typing import Any
+
 __version__ = "0.1.0"
+__all__ = ["Captioner", "RecapConfig", "RecapForCaptioning", "RecapProcessor", "__version__"]
+
+_HOMES = {
+    "Captioner": "recap_cli.workflows.caption",
+    "RecapConfig": "recap_cli.model.config",
+    "RecapForCaptioning": "recap_cli.model.captioner",
+    "RecapProcessor": "recap_cli.processor",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names when they are first used, so that `import recap_cli` stays quick."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'recap_cli' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -47,10 +47,13 @@ class SongEncoder(LyricsEncoder):
         self,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
-        mel: Tensor | None = None,
-        mel_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
         music_states: Tensor | None = None,
         music_mask: Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        output_music_attentions: bool = False,
+        mel: Tensor | None = None,
+        mel_mask: Tensor | None = None,
         **kwargs: Any,
     ) -> LyricsEncoderOutput:
         """Encode a song from `mel` [batch, mels, frames] or from cached `music_states` [batch, steps, width].
@@ -61,7 +64,15 @@ class SongEncoder(LyricsEncoder):
             music_states = music_mask = None
         elif music_states is None and mel is not None:
             music_states, music_mask = self.music_encoder(mel, mel_mask)
-        return super().forward(input_ids, attention_mask, music_states=music_states, music_mask=music_mask, **kwargs)
+        return super().forward(
+            input_ids,
+            attention_mask,
+            inputs_embeds,
+            music_states,
+            music_mask,
+            output_hidden_states,
+            output_music_attentions,
+        )
 
     def train(self, mode: bool = True) -> "SongEncoder":
         """Switch modes; a frozen music encoder stays in eval mode, or its BatchNorm would drift."""
@@ -142,7 +153,13 @@ class RecapForCaptioning(BartForConditionalGeneration):
         """
         if encoder_outputs is None:
             encoder_outputs = self.model.encoder(
-                input_ids, attention_mask, mel, mel_mask, music_states, music_mask, **kwargs
+                input_ids,
+                attention_mask,
+                music_states=music_states,
+                music_mask=music_mask,
+                mel=mel,
+                mel_mask=mel_mask,
+                **kwargs,
             )
         if labels is not None and decoder_input_ids is None:
             decoder_input_ids = shift_tokens_right(labels, self.config.pad_token_id, self.config.decoder_start_token_id)

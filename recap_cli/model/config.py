@@ -113,6 +113,8 @@ class RecapConfig(BartConfig):
             "encoder_ffn_dim": 256,
             "decoder_ffn_dim": 256,
             "max_position_embeddings": 512,
+            # 1 / sqrt(width): with BART's 0.02 so narrow a post-norm model never reads its lyrics
+            "init_std": 0.125,
             "music_channels": (8, 8, 16, 32, 32, 64, 64),
             "music_ffn": 256,
             "fusion_layers": (1, 2),

@@ -31,7 +31,9 @@ def plot_ablation(result: AblateResult) -> list[Path]:
     axes.set_xlabel("alpha, weight of the alignment loss (log scale)")
     axes.set_ylabel("ROUGE-L F1 (points)")
     seeds = "one seed: no claim" if result.seeds == 1 else f"{result.seeds} seeds"
-    axes.set_title(f"Captions against the weight of alignment\n{result.songs} songs, {seeds}, 95 % intervals", fontsize=11)
+    axes.set_title(
+        f"Captions against the weight of alignment\n{result.songs} songs, {seeds}, 95 % intervals", fontsize=11
+    )
     axes.legend(frameon=False)
     files = [result.out / "figure2.png", result.out / "figure2.svg"]
     for file in files:

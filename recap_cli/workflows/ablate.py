@@ -115,6 +115,16 @@ class AblateResult:
     signature: str
     failed: dict[str, str]
 
+    def to_json(self) -> dict[str, Any]:
+        """The result as one JSON document."""
+        return {
+            "seeds": self.seeds,
+            "songs": self.songs,
+            "signature": self.signature,
+            "arms": [arm.to_json() for arm in self.arms],
+            "failed": self.failed,
+        }
+
 
 def ablate(options: AblateOptions, progress: Progress | None = None) -> AblateResult:
     """Train and score every weight and seed; what was done before is not done again.
@@ -242,14 +252,7 @@ def summarise(
     first = next(iter(whole.values()))[0]
     songs = len(first["values"]["rougeL"])
     result = AblateResult(options.out, arms, options.seeds, songs, first["signature"], failed)
-    document = {
-        "seeds": result.seeds,
-        "songs": songs,
-        "signature": result.signature,
-        "arms": [arm.to_json() for arm in arms],
-        "failed": failed,
-    }
-    (options.out / "ablation.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    (options.out / "ablation.json").write_text(json.dumps(result.to_json(), indent=2) + "\n", encoding="utf-8")
     return result
 
 

@@ -81,7 +81,7 @@ def generate_captions(
             output = model.generate(**inputs, **generation_arguments(options, processor))
         texts = processor.decode(output.sequences)
         scores = getattr(output, "sequences_scores", None)
-        values = [None] * len(texts) if scores is None else [float(score) for score in scores]
+        values: list[float | None] = [None] * len(texts) if scores is None else [float(score) for score in scores]
         for start in range(0, len(texts), options.num_captions):
             span = slice(start, start + options.num_captions)
             yield Decoded(texts[span], values[span])

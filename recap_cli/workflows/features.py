@@ -23,7 +23,7 @@ def cache_features(data: PreparedData, encoder: MusicEncoder, progress: Progress
     The cache lies in the data folder under the fingerprint of the encoder's weights, so another encoder never finds it.
     """
     folder = data.folder / "features" / encoder_fingerprint(encoder)
-    known = ShardReader(folder) if folder.is_dir() else {}
+    known = ShardReader(folder)
     keys = [entry.mel for entry in data.songs if entry.mel not in known]
     if keys:
         progress.start("Encoding the music", len(keys))

@@ -118,6 +118,10 @@ class PrepareResult:
     rejected: list[Rejected]
     reused: int
 
+    def to_json(self) -> dict[str, Any]:
+        """The result as plain values."""
+        return {**vars(self), "out": str(self.out), "rejected": [vars(entry) for entry in self.rejected]}
+
 
 @dataclass(frozen=True)
 class Task:
@@ -363,3 +367,20 @@ def demo_folder(difficulty: str = "easy") -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "recap-cli" / f"demo-{difficulty}"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "recap-cli" / f"demo-{difficulty}"
+
+
+def default_data(limit: int | None, progress: Progress) -> Path:
+    """Give the data folder of commands that are given none, and say which it is.
+
+    `./data` where `recap prepare` finished one, else the demo corpus in the user's cache folder, made when needed.
+    """
+    here = Path("data")
+    if (here / "dataset.json").is_file():
+        progress.say("No DATA: using ./data.")
+        return here
+    folder = demo_folder()
+    if limit is not None:
+        folder = folder.with_name(f"{folder.name}-limit-{limit}")
+    progress.say(f"No DATA: using the demo corpus, made-up songs, in {folder}.")
+    prepare(PrepareOptions(out=folder, limit=limit), progress)
+    return folder

@@ -23,8 +23,10 @@ from recap_cli.model.config import MusicEncoderSizes, RecapConfig
 from recap_cli.model.music_encoder import MusicEncoder
 from recap_cli.processor import RecapProcessor
 from recap_cli.progress import Progress
-from recap_cli.workflows.training import ProgressCallback, training_arguments
+from recap_cli.workflows.training import ProgressCallback, silence, training_arguments
 
+# A shorter memory of squared gradients than 0.999, for runs of a few hundred steps.
+BETA2 = 0.98
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 
 
@@ -56,17 +58,17 @@ class LyricsPretraining:
     Attributes:
         config: sizes, as fields of `BartConfig`.
         vocab_size: byte-level BPE tokens at the most.
-        steps: training steps.
+        epochs: passes over the captions of the train split.
         batch_size: captions a step.
         lr: AdamW's highest rate.
         seed: of initial weights and order.
     """
 
     config: dict[str, Any]
-    vocab_size: int = 1100
-    steps: int = 500
+    vocab_size: int = 1600
+    epochs: int = 2
     batch_size: int = 24
-    lr: float = 2e-3
+    lr: float = 3e-3
     seed: int = 0
 
 
@@ -96,7 +98,7 @@ def pretrain_music_encoder(data: PreparedData, options: MusicPretraining, progre
         data_collator=CropCollator(options.crop_frames, options.seed),
         callbacks=[ProgressCallback(progress, "Pretraining the music encoder on tags")],
     )
-    trainer.train()
+    silence(trainer).train()
     write_music_encoder(tagger.encoder, path)
     return path
 
@@ -195,13 +197,14 @@ def pretrain_bart(data: PreparedData, options: LyricsPretraining, progress: Prog
             seed=options.seed,
             batch_size=options.batch_size,
             lr=options.lr,
-            steps=options.steps,
+            epochs=options.epochs,
+            adam_beta2=BETA2,
         ),
         train_dataset=SongDataset(songs, processor, None),
         data_collator=SongCollator(processor, ""),
         callbacks=[ProgressCallback(progress, "Pretraining the lyrics model without music")],
     )
-    trainer.train()
+    silence(trainer).train()
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)

@@ -3,15 +3,13 @@
 import json
 import math
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
-from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, Seq2SeqTrainer, TrainerCallback, set_seed
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, set_seed
 
 from recap_cli import __version__
 from recap_cli.corpus.dataset import PreparedData, PreparedSong, SongCollator, SongDataset
@@ -22,10 +20,7 @@ from recap_cli.model.config import RecapConfig
 from recap_cli.model.music_encoder import MusicEncoder
 from recap_cli.model.published import load_music_encoder, set_music_sizes
 from recap_cli.processor import RecapProcessor
-from recap_cli.progress import Progress, SilentProgress, Table
-from recap_cli.scoring.alignment import measure_alignment
-from recap_cli.scoring.text import score_songs
-from recap_cli.workflows.decoding import DecodingOptions, generate_captions
+from recap_cli.progress import Progress, SilentProgress
 from recap_cli.workflows.features import cache_features
 from recap_cli.workflows.pretrain import (
     LyricsPretraining,
@@ -35,12 +30,9 @@ from recap_cli.workflows.pretrain import (
     tiny_bart,
 )
 from recap_cli.workflows.recipes import recipe_settings
-from recap_cli.workflows.training import ProgressCallback, choose_device, training_arguments
-
-FIGURES_FILE = "figures.json"
-OPTIONS_FILE = "options.json"
-LOG_FILE = "log.jsonl"
-BEST_METRIC = "rougeL"
+from recap_cli.workflows.runs import FIGURES_FILE, LOG_FILE, claim_folder, newest_checkpoint, read_log
+from recap_cli.workflows.training import ProgressCallback, choose_device, silence, training_arguments
+from recap_cli.workflows.validation import BEST_METRIC, EpochReport, RecapTrainer, Validation
 
 
 @dataclass(frozen=True)
@@ -85,6 +77,7 @@ class TrainOptions:
     fusion_heads: int | None = None
     fusion_sharing: str | None = None
     optimizer: str | None = None
+    adam_beta2: float | None = None
     schedule: str | None = None
     warmup: float | None = None
     lr: float | None = None
@@ -140,6 +133,10 @@ class TrainResult:
     data: dict[str, Any] = field(default_factory=dict)
     trained: bool = True
 
+    def to_json(self) -> dict[str, Any]:
+        """The result as plain values."""
+        return {"run": str(self.out), "settings": self.settings, "figures": self.figures, "log": self.log}
+
 
 def train(options: TrainOptions, progress: Progress | None = None) -> TrainResult:
     """Train a run, or go on with one that was interrupted.
@@ -159,7 +156,7 @@ def train(options: TrainOptions, progress: Progress | None = None) -> TrainResul
         return TrainResult(out, settings, figures, read_log(out), data.info, trained=False)
     model, processor = build_model(options, settings, data, progress)
     trainer = build_trainer(model, processor, options, settings, data, out, progress)
-    trainer.train(resume_from_checkpoint=newest_checkpoint(out / "checkpoints"))
+    silence(trainer).train(resume_from_checkpoint=newest_checkpoint(out / "checkpoints"))
     return finish_run(trainer, out, settings, data)
 
 
@@ -176,28 +173,6 @@ def run_record(options: TrainOptions, settings: Mapping[str, Any], data: Prepare
     own = {name: value for name, value in options.to_json().items() if name not in ("out", "data", "device")}
     record = {"recap": __version__, **own, **settings, "data_fingerprint": data.fingerprint}
     return json.loads(json.dumps(record))
-
-
-def claim_folder(out: Path, record: dict[str, Any]) -> bool:
-    """Take a folder for a run; say whether the very same run is finished there.
-
-    Raises:
-        OptionError: the folder holds something else.
-    """
-    path = out / OPTIONS_FILE
-    if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        changed = sorted(name for name in {*before, *record} if before.get(name) != record.get(name))
-        if changed:
-            raise OptionError(
-                f"{out} holds a run with other settings ({', '.join(changed[:4])})", "choose another folder with --out"
-            )
-        return (out / FIGURES_FILE).is_file()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OptionError(f"{out} is not empty and holds no run", "choose another folder with --out")
-    out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    return False
 
 
 def build_model(
@@ -316,6 +291,7 @@ def build_trainer(
         warmup=settings["warmup"],
         device=options.device,
         optim=settings["optimizer"],
+        adam_beta2=settings["adam_beta2"],
         lr_scheduler_type=settings["schedule"],
         train_sampling_strategy="group_by_length",
         eval_strategy="epoch",
@@ -331,7 +307,7 @@ def build_trainer(
         train_dataset=dataset,
         eval_dataset=validation.dataset,
         data_collator=SongCollator(processor, kind),
-        callbacks=[ProgressCallback(progress, "Training"), EpochReport(progress, out / LOG_FILE)],
+        callbacks=[ProgressCallback(progress, "Training"), EpochReport(progress, out / LOG_FILE, validation)],
         validation=validation,
         processor=processor,
     )
@@ -359,130 +335,6 @@ def validation_songs(data: PreparedData, settings: Mapping[str, Any], options: T
     return [songs[index] for index in sorted(chosen)]
 
 
-class Validation:
-    """Judges a model on fixed songs: each song once, greedy, against all its references."""
-
-    def __init__(
-        self,
-        model: RecapForCaptioning,
-        processor: RecapProcessor,
-        songs: Sequence[PreparedSong],
-        music: ShardReader | None,
-        kind: str,
-        batch_size: int = 64,
-    ) -> None:
-        self.model, self.processor, self.songs = model, processor, songs
-        self.dataset = SongDataset(songs, processor, music, per_caption=False)
-        self.collate = SongCollator(processor, kind)
-        self.batch_size = batch_size
-
-    def run(self) -> tuple[dict[str, float], dict[str, str]]:
-        """Give the figures and one song's caption beside its reference."""
-        batches = [
-            self.collate([self.dataset[row] for row in range(start, min(start + self.batch_size, len(self.dataset)))])
-            for start in range(0, len(self.dataset), self.batch_size)
-        ]
-        options = DecodingOptions(beams=1, batch_size=self.batch_size)
-        captions = [out.captions[0] for out in generate_captions(self.model, self.processor, batches, options)]
-        references = [[caption.text for caption in entry.song.captions] for entry in self.songs]
-        scores = score_songs([entry.song.id for entry in self.songs], captions, references)
-        figures = {
-            BEST_METRIC: scores.headline()["rougeL"],
-            "meteor": scores.headline()["meteor"],
-            "distinct": len(set(captions)) / len(captions),
-            **self.measure_losses(batches),
-        }
-        sample = {"song": self.songs[0].song.id, "caption": captions[0], "reference": references[0][0]}
-        return figures, sample
-
-    @torch.inference_mode()
-    def measure_losses(self, batches: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
-        """Give caption loss and alignment on the validation songs."""
-        losses, tokens, music, lyrics = 0.0, 0, [], []
-        for batch in batches:
-            output = self.model(**{name: value.to(self.model.device) for name, value in batch.items()})
-            count = int((batch["labels"] >= 0).sum())
-            losses, tokens = losses + float(output.caption_loss) * count, tokens + count
-            if output.pooled_music is not None:
-                music.append(output.pooled_music.float().cpu().numpy())
-                lyrics.append(output.pooled_lyrics.float().cpu().numpy())
-        figures = {"caption_loss": losses / max(tokens, 1)}
-        if music and sum(map(len, music)) > 1:
-            measures = measure_alignment(np.concatenate(music), np.concatenate(lyrics))
-            figures |= {"matched_cosine": measures.matched, "mismatched_cosine": measures.mismatched}
-        return figures
-
-
-class RecapTrainer(Seq2SeqTrainer):
-    """The stock trainer, with our validation in place of its evaluation loop and the two losses noted apart."""
-
-    def __init__(self, *, validation: Validation, processor: RecapProcessor, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self.validation = validation
-        self.processor = processor
-        self.sums: dict[str, float] = {}
-        self.sample: dict[str, str] = {}
-
-    def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """Note the parts of the loss on the way; stop where it is no number.
-
-        Raises:
-            ModelError: the loss is NaN or infinite.
-        """
-        loss, outputs = super().compute_loss(model, inputs, True, **kwargs)
-        if not torch.isfinite(loss):
-            raise ModelError(f"the loss is {float(loss)} at step {self.state.global_step}", "try a lower --lr")
-        for name in ("caption_loss", "alignment_loss"):
-            value = getattr(outputs, name, None)
-            if value is not None:
-                self.sums[name] = self.sums.get(name, 0.0) + float(value.detach())
-        self.sums["steps"] = self.sums.get("steps", 0) + 1
-        return (loss, outputs) if kwargs.get("return_outputs") or (args and args[0]) else loss
-
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Validate and hand the figures to the callbacks, as the stock evaluation does."""
-        was_training = self.model.training
-        self.model.eval()
-        figures, self.sample = self.validation.run()
-        self.model.train(was_training)
-        steps = self.sums.pop("steps", 0)
-        losses = {f"train_{name}": total / steps for name, total in self.sums.items()} if steps else {}
-        self.sums = {}
-        metrics = {f"eval_{name}": value for name, value in {**figures, **losses}.items()}
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        return metrics
-
-
-class EpochReport(TrainerCallback):
-    """Writes a line to the log and shows a small table after each epoch."""
-
-    def __init__(self, progress: Progress, log: Path) -> None:
-        self.progress, self.log = progress, log
-
-    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
-        """Log the epoch's figures."""
-        figures = {name.removeprefix("eval_"): round(value, 5) for name, value in metrics.items()}
-        record = {"epoch": round(state.epoch or 0, 2), "step": state.global_step, **figures}
-        with self.log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-        columns = [name.replace("_", " ") for name in record]
-        self.progress.show(Table(f"Epoch {record['epoch']:g}", columns, [[f"{value:g}" for value in record.values()]]))
-
-
-def newest_checkpoint(folder: Path) -> str | None:
-    """Find the newest whole checkpoint of an interrupted run."""
-    found = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
-    found = [path for path in found if path.name.partition("-")[2].isdigit()]
-    return str(max(found, key=lambda path: int(path.name.partition("-")[2]))) if found else None
-
-
-def read_log(out: Path) -> list[dict[str, Any]]:
-    """Read a run's log, one record an epoch; an epoch that was trained again counts once."""
-    path = out / LOG_FILE
-    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
-    return list({record["step"]: record for record in records}.values())
-
-
 def finish_run(trainer: RecapTrainer, out: Path, settings: dict[str, Any], data: PreparedData) -> TrainResult:
     """Save the best model with its processor; `figures.json` comes last and says that the run is finished."""
     log = read_log(out)
@@ -490,7 +342,7 @@ def finish_run(trainer: RecapTrainer, out: Path, settings: dict[str, Any], data:
     trainer.model.generation_config.num_beams = settings["beams"]
     trainer.model.save_pretrained(out)
     trainer.processor.save_pretrained(out)
-    figures = {"best": best, "sample": trainer.sample, "steps": trainer.state.global_step}
+    figures = {"best": best, "sample": trainer.validation.sample, "steps": trainer.state.global_step}
     path = out / FIGURES_FILE
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

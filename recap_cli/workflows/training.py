@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import Seq2SeqTrainingArguments, TrainerCallback
+from transformers import PrinterCallback, Seq2SeqTrainingArguments, Trainer, TrainerCallback
 
 from recap_cli.errors import ModelError
 from recap_cli.progress import Progress
@@ -17,8 +17,7 @@ def training_arguments(
     seed: int,
     batch_size: int,
     lr: float,
-    epochs: float = 1.0,
-    steps: int = -1,
+    epochs: float,
     warmup: float = 0.1,
     device: str = "auto",
     **more: Any,
@@ -30,8 +29,7 @@ def training_arguments(
         seed: of the order of examples and of dropout.
         batch_size: examples a step.
         lr: the highest learning rate.
-        epochs: passes over the data, unless
-        steps: the number of steps is given.
+        epochs: passes over the data.
         warmup: share of the steps in which the rate rises.
         device: auto, cpu, cuda or mps.
         **more: further arguments of the Trainer.
@@ -43,7 +41,6 @@ def training_arguments(
         "per_device_train_batch_size": batch_size,
         "learning_rate": lr,
         "num_train_epochs": epochs,
-        "max_steps": steps,
         "warmup_steps": warmup,
         "lr_scheduler_type": "linear",
         "weight_decay": 0.01,
@@ -97,3 +94,9 @@ class ProgressCallback(TrainerCallback):
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Close the bar."""
         self.progress.finish()
+
+
+def silence(trainer: Trainer) -> Trainer:
+    """Take out the Trainer's own printing; ours reports instead."""
+    trainer.remove_callback(PrinterCallback)
+    return trainer

@@ -1,0 +1,416 @@
+"""The `recap` command: five verbs that parse, call a workflow and render; errors become words here."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+
+from recap_cli import __version__
+from recap_cli.console import ConsoleProgress, stderr_console, stdout_console, write_line
+from recap_cli.errors import OptionError, RecapError
+
+app = typer.Typer(
+    name="recap",
+    help="RECAP: what a song is about, from its audio and its lyrics.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only warnings and errors.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Results as JSON.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Seed = Annotated[int, typer.Option(help="Fixes everything that is drawn.")]
+Limit = Annotated[int | None, typer.Option(help="Only so many songs, for a quick look.")]
+Data = Annotated[
+    Path | None,
+    typer.Option(help="Prepared data folder.", show_default="./data, else the demo corpus"),
+]
+Beams = Annotated[int, typer.Option(help="Width of the beam search; 1 is greedy.")]
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and stop."""
+    if wanted:
+        write_line(f"recap {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """RECAP: what a song is about, from its audio and its lyrics."""
+
+
+@app.command()
+def prepare(
+    source: Annotated[
+        Path | None,
+        typer.Argument(help="Manifest (.csv, .tsv, .jsonl) or folder of songs.", show_default="the demo corpus"),
+    ] = None,
+    audio: Annotated[Path | None, typer.Option(help="Where a manifest's audio paths start.")] = None,
+    out: Annotated[Path, typer.Option(help="The data folder to fill.")] = Path("data"),
+    difficulty: Annotated[str, typer.Option(help="Of the demo corpus: easy or hard.")] = "easy",
+    excerpt: Annotated[str, typer.Option(help="start, middle, random or seconds.")] = "start",
+    seconds: Annotated[float, typer.Option(help="Length of the excerpt.")] = 15.0,
+    resampler: Annotated[str, typer.Option(help="resampy (kaiser_best) or soxr (extra `fast`).")] = "resampy",
+    precision: Annotated[str, typer.Option(help="Of the cached mels: fp16 or fp32.")] = "fp16",
+    jobs: Annotated[int, typer.Option(help="Processes; 0 is one for each core.")] = 0,
+    min_votes: Annotated[int | None, typer.Option(help="Leave out captions with fewer votes.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail when any song is rejected.")] = False,
+    max_rejected: Annotated[float, typer.Option(help="Fail when a larger share is rejected.")] = 0.05,
+    limit: Limit = None,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Read a corpus and cache its log-mel spectrograms."""
+    from recap_cli.report.tables import prepare_table
+    from recap_cli.workflows.prepare import PrepareOptions
+    from recap_cli.workflows.prepare import prepare as run
+
+    progress = ConsoleProgress(stderr_console(), quiet)
+    if source is None:
+        progress.say(f"No SOURCE: making the {difficulty} demo corpus, songs rendered in code from seed {seed}.")
+    options = PrepareOptions(
+        source, out, audio, difficulty, excerpt, seconds, resampler, precision, jobs, limit, seed,
+        min_votes, strict, max_rejected,
+    )  # fmt: skip
+    result = run(options, progress)
+    render(as_json, result.to_json(), prepare_table(result))
+
+
+@app.command()
+def train(
+    data: Annotated[
+        Path | None, typer.Argument(help="Prepared data folder.", show_default="./data, else the demo corpus")
+    ] = None,
+    alpha: Annotated[float | None, typer.Option(help="Weight of the alignment loss; 0 is BART-fusion.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/ and the settings")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="paper, alcap or tiny.", show_default="tiny for demo data, else paper")
+    ] = None,
+    recipes: Annotated[bool, typer.Option("--recipes", help="Show every recipe setting and who set it.")] = False,
+    bart: Annotated[str | None, typer.Option(help="BART to start from: folder or hub id.")] = None,
+    music_encoder: Annotated[Path | None, typer.Option(help="Pretrained CNNSA weights.")] = None,
+    train_music_encoder: Annotated[bool, typer.Option("--train-music-encoder", help="Train it end to end.")] = False,
+    no_music: Annotated[bool, typer.Option("--no-music", help="Lyrics only: the BART baseline.")] = False,
+    alignment_loss: Annotated[str | None, typer.Option(help="positive, infonce, infonce-symmetric or none.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Of InfoNCE.")] = None,
+    pooling: Annotated[str | None, typer.Option(help="masked, or all (pads too, as the public code).")] = None,
+    align_layer: Annotated[int | None, typer.Option(help="The lyrics state that enters this layer is aligned.")] = None,
+    fusion_layers: Annotated[str | None, typer.Option(help="Encoder layers followed by fusion, such as 4,5.")] = None,
+    allow_fused_alignment: Annotated[bool, typer.Option("--allow-fused-alignment", help="For a study.")] = False,
+    batch_size: Annotated[int | None, typer.Option(help="Captions a step.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the captions.")] = None,
+    max_lyrics_tokens: Annotated[int | None, typer.Option(help="Longer lyrics are cut.")] = None,
+    max_caption_tokens: Annotated[int | None, typer.Option(help="Longer captions are cut.")] = None,
+    min_votes: Annotated[int | None, typer.Option(help="Learn from captions with as many votes.")] = None,
+    validation_songs: Annotated[int | None, typer.Option(help="Songs that each epoch is judged by.")] = None,
+    limit: Limit = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a captioner; an interrupted run goes on when started again."""
+    if recipes:
+        show_recipes()
+        return
+    progress = begin_model_work(quiet)
+    from recap_cli.report.pages import write_model_card
+    from recap_cli.report.tables import train_table
+    from recap_cli.workflows.train import TrainOptions
+    from recap_cli.workflows.train import train as run
+
+    options = TrainOptions(
+        data=choose_data(data, limit, progress), out=out, recipe=recipe, music_encoder=music_encoder, no_music=no_music,
+        train_music_encoder=train_music_encoder, allow_fused_alignment=allow_fused_alignment, min_votes=min_votes,
+        limit=limit, seed=seed, device=device, bart=bart, alpha=alpha, alignment_loss=alignment_loss,
+        temperature=temperature, pooling=pooling, align_layer=align_layer,
+        fusion_layers=parse_layers(fusion_layers), batch_size=batch_size, lr=lr, epochs=epochs,
+        max_lyrics_tokens=max_lyrics_tokens, max_caption_tokens=max_caption_tokens, validation_songs=validation_songs,
+    )  # fmt: skip
+    result = run(options, progress)
+    if result.trained:
+        write_model_card(result)
+    render(as_json, result.to_json(), train_table(result))
+
+
+@app.command()
+def caption(
+    audio: Annotated[Path, typer.Argument(help="Audio file, folder of songs, or manifest.")],
+    lyrics: Annotated[
+        str | None, typer.Argument(help="Lyrics (.txt, .lrc, or - for stdin).", show_default="beside the audio")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Run folder, hub id or ALCAP weights.", show_default="the embedded model")
+    ] = None,
+    music_encoder: Annotated[Path | None, typer.Option(help="CNNSA weights, for ALCAP's model_N.pt.")] = None,
+    bart: Annotated[str, typer.Option(help="The BART that ALCAP's weights came from.")] = "facebook/bart-base",
+    instrumental: Annotated[bool, typer.Option("--instrumental", help="There are no lyrics.")] = False,
+    excerpt: Annotated[str, typer.Option(help="start, middle or seconds.")] = "start",
+    out: Annotated[Path | None, typer.Option(help="Write JSON lines here.")] = None,
+    beams: Beams = 4,
+    sample: Annotated[bool, typer.Option("--sample", help="Draw words instead of taking the likeliest.")] = False,
+    num_captions: Annotated[int, typer.Option(help="Captions a song.")] = 1,
+    max_caption_tokens: Annotated[int | None, typer.Option(help="Longest caption.")] = None,
+    no_repeat_ngram: Annotated[int, typer.Option(help="Word groups of this size appear once; 0 allows all.")] = 0,
+    seed: Seed = 0,
+    device: Device = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write what a song is about."""
+    progress = begin_model_work(quiet)
+    from recap_cli.workflows.caption import CaptionOptions, caption_songs
+    from recap_cli.workflows.decoding import DecodingOptions
+
+    from_stdin = sys.stdin.buffer.read().decode("utf-8", "replace") if lyrics == "-" else None
+    options = CaptionOptions(
+        audio=audio,
+        lyrics=Path(lyrics) if lyrics not in (None, "-") else None,
+        lyrics_text=from_stdin,
+        instrumental=instrumental,
+        model=model,
+        music_encoder=music_encoder,
+        bart=bart,
+        excerpt=excerpt,
+        decoding=DecodingOptions(beams, sample, 1.0, num_captions, max_caption_tokens, no_repeat_ngram, seed),
+        device=device,
+    )
+    failed = render_captions(caption_songs(options, progress), options, out, as_json, progress)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command("eval")
+def evaluate(
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Run folders.", show_default="the newest under ./runs, else the embedded model"),
+    ] = None,
+    data: Data = None,
+    split: Annotated[str, typer.Option(help="Songs to score.")] = "test",
+    protocol: Annotated[str, typer.Option(help="f1, or published (recall, one row a caption).")] = "f1",
+    out: Annotated[Path | None, typer.Option(help="Folder for the captions, as JSON lines.")] = None,
+    beams: Beams = 4,
+    limit: Limit = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score runs: ROUGE, METEOR and BLEU with intervals; on demo songs attribute accuracy too."""
+    progress = begin_model_work(quiet)
+    from recap_cli.report import tables
+    from recap_cli.workflows.decoding import DecodingOptions
+    from recap_cli.workflows.evaluate import EvaluateOptions
+    from recap_cli.workflows.evaluate import evaluate as run
+
+    options = EvaluateOptions(
+        data=choose_data(data, limit, progress),
+        runs=choose_runs(runs, progress),
+        split=split,
+        protocol=protocol,
+        limit=limit,
+        out=out,
+        decoding=DecodingOptions(beams=beams),
+        device=device,
+    )
+    result = run(options, progress)
+    render(
+        as_json,
+        result.to_json(),
+        tables.evaluate_table(result),
+        tables.attribute_table(result),
+        tables.comparison_table(result),
+    )
+
+
+@app.command()
+def ablate(
+    data: Annotated[
+        Path | None, typer.Argument(help="Prepared data folder.", show_default="./data, else the demo corpus")
+    ] = None,
+    weights: Annotated[str, typer.Option(help="Values of alpha, such as 1e-3,2e-2,1e-1.")] = "1e-3,2e-2,1e-1",
+    seeds: Annotated[int, typer.Option(help="Runs of each weight.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder of runs and results.")] = Path("runs/ablation"),
+    split: Annotated[str, typer.Option(help="Songs to score.")] = "test",
+    recipe: Annotated[str | None, typer.Option(help="paper, alcap or tiny.")] = None,
+    bart: Annotated[str | None, typer.Option(help="BART to start from: folder or hub id.")] = None,
+    music_encoder: Annotated[Path | None, typer.Option(help="Pretrained CNNSA weights.")] = None,
+    alignment_loss: Annotated[str | None, typer.Option(help="positive, infonce or infonce-symmetric.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the captions.")] = None,
+    limit: Limit = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train and score several weights of the alignment loss (the paper's Figure 2)."""
+    sweep = parse_weights(weights)
+    progress = begin_model_work(quiet)
+    from recap_cli.report.plots import plot_ablation, sketch_ablation
+    from recap_cli.report.tables import ablate_table
+    from recap_cli.workflows.ablate import AblateOptions
+    from recap_cli.workflows.ablate import ablate as run
+
+    shared = {
+        "recipe": recipe, "bart": bart, "music_encoder": music_encoder, "alignment_loss": alignment_loss,
+        "epochs": epochs,
+    }  # fmt: skip
+    options = AblateOptions(
+        data=choose_data(data, limit, progress),
+        weights=sweep,
+        seeds=seeds,
+        out=out,
+        split=split,
+        train={name: value for name, value in shared.items() if value is not None},
+        limit=limit,
+        device=device,
+    )
+    result = run(options, progress)
+    files = plot_ablation(result)
+    render(as_json, result.to_json(), ablate_table(result))
+    if not as_json:
+        stdout_console().print(sketch_ablation(result), highlight=False)
+        progress.say(f"Figure: {', '.join(map(str, files))}")
+    if result.failed:
+        raise RecapError(
+            f"{len(result.failed)} runs failed: {'; '.join(f'{k}: {v}' for k, v in result.failed.items())}",
+            "start the same command again to go on",
+        )
+
+
+def show_recipes() -> None:
+    """Show every recipe setting and who set it."""
+    begin_model_work(quiet=True)
+    from recap_cli.report.tables import draw, recipe_table
+
+    stdout_console().print(draw(recipe_table()))
+
+
+def begin_model_work(quiet: bool) -> ConsoleProgress:
+    """Keep the libraries from talking, and give the progress."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    return ConsoleProgress(stderr_console(), quiet)
+
+
+def choose_data(data: Path | None, limit: int | None, progress: ConsoleProgress) -> Path:
+    """Say and give the data folder that is used when none is named."""
+    from recap_cli.workflows.prepare import default_data
+
+    return data if data is not None else default_data(limit, progress)
+
+
+def choose_runs(runs: list[Path] | None, progress: ConsoleProgress) -> tuple[Path, ...]:
+    """Say and give the run that is scored when none is named; none stands for the embedded model."""
+    if runs:
+        return tuple(runs)
+    from recap_cli.workflows.runs import newest_run
+
+    found = newest_run(Path("runs"))
+    progress.say(f"No RUN: scoring {found or 'the embedded model'}.")
+    return (found,) if found else ()
+
+
+def parse_layers(text: str | None) -> tuple[int, ...] | None:
+    """Read layers such as `4,5`."""
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise OptionError(f"--fusion-layers {text} names no layers", "give numbers such as 4,5") from None
+
+
+def parse_weights(text: str) -> tuple[float, ...]:
+    """Read weights such as `1e-3,2e-2,1e-1`."""
+    try:
+        return tuple(float(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise OptionError(f"--weights {text} are not numbers", "give numbers such as 1e-3,2e-2,1e-1") from None
+
+
+def render(as_json: bool, document: dict[str, Any], *tables: Any) -> None:
+    """Give a result to stdout, as JSON or as tables."""
+    from recap_cli.report.tables import draw
+
+    if as_json:
+        write_line(json.dumps(document, ensure_ascii=False))
+        return
+    console = stdout_console()
+    for table in tables:
+        if table is not None:
+            console.print(draw(table))
+
+
+def render_captions(captions: Any, options: Any, out: Path | None, as_json: bool, progress: ConsoleProgress) -> int:
+    """Give captions as they come and count failures: panels to a person, bare text to a pipe, JSON lines when asked."""
+    from recap_cli.report.panels import caption_panel
+
+    failed = 0
+    console = stdout_console()
+    file = out.open("w", encoding="utf-8") if out else None
+    for result in captions:
+        failed += bool(result.error)
+        for warning in [*result.warnings, *([result.error] if result.error else [])]:
+            progress.warn(f"{result.audio}: {warning}" if options.is_batch else warning)
+        if file is not None:
+            file.write(json.dumps(result.to_json(), ensure_ascii=False) + "\n")
+        elif as_json or options.is_batch:
+            write_line(json.dumps(result.to_json(), ensure_ascii=False))
+        elif console.is_terminal:
+            console.print(caption_panel(result))
+        else:
+            write_line("\n".join(result.captions))
+    if file is not None:
+        file.close()
+    return failed
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the one place where errors become words and exit codes.
+
+    Returns:
+        0 done, 1 a RecapError, 2 usage, 130 interrupted.
+    """
+    try:
+        code = app(args=arguments, standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except RecapError as error:
+        complain(error)
+        return 1
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        print("\ninterrupted; start the same command again to go on", file=sys.stderr)  # noqa: T201
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def complain(error: RecapError) -> None:
+    """Say what was wrong and what to try, a line each."""
+    print(f"recap: {one_line(error.message)}", file=sys.stderr)  # noqa: T201
+    print(f"try: {one_line(error.hint or 'recap COMMAND --help')}", file=sys.stderr)  # noqa: T201
+
+
+def one_line(text: str) -> str:
+    """Keep a message on one line, control characters shown as spaces."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -1,0 +1,104 @@
+"""What a person sees: Rich progress and tables on stderr, results on stdout."""
+
+import sys
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichBar
+
+from recap_cli.progress import Table
+
+PLAIN_INTERVAL = 15.0
+
+
+class ConsoleProgress:
+    """Reports to a terminal with bars, and to anything else with a line now and then.
+
+    Args:
+        console: writes to stderr.
+        quiet: report nothing but warnings.
+    """
+
+    def __init__(self, console: Console, quiet: bool = False) -> None:
+        self.console, self.quiet = console, quiet
+        self.bar: RichBar | None = None
+        self.task: TaskID | None = None
+        self.name, self.total, self.done = "", 0, 0
+        self.began = self.told = 0.0
+
+    def start(self, task: str, total: int | None = None) -> None:
+        """Begin a task."""
+        self.finish()
+        self.name, self.total, self.done = task, total or 0, 0
+        self.began = self.told = time.monotonic()
+        if self.quiet:
+            return
+        if not self.console.is_terminal:
+            self.console.print(f"{task} ...", highlight=False)
+            return
+        self.bar = RichBar(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self.console,
+            transient=True,
+        )
+        self.bar.start()
+        self.task = self.bar.add_task(task, total=total, rate="", note="")
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Say that more units are done."""
+        self.done += count
+        now = time.monotonic()
+        rate = f"{self.done / max(now - self.began, 1e-6):.1f}/s"
+        if self.bar is not None and self.task is not None:
+            self.bar.update(self.task, advance=count, rate=rate, note=note)
+        elif not self.quiet and now - self.told > PLAIN_INTERVAL:
+            self.told = now
+            total = f"/{self.total}" if self.total else ""
+            self.console.print(f"{self.name}: {self.done}{total} ({rate}) {note}".rstrip(), highlight=False)
+
+    def finish(self) -> None:
+        """End the current task."""
+        if self.bar is not None:
+            self.bar.stop()
+        self.bar = self.task = None
+
+    def say(self, message: str) -> None:
+        """Tell one line."""
+        if not self.quiet:
+            self.console.print(message, highlight=False, markup=False, soft_wrap=True)
+
+    def warn(self, message: str) -> None:
+        """Tell one line, even when quiet."""
+        self.console.print(f"warning: {message}", highlight=False, markup=False, soft_wrap=True)
+
+    def show(self, table: Table) -> None:
+        """Show a small table."""
+        if self.quiet:
+            return
+        from recap_cli.report.tables import draw
+
+        self.console.print(draw(table))
+
+
+def stderr_console() -> Console:
+    """The console for progress and messages; plain when stderr is no terminal, NO_COLOR honoured."""
+    return Console(stderr=True)
+
+
+def stdout_console() -> Console:
+    """The console for results; a pipe gets lines wide enough for every table."""
+    console = Console()
+    return console if console.is_terminal else Console(width=220)
+
+
+def write_line(text: str) -> None:
+    """Write a line of data to stdout, in UTF-8 whatever the locale."""
+    sys.stdout.buffer.write((text + "\n").encode("utf-8", "surrogateescape"))
+    sys.stdout.buffer.flush()

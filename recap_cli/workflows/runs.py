@@ -1,0 +1,53 @@
+"""Run folders: which run is where, whether it is finished, and what it logged."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from recap_cli.errors import OptionError
+
+FIGURES_FILE = "figures.json"
+OPTIONS_FILE = "options.json"
+LOG_FILE = "log.jsonl"
+
+
+def claim_folder(out: Path, record: dict[str, Any]) -> bool:
+    """Take a folder for a run; say whether the very same run is finished there.
+
+    Raises:
+        OptionError: the folder holds something else.
+    """
+    path = out / OPTIONS_FILE
+    if path.is_file():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        changed = sorted(name for name in {*before, *record} if before.get(name) != record.get(name))
+        if changed:
+            raise OptionError(
+                f"{out} holds a run with other settings ({', '.join(changed[:4])})", "choose another folder with --out"
+            )
+        return (out / FIGURES_FILE).is_file()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OptionError(f"{out} is not empty and holds no run", "choose another folder with --out")
+    out.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return False
+
+
+def newest_checkpoint(folder: Path) -> str | None:
+    """Find the newest whole checkpoint of an interrupted run."""
+    found = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+    found = [path for path in found if path.name.partition("-")[2].isdigit()]
+    return str(max(found, key=lambda path: int(path.name.partition("-")[2]))) if found else None
+
+
+def read_log(out: Path) -> list[dict[str, Any]]:
+    """Read a run's log, one record an epoch; an epoch that was trained again counts once."""
+    path = out / LOG_FILE
+    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    return list({record["step"]: record for record in records}.values())
+
+
+def newest_run(folder: Path) -> Path | None:
+    """Find the run below a folder that was finished last; None where there is none."""
+    found = [*folder.glob(f"*/{FIGURES_FILE}"), *folder.glob(f"*/*/{FIGURES_FILE}")]
+    return max(found, key=lambda path: path.stat().st_mtime).parent if found else None

@@ -1,0 +1,474 @@
+"""From a corpus to a data folder: what is written, reused, rejected, and left alone."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from recap_cli.corpus.dataset import PreparedData
+from recap_cli.corpus.manifest import read_json_lines
+from recap_cli.errors import DataError, OptionError
+from recap_cli.progress import SilentProgress
+from recap_cli.workflows import prepare as module
+from recap_cli.workflows.prepare import PrepareOptions, PrepareResult, demo_folder, prepare, single_threaded
+
+RECORDS = ("songs.jsonl", "captions.jsonl", "dataset.json")
+
+
+def tone(path: Path, hertz: float, seconds: float = 2.0, rate: int = 16000) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    time = np.arange(round(seconds * rate)) / rate
+    soundfile.write(path, 0.4 * np.sin(2 * np.pi * hertz * time * (1 + time)), rate)
+
+
+def write_rows(path: Path, rows: list[dict]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def corpus(tmp_path) -> Path:
+    """A manifest of six songs of 2 s, two captions each, the second with fewer votes."""
+    rows = []
+    for number in range(6):
+        tone(tmp_path / "corpus" / "audio" / f"{number}.wav", 200 + 150 * number)
+        rows.append(
+            {
+                "id": f"song-{number}",
+                "audio": f"audio/{number}.wav",
+                "lyrics": f"line {number}",
+                "captions": [{"text": f"good {number}", "votes": 3}, {"text": f"bad {number}", "votes": -1}],
+                "tags": {"mode": "minor" if number % 2 else "major"},
+            }
+        )
+    return write_rows(tmp_path / "corpus" / "songs.jsonl", rows)
+
+
+@pytest.fixture
+def out(tmp_path) -> Path:
+    return tmp_path / "data"
+
+
+def run(source: Path | None, out: Path, **options) -> PrepareResult:
+    return prepare(PrepareOptions(source=source, out=out, **{"seconds": 2.0, "jobs": 1, **options}))
+
+
+def add(corpus: Path, *rows: dict) -> None:
+    with corpus.open("a") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def records(out: Path) -> dict[str, bytes]:
+    return {name: (out / name).read_bytes() for name in RECORDS}
+
+
+def shards(out: Path) -> dict[str, tuple[bytes, int]]:
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in (out / "mels").iterdir()}
+
+
+def tree(folder: Path, but: Path) -> dict[str, bytes]:
+    return {
+        str(path): path.read_bytes() if path.is_file() else b""
+        for path in folder.rglob("*")
+        if not path.is_relative_to(but)
+    }
+
+
+# what is written ------------------------------------------------------------------------------------------------------
+
+
+def test_demo_corpus(tmp_path):
+    """`limit` shrinks every split alike; every song has lyrics, five captions and its attributes."""
+    result = prepare(PrepareOptions(out=tmp_path / "data", limit=12, jobs=1, seconds=2.0))
+    assert result.splits == {"test": 2, "train": 6, "unseen": 2, "validation": 2}
+    assert (result.songs, result.captions, result.rejected, result.reused) == (12, 60, [], 0)
+    assert result.hours == pytest.approx(12 * 2 / 3600)
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [
+        "captions.jsonl",
+        "dataset.json",
+        "mels",
+        "rejected.jsonl",
+        "songs.jsonl",
+    ]
+    assert [path.name for path in (tmp_path / "data" / "mels").iterdir()] == ["00000.safetensors"]
+    info = json.loads((tmp_path / "data" / "dataset.json").read_text())
+    assert info["source"] == "demo"
+    assert info["demo"]["train"] == 6
+    assert info["music_tags"] == ["tempo", "mode", "timbre", "drums"]
+    assert info["splits"] == result.splits
+    data = PreparedData(tmp_path / "data")
+    assert all(len(entry.song.captions) == 5 and entry.song.lyrics for entry in data.songs)
+    assert all(entry.seconds == 2.0 and data.mels[entry.mel].shape == (128, 126) for entry in data.songs)
+
+
+def test_the_demo_corpus_does_not_depend_on_where_or_when(tiny_data, tmp_path):
+    """Two processes give what one gave, byte for byte, mels included."""
+    result = prepare(PrepareOptions(out=tmp_path / "data", limit=24, jobs=2))
+    assert result.reused == 0
+    assert records(tmp_path / "data") == records(tiny_data.folder)
+    ours, theirs = shards(tmp_path / "data"), shards(tiny_data.folder)
+    assert {name: content for name, (content, _) in ours.items()} == {
+        name: content for name, (content, _) in theirs.items()
+    }
+
+
+def test_manifest(corpus, out):
+    result = run(corpus, out)
+    assert (result.out, result.songs, result.captions, result.rejected) == (out, 6, 12, [])
+    assert sum(result.splits.values()) == 6
+    assert set(result.splits) == {"train", "validation", "test"}
+    data = PreparedData(out)
+    assert not data.is_demo
+    assert data.info["source"] == str(corpus)
+    assert data.info["music_tags"] == ["mode"]
+    assert [entry.song.id for entry in data.songs] == [f"song-{number}" for number in range(6)]
+    entry = data.songs[3]
+    assert entry.song.audio == str(corpus.parent / "audio" / "3.wav")
+    assert [(caption.text, caption.votes) for caption in entry.song.captions] == [("good 3", 3), ("bad 3", -1)]
+    assert entry.song.tags == {"mode": "minor"}
+    assert entry.seconds == 2.0
+    mel = data.mels[entry.mel]
+    assert mel.dtype == np.float16
+    assert mel.shape == (128, 126)
+    assert len({data.mels[entry.mel].tobytes() for entry in data.songs}) == 6
+    assert (out / "rejected.jsonl").read_text() == ""
+
+
+def test_precision(corpus, out):
+    """fp32 mels are new ones; fp16 is their rounding."""
+    run(corpus, out)
+    half = PreparedData(out)
+    assert run(corpus, out, precision="fp32").reused == 0
+    whole = PreparedData(out)
+    for before, after in zip(half.songs, whole.songs, strict=True):
+        assert whole.mels[after.mel].dtype == np.float32
+        assert np.array_equal(whole.mels[after.mel].astype(np.float16), half.mels[before.mel])
+
+
+def test_given_splits_are_kept(corpus, out):
+    add(corpus, {"id": "fixed", "audio": "audio/0.wav", "split": "dev"})
+    run(corpus, out)
+    assert {entry.song.id: entry.song.split for entry in PreparedData(out).songs}["fixed"] == "validation"
+
+
+def test_the_same_audio_twice_is_kept_once(corpus, out):
+    add(corpus, {"id": "twin", "audio": "audio/0.wav", "lyrics": "other words"})
+    run(corpus, out)
+    data = PreparedData(out)
+    assert data.songs[0].mel == data.songs[6].mel
+    assert len(data.mels.files) == 6
+
+
+def test_nothing_is_written_outside_the_folder(corpus, out, tmp_path):
+    """Whatever a manifest calls its songs."""
+    add(corpus, {"id": "../../evil", "audio": "audio/1.wav"}, {"id": "/tmp/evil", "audio": "audio/2.wav"})
+    before = tree(tmp_path, out)
+    run(corpus, out)
+    assert tree(tmp_path, out) == before
+    assert {"../../evil", "/tmp/evil"} <= {entry.song.id for entry in PreparedData(out).songs}
+    assert not list(out.rglob("*.partial"))
+
+
+# doing only what is new -----------------------------------------------------------------------------------------------
+
+
+def test_a_second_run_reuses_everything(corpus, out):
+    run(corpus, out)
+    before, arrays = records(out), shards(out)
+    assert run(corpus, out).reused == 6
+    assert records(out) == before
+    assert shards(out) == arrays  # the very files, untouched
+
+
+def test_new_and_changed_songs_only(corpus, out):
+    run(corpus, out)
+    first = {entry.song.id: entry.mel for entry in PreparedData(out).songs}
+    tone(corpus.parent / "audio" / "2.wav", 999)
+    tone(corpus.parent / "audio" / "new.wav", 555)
+    add(corpus, {"id": "new", "audio": "audio/new.wav"})
+    assert run(corpus, out).reused == 5
+    second = {entry.song.id: entry.mel for entry in PreparedData(out).songs}
+    assert {name for name in second if second[name] != first.get(name)} == {"song-2", "new"}
+
+
+def test_other_seconds_make_new_mels(corpus, out):
+    run(corpus, out)
+    before = PreparedData(out)
+    assert run(corpus, out, seconds=1.0).reused == 0
+    data = PreparedData(out)
+    assert data.audio.seconds == 1.0
+    assert data.fingerprint != before.fingerprint
+    assert all(entry.seconds == 0.992 and data.mels[entry.mel].shape == (128, 63) for entry in data.songs)
+    assert run(corpus, out).reused == 6  # the first ones are still there
+    assert PreparedData(out).fingerprint == before.fingerprint
+
+
+@pytest.mark.parametrize("change", [{"excerpt": "middle"}, {"excerpt": "0.5"}, {"excerpt": "random"}])
+def test_other_excerpts_make_new_mels(corpus, out, change):
+    run(corpus, out, seconds=1.0)
+    before = PreparedData(out)
+    assert run(corpus, out, seconds=1.0, **change).reused == 0
+    after = PreparedData(out)
+    for old, new in zip(before.songs, after.songs, strict=True):
+        assert not np.array_equal(before.mels[old.mel], after.mels[new.mel])
+
+
+def test_random_excerpts_follow_the_seed(corpus, out):
+    run(corpus, out, seconds=1.0, excerpt="random", seed=1)
+    assert run(corpus, out, seconds=1.0, excerpt="random", seed=1).reused == 6
+    assert run(corpus, out, seconds=1.0, excerpt="random", seed=2).reused == 0
+
+
+def test_an_interrupted_run_goes_on(corpus, out, monkeypatch):
+    """What was heard stays; the folder says that it is not finished."""
+    original, heard = module.hear, []
+
+    def hear_four(task, known):
+        if len(heard) == 4:
+            raise KeyboardInterrupt
+        heard.append(task.song.id)
+        return original(task, known)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "hear", hear_four)
+        with pytest.raises(KeyboardInterrupt):
+            run(corpus, out)
+    with pytest.raises(DataError, match="was not finished"):
+        PreparedData(out)
+    assert run(corpus, out).reused == 4
+    assert len(PreparedData(out).songs) == 6
+
+
+def test_a_run_killed_while_it_writes_records_is_not_finished(corpus, out, monkeypatch):
+    """Old settings beside new songs would be a lie."""
+    run(corpus, out)
+    original = module.write_json_lines
+
+    def stop(path, lines):
+        original(path, lines)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write_json_lines", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(corpus, out, seconds=1.0)
+    with pytest.raises(DataError, match="was not finished"):
+        PreparedData(out)
+    run(corpus, out, seconds=1.0)
+    assert PreparedData(out).audio.seconds == 1.0
+
+
+def test_a_damaged_shard_is_named_and_can_be_deleted(corpus, out):
+    run(corpus, out)
+    shard = out / "mels" / "00000.safetensors"
+    shard.write_bytes(shard.read_bytes()[:-100])
+    with pytest.raises(DataError, match=r"00000\.safetensors is damaged") as caught:
+        run(corpus, out)
+    assert caught.value.hint == "delete it and run recap prepare again"
+    shard.unlink()
+    assert run(corpus, out).reused == 0
+    assert len(PreparedData(out).songs) == 6
+
+
+# rejected songs -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def damaged(corpus) -> Path:
+    """The six songs and five that cannot be used."""
+    audio = corpus.parent / "audio"
+    (audio / "text.wav").write_text("this is no audio")
+    (audio / "empty.wav").write_bytes(b"")
+    add(
+        corpus,
+        {"id": "text", "audio": "audio/text.wav"},
+        {"id": "empty", "audio": "audio/empty.wav"},
+        {"id": "gone", "audio": "audio/gone.wav"},
+        {"id": "long", "audio": "x" * 3000 + ".wav"},
+        {"id": "outside", "audio": "../../etc/passwd"},
+    )
+    return corpus
+
+
+def test_damaged_songs_are_set_aside(damaged, out):
+    result = run(damaged, out, max_rejected=0.5)
+    assert result.songs == 6
+    audio = damaged.parent / "audio"
+    rejected = list(read_json_lines(out / "rejected.jsonl"))
+    assert [vars(entry) for entry in result.rejected] == rejected
+    assert {entry["song"]: entry["file"] for entry in rejected} == {
+        "outside": "../../etc/passwd",
+        "text": str(audio / "text.wav"),
+        "empty": str(audio / "empty.wav"),
+        "gone": str(audio / "gone.wav"),
+        "long": str(damaged.parent / ("x" * 3000 + ".wav")),
+    }
+    reasons = {entry["song"]: entry["reason"] for entry in rejected}
+    assert reasons["text"] == f"{audio / 'text.wav'} is not audio that can be decoded"
+    assert reasons["empty"] == f"{audio / 'empty.wav'} is empty (0 bytes)"
+    assert reasons["gone"] == f"no audio file {audio / 'gone.wav'}"
+    assert "File name too long" in reasons["long"]
+    assert reasons["outside"] == f"the audio lies outside {damaged.parent}"
+    assert [entry.song.id for entry in PreparedData(out).songs] == [f"song-{number}" for number in range(6)]
+
+
+def test_too_many_rejected_songs(damaged, out):
+    """An error at the end; the folder is whole and usable all the same."""
+    with pytest.raises(DataError, match=r"5 of 11 songs were rejected, see .*rejected\.jsonl") as caught:
+        run(damaged, out)
+    assert "--max-rejected" in caught.value.hint
+    assert len(PreparedData(out).songs) == 6
+    assert run(damaged, out, max_rejected=5 / 11).reused == 6
+
+
+def test_strict(corpus, out):
+    """One song of 26 is below the 5 % that are allowed; `strict` allows none."""
+    run(corpus, out, strict=True)
+    add(corpus, *({"id": f"more-{number}", "audio": "audio/0.wav"} for number in range(19)))
+    add(corpus, {"id": "gone", "audio": "audio/gone.wav"})
+    assert len(run(corpus, out).rejected) == 1
+    with pytest.raises(DataError, match="1 of 26 songs were rejected"):
+        run(corpus, out, strict=True)
+
+
+def test_mended_songs_are_no_longer_rejected(damaged, out):
+    run(damaged, out, max_rejected=1.0)
+    tone(damaged.parent / "audio" / "gone.wav", 321)
+    result = run(damaged, out, max_rejected=1.0)
+    assert (result.songs, result.reused) == (7, 6)
+    assert "gone" not in {entry["song"] for entry in read_json_lines(out / "rejected.jsonl")}
+
+
+def test_ids_are_unique(corpus, out):
+    add(corpus, {"id": "song-0", "audio": "audio/5.wav"})
+    result = run(corpus, out, max_rejected=1.0)
+    assert result.songs == 6
+    assert [(entry.song, entry.reason) for entry in result.rejected] == [("song-0", "another song has the same id")]
+
+
+def test_nothing_usable(tmp_path, out):
+    corpus = write_rows(tmp_path / "songs.jsonl", [{"audio": "gone.wav"}])
+    with pytest.raises(DataError, match=r"no song could be prepared: no audio file .*gone\.wav"):
+        run(corpus, out)
+    with pytest.raises(DataError, match="was not finished"):
+        PreparedData(out)
+    with pytest.raises(DataError, match="no song could be prepared: the corpus is empty"):
+        run(write_rows(tmp_path / "empty.jsonl", []), out)
+
+
+# choosing songs and captions ------------------------------------------------------------------------------------------
+
+
+def test_limit(corpus, out):
+    assert run(corpus, out, limit=4).songs == 4
+    assert [entry.song.id for entry in PreparedData(out).songs] == ["song-0", "song-1", "song-2", "song-3"]
+    assert run(corpus, out, limit=100).songs == 6
+
+
+def test_min_votes(corpus, out):
+    assert run(corpus, out, min_votes=0).captions == 6
+    assert [caption.text for entry in PreparedData(out).songs for caption in entry.song.captions] == [
+        f"good {number}" for number in range(6)
+    ]
+    result = run(corpus, out, min_votes=4)
+    assert (result.songs, result.captions) == (6, 0)
+
+
+def test_min_votes_of_the_demo_corpus(tmp_path):
+    whole = run(None, tmp_path / "a", limit=12)
+    chosen = run(None, tmp_path / "b", limit=12, min_votes=4)
+    votes = [record["votes"] for record in read_json_lines(tmp_path / "b" / "captions.jsonl")]
+    assert whole.captions == 60
+    assert 0 < chosen.captions < 60
+    assert min(votes) >= 4
+
+
+def test_min_votes_without_votes(corpus, out):
+    add(corpus, {"id": "bare", "audio": "audio/0.wav", "caption": "no votes"})
+    with pytest.raises(DataError, match="--min-votes: the captions of bare have no votes"):
+        run(corpus, out, min_votes=0)
+    assert not out.exists()
+
+
+# options --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"precision": "fp8"}, "--precision fp8 is not known"),
+        ({"jobs": -1}, "--jobs -1 is negative"),
+        ({"limit": 0}, "--limit 0 leaves no songs"),
+        ({"max_rejected": 1.5}, "--max-rejected 1.5 is no share"),
+        ({"max_rejected": float("nan")}, "--max-rejected nan is no share"),
+        ({"excerpt": "chorus"}, "--excerpt chorus is not known"),
+        ({"excerpt": "-3"}, "--excerpt -3 is not known"),
+        ({"excerpt": "inf"}, "--excerpt inf is not known"),
+        ({"seconds": 0.0}, "--seconds 0 is out of range"),
+        ({"resampler": "linear"}, "--resampler linear is unknown"),
+    ],
+)
+def test_bad_options_are_refused_at_once(options, message):
+    with pytest.raises(OptionError) as caught:
+        PrepareOptions(**options)
+    assert caught.value.message == message
+    assert caught.value.hint
+
+
+def test_bad_difficulty_writes_nothing(out):
+    with pytest.raises(OptionError, match="difficulty"):
+        run(None, out, difficulty="impossible")
+    assert not out.exists()
+
+
+def test_missing_source_writes_nothing(tmp_path, out):
+    with pytest.raises(DataError, match="no corpus at"):
+        run(tmp_path / "nowhere.csv", out)
+    assert not out.exists()
+
+
+def test_progress(damaged, out):
+    class Recorder(SilentProgress):
+        started, notes, finished = [], [], 0
+
+        def start(self, task, total=None):
+            self.started.append((task, total))
+
+        def advance(self, count=1, note=""):
+            self.notes.append(note)
+
+        def finish(self):
+            self.finished += 1
+
+    progress = Recorder()
+    prepare(PrepareOptions(source=damaged, out=out, seconds=1.0, jobs=1, max_rejected=1.0), progress)
+    assert progress.started == [("Preparing songs", 10)]
+    assert progress.notes == ["1 rejected"] * 6 + [f"{count} rejected" for count in (2, 3, 4, 5)]
+    assert progress.finished == 1
+
+
+def test_workers_start_with_one_thread_each(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    with single_threaded():
+        assert os.environ["OMP_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == "1"
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+    assert "MKL_NUM_THREADS" not in os.environ
+
+
+def test_where_the_demo_corpus_is_kept(monkeypatch, tmp_path, cache_folder):
+    assert demo_folder() == cache_folder / "demo-easy"
+    monkeypatch.setenv("RECAP_CACHE", str(tmp_path))
+    assert demo_folder("hard") == tmp_path / "demo-hard"
+    monkeypatch.delenv("RECAP_CACHE")
+    monkeypatch.setattr(module.sys, "platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert demo_folder() == tmp_path / "xdg" / "recap-cli" / "demo-easy"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert demo_folder() == tmp_path / "home" / ".cache" / "recap-cli" / "demo-easy"
+    monkeypatch.setattr(module.sys, "platform", "darwin")
+    assert demo_folder() == tmp_path / "home" / "Library" / "Caches" / "recap-cli" / "demo-easy"
