@@ -1,17 +1,23 @@
 """The `recap` command: five verbs that parse, call a workflow and render; errors become words here."""
 
-import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import click
 import typer
 
 from recap_cli import __version__
-from recap_cli.console import ConsoleProgress, stderr_console, stdout_console, write_line
+from recap_cli.console import (
+    ConsoleProgress,
+    render,
+    render_captions,
+    stderr_console,
+    stdout_console,
+    write_line,
+)
 from recap_cli.errors import OptionError, RecapError
 
 app = typer.Typer(
@@ -343,43 +349,6 @@ def parse_weights(text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(",") if part.strip())
     except ValueError:
         raise OptionError(f"--weights {text} are not numbers", "give numbers such as 1e-3,2e-2,1e-1") from None
-
-
-def render(as_json: bool, document: dict[str, Any], *tables: Any) -> None:
-    """Give a result to stdout, as JSON or as tables."""
-    from recap_cli.report.tables import draw
-
-    if as_json:
-        write_line(json.dumps(document, ensure_ascii=False))
-        return
-    console = stdout_console()
-    for table in tables:
-        if table is not None:
-            console.print(draw(table))
-
-
-def render_captions(captions: Any, options: Any, out: Path | None, as_json: bool, progress: ConsoleProgress) -> int:
-    """Give captions as they come and count failures: panels to a person, bare text to a pipe, JSON lines when asked."""
-    from recap_cli.report.panels import caption_panel
-
-    failed = 0
-    console = stdout_console()
-    file = out.open("w", encoding="utf-8") if out else None
-    for result in captions:
-        failed += bool(result.error)
-        for warning in [*result.warnings, *([result.error] if result.error else [])]:
-            progress.warn(f"{result.audio}: {warning}" if options.is_batch else warning)
-        if file is not None:
-            file.write(json.dumps(result.to_json(), ensure_ascii=False) + "\n")
-        elif as_json or options.is_batch:
-            write_line(json.dumps(result.to_json(), ensure_ascii=False))
-        elif console.is_terminal:
-            console.print(caption_panel(result))
-        else:
-            write_line("\n".join(result.captions))
-    if file is not None:
-        file.close()
-    return failed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

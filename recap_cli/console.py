@@ -1,7 +1,10 @@
 """What a person sees: Rich progress and tables on stderr, results on stdout."""
 
+import json
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
@@ -102,3 +105,40 @@ def write_line(text: str) -> None:
     """Write a line of data to stdout, in UTF-8 whatever the locale."""
     sys.stdout.buffer.write((text + "\n").encode("utf-8", "surrogateescape"))
     sys.stdout.buffer.flush()
+
+
+def render(as_json: bool, document: dict[str, Any], *tables: Any) -> None:
+    """Give a result to stdout, as JSON or as tables."""
+    from recap_cli.report.tables import draw
+
+    if as_json:
+        write_line(json.dumps(document, ensure_ascii=False))
+        return
+    console = stdout_console()
+    for table in tables:
+        if table is not None:
+            console.print(draw(table))
+
+
+def render_captions(captions: Any, options: Any, out: Path | None, as_json: bool, progress: ConsoleProgress) -> int:
+    """Give captions as they come and count failures: panels to a person, bare text to a pipe, JSON lines when asked."""
+    from recap_cli.report.panels import caption_panel
+
+    failed = 0
+    console = stdout_console()
+    file = out.open("w", encoding="utf-8") if out else None
+    for result in captions:
+        failed += bool(result.error)
+        for warning in [*result.warnings, *([result.error] if result.error else [])]:
+            progress.warn(f"{result.audio}: {warning}" if options.is_batch else warning)
+        if file is not None:
+            file.write(json.dumps(result.to_json(), ensure_ascii=False) + "\n")
+        elif as_json or options.is_batch:
+            write_line(json.dumps(result.to_json(), ensure_ascii=False))
+        elif console.is_terminal:
+            console.print(caption_panel(result))
+        else:
+            write_line("\n".join(result.captions))
+    if file is not None:
+        file.close()
+    return failed

@@ -27,7 +27,8 @@ FLOORS = {
 }
 # Helpers that workflows share, then one workflow a verb.
 WORKFLOWS = (
-    ("training", "recipes", "decoding"),
+    ("training", "recipes", "decoding", "runs"),
+    ("validation",),
     ("prepare",),
     ("pretrain",),
     ("features",),
