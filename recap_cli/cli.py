@@ -122,6 +122,9 @@ def train(
     max_caption_tokens: Annotated[int | None, typer.Option(help="Longer captions are cut.")] = None,
     min_votes: Annotated[int | None, typer.Option(help="Learn from captions with as many votes.")] = None,
     validation_songs: Annotated[int | None, typer.Option(help="Songs that each epoch is judged by.")] = None,
+    best_by: Annotated[
+        str | None, typer.Option(help="What chooses the best epoch: rougeL, meteor, caption_loss.")
+    ] = None,
     limit: Limit = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -145,6 +148,7 @@ def train(
         temperature=temperature, pooling=pooling, align_layer=align_layer,
         fusion_layers=parse_layers(fusion_layers), batch_size=batch_size, lr=lr, epochs=epochs,
         max_lyrics_tokens=max_lyrics_tokens, max_caption_tokens=max_caption_tokens, validation_songs=validation_songs,
+        best_by=best_by,
     )  # fmt: skip
     result = run(options, progress)
     if result.trained:

@@ -45,6 +45,7 @@ class ShardWriter:
         partial = path.with_name(path.name + ".partial")
         try:
             save_file(self.pending, partial)
+            partial.chmod(0o644)  # safetensors writes for its owner only
             partial.replace(path)
         except OSError as error:
             partial.unlink(missing_ok=True)

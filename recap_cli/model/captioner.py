@@ -75,10 +75,10 @@ class SongEncoder(LyricsEncoder):
         )
 
     def train(self, mode: bool = True) -> "SongEncoder":
-        """Switch modes; a frozen music encoder stays in eval mode, or its BatchNorm would drift."""
+        """Switch modes; a frozen music encoder stays in eval mode (its BatchNorm would drift) and out of training."""
         super().train(mode)
         if self.music_encoder is not None and not self.config.train_music_encoder:
-            self.music_encoder.eval()
+            self.music_encoder.eval().requires_grad_(False)
         return self
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -109,13 +109,8 @@ class RecapForCaptioning(BartForConditionalGeneration):
         super().__init__(config)
         self.model.encoder = SongEncoder(config)
         self.alignment = Alignment(config) if config.use_music else None
-        self.freeze_music_encoder()
         self.post_init()
-
-    def freeze_music_encoder(self) -> None:
-        """Take the music encoder out of training, unless the config trains it."""
-        if self.model.encoder.music_encoder is not None:
-            self.model.encoder.music_encoder.requires_grad_(self.config.train_music_encoder)
+        self.train()
 
     def forward(
         self,

@@ -74,13 +74,13 @@ class RecapConfig(BartConfig):
     music_ffn: int = 1024
     train_music_encoder: bool = False
     fusion_layers: list[int] | tuple[int, ...] = (4, 5)
-    fusion_scale: float = 0.1
+    fusion_scale: float | int = 0.1
     fusion_heads: int = 1
     fusion_sharing: str = "shared"
-    alpha: float = 0.02
+    alpha: float | int = 0.02
     alignment_loss: str = "positive"
     similarity: str = "cosine"
-    alignment_temperature: float = 0.3
+    alignment_temperature: float | int = 0.3
     pooling: str = "masked"
     align_layer: int = 4
     allow_fused_alignment: bool = False
@@ -154,9 +154,11 @@ class RecapConfig(BartConfig):
                 raise OptionError(f"--{flag} {value} is not known", f"choose one of {', '.join(allowed)}")
         if not (math.isfinite(self.alpha) and self.alpha >= 0):
             raise OptionError(f"--alpha {self.alpha} is not a weight", "give a number of 0 or more, such as 0.02")
+        if not math.isfinite(self.fusion_scale):
+            raise OptionError(f"--fusion-scale {self.fusion_scale} is no number", "the public code uses 0.1")
         if not (math.isfinite(self.alignment_temperature) and self.alignment_temperature > 0):
             raise OptionError(f"--temperature {self.alignment_temperature} is not positive", "the public code uses 0.3")
-        if self.use_music and self.d_model % self.fusion_heads:
+        if self.use_music and (self.fusion_heads < 1 or self.d_model % self.fusion_heads):
             raise OptionError(
                 f"--fusion-heads {self.fusion_heads} does not divide the width {self.d_model}",
                 "the public code uses 1",

@@ -32,7 +32,7 @@ from recap_cli.workflows.pretrain import (
 from recap_cli.workflows.recipes import recipe_settings
 from recap_cli.workflows.runs import FIGURES_FILE, LOG_FILE, claim_folder, newest_checkpoint, read_log
 from recap_cli.workflows.training import ProgressCallback, choose_device, silence, training_arguments
-from recap_cli.workflows.validation import BEST_METRIC, EpochReport, RecapTrainer, Validation
+from recap_cli.workflows.validation import BEST_METRICS, LOWER_IS_BETTER, EpochReport, RecapTrainer, Validation
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,7 @@ class TrainOptions:
     max_lyrics_tokens: int | None = None
     max_caption_tokens: int | None = None
     validation_songs: int | None = None
+    best_by: str | None = None
     beams: int | None = None
     sample: bool | None = None
     top_p: float | None = None
@@ -95,6 +96,8 @@ class TrainOptions:
             value = getattr(self, flag)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise OptionError(f"--{flag.replace('_', '-')} {value} is not possible", "give a number above 0")
+        if self.best_by is not None and self.best_by not in BEST_METRICS:
+            raise OptionError(f"--best-by {self.best_by} is not known", f"choose one of {', '.join(BEST_METRICS)}")
         for flag in ("max_lyrics_tokens", "max_caption_tokens"):
             value = getattr(self, flag)
             if value is not None and value < 3:
@@ -298,7 +301,8 @@ def build_trainer(
         save_strategy="epoch",
         save_total_limit=2,
         load_best_model_at_end=True,
-        metric_for_best_model=BEST_METRIC,
+        metric_for_best_model=settings["best_by"],
+        greater_is_better=settings["best_by"] not in LOWER_IS_BETTER,
     )
     validation = Validation(model, processor, validation_songs(data, settings, options), music, kind)
     return RecapTrainer(
@@ -338,7 +342,8 @@ def validation_songs(data: PreparedData, settings: Mapping[str, Any], options: T
 def finish_run(trainer: RecapTrainer, out: Path, settings: dict[str, Any], data: PreparedData) -> TrainResult:
     """Save the best model with its processor; `figures.json` comes last and says that the run is finished."""
     log = read_log(out)
-    best = max(log, key=lambda record: record[BEST_METRIC])
+    choose = min if settings["best_by"] in LOWER_IS_BETTER else max
+    best = choose(log, key=lambda record: record[settings["best_by"]])
     trainer.model.generation_config.num_beams = settings["beams"]
     trainer.model.save_pretrained(out)
     trainer.processor.save_pretrained(out)

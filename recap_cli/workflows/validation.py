@@ -20,7 +20,9 @@ from recap_cli.scoring.alignment import measure_alignment
 from recap_cli.scoring.text import score_songs
 from recap_cli.workflows.decoding import DecodingOptions, generate_captions
 
-BEST_METRIC = "rougeL"
+# What may choose the best epoch.
+BEST_METRICS = ("rougeL", "meteor", "caption_loss")
+LOWER_IS_BETTER = ("caption_loss",)
 EPOCH_COLUMNS = {
     "train_caption_loss": "caption loss",
     "train_alignment_loss": "alignment loss",
@@ -61,7 +63,7 @@ class Validation:
         references = [[caption.text for caption in entry.song.captions] for entry in self.songs]
         scores = score_songs([entry.song.id for entry in self.songs], captions, references)
         figures = {
-            BEST_METRIC: scores.headline()["rougeL"],
+            "rougeL": scores.headline()["rougeL"],
             "meteor": scores.headline()["meteor"],
             "distinct": len(set(captions)) / len(captions),
             **self.measure_losses(batches),
