@@ -3,10 +3,10 @@
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
 
 from recap_cli import __version__
@@ -19,6 +19,47 @@ from recap_cli.console import (
     write_line,
 )
 from recap_cli.errors import OptionError, RecapError
+from recap_cli.flags import (
+    AdamBeta2,
+    AlignLayer,
+    AlignmentLoss,
+    AllowFusedAlignment,
+    Alpha,
+    AsJson,
+    Bart,
+    BatchSize,
+    Beams,
+    BestBy,
+    Data,
+    Device,
+    Epochs,
+    FusionHeads,
+    FusionLayers,
+    FusionScale,
+    FusionSharing,
+    Limit,
+    Lr,
+    MaxCaptionTokens,
+    MaxLyricsTokens,
+    MinVotes,
+    MusicEncoder,
+    NoMusic,
+    Optimizer,
+    PadsInLoss,
+    Pooling,
+    Quiet,
+    Recipe,
+    SavedBeams,
+    SavedSample,
+    SavedTopP,
+    Schedule,
+    Seed,
+    Similarity,
+    Temperature,
+    TrainMusicEncoder,
+    ValidationSongs,
+    Warmup,
+)
 
 app = typer.Typer(
     name="recap",
@@ -28,16 +69,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only warnings and errors.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Results as JSON.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-Seed = Annotated[int, typer.Option(help="Fixes everything that is drawn.")]
-Limit = Annotated[int | None, typer.Option(help="Only so many songs, for a quick look.")]
-Data = Annotated[
-    Path | None,
-    typer.Option(help="Prepared data folder.", show_default="./data, else the demo corpus"),
-]
-Beams = Annotated[int, typer.Option(help="Width of the beam search; 1 is greedy.")]
+# click's class, or that of the copy of click which newer versions of Typer bring along.
+UsageError: Any = typer.BadParameter.__bases__[0]
 
 
 def show_version(wanted: bool) -> None:
@@ -99,32 +132,40 @@ def train(
     data: Annotated[
         Path | None, typer.Argument(help="Prepared data folder.", show_default="./data, else the demo corpus")
     ] = None,
-    alpha: Annotated[float | None, typer.Option(help="Weight of the alignment loss; 0 is BART-fusion.")] = None,
+    alpha: Alpha = None,
     out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/ and the settings")] = None,
-    recipe: Annotated[
-        str | None, typer.Option(help="paper, alcap or tiny.", show_default="tiny for demo data, else paper")
-    ] = None,
+    recipe: Recipe = None,
     recipes: Annotated[bool, typer.Option("--recipes", help="Show every recipe setting and who set it.")] = False,
-    bart: Annotated[str | None, typer.Option(help="BART to start from: folder or hub id.")] = None,
-    music_encoder: Annotated[Path | None, typer.Option(help="Pretrained CNNSA weights.")] = None,
-    train_music_encoder: Annotated[bool, typer.Option("--train-music-encoder", help="Train it end to end.")] = False,
-    no_music: Annotated[bool, typer.Option("--no-music", help="Lyrics only: the BART baseline.")] = False,
-    alignment_loss: Annotated[str | None, typer.Option(help="positive, infonce, infonce-symmetric or none.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="Of InfoNCE.")] = None,
-    pooling: Annotated[str | None, typer.Option(help="masked, or all (pads too, as the public code).")] = None,
-    align_layer: Annotated[int | None, typer.Option(help="The lyrics state that enters this layer is aligned.")] = None,
-    fusion_layers: Annotated[str | None, typer.Option(help="Encoder layers followed by fusion, such as 4,5.")] = None,
-    allow_fused_alignment: Annotated[bool, typer.Option("--allow-fused-alignment", help="For a study.")] = False,
-    batch_size: Annotated[int | None, typer.Option(help="Captions a step.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="Passes over the captions.")] = None,
-    max_lyrics_tokens: Annotated[int | None, typer.Option(help="Longer lyrics are cut.")] = None,
-    max_caption_tokens: Annotated[int | None, typer.Option(help="Longer captions are cut.")] = None,
-    min_votes: Annotated[int | None, typer.Option(help="Learn from captions with as many votes.")] = None,
-    validation_songs: Annotated[int | None, typer.Option(help="Songs that each epoch is judged by.")] = None,
-    best_by: Annotated[
-        str | None, typer.Option(help="What chooses the best epoch: rougeL, meteor, caption_loss.")
-    ] = None,
+    bart: Bart = None,
+    music_encoder: MusicEncoder = None,
+    train_music_encoder: TrainMusicEncoder = False,
+    no_music: NoMusic = False,
+    alignment_loss: AlignmentLoss = None,
+    temperature: Temperature = None,
+    pooling: Pooling = None,
+    align_layer: AlignLayer = None,
+    fusion_layers: FusionLayers = None,
+    allow_fused_alignment: AllowFusedAlignment = False,
+    batch_size: BatchSize = None,
+    lr: Lr = None,
+    epochs: Epochs = None,
+    max_lyrics_tokens: MaxLyricsTokens = None,
+    max_caption_tokens: MaxCaptionTokens = None,
+    min_votes: MinVotes = None,
+    validation_songs: ValidationSongs = None,
+    best_by: BestBy = None,
+    similarity: Similarity = None,
+    pads_in_loss: PadsInLoss = None,
+    fusion_scale: FusionScale = None,
+    fusion_heads: FusionHeads = None,
+    fusion_sharing: FusionSharing = None,
+    optimizer: Optimizer = None,
+    adam_beta2: AdamBeta2 = None,
+    schedule: Schedule = None,
+    warmup: Warmup = None,
+    beams: SavedBeams = None,
+    sample: SavedSample = None,
+    top_p: SavedTopP = None,
     limit: Limit = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -132,6 +173,7 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a captioner; an interrupted run goes on when started again."""
+    given = dict(locals())
     if recipes:
         show_recipes()
         return
@@ -141,15 +183,9 @@ def train(
     from recap_cli.workflows.train import TrainOptions
     from recap_cli.workflows.train import train as run
 
-    options = TrainOptions(
-        data=choose_data(data, limit, progress), out=out, recipe=recipe, music_encoder=music_encoder, no_music=no_music,
-        train_music_encoder=train_music_encoder, allow_fused_alignment=allow_fused_alignment, min_votes=min_votes,
-        limit=limit, seed=seed, device=device, bart=bart, alpha=alpha, alignment_loss=alignment_loss,
-        temperature=temperature, pooling=pooling, align_layer=align_layer,
-        fusion_layers=parse_layers(fusion_layers), batch_size=batch_size, lr=lr, epochs=epochs,
-        max_lyrics_tokens=max_lyrics_tokens, max_caption_tokens=max_caption_tokens, validation_songs=validation_songs,
-        best_by=best_by,
-    )  # fmt: skip
+    chosen = {option.name: given[option.name] for option in fields(TrainOptions)}
+    chosen |= {"data": choose_data(data, limit, progress), "fusion_layers": parse_layers(fusion_layers)}
+    options = TrainOptions(**chosen)
     result = run(options, progress)
     if result.trained:
         write_model_card(result)
@@ -363,19 +399,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         code = app(args=arguments, standalone_mode=False)
-        return code if isinstance(code, int) else 0
     except RecapError as error:
         complain(error)
         return 1
-    except click.ClickException as error:
+    except UsageError as error:
         error.show()
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+        return 2
+    except (typer.Abort, KeyboardInterrupt):
+        code = 130
+    except SystemExit as end:  # the reader of a pipe has left, and Typer or Rich have muted stdout
+        return end.code if isinstance(end.code, int) else 1
+    if code == 130:  # newer versions of Typer turn the interruption into its exit code
         print("\ninterrupted; start the same command again to go on", file=sys.stderr)  # noqa: T201
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    return code if isinstance(code, int) else 0
 
 
 def complain(error: RecapError) -> None:

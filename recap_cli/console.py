@@ -3,13 +3,15 @@
 import json
 import sys
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichBar
 
+from recap_cli.errors import OptionError
 from recap_cli.progress import Table
 
 PLAIN_INTERVAL = 15.0
@@ -126,19 +128,32 @@ def render_captions(captions: Any, options: Any, out: Path | None, as_json: bool
 
     failed = 0
     console = stdout_console()
-    file = out.open("w", encoding="utf-8") if out else None
-    for result in captions:
-        failed += bool(result.error)
-        for warning in [*result.warnings, *([result.error] if result.error else [])]:
-            progress.warn(f"{result.audio}: {warning}" if options.is_batch else warning)
-        if file is not None:
-            file.write(json.dumps(result.to_json(), ensure_ascii=False) + "\n")
-        elif as_json or options.is_batch:
-            write_line(json.dumps(result.to_json(), ensure_ascii=False))
-        elif console.is_terminal:
-            console.print(caption_panel(result))
-        else:
-            write_line("\n".join(result.captions))
-    if file is not None:
-        file.close()
+    with open_lines(out) as file:
+        for result in captions:
+            failed += bool(result.error)
+            for warning in [*result.warnings, *([result.error] if result.error else [])]:
+                progress.warn(f"{result.audio}: {warning}" if options.is_batch else warning)
+            if file is not None:
+                file.write(json.dumps(result.to_json(), ensure_ascii=False) + "\n")
+            elif as_json or options.is_batch:
+                write_line(json.dumps(result.to_json(), ensure_ascii=False))
+            elif console.is_terminal:
+                console.print(caption_panel(result))
+            else:
+                write_line("\n".join(result.captions))
     return failed
+
+
+def open_lines(out: Path | None) -> AbstractContextManager[TextIO | None]:
+    """Open a file of JSON lines for writing, a line at a time; nothing where none is named.
+
+    Raises:
+        OptionError: it cannot be written.
+    """
+    if out is None:
+        return nullcontext()
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        return out.open("w", encoding="utf-8", buffering=1)
+    except OSError as error:
+        raise OptionError(f"--out {out} cannot be written: {error.strerror}", "name another file") from error

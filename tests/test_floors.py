@@ -23,6 +23,7 @@ FLOORS = {
     "workflows/": 4,
     "report/": 5,
     "console.py": 6,
+    "flags.py": 6,
     "cli.py": 7,
 }
 # Helpers that workflows share, then one workflow a verb.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from recap_cli.corpus.dataset import PreparedData
+from recap_cli.corpus.manifest import write_json_lines
 from recap_cli.errors import DataError, OptionError, RecapError
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.scoring.uncertainty import Interval, bootstrap_interval, two_level_difference, two_level_interval
@@ -149,9 +150,8 @@ def ablate(options: AblateOptions, progress: Progress | None = None) -> AblateRe
             failed[f"alpha {alpha:g}, seed {seed}"] = error.message
             progress.say(f"Failed: {error.message}")
             continue
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
         done[alpha, seed] = record
+        write_json_lines(path, done.values())
     return summarise(options, done, failed)
 
 

@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoTokenizer
 from recap_cli.audio import AudioSettings, Excerpt, log_mel, read_excerpt
 from recap_cli.corpus.manifest import Song
 from recap_cli.corpus.readers import MANIFEST_SUFFIXES, Rejected, lyrics_beside, read_corpus
-from recap_cli.errors import ModelError, OptionError, RecapError
+from recap_cli.errors import AudioError, ModelError, OptionError, RecapError
 from recap_cli.lyrics import clean_lyrics, read_lyrics
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.config import RecapConfig
@@ -159,7 +159,7 @@ class Captioner:
 
         Args:
             audio: the audio file.
-            lyrics: text, or a `Path` to a .txt or .lrc file; None or "" for an instrumental.
+            lyrics: text, or a `Path` to a .txt or .lrc file; None says that the song is an instrumental.
             excerpt: `start`, `middle` or seconds.
             decoding: how to write; beam search with 4 beams by default.
 
@@ -183,15 +183,15 @@ class Captioner:
             excerpt={"start": round(heard.start, 3), "seconds": round(heard.seconds, 3)},
             settings=decoding.to_json(),
             lyrics_tokens=tokens,
-            warnings=self.collect_warnings(heard, text, tokens, written.captions),
+            warnings=self.collect_warnings(heard, None if lyrics is None else text, tokens, written.captions),
             seconds=time.monotonic() - began,
         )
 
-    def collect_warnings(self, heard: Excerpt, text: str, tokens: int, captions: list[str]) -> list[str]:
+    def collect_warnings(self, heard: Excerpt, text: str | None, tokens: int, captions: list[str]) -> list[str]:
         """Say what a reader of the caption should know."""
         warnings = list(heard.warnings)
-        if not text.strip():
-            warnings.append("no lyrics: the caption comes from the music alone")
+        if text is not None and not text.strip():
+            warnings.append("no lyrics, so the caption comes from the music alone (--instrumental says there are none)")
         if tokens > self.processor.max_lyrics_tokens:
             warnings.append(f"lyrics of {tokens} tokens were cut at {self.processor.max_lyrics_tokens}")
         if not all(captions):
@@ -208,7 +208,10 @@ def caption_songs(options: CaptionOptions, progress: Progress | None = None) -> 
         RecapError: the one song cannot be captioned, or the model or the corpus cannot be had.
     """
     progress = progress or SilentProgress()
-    songs = list(read_corpus(options.audio)) if options.is_batch else [single_song(options)]
+    if not options.audio.exists():
+        raise AudioError(f"no audio at {options.audio}", "check the path")
+    songs = list(read_corpus(options.audio)) if options.is_batch else []
+    lyrics = None if options.is_batch else find_lyrics(options)
     if options.model is None:
         progress.say(
             "No --model: captioning with the embedded model, a demonstration on made-up songs. "
@@ -218,9 +221,7 @@ def caption_songs(options: CaptionOptions, progress: Progress | None = None) -> 
         options.model, device=options.device, music_encoder=options.music_encoder, bart=options.bart
     )
     if not options.is_batch:
-        song = songs[0]
-        assert isinstance(song, Song)
-        yield captioner.caption(song.audio, song.lyrics, excerpt=options.excerpt, decoding=options.decoding)
+        yield captioner.caption(options.audio, lyrics, excerpt=options.excerpt, decoding=options.decoding)
         return
     progress.start("Captioning songs", len(songs))
     for entry in songs:
@@ -229,15 +230,15 @@ def caption_songs(options: CaptionOptions, progress: Progress | None = None) -> 
     progress.finish()
 
 
-def single_song(options: CaptionOptions) -> Song:
-    """Find the lyrics of the one song."""
+def find_lyrics(options: CaptionOptions) -> str | None:
+    """Find the lyrics of the one song: text, a file, or what lies beside the audio; None for an instrumental."""
     if options.instrumental:
-        return Song(str(options.audio), str(options.audio), "")
+        return None
     if options.lyrics_text is not None:
-        return Song(str(options.audio), str(options.audio), clean_lyrics(options.lyrics_text))
+        return clean_lyrics(options.lyrics_text)
     if options.lyrics is not None:
-        return Song(str(options.audio), str(options.audio), read_lyrics(options.lyrics))
-    return Song(str(options.audio), str(options.audio), lyrics_beside(options.audio) or "")
+        return read_lyrics(options.lyrics)
+    return lyrics_beside(options.audio) or ""
 
 
 def caption_one_of_many(captioner: Captioner, entry: Song | Rejected, options: CaptionOptions) -> SongCaption:
@@ -246,7 +247,7 @@ def caption_one_of_many(captioner: Captioner, entry: Song | Rejected, options: C
     try:
         if isinstance(entry, Rejected):
             raise RecapError(entry.reason)
-        lyrics = "" if options.instrumental else entry.lyrics
+        lyrics = None if options.instrumental else entry.lyrics
         return captioner.caption(file, lyrics, excerpt=options.excerpt, decoding=options.decoding)
     except RecapError as error:
         return SongCaption(file, [], [], captioner.name, {}, options.decoding.to_json(), error=error.message)

@@ -41,10 +41,16 @@ def newest_checkpoint(folder: Path) -> str | None:
 
 
 def read_log(out: Path) -> list[dict[str, Any]]:
-    """Read a run's log, one record an epoch; an epoch that was trained again counts once."""
+    """Read a run's log, one record an epoch; an epoch that was trained again counts once, a torn line not at all."""
     path = out / LOG_FILE
-    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
-    return list({record["step"]: record for record in records}.values())
+    records = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        records[record["step"]] = record
+    return list(records.values())
 
 
 def newest_run(folder: Path) -> Path | None:

@@ -345,6 +345,8 @@ def finish_run(trainer: RecapTrainer, out: Path, settings: dict[str, Any], data:
     choose = min if settings["best_by"] in LOWER_IS_BETTER else max
     best = choose(log, key=lambda record: record[settings["best_by"]])
     trainer.model.generation_config.num_beams = settings["beams"]
+    if settings["sample"]:
+        trainer.model.generation_config.update(do_sample=True, top_p=settings["top_p"])
     trainer.model.save_pretrained(out)
     trainer.processor.save_pretrained(out)
     figures = {"best": best, "sample": trainer.validation.sample, "steps": trainer.state.global_step}
