@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -128,8 +129,10 @@ def render_captions(captions: Any, options: Any, out: Path | None, as_json: bool
 
     failed = 0
     console = stdout_console()
+    captions = iter(captions)
+    first = list(islice(captions, 1))  # what fails at once leaves an older file alone
     with open_lines(out) as file:
-        for result in captions:
+        for result in chain(first, captions):
             failed += bool(result.error)
             for warning in [*result.warnings, *([result.error] if result.error else [])]:
                 progress.warn(f"{result.audio}: {warning}" if options.is_batch else warning)

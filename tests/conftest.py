@@ -93,3 +93,12 @@ def tiny_data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpus") / "data"
     prepare(PrepareOptions(limit=24, jobs=1, out=folder))
     return PreparedData(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_data):
+    """A finished run of one epoch on the prepared corpus; tests only read it."""
+    from recap_cli.workflows.train import TrainOptions, train
+
+    folder = tiny_data.folder.parent / "run"
+    return train(TrainOptions(tiny_data.folder, folder, epochs=1, max_caption_tokens=16, device="cpu")).out

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer
 
 from recap_cli.audio import AudioSettings, Excerpt, log_mel, read_excerpt
@@ -269,7 +270,7 @@ def load_folder(folder: Path) -> tuple[RecapForCaptioning, RecapProcessor]:
                 "train one from it: recap train --bart FOLDER",
             )
         model, report = RecapForCaptioning.from_pretrained(folder, output_loading_info=True)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = (str(error).strip().splitlines() or [""])[0]
         raise ModelError(f"the model in {folder} cannot be loaded: {reason}", "copy the folder again") from error
     lacking = sorted(report["missing_keys"])

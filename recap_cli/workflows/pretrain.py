@@ -4,6 +4,7 @@ Both learn from the TRAIN split only and are kept in the data folder, so that ev
 """
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -184,6 +185,7 @@ def pretrain_bart(data: PreparedData, options: LyricsPretraining, progress: Prog
     folder = data.folder / "pretrained" / f"bart-{fingerprint([data.fingerprint, asdict(options)])}"
     if (folder / "config.json").is_file():
         return folder
+    partial = folder.with_suffix(".partial")
     songs = data.split("train")
     tokenizer = train_tokenizer(songs, options.vocab_size)
     set_seed(options.seed)
@@ -193,7 +195,7 @@ def pretrain_bart(data: PreparedData, options: LyricsPretraining, progress: Prog
     trainer = Trainer(
         model=model,
         args=training_arguments(
-            folder.with_suffix(".trainer"),
+            partial,
             seed=options.seed,
             batch_size=options.batch_size,
             lr=options.lr,
@@ -205,9 +207,10 @@ def pretrain_bart(data: PreparedData, options: LyricsPretraining, progress: Prog
         callbacks=[ProgressCallback(progress, "Pretraining the lyrics model without music")],
     )
     silence(trainer).train()
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.save_pretrained(folder)
-    model.save_pretrained(folder)
+    tokenizer.save_pretrained(partial)
+    model.save_pretrained(partial)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.replace(folder)
     return folder
 
 
