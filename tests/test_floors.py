@@ -28,7 +28,7 @@ FLOORS = {
 }
 # Helpers that workflows share, then one workflow a verb.
 WORKFLOWS = (
-    ("training", "recipes", "decoding", "runs"),
+    ("training", "recipes", "decoding", "runs", "hub"),
     ("validation",),
     ("prepare",),
     ("pretrain",),

@@ -69,6 +69,13 @@ def write_json_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
     partial.replace(path)
 
 
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON document, atomically."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
 def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
     """Read JSON lines one at a time; blank lines are passed over."""
     with path.open(encoding="utf-8") as file:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from recap_cli.corpus.dataset import PreparedData
-from recap_cli.corpus.manifest import write_json_lines
+from recap_cli.corpus.manifest import write_json, write_json_lines
 from recap_cli.errors import DataError, OptionError, RecapError
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.scoring.uncertainty import Interval, bootstrap_interval, two_level_difference, two_level_interval
@@ -252,7 +252,7 @@ def summarise(
     first = next(iter(whole.values()))[0]
     songs = len(first["values"]["rougeL"])
     result = AblateResult(options.out, arms, options.seeds, songs, first["signature"], failed)
-    (options.out / "ablation.json").write_text(json.dumps(result.to_json(), indent=2) + "\n", encoding="utf-8")
+    write_json(options.out / "ablation.json", result.to_json())
     return result
 
 

@@ -16,10 +16,11 @@ from recap_cli.errors import AudioError, ModelError, OptionError, RecapError
 from recap_cli.lyrics import clean_lyrics, read_lyrics
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.config import RecapConfig
-from recap_cli.model.published import load_captioner, load_music_encoder
+from recap_cli.model.published import first_line, load_captioner, load_music_encoder
 from recap_cli.processor import RecapProcessor
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.workflows.decoding import DecodingOptions, generate_captions
+from recap_cli.workflows.hub import model_folder
 from recap_cli.workflows.training import choose_device
 
 EMBEDDED_MODEL = Path(__file__).parents[1] / "data" / "demo_model"
@@ -145,7 +146,7 @@ class Captioner:
         if folder.is_file() or folder.suffix in WEIGHTS_SUFFIXES:
             model, processor = load_published(folder, music_encoder, bart)
         else:
-            model, processor = load_folder(folder if folder.is_dir() else download(str(source)))
+            model, processor = load_folder(EMBEDDED_MODEL if source is None else model_folder(str(source), "--model"))
         return cls(model.to(choose_device(device)), processor, name)
 
     def caption(
@@ -271,8 +272,9 @@ def load_folder(folder: Path) -> tuple[RecapForCaptioning, RecapProcessor]:
             )
         model, report = RecapForCaptioning.from_pretrained(folder, output_loading_info=True)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = (str(error).strip().splitlines() or [""])[0]
-        raise ModelError(f"the model in {folder} cannot be loaded: {reason}", "copy the folder again") from error
+        raise ModelError(
+            f"the model in {folder} cannot be loaded: {first_line(error)}", "copy the folder again"
+        ) from error
     lacking = sorted(report["missing_keys"])
     if lacking:
         raise ModelError(f"the model in {folder} lacks {len(lacking)} tensors, such as {lacking[0]}", "copy it again")
@@ -288,29 +290,11 @@ def load_published(weights: Path, music_encoder: Path | None, bart: str) -> tupl
     if not weights.is_file():
         raise ModelError(f"no weights file {weights}", "check the path")
     encoder = load_music_encoder(music_encoder)[0] if music_encoder else None
+    folder = model_folder(bart, "--bart")
     try:
-        tokenizer, config = AutoTokenizer.from_pretrained(bart), AutoConfig.from_pretrained(bart)
+        tokenizer, config = AutoTokenizer.from_pretrained(folder), AutoConfig.from_pretrained(folder)
     except (OSError, ValueError) as error:
-        raise ModelError(f"no BART at {bart}", "name its folder, or a hub id when online: --bart") from error
+        raise ModelError(f"--bart: {bart} cannot be loaded: {first_line(error)}", "name a whole BART folder") from error
     own = {name: value for name, value in config.to_dict().items() if name not in ("model_type", "architectures")}
     model, _ = load_captioner(weights, RecapConfig(**own), encoder)
     return model, RecapProcessor(tokenizer, AudioSettings())
-
-
-def download(source: str) -> Path:
-    """Fetch a model folder from the hub; the only place where captioning touches the network.
-
-    Raises:
-        ModelError: there is no such model, or no network.
-    """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError
-
-    if source.startswith((".", "/", "~")) or source.count("/") != 1:
-        raise ModelError(f"no model at {source}", "name a run folder of recap train, or a hub id such as owner/name")
-    try:
-        return Path(snapshot_download(source, allow_patterns=["*.json", "*.safetensors", "*.txt"]))
-    except (OSError, HFValidationError, ValueError) as error:
-        raise ModelError(
-            f"no folder {source}, and no model of that name could be fetched", "check the path, or go online"
-        ) from error

@@ -1,6 +1,5 @@
 """A corpus becomes a data folder: decoded, resampled, cut to an excerpt, its log-mels cached."""
 
-import json
 import math
 import multiprocessing
 import os
@@ -19,7 +18,7 @@ from recap_cli import __version__
 from recap_cli.audio import AudioSettings
 from recap_cli.corpus.attributes import MUSIC_ATTRIBUTES
 from recap_cli.corpus.demo import DEMO_VERSION, DemoSettings, make_songs
-from recap_cli.corpus.manifest import Song, assign_splits, song_to_json, write_json_lines
+from recap_cli.corpus.manifest import Song, assign_splits, song_to_json, write_json, write_json_lines
 from recap_cli.corpus.mels import fingerprint, hash_file, hear_demo, hear_file, mel_key
 from recap_cli.corpus.readers import Rejected, read_corpus
 from recap_cli.corpus.shards import ShardReader, ShardWriter
@@ -342,9 +341,7 @@ def write_folder(options: PrepareOptions, demo: DemoSettings | None, tally: Tall
     }
     if demo:
         info["demo"] = {"version": DEMO_VERSION, **demo.to_json()}
-    partial = options.out / "dataset.json.partial"
-    partial.write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(options.out / "dataset.json")
+    write_json(options.out / "dataset.json", info)
     hours = sum(seconds[key] for _, key in tally.songs) / 3600
     return PrepareResult(options.out, len(songs), len(captions), hours, splits, tally.rejected, tally.reused)
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from recap_cli.corpus.manifest import write_json
 from recap_cli.errors import OptionError
 
 FIGURES_FILE = "figures.json"
@@ -21,15 +22,17 @@ def claim_folder(out: Path, record: dict[str, Any]) -> bool:
     if path.is_file():
         before = json.loads(path.read_text(encoding="utf-8"))
         changed = sorted(name for name in {*before, *record} if before.get(name) != record.get(name))
-        if changed:
+        begun = [entry for entry in out.iterdir() if entry != path]
+        if changed and begun:
             raise OptionError(
                 f"{out} holds a run with other settings ({', '.join(changed[:4])})", "choose another folder with --out"
             )
-        return (out / FIGURES_FILE).is_file()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if not changed:
+            return (out / FIGURES_FILE).is_file()
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OptionError(f"{out} is not empty and holds no run", "choose another folder with --out")
     out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_json(path, record)
     return False
 
 

@@ -9,19 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, set_seed
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoTokenizer, BartConfig, PreTrainedTokenizerBase, set_seed
 
 from recap_cli import __version__
 from recap_cli.corpus.dataset import PreparedData, PreparedSong, SongCollator, SongDataset
+from recap_cli.corpus.manifest import write_json
 from recap_cli.corpus.shards import ShardReader
 from recap_cli.errors import DataError, ModelError, OptionError
 from recap_cli.model.captioner import RecapForCaptioning
-from recap_cli.model.config import RecapConfig
+from recap_cli.model.config import MusicEncoderSizes, RecapConfig
 from recap_cli.model.music_encoder import MusicEncoder
-from recap_cli.model.published import load_music_encoder, set_music_sizes
+from recap_cli.model.published import first_line, load_music_encoder, set_music_sizes
 from recap_cli.processor import RecapProcessor
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.workflows.features import cache_features
+from recap_cli.workflows.hub import model_folder
 from recap_cli.workflows.pretrain import (
     LyricsPretraining,
     MusicPretraining,
@@ -152,6 +155,7 @@ def train(options: TrainOptions, progress: Progress | None = None) -> TrainResul
     progress = progress or SilentProgress()
     data = PreparedData(options.data)
     settings = options.settings(data.is_demo)
+    check_model_settings(options, settings)
     out = options.out or Path("runs") / run_name(options, settings)
     record = run_record(options, settings, data)
     if claim_folder(out, record):
@@ -178,22 +182,40 @@ def run_record(options: TrainOptions, settings: Mapping[str, Any], data: Prepare
     return json.loads(json.dumps(record))
 
 
+def check_model_settings(options: TrainOptions, settings: Mapping[str, Any]) -> None:
+    """Find impossible settings before any long work and before a folder is taken.
+
+    Raises:
+        ModelError: there is no such BART, or the recipe needs a music encoder and none is named.
+        OptionError: a setting does not fit the model.
+    """
+    source = settings["bart"]
+    bart = BartConfig(**tiny_bart(RecapConfig.tiny(5))) if source == "pretrain" else load_bart_parts(source)[1]
+    recap_config(bart, settings, options, None if options.no_music else RecapConfig().music_sizes)
+    if settings["recipe"] != "tiny" and not options.no_music and options.music_encoder is None:
+        raise ModelError(
+            "a pretrained music encoder is needed",
+            "name CNNSA weights with --music-encoder best_model.pth, or train without music: --no-music",
+        )
+
+
 def build_model(
     options: TrainOptions, settings: Mapping[str, Any], data: PreparedData, progress: Progress
 ) -> tuple[RecapForCaptioning, RecapProcessor]:
     """Join a pretrained BART and a pretrained music encoder; what is new is initialised from the seed."""
-    tiny = settings["recipe"] == "tiny"
-    encoder = None if options.no_music else choose_music_encoder(options, data, tiny, progress)
+    encoder = None if options.no_music else choose_music_encoder(options, data, progress)
     source = settings["bart"]
     if source == "pretrain":
         source = str(pretrain_bart(data, LyricsPretraining(tiny_bart(RecapConfig.tiny(5))), progress))
     tokenizer, config = load_bart_parts(source)
-    config = recap_config(config, settings, options, encoder)
+    config = recap_config(config, settings, options, encoder.sizes if encoder else None)
     set_seed(options.seed)
     try:
-        model = RecapForCaptioning.from_pretrained(source, config=config)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"the BART weights of {source} cannot be loaded: {error}", "check --bart") from error
+        model = RecapForCaptioning.from_pretrained(model_folder(source, "--bart"), config=config)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ModelError(
+            f"the BART weights of {source} cannot be loaded: {first_line(error)}", "check --bart"
+        ) from error
     if encoder is not None:
         model.model.encoder.music_encoder.load_state_dict(encoder.state_dict())
     limit = config.max_position_embeddings
@@ -203,21 +225,12 @@ def build_model(
     return model, processor
 
 
-def choose_music_encoder(options: TrainOptions, data: PreparedData, tiny: bool, progress: Progress) -> MusicEncoder:
-    """Load the music encoder that was named, or pretrain the tiny recipe's.
-
-    Raises:
-        ModelError: the recipe needs published weights and none are named.
-    """
+def choose_music_encoder(options: TrainOptions, data: PreparedData, progress: Progress) -> MusicEncoder:
+    """Load the music encoder that was named, or pretrain the tiny recipe's."""
     if options.music_encoder is not None:
         encoder, report = load_music_encoder(options.music_encoder)
         progress.say(f"Music encoder: {report.loaded} tensors from {options.music_encoder}")
         return encoder
-    if not tiny:
-        raise ModelError(
-            "a pretrained music encoder is needed",
-            "name CNNSA weights with --music-encoder best_model.pth, or train without music: --no-music",
-        )
     path = pretrain_music_encoder(data, MusicPretraining(RecapConfig.tiny(5).music_sizes), progress)
     return load_music_encoder(path)[0]
 
@@ -228,22 +241,24 @@ def load_bart_parts(source: str) -> tuple[PreTrainedTokenizerBase, Any]:
     Raises:
         ModelError: it cannot be had.
     """
+    folder = model_folder(source, "--bart")
     try:
-        return AutoTokenizer.from_pretrained(source), AutoConfig.from_pretrained(source)
+        return AutoTokenizer.from_pretrained(folder), AutoConfig.from_pretrained(folder)
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"no BART at {source}: {reason}", "--bart takes a folder, or a hub id when online") from error
+        raise ModelError(
+            f"--bart: {source} cannot be loaded: {first_line(error)}", "name a whole BART folder"
+        ) from error
 
 
 def recap_config(
-    bart: Any, settings: Mapping[str, Any], options: TrainOptions, encoder: MusicEncoder | None
+    bart: Any, settings: Mapping[str, Any], options: TrainOptions, music: MusicEncoderSizes | None
 ) -> RecapConfig:
-    """Give a BART's config RECAP's fields."""
+    """Give a BART's config RECAP's fields; `music` None leaves the music out."""
     shared = {name: value for name, value in bart.to_dict().items() if name not in ("model_type", "architectures")}
     config = RecapConfig(
         **{
             **shared,
-            "use_music": encoder is not None,
+            "use_music": music is not None,
             "train_music_encoder": options.train_music_encoder,
             "allow_fused_alignment": options.allow_fused_alignment,
             "fusion_layers": list(settings["fusion_layers"]),
@@ -264,8 +279,8 @@ def recap_config(
             },
         }
     )
-    if encoder is not None:
-        set_music_sizes(config, encoder.sizes)
+    if music is not None:
+        set_music_sizes(config, music)
     return config
 
 
@@ -350,9 +365,6 @@ def finish_run(trainer: RecapTrainer, out: Path, settings: dict[str, Any], data:
     trainer.model.save_pretrained(out)
     trainer.processor.save_pretrained(out)
     figures = {"best": best, "sample": trainer.validation.sample, "steps": trainer.state.global_step}
-    path = out / FIGURES_FILE
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_json(out / FIGURES_FILE, figures)
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
     return TrainResult(out, settings, figures, log, data.info)

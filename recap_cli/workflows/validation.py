@@ -73,7 +73,11 @@ class Validation:
 
     @torch.inference_mode()
     def measure_losses(self, batches: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
-        """Give caption loss and alignment on the validation songs."""
+        """Give caption loss and alignment on the validation songs.
+
+        Raises:
+            ModelError: the loss is NaN or infinite.
+        """
         losses, tokens, music, lyrics = 0.0, 0, [], []
         for batch in batches:
             output = self.model(**{name: value.to(self.model.device) for name, value in batch.items()})
@@ -83,6 +87,8 @@ class Validation:
                 music.append(output.pooled_music.float().cpu().numpy())
                 lyrics.append(output.pooled_lyrics.float().cpu().numpy())
         figures = {"caption_loss": losses / max(tokens, 1)}
+        if not np.isfinite(losses):
+            raise ModelError(f"the loss on the validation songs is {losses}", "try a lower --lr")
         if music and sum(map(len, music)) > 1:
             measures = measure_alignment(np.concatenate(music), np.concatenate(lyrics))
             figures |= {"matched_cosine": measures.matched, "mismatched_cosine": measures.mismatched}
@@ -99,7 +105,7 @@ class RecapTrainer(Seq2SeqTrainer):
         self.sums: dict[str, float] = {}
         self.control: Any
 
-    def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
         """Note the parts of the loss on the way; stop where it is no number.
 
         Raises:
@@ -113,7 +119,7 @@ class RecapTrainer(Seq2SeqTrainer):
             if value is not None:
                 self.sums[name] = self.sums.get(name, 0.0) + float(value.detach())
         self.sums["steps"] = self.sums.get("steps", 0) + 1
-        return (loss, outputs) if kwargs.get("return_outputs") or (args and args[0]) else loss
+        return (loss, outputs) if return_outputs else loss
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Validate and hand the figures to the callbacks, as the stock evaluation does."""

@@ -1,0 +1,431 @@
+"""Training: what a run starts from, learns, writes, and how it goes on after a kill."""
+
+import json
+import math
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForSeq2SeqLM
+
+from recap_cli.corpus.dataset import PreparedData
+from recap_cli.errors import DataError, ModelError, OptionError
+from recap_cli.processor import RecapProcessor
+from recap_cli.progress import SilentProgress
+from recap_cli.workflows import train as module
+from recap_cli.workflows.caption import Captioner
+from recap_cli.workflows.decoding import DecodingOptions
+from recap_cli.workflows.evaluate import caption_split
+from recap_cli.workflows.pretrain import LyricsPretraining, MusicPretraining, pretrain_bart, pretrain_music_encoder
+from recap_cli.workflows.recipes import RECIPE_LINES, RECIPES, recipe_settings
+from recap_cli.workflows.runs import newest_checkpoint, newest_run, read_log
+from recap_cli.workflows.train import TrainOptions, TrainResult, build_model, run_name, tiny_bart, train
+from recap_cli.workflows.training import ProgressCallback, choose_device
+from recap_cli.workflows.validation import RecapTrainer, Validation
+
+QUICK = {"limit": 4, "epochs": 1, "max_caption_tokens": 10, "device": "cpu"}
+MUSIC = "model.encoder.music_encoder."
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing in the package catches it."""
+
+
+def run(data: PreparedData, out: Path, **options) -> TrainResult:
+    return train(TrainOptions(**{"data": data.folder, "out": out, **QUICK, **options}))
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    return load_file(out / "model.safetensors")
+
+
+def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+def start(data: PreparedData, **options) -> dict[str, torch.Tensor]:
+    """The weights before the first step."""
+    chosen = TrainOptions(data.folder, device="cpu", **options)
+    model, _ = build_model(chosen, chosen.settings(data.is_demo), data, SilentProgress())
+    return model.state_dict()
+
+
+def pretrained_music(data: PreparedData) -> Path:
+    from recap_cli.model.config import RecapConfig
+
+    return pretrain_music_encoder(data, MusicPretraining(RecapConfig.tiny(5).music_sizes), SilentProgress())
+
+
+# recipes --------------------------------------------------------------------------------------------------------------
+
+
+def test_every_recipe_setting_is_an_option_that_overrides_it():
+    names = {field.name: field for field in fields(TrainOptions)}
+    for line in RECIPE_LINES:
+        assert names[line.setting].default is None
+        other = {"float": 0.5, "int": 7, "bool": True, "str": "other"}.get(type(line.tiny).__name__, (0,))
+        other = "meteor" if line.setting == "best_by" else other
+        settings = TrainOptions(Path("data"), **{line.setting: other}).settings(demo=True)
+        assert settings[line.setting] == other
+        rest = {name: value for name, value in settings.items() if name not in (line.setting, "recipe")}
+        assert rest == {other.setting: other.tiny for other in RECIPE_LINES if other.setting != line.setting}
+        assert line.source
+    assert len({line.setting for line in RECIPE_LINES}) == len(RECIPE_LINES)
+
+
+def test_values_of_the_paper_and_of_the_public_code():
+    paper, alcap = recipe_settings("paper"), recipe_settings("alcap")
+    assert (paper["lr"], paper["batch_size"], paper["epochs"], paper["alpha"]) == (6e-5, 48, 50, 0.02)
+    assert (paper["alignment_loss"], paper["align_layer"], paper["fusion_layers"]) == ("positive", 4, (4, 5))
+    assert (alcap["alignment_loss"], alcap["temperature"], alcap["pooling"]) == ("infonce", 0.3, "all")
+    assert (alcap["lr"], alcap["batch_size"], alcap["epochs"], alcap["pads_in_loss"]) == (5e-5, 26, 20, True)
+
+
+def test_demo_data_take_the_tiny_recipe_and_others_the_papers():
+    options = TrainOptions(Path("data"))
+    assert options.settings(demo=True)["recipe"] == "tiny"
+    assert options.settings(demo=False)["recipe"] == "paper"
+    assert TrainOptions(Path("data"), recipe="alcap").settings(demo=True)["recipe"] == "alcap"
+    with pytest.raises(OptionError, match="--recipe large is not known") as caught:
+        TrainOptions(Path("data"), recipe="large").settings(demo=True)
+    assert caught.value.hint == f"choose one of {', '.join(RECIPES)}"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "--batch-size 0 is not possible"),
+        ({"epochs": math.nan}, "--epochs nan is not possible"),
+        ({"lr": -1.0}, "--lr -1.0 is not possible"),
+        ({"limit": 0}, "--limit 0 is not possible"),
+        ({"validation_songs": 0}, "--validation-songs 0 is not possible"),
+        ({"best_by": "luck"}, "--best-by luck is not known"),
+        ({"max_lyrics_tokens": 2}, "--max-lyrics-tokens 2 leaves no room for text"),
+        ({"max_caption_tokens": 1}, "--max-caption-tokens 1 leaves no room for text"),
+    ],
+)
+def test_impossible_options(options, message):
+    with pytest.raises(OptionError) as caught:
+        TrainOptions(Path("data"), **options)
+    assert caught.value.message == message
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"alpha": -1.0}, "--alpha -1.0 is not a weight"),
+        ({"alpha": math.nan}, "--alpha nan is not a weight"),
+        ({"fusion_layers": (9,)}, "--fusion-layers 9 is out of range"),
+        ({"align_layer": 2}, "--align-layer 2 lies behind fusion layer 1, where music has leaked into the lyrics"),
+        ({"alignment_loss": "best"}, "--alignment-loss best is not known"),
+    ],
+)
+def test_impossible_models(tiny_data, tmp_path, options, message):
+    with pytest.raises(OptionError) as caught:
+        run(tiny_data, tmp_path / "run", **options)
+    assert caught.value.message == message
+
+
+# a run ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_data, tmp_path_factory) -> TrainResult:
+    """Two epochs of three steps, without interruption."""
+    return run(tiny_data, tmp_path_factory.mktemp("whole") / "run", limit=10, epochs=2)
+
+
+def test_a_run_folder(whole, tiny_data):
+    assert sorted(path.name for path in whole.out.iterdir()) == [
+        "config.json",
+        "figures.json",
+        "generation_config.json",
+        "log.jsonl",
+        "model.safetensors",
+        "options.json",
+        "recap_processor.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
+    options = json.loads((whole.out / "options.json").read_text())
+    assert (options["alpha"], options["seed"], options["limit"], options["epochs"]) == (0.02, 0, 10, 2)
+    assert options["fusion_layers"] == [1, 2]
+    assert options["recipe"] == "tiny"
+    assert options["data_fingerprint"] == tiny_data.fingerprint
+    assert {line.setting for line in RECIPE_LINES} < options.keys()
+    assert not {"out", "data", "device"} & options.keys()
+    assert json.loads((whole.out / "generation_config.json").read_text())["num_beams"] == 4
+
+
+def test_the_log_has_a_record_an_epoch(whole):
+    assert [record["epoch"] for record in whole.log] == [1.0, 2.0]
+    assert [record["step"] for record in whole.log] == [3, 6]
+    assert whole.figures["steps"] == 6
+    names = {"caption_loss", "train_caption_loss", "train_alignment_loss", "matched_cosine", "mismatched_cosine"}
+    assert all(names | {"rougeL", "meteor", "distinct"} < record.keys() for record in whole.log)
+    assert whole.log[1]["train_caption_loss"] < whole.log[0]["train_caption_loss"]
+    assert whole.figures["best"] == min(whole.log, key=lambda record: record["caption_loss"])
+    assert set(whole.figures["sample"]) == {"song", "caption", "reference"}
+
+
+def test_the_logged_losses_are_those_of_the_steps(tiny_data, tmp_path, monkeypatch):
+    """Summed over the micro-steps of an epoch and divided by their number."""
+    seen = []
+    stock = RecapTrainer.compute_loss
+
+    def watch(self, model, inputs, return_outputs=False, **kwargs):
+        loss, outputs = stock(self, model, inputs, return_outputs=True, **kwargs)
+        seen.append((float(outputs.caption_loss), float(outputs.alignment_loss), float(loss)))
+        return loss
+
+    monkeypatch.setattr(RecapTrainer, "compute_loss", watch)
+    (record,) = run(tiny_data, tmp_path / "run", batch_size=10, alpha=0.5).log
+    assert len(seen) == 2
+    assert record["train_caption_loss"] == pytest.approx(sum(one for one, _, _ in seen) / 2, abs=1e-4)
+    assert record["train_alignment_loss"] == pytest.approx(sum(one for _, one, _ in seen) / 2, abs=1e-4)
+    assert all(total == pytest.approx(caption + 0.5 * aligned) for caption, aligned, total in seen)
+
+
+def test_the_saved_model_is_a_hugging_face_model(whole, tiny_data):
+    loaded = AutoModelForSeq2SeqLM.from_pretrained(whole.out)
+    processor = RecapProcessor.from_pretrained(whole.out)
+    ours = Captioner.from_pretrained(whole.out, device="cpu")
+    songs, decoding = tiny_data.split("train")[:3], DecodingOptions(beams=2)
+    captions = [
+        caption_split(captioner, tiny_data, songs, decoding, SilentProgress())
+        for captioner in (ours, Captioner(loaded, processor, "auto"))
+    ]
+    assert captions[0] == captions[1]
+    assert equal(dict(loaded.state_dict()), dict(ours.model.state_dict()))
+    assert processor.max_caption_tokens == 10
+
+
+def test_a_finished_run_is_not_trained_again(whole, tiny_data, monkeypatch):
+    monkeypatch.setattr(module, "build_model", None)
+    again = run(tiny_data, whole.out, limit=10, epochs=2)
+    assert not again.trained
+    assert (again.figures, again.log) == (whole.figures, whole.log)
+
+
+@pytest.mark.parametrize(
+    ("change", "names"), [({"lr": 1e-4}, "lr"), ({"seed": 1}, "seed"), ({"alpha": 0.0, "epochs": 3}, "alpha, epochs")]
+)
+def test_a_folder_of_other_settings_is_refused(whole, tiny_data, change, names):
+    with pytest.raises(OptionError) as caught:
+        run(tiny_data, whole.out, **{"limit": 10, "epochs": 2, **change})
+    assert caught.value.message == f"{whole.out} holds a run with other settings ({names})"
+    assert caught.value.hint == "choose another folder with --out"
+
+
+def test_a_folder_of_something_else_is_refused(tiny_data, tmp_path):
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(OptionError, match="is not empty and holds no run"):
+        run(tiny_data, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+# interruption ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", [2, 4])
+def test_a_killed_run_goes_on_and_ends_alike(whole, tiny_data, tmp_path, monkeypatch, step):
+    """Killed in the first epoch it begins again, killed in the second it goes on: bit for bit the same model."""
+    stock = ProgressCallback.on_step_end
+
+    def die(self, args, state, control, **kwargs):
+        stock(self, args, state, control, **kwargs)
+        if self.task == "Training" and state.global_step == step:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ProgressCallback, "on_step_end", die)
+        with pytest.raises(Killed):
+            run(tiny_data, tmp_path / "run", limit=10, epochs=2)
+    assert not (tmp_path / "run" / "figures.json").exists()
+    checkpoint = newest_checkpoint(tmp_path / "run" / "checkpoints")
+    assert (checkpoint and Path(checkpoint).name) == ("checkpoint-3" if step == 4 else None)
+    steps = []
+    monkeypatch.setattr(
+        ProgressCallback, "on_step_end", lambda self, args, state, control, **kw: steps.append(state.global_step)
+    )
+    result = run(tiny_data, tmp_path / "run", limit=10, epochs=2)
+    assert steps == ([4, 5, 6] if step == 4 else [1, 2, 3, 4, 5, 6])
+    assert result.trained
+    assert equal(weights(result.out), weights(whole.out))
+    assert result.log == whole.log
+    assert result.figures == whole.figures
+    assert not (result.out / "checkpoints").exists()
+
+
+def test_a_kill_between_training_and_the_last_file(whole, tiny_data, tmp_path, monkeypatch):
+    def die(*arguments):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "finish_run", die)
+        with pytest.raises(Killed):
+            run(tiny_data, tmp_path / "run", limit=10, epochs=2)
+    assert equal(weights(run(tiny_data, tmp_path / "run", limit=10, epochs=2).out), weights(whole.out))
+
+
+def test_a_torn_checkpoint_and_a_torn_log(tmp_path):
+    for name in ("checkpoint-3", "checkpoint-12", "checkpoint-20", "checkpoint-tmp"):
+        (tmp_path / name).mkdir()
+    for name in ("checkpoint-3", "checkpoint-12", "checkpoint-tmp"):
+        (tmp_path / name / "trainer_state.json").write_text("{}")
+    assert newest_checkpoint(tmp_path) == str(tmp_path / "checkpoint-12")
+    (tmp_path / "log.jsonl").write_text('{"step": 3, "x": 1}\n{"step": 6, "x": 2}\n{"step": 3, "x": 5}\n{"st')
+    assert read_log(tmp_path) == [{"step": 3, "x": 5}, {"step": 6, "x": 2}]
+
+
+def test_the_newest_finished_run(tmp_path):
+    import os
+
+    assert newest_run(tmp_path / "runs") is None
+    for age, name in enumerate(("ablation/alpha-0-seed-0", "last", "unfinished", "first")):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        file = tmp_path / "runs" / name / ("options.json" if name == "unfinished" else "figures.json")
+        file.write_text("{}")
+        os.utime(file, (1000 - age, 1000 - age) if name != "last" else (2000, 2000))
+    assert newest_run(tmp_path / "runs") == tmp_path / "runs" / "last"
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "message"), [(10, "the loss is nan at step 1"), (24, "the loss on the validation songs is nan")]
+)
+def test_a_loss_that_is_no_number_stops_the_run(tiny_data, tmp_path, batch_size, message):
+    with pytest.raises(ModelError) as caught:
+        run(tiny_data, tmp_path / "run", lr=1e30, schedule="constant", batch_size=batch_size)
+    assert (caught.value.message, caught.value.hint) == (message, "try a lower --lr")
+    assert not (tmp_path / "run" / "figures.json").exists()
+
+
+# the best epoch -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("best_by", "epoch"), [("rougeL", 2), ("caption_loss", 3), ("meteor", 1)])
+def test_the_best_epoch_is_kept(tiny_data, tmp_path, monkeypatch, best_by, epoch):
+    kept = []
+    figures = iter([(0.1, 3.0, 0.9), (0.5, 2.5, 0.1), (0.3, 1.0, 0.2)])
+
+    def judge(self):
+        kept.append({key: value.clone() for key, value in self.model.state_dict().items()})
+        self.sample = {"song": "s", "caption": "c", "reference": "r"}
+        return dict(zip(("rougeL", "caption_loss", "meteor"), next(figures), strict=True))
+
+    monkeypatch.setattr(Validation, "run", judge)
+    result = run(tiny_data, tmp_path / "run", epochs=3, best_by=best_by)
+    assert result.figures["best"]["epoch"] == epoch
+    saved = weights(result.out)
+    same = [all(torch.equal(saved[key], one[key]) for key in saved) for one in kept]
+    assert same == [number == epoch for number in (1, 2, 3)]
+
+
+def test_validation_songs_are_fixed_and_counted(tiny_data):
+    def chosen(**options):
+        options = TrainOptions(tiny_data.folder, **options)
+        return [
+            entry.song.id
+            for entry in module.validation_songs(tiny_data, {"validation_songs": 150, **vars(options)}, options)
+        ]
+
+    every = [entry.song.id for entry in tiny_data.split("validation")]
+    assert chosen(validation_songs=150) == every
+    assert chosen(validation_songs=1) == chosen(validation_songs=1, seed=5)
+    assert len(chosen(validation_songs=1)) == 1
+    assert len(chosen(validation_songs=150, limit=1)) == 1
+
+
+# what is trained ------------------------------------------------------------------------------------------------------
+
+
+def test_the_music_encoder_is_left_as_it_was_pretrained(tiny_data, whole):
+    pretrained = load_file(pretrained_music(tiny_data))
+    after = weights(whole.out)
+    assert len(pretrained) > 50
+    assert all(torch.equal(after[MUSIC + key], value) for key, value in pretrained.items())
+    before = start(tiny_data, max_caption_tokens=10)
+    assert not torch.equal(before["model.encoder.fusion.0.norm.weight"], after["model.encoder.fusion.0.norm.weight"])
+
+
+def test_training_the_music_encoder_end_to_end(tiny_data, tmp_path):
+    result = run(tiny_data, tmp_path / "run", train_music_encoder=True, batch_size=10)
+    assert result.figures["steps"] == 2
+    before, after = load_file(pretrained_music(tiny_data)), weights(result.out)
+    changed = {key for key, value in before.items() if not torch.equal(after[MUSIC + key], value)}
+    assert {"blocks.0.conv_1.weight", "layers.1.linear1.weight", "input_norm.running_mean"} < changed
+    assert json.loads((result.out / "config.json").read_text())["train_music_encoder"] is True
+
+
+def test_the_lyrics_only_baseline(tiny_data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = train(TrainOptions(tiny_data.folder, no_music=True, **QUICK))
+    assert result.out == Path("runs/tiny-bart-seed-0")
+    assert json.loads((result.out / "config.json").read_text())["use_music"] is False
+    assert not [key for key in weights(result.out) if "music" in key or "fusion" in key or "alignment" in key]
+    assert not {"train_alignment_loss", "matched_cosine"} & result.log[0].keys()
+    assert Captioner.from_pretrained(result.out, device="cpu").model.model.encoder.music_encoder is None
+
+
+def test_alpha_0_aligns_nothing(tiny_data, tmp_path):
+    """The alignment projection gets no gradient at alpha 0, and some otherwise; the loss is measured all the same."""
+    fresh = start(tiny_data, alpha=0.0)["alignment.projection.weight"]
+    zero = run(tiny_data, tmp_path / "zero", alpha=0.0, batch_size=10)
+    some = run(tiny_data, tmp_path / "some", alpha=0.1, batch_size=10)
+    assert torch.equal(weights(zero.out)["alignment.projection.weight"], fresh)
+    assert not torch.equal(weights(some.out)["alignment.projection.weight"], fresh)
+    assert zero.log[0]["train_alignment_loss"] > 0
+
+
+def test_limit_and_votes(tiny_data, tmp_path):
+    """Five captions a song, 24 a step: 4 songs are one step, 10 are three; votes leave captions out."""
+    assert run(tiny_data, tmp_path / "four").figures["steps"] == 1
+    songs = tiny_data.split("train")[:10]
+    kept = sum(caption.votes >= 6 for entry in songs for caption in entry.song.captions)
+    voted = run(tiny_data, tmp_path / "voted", limit=10, min_votes=6, batch_size=1, epochs=0.4)
+    assert voted.figures["steps"] == math.ceil(0.4 * kept)
+    with pytest.raises(DataError, match="has no captions to learn from"):
+        run(tiny_data, tmp_path / "none", min_votes=100)
+
+
+def test_what_a_run_starts_from(tiny_data):
+    """Named weights are taken over; the seed decides what is new, nothing else."""
+    default = start(tiny_data)
+    sizes = tiny_bart(module.RecapConfig.tiny(5))
+    bart = pretrain_bart(tiny_data, LyricsPretraining(sizes), SilentProgress())
+    assert equal(start(tiny_data, bart=str(bart), music_encoder=pretrained_music(tiny_data)), default)
+    plain = load_file(bart / "model.safetensors")
+    assert torch.equal(default["model.decoder.layers.0.fc1.weight"], plain["model.decoder.layers.0.fc1.weight"])
+    other = start(tiny_data, seed=1)
+    new = {key for key in default if not torch.equal(default[key], other[key])}
+    assert new and all("fusion" in key or key.startswith("alignment.") for key in new)
+
+
+def test_weights_that_cannot_be_had(tiny_data, tmp_path):
+    with pytest.raises(ModelError) as caught:
+        start(tiny_data, recipe="paper", bart="pretrain", fusion_layers=(1, 2), align_layer=1)
+    assert caught.value.message == "a pretrained music encoder is needed"
+    assert "--music-encoder best_model.pth" in caught.value.hint
+    with pytest.raises(ModelError, match="no BART at nowhere"):
+        start(tiny_data, bart="nowhere", no_music=True)
+    with pytest.raises(ModelError, match="no weights file"):
+        start(tiny_data, music_encoder=tmp_path / "none.pth")
+
+
+def test_names_of_runs():
+    def name(**options):
+        chosen = TrainOptions(Path("data"), **options)
+        return run_name(chosen, chosen.settings(demo=True))
+
+    assert name() == "tiny-alpha-0.02-seed-0"
+    assert name(alpha=1e-3, seed=2, alignment_loss="infonce") == "tiny-alpha-0.001-infonce-seed-2"
+    assert name(no_music=True, recipe="paper") == "paper-bart-seed-0"
+
+
+def test_devices():
+    assert choose_device("cpu") == "cpu"
+    assert choose_device("auto") in ("cpu", "cuda", "mps")
+    with pytest.raises(ModelError, match="--device tpu is not available here"):
+        choose_device("tpu")
