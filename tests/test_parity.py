@@ -145,7 +145,7 @@ def test_a_padded_song_gives_the_states_of_the_song_alone(cnnsa, music_encoder):
         assert mask.sum(dim=1).tolist() == [1 + -(-frames // 8) for frames in lengths]
         for row, frames in enumerate(lengths):
             alone, _ = music_encoder(mels[row : row + 1, :, :frames])
-            agree(states[row : row + 1, : alone.shape[1]], alone, relative=2e-5)
+            agree(states[row : row + 1, : alone.shape[1]], alone, relative=5e-5)
 
 
 def test_more_than_64_songs_at_once():
@@ -154,7 +154,7 @@ def test_more_than_64_songs_at_once():
     mels = torch.randn(65, 128, 24)
     with torch.no_grad():
         states, _ = encoder(mels)
-        agree(states[64:], encoder(mels[64:])[0], relative=2e-5)
+        agree(states[64:], encoder(mels[64:])[0], relative=5e-5)
 
 
 def test_full_size_music_encoder():
@@ -240,7 +240,8 @@ def test_fused_states_and_logits(fusion):
     for index, state in enumerate(encoded.hidden_states):
         agree(state, fusion[f"expect.encoder_hidden_{index}"], f"fusion.encoder_hidden_{index}")
     agree(encoded.last_hidden_state, fusion["expect.encoder_last_hidden_state"], "fusion.encoder_last")
-    agree(encoded.unfused_state, fusion["expect.encoder_hidden_4"], "fusion.encoder_hidden_4")
+    layer = model.config.align_layer
+    agree(encoded.unfused_state, fusion[f"expect.encoder_hidden_{layer}"], f"fusion.encoder_hidden_{layer}")
     agree(output.logits, fusion["expect.logits"], "fusion.logits")
 
 
@@ -255,11 +256,13 @@ def test_losses_and_pooled_vectors(fusion):
     agree(output.alignment_loss[None], fusion["expect.align_positive_pair"])
     agree(infonce.alignment_loss[None], fusion["expect.align_infonce_0.3"])
     agree(output.loss[None], fusion["expect.total_positive_pair_0.02"])
-    # lyrics are the narrower side here, so they are pooled and not projected
-    agree(output.pooled_lyrics, fusion["expect.pooled_lyrics_layer4"])
-    agree(pooled_alone.pooled_lyrics, fusion["expect.pooled_lyrics_layer4_nopad"])
-    model = build(fusion)
-    agree(output.pooled_music, model.alignment.projection(fusion["expect.pooled_music"]).detach())
+    alignment = build(fusion).alignment
+    for ours, lyrics in ((output, "pooled_lyrics_layer4"), (pooled_alone, "pooled_lyrics_layer4_nopad")):
+        # one side, the wider, is projected after pooling
+        with torch.no_grad():
+            expected = alignment.project(fusion["expect.pooled_music"], fusion[f"expect.{lyrics}"])
+        agree(ours.pooled_music, expected[0])
+        agree(ours.pooled_lyrics, expected[1])
 
 
 def test_gradients(fusion):

@@ -404,14 +404,16 @@ def test_what_a_run_starts_from(tiny_data):
 
 
 def test_weights_that_cannot_be_had(tiny_data, tmp_path):
+    """Said before any long work, and the folder stays free for another try."""
     with pytest.raises(ModelError) as caught:
-        start(tiny_data, recipe="paper", bart="pretrain", fusion_layers=(1, 2), align_layer=1)
+        run(tiny_data, tmp_path / "run", recipe="paper", bart="pretrain", fusion_layers=(1, 2), align_layer=1)
     assert caught.value.message == "a pretrained music encoder is needed"
     assert "--music-encoder best_model.pth" in caught.value.hint
-    with pytest.raises(ModelError, match="no BART at nowhere"):
-        start(tiny_data, bart="nowhere", no_music=True)
-    with pytest.raises(ModelError, match="no weights file"):
-        start(tiny_data, music_encoder=tmp_path / "none.pth")
+    with pytest.raises(ModelError, match="nowhere"):
+        run(tiny_data, tmp_path / "run", bart=str(tmp_path / "nowhere"), no_music=True)
+    with pytest.raises(ModelError, match=r"no weights file .*none\.pth"):
+        run(tiny_data, tmp_path / "run", music_encoder=tmp_path / "none.pth")
+    assert run(tiny_data, tmp_path / "run").trained
 
 
 def test_names_of_runs():

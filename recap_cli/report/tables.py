@@ -1,5 +1,6 @@
 """Results to tables: Rich for a terminal, plain lines for a pipe."""
 
+from rich.markup import escape
 from rich.table import Table as RichTable
 
 from recap_cli.progress import Table
@@ -14,12 +15,17 @@ HEADINGS = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L", "mete
 
 
 def draw(table: Table) -> RichTable:
-    """Turn a plain table into a Rich one."""
-    drawn = RichTable(title=table.title, caption=table.caption or None, title_justify="left", caption_justify="left")
+    """Turn a plain table into a Rich one; brackets in names are no markup."""
+    drawn = RichTable(
+        title=escape(table.title),
+        caption=escape(table.caption) or None,
+        title_justify="left",
+        caption_justify="left",
+    )
     for position, column in enumerate(table.columns):
-        drawn.add_column(column, justify="left" if position == 0 else "right")
+        drawn.add_column(escape(column), justify="left" if position == 0 else "right")
     for row in table.rows:
-        drawn.add_row(*row)
+        drawn.add_row(*map(escape, row))
     return drawn
 
 

@@ -27,8 +27,7 @@ EPOCH_COLUMNS = {
     "train_caption_loss": "caption loss",
     "train_alignment_loss": "alignment loss",
     "caption_loss": "validation loss",
-    "matched_cosine": "matched",
-    "mismatched_cosine": "mismatched",
+    "cosines": "cosine matched / mismatched",
     "rougeL": "ROUGE-L",
     "meteor": "METEOR",
 }
@@ -153,7 +152,10 @@ class EpochReport(TrainerCallback):
 
 
 def epoch_table(record: Mapping[str, float]) -> Table:
-    """The figures of an epoch on one row: losses in nats a token, cosines, scores from 0 to 1."""
-    names = [name for name in EPOCH_COLUMNS if name in record]
-    row = [f"{record['epoch']:g}", *(f"{record[name]:.3f}" for name in names)]
+    """The figures of an epoch on one row, 80 columns wide: losses in nats a token, cosines, scores from 0 to 1."""
+    cells = {name: f"{value:.3f}" for name, value in record.items()}
+    if "matched_cosine" in cells:
+        cells["cosines"] = f"{cells['matched_cosine']} / {cells['mismatched_cosine']}"
+    names = [name for name in EPOCH_COLUMNS if name in cells]
+    row = [f"{record['epoch']:g}", *(cells[name] for name in names)]
     return Table("", ["epoch", *(EPOCH_COLUMNS[name] for name in names)], [row])

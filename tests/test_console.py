@@ -1,0 +1,215 @@
+"""What a person sees: bars at a terminal, lines in a pipe, data untouched by either."""
+
+import io
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from recap_cli import console as module
+from recap_cli.console import ConsoleProgress, render, render_captions, stderr_console, stdout_console, write_line
+from recap_cli.errors import OptionError
+from recap_cli.progress import Table
+from recap_cli.workflows.caption import SongCaption
+
+
+def plain(quiet: bool = False) -> tuple[ConsoleProgress, io.StringIO]:
+    file = io.StringIO()
+    return ConsoleProgress(Console(file=file, width=60), quiet), file
+
+
+def song(name: str = "a.wav", *captions: str, **changes) -> SongCaption:
+    fields = {
+        "audio": name,
+        "captions": list(captions) or ["A sad song."],
+        "scores": [-0.5],
+        "model": "tiny",
+        "excerpt": {"start": 0.0, "seconds": 6.5},
+        "settings": {"beams": 4},
+    }
+    return SongCaption(**{**fields, **changes})
+
+
+ONE, MANY = SimpleNamespace(is_batch=False), SimpleNamespace(is_batch=True)
+
+
+# progress -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_pipe_gets_a_line_now_and_then(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    progress, file = plain()
+    progress.start("Preparing songs", 100)
+    for _ in range(40):
+        clock[0] += 1.0
+        progress.advance(2, note="1 rejected")
+    progress.finish()
+    assert file.getvalue().splitlines() == [
+        "Preparing songs ...",
+        "Preparing songs: 32/100 (2.0/s) 1 rejected",
+        "Preparing songs: 64/100 (2.0/s) 1 rejected",
+    ]
+
+
+def test_an_unknown_total(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    progress, file = plain()
+    progress.start("Scoring")
+    clock[0] = 20.0
+    progress.advance()
+    assert file.getvalue().splitlines() == ["Scoring ...", "Scoring: 1 (0.1/s)"]
+
+
+def test_a_terminal_gets_a_bar_that_goes_away():
+    file = io.StringIO()
+    progress = ConsoleProgress(Console(file=file, width=100, force_terminal=True))
+    progress.start("Training", 10)
+    progress.advance(4, note="epoch 1/2")
+    progress.start("Encoding", 3)  # closes the one before
+    progress.advance()
+    assert progress.bar.tasks[0].completed == 1
+    progress.finish()
+    assert progress.bar is None
+    progress.finish()
+    text = file.getvalue()
+    assert "Training" in text and "4/10" in text and "epoch 1/2" in text and "Encoding" in text
+    assert text.endswith("\x1b[1A\x1b[2K")  # the bar's line is wiped
+
+
+def test_messages_stand_on_one_line_each_without_markup():
+    progress, file = plain()
+    long = "[bold]x[/] " + "word " * 30
+    progress.say(long)
+    progress.warn("b.wav: [/] is odd")
+    assert file.getvalue().splitlines() == [long, "warning: b.wav: [/] is odd"]
+
+
+def test_tables_are_shown():
+    progress, file = plain()
+    progress.show(Table("", ["epoch", "loss"], [["1", "2.500"]]))
+    assert "epoch" in file.getvalue() and "2.500" in file.getvalue()
+
+
+def test_quiet_leaves_only_warnings():
+    progress, file = plain(quiet=True)
+    progress.start("Training", 10)
+    progress.advance()
+    progress.say("hello")
+    progress.show(Table("", ["a"], [["1"]]))
+    progress.finish()
+    assert file.getvalue() == ""
+    progress.warn("silent")
+    assert file.getvalue() == "warning: silent\n"
+
+
+# results --------------------------------------------------------------------------------------------------------------
+
+
+def test_lines_are_utf8_whatever_the_locale(monkeypatch):
+    buffer = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(buffer, encoding="ascii"))
+    write_line("Ünder 雨 🎵")
+    write_line("caf\udce9.wav")  # a file name that is no UTF-8 comes out as it was
+    assert buffer.getvalue() == "Ünder 雨 🎵\n".encode() + b"caf\xe9.wav\n"
+
+
+def test_render(capsys):
+    table = Table("Title", ["name", "value"], [["雨", "1"]])
+    render(False, {"a": 1}, table, None)
+    out, err = capsys.readouterr()
+    assert "Title" in out and "雨" in out and err == ""
+    render(True, {"a": "雨", "b": [1, None]}, table)
+    assert capsys.readouterr().out == '{"a": "雨", "b": [1, null]}\n'
+
+
+def test_a_pipe_gets_wide_tables(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    assert stdout_console().width == 220
+    render(False, {}, Table("t", [f"column number {row}" for row in range(8)], [["cell"] * 8]))
+    (header,) = (line for line in capsys.readouterr().out.splitlines() if "column" in line)
+    assert header.count("column number") == 8
+
+
+def test_no_color(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert stdout_console().no_color and stderr_console().no_color
+    assert stderr_console().stderr
+
+
+def test_captions_to_a_pipe_are_bare(capsys):
+    progress, file = plain()
+    assert render_captions(iter([song("a.wav", "First.", "Second.")]), ONE, None, False, progress) == 0
+    assert capsys.readouterr().out == "First.\nSecond.\n"
+    assert file.getvalue() == ""
+
+
+def test_captions_to_a_terminal_are_framed(monkeypatch):
+    screen = io.StringIO()
+    monkeypatch.setattr(module, "stdout_console", lambda: Console(file=screen, width=60, force_terminal=True))
+    render_captions([song("[b]/a.wav", "A [sad] song.", seconds=0.25)], ONE, None, False, plain()[0])
+    lines = screen.getvalue().splitlines()
+    assert "[b]/a.wav" in lines[0] and lines[0].startswith("╭")
+    assert "A [sad] song." in lines[1]
+    assert "tiny · heard 0 to 6.5 s · 0.2 s" in lines[2] and lines[2].startswith("╰")
+
+
+def test_many_songs_are_json_lines(capsys):
+    progress, file = plain()
+    bad = song("b.wav", warnings=["odd"], error="is empty", captions=[])
+    assert render_captions([song(), bad, song("c.wav")], MANY, None, False, progress) == 1
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [record["audio"] for record in records] == ["a.wav", "b.wav", "c.wav"]
+    assert records[1]["error"] == "is empty" and "error" not in records[0]
+    assert file.getvalue().splitlines() == ["warning: b.wav: odd", "warning: b.wav: is empty"]
+
+
+def test_one_song_as_json(capsys):
+    render_captions([song()], ONE, None, True, plain()[0])
+    assert json.loads(capsys.readouterr().out)["captions"] == ["A sad song."]
+
+
+def test_captions_to_a_file(capsys, tmp_path):
+    out = tmp_path / "new" / "captions.jsonl"
+    render_captions([song(), song("c.wav")], MANY, out, False, plain()[0])
+    assert [json.loads(line)["audio"] for line in out.read_text().splitlines()] == ["a.wav", "c.wav"]
+    assert capsys.readouterr().out == ""
+
+
+def test_captions_are_on_disk_as_soon_as_they_are_there(tmp_path):
+    out = tmp_path / "captions.jsonl"
+    seen = []
+
+    def songs():
+        yield song()
+        yield song("b.wav")
+        seen.append(len(out.read_text().splitlines()))
+
+    render_captions(songs(), MANY, out, False, plain()[0])
+    assert seen == [2]
+
+
+def test_a_failure_at_once_leaves_an_older_file_alone(tmp_path):
+    out = tmp_path / "captions.jsonl"
+    out.write_text("older")
+
+    def fail():
+        raise OptionError("no")
+        yield
+
+    with pytest.raises(OptionError, match="no"):
+        render_captions(fail(), MANY, out, False, plain()[0])
+    assert out.read_text() == "older"
+
+
+def test_a_file_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OptionError) as caught:
+        render_captions([song()], ONE, tmp_path, False, plain()[0])
+    assert caught.value.message == f"--out {tmp_path} cannot be written: Is a directory"
+    with pytest.raises(OptionError, match="cannot be written"):
+        render_captions([song()], ONE, Path(tmp_path / "file" / "x.jsonl"), False, plain()[0])
