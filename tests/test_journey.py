@@ -1,0 +1,85 @@
+"""The whole road as the README types it: prepare, train, caption, eval, ablate, in a fresh folder."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from recap_cli.cli import main
+from recap_cli.corpus.demo import DEMO_SAMPLE_RATE, DemoSettings, held_out_songs, render_song
+
+ROOT = Path(__file__).parents[1]
+SMALL = ("--limit", "24", "--epochs", "1")
+
+
+@pytest.fixture
+def fresh(tmp_path, monkeypatch) -> Path:
+    """An empty folder with an empty cache, and a song with its lyrics in a folder of their own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RECAP_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "song").mkdir()
+    settings = DemoSettings()
+    song = next(held_out_songs(settings, 1))
+    soundfile.write(tmp_path / "song" / "song.wav", render_song(song, settings), DEMO_SAMPLE_RATE)
+    (tmp_path / "song" / "lyrics.txt").write_text(song.lyrics)
+    return tmp_path
+
+
+def test_the_five_commands(fresh, capsys):
+    def recap(*arguments: str) -> tuple[str, str]:
+        code = main(list(arguments))
+        out, err = capsys.readouterr()
+        assert code == 0, err
+        return out, err
+
+    out, err = recap("prepare", "--limit", "24", "--jobs", "1")
+    assert "No SOURCE: making the easy demo corpus" in err
+    assert "test 3, train 17, unseen 2, validation 2" in out
+    assert (fresh / "data" / "dataset.json").is_file()
+
+    out, err = recap("train", "--alpha", "0.02", *SMALL)
+    assert "No DATA: using ./data." in err
+    assert "Trained runs/tiny-alpha-0.02-seed-0" in " ".join(out.split())
+    run = fresh / "runs" / "tiny-alpha-0.02-seed-0"
+    assert json.loads((run / "figures.json").read_text())["steps"] == 4
+
+    out, err = recap("caption", "song/song.wav", "song/lyrics.txt")
+    assert "No --model: captioning with the embedded model" in err
+    assert len(out.split()) > 15
+    out, err = recap("caption", "song/song.wav", "song/lyrics.txt", "--model", str(run), "--max-caption-tokens", "9")
+    assert (out.count("\n"), err.count("No --model")) == (1, 0)
+
+    out, err = recap("eval", "--limit", "24", "--json")
+    assert "No RUN: scoring runs/tiny-alpha-0.02-seed-0." in err
+    document = json.loads(out)
+    assert [system["run"] for system in document["systems"]] == ["runs/tiny-alpha-0.02-seed-0"]
+    assert document["systems"][0]["songs"] == 3
+
+    out, err = recap("ablate", "--weights", "1e-3,2e-2,1e-1", *SMALL)
+    assert "Run 4 of 4: alpha 0.1, seed 0" in err
+    assert "one seed: no claim" in out
+    document = json.loads((fresh / "runs" / "ablation" / "ablation.json").read_text())
+    assert [arm["alpha"] for arm in document["arms"]] == [0.0, 0.001, 0.02, 0.1]
+    assert (fresh / "runs" / "ablation" / "figure2.png").read_bytes().startswith(b"\x89PNG")
+    out, err = recap("ablate", "--weights", "1e-3,2e-2,1e-1", *SMALL)  # done before, so nothing is trained
+    assert "Run " not in err
+
+    names = {"data", "runs", "song", "cache"}
+    assert {path.name for path in fresh.iterdir()} <= names  # nothing is left elsewhere
+
+
+@pytest.mark.slow
+def test_the_owners_calls():
+    """All five as typed, each in a process of its own, by the benchmark that times them."""
+    command = [sys.executable, str(ROOT / "tests" / "benchmarks" / "owner_calls.py"), "--limit", "24"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("-- exit code 0,") == 5
+    times = json.loads(done.stdout.splitlines()[-1])
+    assert {"prepare_s", "train_s", "caption_s", "eval_s", "ablate_s"} <= times.keys()
+    assert all(times[name] > 0 for name in times if name.endswith("_s"))
+    assert times["limit"] == 24
