@@ -74,10 +74,12 @@ def generate_captions(
         batches: what the model takes, without labels.
         options: how to write.
     """
-    torch.manual_seed(options.seed)
-    for batch in batches:
+    for number, batch in enumerate(batches):
         inputs = {name: value.to(model.device) for name, value in batch.items() if name not in ("labels", "song_ids")}
-        with torch.inference_mode():
+        # a training that validates in between keeps its own random numbers
+        with torch.inference_mode(), torch.random.fork_rng(enabled=options.sample):
+            if options.sample:
+                torch.manual_seed(options.seed + number)
             output = model.generate(**inputs, **generation_arguments(options, processor))
         texts = processor.decode(output.sequences)
         scores = getattr(output, "sequences_scores", None)

@@ -363,6 +363,7 @@ def finish_run(trainer: RecapTrainer, out: Path, settings: dict[str, Any], data:
     if settings["sample"]:
         trainer.model.generation_config.update(do_sample=True, top_p=settings["top_p"])
     trainer.model.save_pretrained(out)
+    (out / "model.safetensors").chmod(0o644)  # safetensors writes for its owner only
     trainer.processor.save_pretrained(out)
     figures = {"best": best, "sample": trainer.validation.sample, "steps": trainer.state.global_step}
     write_json(out / FIGURES_FILE, figures)

@@ -1,8 +1,9 @@
 """The five calls exactly as a user types them, in a fresh folder with an empty cache, timed.
 
-    python tests/benchmarks/owner_calls.py [--limit N]
+    python tests/benchmarks/owner_calls.py [--limit N] [--folder NEW]
 
-`--limit N` adds `--limit N` to the calls that take it, for a quick look. The last line is JSON: seconds a call.
+`--limit N` adds `--limit N` to the calls that take it, for a quick look; `--folder` names a new folder that is kept.
+The last line is JSON: seconds a call.
 """
 
 import argparse
@@ -56,10 +57,12 @@ def run(call: str, folder: Path, limit: int | None) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--folder", type=Path)
     arguments = parser.parse_args()
     times = {}
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder = (arguments.folder or Path(name)).resolve()
+        folder.mkdir(parents=True, exist_ok=arguments.folder is None)
         os.environ["RECAP_CACHE"] = str(folder / "cache")
         write_song(folder / "song")
         for verb, call in CALLS.items():
