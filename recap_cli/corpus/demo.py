@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 # Raised whenever the same settings would give other songs, so that no cache takes old ones for new.
-DEMO_VERSION = 2
+DEMO_VERSION = 1
 
 DIFFICULTIES = ("easy", "hard")
 CAPTIONS_PER_SONG = 5

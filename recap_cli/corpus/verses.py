@@ -111,7 +111,7 @@ VERSES = {
 # Shares of a song's lines by difficulty, rounded down; its own theme fills the rest.
 GENERIC_SHARE = {"easy": 0.18, "hard": 0.30}
 WRONG_THEME_SHARE = {"easy": 0.13, "hard": 0.20}
-STANCE_SHARE = {"easy": 0.36, "hard": 0.25}
+STANCE_SHARE = 0.25
 RESERVED_SHARE = 0.45
 LINES = (8, 16)
 
@@ -181,7 +181,7 @@ def _plan(theme: str, stance: str, rng: np.random.Generator, difficulty: str) ->
     strays = int(count * WRONG_THEME_SHARE[difficulty])
     plan = [others[rng.integers(len(others))] for _ in range(strays)]
     plan += ["generic"] * int(count * GENERIC_SHARE[difficulty])
-    plan += [stance] * int(count * STANCE_SHARE[difficulty])
+    plan += [stance] * int(count * STANCE_SHARE)
     plan += [theme] * (count - len(plan))
     return [plan[place] for place in rng.permutation(count)]
 

@@ -24,7 +24,7 @@ class DecodingOptions:
         max_caption_tokens: the longest caption; None takes the model's own limit.
         no_repeat_ngram: n-grams of this size appear once at most; 0 allows all.
         seed: of sampling.
-        batch_size: songs at a time; captions do not depend on it, unless they are drawn.
+        batch_size: songs at a time; captions do not depend on it.
     """
 
     beams: int = 4

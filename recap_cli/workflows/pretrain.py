@@ -6,7 +6,7 @@ Both learn from the TRAIN split only and are kept in the data folder, so that ev
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,6 @@ from torch import Tensor, nn
 from transformers import BartConfig, BartForConditionalGeneration, PreTrainedTokenizerFast, Trainer, set_seed
 
 from recap_cli.corpus.dataset import PreparedData, PreparedSong, SongCollator, SongDataset
-from recap_cli.corpus.demo import DemoSettings, make_songs
-from recap_cli.corpus.manifest import Caption, Song
 from recap_cli.corpus.mels import fingerprint
 from recap_cli.errors import DataError
 from recap_cli.model.config import MusicEncoderSizes, RecapConfig
@@ -61,9 +59,7 @@ class LyricsPretraining:
     Attributes:
         config: sizes, as fields of `BartConfig`.
         vocab_size: byte-level BPE tokens at the most.
-        text_songs: on the demo corpus, further made-up songs for each song of the train split, as text only with
-            their two captions of most votes; like BART's own pretraining, more text than has audio.
-        epochs: passes over all of it.
+        epochs: passes over the captions of the train split.
         batch_size: captions a step.
         lr: AdamW's highest rate.
         seed: of initial weights and order.
@@ -71,8 +67,7 @@ class LyricsPretraining:
 
     config: dict[str, Any]
     vocab_size: int = 1600
-    text_songs: int = 4
-    epochs: int = 1
+    epochs: int = 2
     batch_size: int = 24
     lr: float = 3e-3
     seed: int = 0
@@ -206,9 +201,8 @@ def pretrain_bart(data: PreparedData, options: LyricsPretraining, progress: Prog
             lr=options.lr,
             epochs=options.epochs,
             adam_beta2=BETA2,
-            lr_scheduler_type="constant_with_warmup",
         ),
-        train_dataset=SongDataset([*songs, *more_text(data, options.text_songs)], processor, None),
+        train_dataset=SongDataset(songs, processor, None),
         data_collator=SongCollator(processor, ""),
         callbacks=[ProgressCallback(progress, "Pretraining the lyrics model without music")],
     )
@@ -218,21 +212,6 @@ def pretrain_bart(data: PreparedData, options: LyricsPretraining, progress: Prog
     shutil.rmtree(folder, ignore_errors=True)
     partial.replace(folder)
     return folder
-
-
-def more_text(data: PreparedData, factor: int) -> list[PreparedSong]:
-    """Give further songs of the demo's train kind, as text only; any other corpus has no more than it has."""
-    if not data.is_demo:
-        return []
-    settings = DemoSettings.from_json(data.info["demo"])
-    wider = replace(settings, train=settings.train * (1 + factor))
-    further = [song for song in make_songs(wider) if song.split == "train"][settings.train :]
-    return [PreparedSong(replace(song, captions=most_voted(song, 2)), "", 0.0) for song in further]
-
-
-def most_voted(song: Song, count: int) -> tuple[Caption, ...]:
-    """Give a song's captions of most votes."""
-    return tuple(sorted(song.captions, key=lambda caption: -(caption.votes or 0))[:count])
 
 
 def train_tokenizer(songs: Sequence[PreparedSong], vocab_size: int) -> PreTrainedTokenizerFast:

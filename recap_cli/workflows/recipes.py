@@ -48,7 +48,7 @@ RECIPE_LINES = (
     RecipeLine("warmup", 0.05, 0.0, 0.1, "ours; share of the steps"),
     RecipeLine("lr", 6e-5, 5e-5, 3e-3, "paper; alcap: public code (an Adafactor rate); tiny: ours"),
     RecipeLine("batch_size", 48, 26, 24, "paper; alcap: public code; tiny: ours"),
-    RecipeLine("epochs", 50, 20, 4, "paper; alcap: public code; tiny: ours"),
+    RecipeLine("epochs", 50, 20, 7, "paper; alcap: public code; tiny: ours"),
     RecipeLine("max_lyrics_tokens", 512, 512, 512, "public code"),
     RecipeLine("max_caption_tokens", 512, 512, 128, "paper; tiny: ours"),
     RecipeLine("validation_songs", 500, 500, 150, "ours"),
