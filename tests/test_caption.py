@@ -213,12 +213,12 @@ def refused(source, **options) -> tuple[str, str]:
 def test_no_such_model(tmp_path):
     where = tmp_path / "nothing"
     assert refused(where) == (
-        f"no model at {where}",
-        "name a run folder of recap train, or a hub id such as owner/name",
+        f"--model: no folder {where}",
+        "name a folder, or a hub id such as owner/name when online",
     )
     assert refused("nobody/nothing") == (
-        "no folder nobody/nothing, and no model of that name could be fetched",
-        "check the path, or go online",
+        "--model: no folder nobody/nothing, and it is not in the local cache and there is no network",
+        "name a folder, or go online",
     )
 
 
@@ -291,8 +291,8 @@ def test_published_weights(tiny_tokenizer, tiny_config, song, tmp_path):
     assert refused(tmp_path / "model_4.pt", **parts)[0] == f"no weights file {tmp_path / 'model_4.pt'}"
     nowhere = {**parts, "bart": str(tmp_path / "nowhere")}
     assert refused(tmp_path / "model_3.pt", **nowhere) == (
-        f"no BART at {tmp_path / 'nowhere'}",
-        "name its folder, or a hub id when online: --bart",
+        f"--bart: no folder {tmp_path / 'nowhere'}",
+        "name a folder, or a hub id such as owner/name when online",
     )
 
 

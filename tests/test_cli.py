@@ -303,7 +303,7 @@ def test_control_c_and_on_again(tmp_path):
         process.wait(1.5)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert (process.returncode, out) == (130, "")
     assert err == "\ninterrupted; start the same command again to go on\n"
     assert not (tmp_path / "data" / "dataset.json").exists()
@@ -315,7 +315,7 @@ def test_control_c_and_on_again(tmp_path):
 def test_a_piped_caption_is_bare(recap):
     """One line on stdout in a process of its own, and the same again in this one."""
     process = start("caption", ODE, env={"COLUMNS": "40"})
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 0
     assert err.decode() == NO_MODEL + "\n"
     assert re.fullmatch(r"[^\n]{60,}\n", out.decode())
@@ -413,7 +413,7 @@ def test_a_reader_that_leaves(tmp_path):
     process = start("caption", SONGS, "-q")
     process.stdout.close()
     assert process.stderr.read() == b""
-    assert process.wait(timeout=60) in (0, 1)
+    assert process.wait(timeout=300) in (0, 1)
 
 
 def test_a_terminal_of_forty_columns(recap):
@@ -429,7 +429,7 @@ def test_a_terminal_of_forty_columns(recap):
         except OSError:  # the other side is closed
             break
     os.close(ours)
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=300) == 0
     assert process.stderr.read().decode() == NO_MODEL + "\n"
     assert not re.search(rb"\x1b\[[0-9;]*3[0-7]m", screen)
     lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.decode()).splitlines()

@@ -177,7 +177,7 @@ def test_the_logged_losses_are_those_of_the_steps(tiny_data, tmp_path, monkeypat
 
     def watch(self, model, inputs, return_outputs=False, **kwargs):
         loss, outputs = stock(self, model, inputs, return_outputs=True, **kwargs)
-        seen.append((float(outputs.caption_loss), float(outputs.alignment_loss), float(loss)))
+        seen.append([float(one.detach()) for one in (outputs.caption_loss, outputs.alignment_loss, loss)])
         return loss
 
     monkeypatch.setattr(RecapTrainer, "compute_loss", watch)

@@ -74,12 +74,10 @@ def generate_captions(
         batches: what the model takes, without labels.
         options: how to write.
     """
-    for number, batch in enumerate(batches):
+    torch.manual_seed(options.seed)
+    for batch in batches:
         inputs = {name: value.to(model.device) for name, value in batch.items() if name not in ("labels", "song_ids")}
-        # a training that validates in between keeps its own random numbers
-        with torch.inference_mode(), torch.random.fork_rng(enabled=options.sample):
-            if options.sample:
-                torch.manual_seed(options.seed + number)
+        with torch.inference_mode():
             output = model.generate(**inputs, **generation_arguments(options, processor))
         texts = processor.decode(output.sequences)
         scores = getattr(output, "sequences_scores", None)

@@ -112,7 +112,7 @@ class RecapTrainer(Seq2SeqTrainer):
         """
         loss, outputs = super().compute_loss(model, inputs, True, **kwargs)
         if not torch.isfinite(loss):
-            raise ModelError(f"the loss is {float(loss)} at step {self.state.global_step}", "try a lower --lr")
+            raise ModelError(f"the loss is {float(loss.detach())} at step {self.state.global_step}", "try a lower --lr")
         for name in ("caption_loss", "alignment_loss"):
             value = getattr(outputs, name, None)
             if value is not None:
