@@ -297,4 +297,5 @@ def load_published(weights: Path, music_encoder: Path | None, bart: str) -> tupl
         raise ModelError(f"--bart: {bart} cannot be loaded: {first_line(error)}", "name a whole BART folder") from error
     own = {name: value for name, value in config.to_dict().items() if name not in ("model_type", "architectures")}
     model, _ = load_captioner(weights, RecapConfig(**own), encoder)
-    return model, RecapProcessor(tokenizer, AudioSettings())
+    limit = min(512, model.config.max_position_embeddings)
+    return model, RecapProcessor(tokenizer, AudioSettings(), limit, limit)
