@@ -1,7 +1,7 @@
 """A prepared data folder: songs, captions and mels to examples, examples to padded batches."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,6 +165,11 @@ class SongCollator:
         elif self.music == "mel":
             batch |= pad_mels([example["music"] for example in examples], self.processor.audio)
         return batch
+
+    def batches(self, dataset: SongDataset, size: int) -> Iterator[dict[str, Tensor]]:
+        """Give all rows of a dataset in order, `size` at a time."""
+        for start in range(0, len(dataset), size):
+            yield self([dataset[row] for row in range(start, min(start + size, len(dataset)))])
 
 
 def enough_votes(caption: Caption, min_votes: int | None) -> bool:

@@ -13,7 +13,6 @@ from recap_cli.corpus.manifest import Song
 from recap_cli.errors import DataError
 
 BLOCK = 1 << 20
-MAX_AUDIO_BYTES = 4 << 30
 
 
 def fingerprint(value: Any) -> str:

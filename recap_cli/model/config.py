@@ -101,6 +101,12 @@ class RecapConfig(BartConfig):
         return MusicEncoderSizes(tuple(self.music_channels), self.music_layers, self.music_heads, self.music_ffn)
 
     @classmethod
+    def from_bart(cls, bart: BartConfig, **settings: Any) -> "RecapConfig":
+        """Give a BART's config RECAP's fields: the defaults, or `settings`."""
+        own = {name: value for name, value in bart.to_dict().items() if name not in ("model_type", "architectures")}
+        return cls(**{**own, **settings})
+
+    @classmethod
     def tiny(cls, vocab_size: int, **settings: Any) -> "RecapConfig":
         """The sizes of the embedded model and of tests: 3 + 1 layers, 64 wide, a music encoder of 340 k parameters."""
         sizes = {

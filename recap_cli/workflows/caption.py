@@ -295,7 +295,6 @@ def load_published(weights: Path, music_encoder: Path | None, bart: str) -> tupl
         tokenizer, config = AutoTokenizer.from_pretrained(folder), AutoConfig.from_pretrained(folder)
     except (OSError, ValueError) as error:
         raise ModelError(f"--bart: {bart} cannot be loaded: {first_line(error)}", "name a whole BART folder") from error
-    own = {name: value for name, value in config.to_dict().items() if name not in ("model_type", "architectures")}
-    model, _ = load_captioner(weights, RecapConfig(**own), encoder)
+    model, _ = load_captioner(weights, RecapConfig.from_bart(config), encoder)
     limit = min(512, model.config.max_position_embeddings)
     return model, RecapProcessor(tokenizer, AudioSettings(), limit, limit)

@@ -1,11 +1,9 @@
 """Score runs on a prepared split: every song once, against all its references."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from recap_cli.corpus.dataset import PreparedData, PreparedSong, SongCollator, SongDataset
 from recap_cli.corpus.demo import lyrics_only_oracle, music_only_oracle
@@ -217,17 +215,11 @@ def caption_split(
     collate = SongCollator(processor, "states" if music is not None else "")
     captions = []
     progress.start(f"Captioning {len(songs)} songs", len(songs))
-    for written in generate_captions(model, processor, batches(dataset, collate, decoding.batch_size), decoding):
+    for written in generate_captions(model, processor, collate.batches(dataset, decoding.batch_size), decoding):
         captions.append(written.captions[0])
         progress.advance()
     progress.finish()
     return captions
-
-
-def batches(dataset: SongDataset, collate: SongCollator, size: int) -> Iterator[dict[str, Tensor]]:
-    """Give a dataset's rows in order, padded in batches."""
-    for start in range(0, len(dataset), size):
-        yield collate([dataset[row] for row in range(start, min(start + size, len(dataset)))])
 
 
 def attribute_accuracy(songs: Sequence[PreparedSong], captions: Sequence[str]) -> dict[str, float]:

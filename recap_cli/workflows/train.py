@@ -254,30 +254,25 @@ def recap_config(
     bart: Any, settings: Mapping[str, Any], options: TrainOptions, music: MusicEncoderSizes | None
 ) -> RecapConfig:
     """Give a BART's config RECAP's fields; `music` None leaves the music out."""
-    shared = {name: value for name, value in bart.to_dict().items() if name not in ("model_type", "architectures")}
-    config = RecapConfig(
-        **{
-            **shared,
-            "use_music": music is not None,
-            "train_music_encoder": options.train_music_encoder,
-            "allow_fused_alignment": options.allow_fused_alignment,
-            "fusion_layers": list(settings["fusion_layers"]),
-            "alignment_temperature": settings["temperature"],
-            **{
-                name: settings[name]
-                for name in (
-                    "alpha",
-                    "alignment_loss",
-                    "similarity",
-                    "pooling",
-                    "align_layer",
-                    "pads_in_loss",
-                    "fusion_scale",
-                    "fusion_heads",
-                    "fusion_sharing",
-                )
-            },
-        }
+    names = (
+        "alpha",
+        "alignment_loss",
+        "similarity",
+        "pooling",
+        "align_layer",
+        "pads_in_loss",
+        "fusion_scale",
+        "fusion_heads",
+        "fusion_sharing",
+    )
+    config = RecapConfig.from_bart(
+        bart,
+        use_music=music is not None,
+        train_music_encoder=options.train_music_encoder,
+        allow_fused_alignment=options.allow_fused_alignment,
+        fusion_layers=list(settings["fusion_layers"]),
+        alignment_temperature=settings["temperature"],
+        **{name: settings[name] for name in names},
     )
     if music is not None:
         set_music_sizes(config, music)

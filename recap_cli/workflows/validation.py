@@ -53,10 +53,7 @@ class Validation:
 
     def run(self) -> dict[str, float]:
         """Give the figures, and keep one song's caption beside its reference in `sample`."""
-        batches = [
-            self.collate([self.dataset[row] for row in range(start, min(start + self.batch_size, len(self.dataset)))])
-            for start in range(0, len(self.dataset), self.batch_size)
-        ]
+        batches = list(self.collate.batches(self.dataset, self.batch_size))
         options = DecodingOptions(beams=1, batch_size=self.batch_size)
         captions = [out.captions[0] for out in generate_captions(self.model, self.processor, batches, options)]
         references = [[caption.text for caption in entry.song.captions] for entry in self.songs]
