@@ -24,7 +24,8 @@ FLOORS = {
     "report/": 5,
     "console.py": 6,
     "flags.py": 6,
-    "cli.py": 7,
+    "commands/": 7,
+    "cli.py": 8,
 }
 # Helpers that workflows share, then one workflow a verb.
 WORKFLOWS = (
@@ -40,7 +41,7 @@ WORKFLOWS = (
 )
 # The package's own two files: public names, and `python -m recap_cli`.
 DOORS = ("__init__.py", "__main__.py")
-LIGHT = ("errors.py", "progress.py", "audio.py", "lyrics.py", "scoring/", "console.py", "cli.py")
+LIGHT = ("errors.py", "progress.py", "audio.py", "lyrics.py", "scoring/", "console.py", "commands/", "cli.py")
 HEAVY = {"torch", "transformers", "nltk", "numba", "resampy", "matplotlib"}
 LONGEST = 400
 

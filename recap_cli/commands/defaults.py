@@ -1,0 +1,35 @@
+"""What every command does before its work: quiet libraries, and what is used when nothing is named."""
+
+import os
+from pathlib import Path
+
+from recap_cli.console import ConsoleProgress, stderr_console
+
+
+def begin_model_work(quiet: bool) -> ConsoleProgress:
+    """Keep the libraries from talking, and give the progress."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    return ConsoleProgress(stderr_console(), quiet)
+
+
+def choose_data(data: Path | None, limit: int | None, progress: ConsoleProgress) -> Path:
+    """Say and give the data folder that is used when none is named."""
+    from recap_cli.workflows.prepare import default_data
+
+    return data if data is not None else default_data(limit, progress)
+
+
+def choose_runs(runs: list[Path] | None, progress: ConsoleProgress) -> tuple[Path, ...]:
+    """Say and give the run that is scored when none is named; none stands for the embedded model."""
+    if runs:
+        return tuple(runs)
+    from recap_cli.workflows.runs import newest_run
+
+    found = newest_run(Path("runs"))
+    progress.say(f"No RUN: scoring {found or 'the embedded model'}.")
+    return (found,) if found else ()

@@ -1,0 +1,94 @@
+"""`recap train`."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import recap_cli.flags as flags
+from recap_cli.commands.defaults import begin_model_work, choose_data
+from recap_cli.console import render, stdout_console
+from recap_cli.errors import OptionError
+
+
+def train(
+    data: Annotated[
+        Path | None, typer.Argument(help="Prepared data folder.", show_default="./data, else the demo corpus")
+    ] = None,
+    alpha: flags.Alpha = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/ and the settings")] = None,
+    recipe: flags.Recipe = None,
+    recipes: Annotated[bool, typer.Option("--recipes", help="Show every recipe setting and who set it.")] = False,
+    bart: flags.Bart = None,
+    music_encoder: flags.MusicEncoder = None,
+    train_music_encoder: flags.TrainMusicEncoder = False,
+    no_music: flags.NoMusic = False,
+    alignment_loss: flags.AlignmentLoss = None,
+    temperature: flags.Temperature = None,
+    pooling: flags.Pooling = None,
+    align_layer: flags.AlignLayer = None,
+    fusion_layers: flags.FusionLayers = None,
+    allow_fused_alignment: flags.AllowFusedAlignment = False,
+    batch_size: flags.BatchSize = None,
+    lr: flags.Lr = None,
+    epochs: flags.Epochs = None,
+    max_lyrics_tokens: flags.MaxLyricsTokens = None,
+    max_caption_tokens: flags.MaxCaptionTokens = None,
+    min_votes: flags.MinVotes = None,
+    validation_songs: flags.ValidationSongs = None,
+    best_by: flags.BestBy = None,
+    similarity: flags.Similarity = None,
+    pads_in_loss: flags.PadsInLoss = None,
+    fusion_scale: flags.FusionScale = None,
+    fusion_heads: flags.FusionHeads = None,
+    fusion_sharing: flags.FusionSharing = None,
+    optimizer: flags.Optimizer = None,
+    adam_beta2: flags.AdamBeta2 = None,
+    schedule: flags.Schedule = None,
+    warmup: flags.Warmup = None,
+    beams: flags.SavedBeams = None,
+    sample: flags.SavedSample = None,
+    top_p: flags.SavedTopP = None,
+    limit: flags.Limit = None,
+    seed: flags.Seed = 0,
+    device: flags.Device = "auto",
+    as_json: flags.AsJson = False,
+    quiet: flags.Quiet = False,
+) -> None:
+    """Train a captioner; an interrupted run goes on when started again."""
+    given = dict(locals())
+    if recipes:
+        show_recipes()
+        return
+    progress = begin_model_work(quiet)
+    from recap_cli.report.pages import write_model_card
+    from recap_cli.report.tables import train_table
+    from recap_cli.workflows.train import TrainOptions
+    from recap_cli.workflows.train import train as run
+
+    chosen = {option.name: given[option.name] for option in fields(TrainOptions)}
+    chosen |= {"data": choose_data(data, limit, progress), "fusion_layers": parse_layers(fusion_layers)}
+    options = TrainOptions(**chosen)
+    result = run(options, progress)
+    if result.trained:
+        write_model_card(result)
+    render(as_json, result.to_json(), train_table(result))
+
+
+def show_recipes() -> None:
+    """Show every recipe setting and who set it."""
+    begin_model_work(quiet=True)
+    from recap_cli.report.tables import draw, recipe_table
+
+    stdout_console().print(draw(recipe_table()))
+
+
+def parse_layers(text: str | None) -> tuple[int, ...] | None:
+    """Read layers such as `4,5`."""
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise OptionError(f"--fusion-layers {text} names no layers", "give numbers such as 4,5") from None
