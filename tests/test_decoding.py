@@ -100,6 +100,14 @@ def test_several_captions_a_song(songs, write):
     assert [one.captions[0] for one in several] == [one.captions[0] for one in write(songs)]
 
 
+@pytest.mark.parametrize("sample", [False, True])
+def test_the_callers_random_numbers_are_left_alone(songs, write, sample):
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    write(songs, beams=1, sample=sample)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_sampling_is_fixed_by_the_seed(songs, write):
     drawn = [texts(write(songs, beams=1, sample=True, num_captions=2, seed=seed)) for seed in (0, 0, 1)]
     assert drawn[0] == drawn[1]

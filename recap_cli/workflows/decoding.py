@@ -1,6 +1,7 @@
 """Captions for many songs: batches in, texts out; nothing is dropped, doubled or reordered."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -74,10 +75,9 @@ def generate_captions(
         batches: what the model takes, without labels.
         options: how to write.
     """
-    torch.manual_seed(options.seed)
-    for batch in batches:
+    for number, batch in enumerate(batches):
         inputs = {name: value.to(model.device) for name, value in batch.items() if name not in ("labels", "song_ids")}
-        with torch.inference_mode():
+        with torch.inference_mode(), own_random_numbers(options, number, model.device):
             output = model.generate(**inputs, **generation_arguments(options, processor))
         texts = processor.decode(output.sequences)
         scores = getattr(output, "sequences_scores", None)
@@ -85,6 +85,18 @@ def generate_captions(
         for start in range(0, len(texts), options.num_captions):
             span = slice(start, start + options.num_captions)
             yield Decoded(texts[span], values[span])
+
+
+@contextmanager
+def own_random_numbers(options: DecodingOptions, batch: int, device: torch.device) -> Iterator[None]:
+    """Draw from the options' seed and leave the caller's random numbers alone, training's above all."""
+    if not options.sample:
+        yield
+        return
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(options.seed * 1_000_003 + batch)
+        yield
 
 
 def generation_arguments(options: DecodingOptions, processor: RecapProcessor) -> dict[str, Any]:
