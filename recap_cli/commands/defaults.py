@@ -11,6 +11,8 @@ def begin_model_work(quiet: bool) -> ConsoleProgress:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # Threads that wait by spinning become ten times slower as soon as another process needs a core.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from transformers.utils import logging
 
     logging.disable_progress_bar()

@@ -51,9 +51,11 @@ def is_online() -> bool:
     """Whether the hub answers; asked once, since its own client tries for a minute."""
     from huggingface_hub import constants
 
+    if constants.HF_HUB_OFFLINE:
+        return False
     address = urlsplit(constants.ENDPOINT)
     try:
         with socket.create_connection((address.hostname or "", address.port or 443), TIMEOUT):
-            return not constants.HF_HUB_OFFLINE
+            return True
     except OSError:
         return False
