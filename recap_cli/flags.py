@@ -17,7 +17,13 @@ Data = Annotated[
 Beams = Annotated[int, typer.Option(help="Width of the beam search; 1 is greedy.")]
 
 # Settings of a training; one that is left out comes from the recipe.
-Alpha = Annotated[float | None, typer.Option(help="Weight of the alignment loss; 0 is BART-fusion.")]
+Alpha = Annotated[
+    float | None,
+    typer.Option(
+        help="Weight of the alignment loss; 0 is BART-fusion. It weighs against a caption loss per real token; the "
+        "public code's (alcap) is diluted by pads, so its alpha pulls 1 / (share of real tokens) times as hard."
+    ),
+]
 Recipe = Annotated[
     str | None, typer.Option(help="paper, alcap or tiny.", show_default="tiny for demo data, else paper")
 ]
@@ -40,6 +46,28 @@ MinVotes = Annotated[int | None, typer.Option(help="Learn from captions with as 
 ValidationSongs = Annotated[int | None, typer.Option(help="Songs that each epoch is judged by.")]
 BestBy = Annotated[str | None, typer.Option(help="What chooses the best epoch: rougeL, meteor, caption_loss.")]
 Similarity = Annotated[str | None, typer.Option(help="Of a pair in the alignment loss: cosine or dot.")]
+Init = Annotated[Path | None, typer.Option(help="Start from an earlier run's weights.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Demand an interrupted run to go on with.")]
+Precision = Annotated[str, typer.Option(help="auto (bf16 on a GPU that has it), fp32 or bf16.")]
+Accumulate = Annotated[int, typer.Option(help="Batches that a step is made of, for less memory.")]
+MicroBatchTokens = Annotated[
+    int | None,
+    typer.Option(help="Cut batches into pieces of so many tokens; 0 cuts nothing.", show_default="2048 on a CPU"),
+]
+GradientCheckpointing = Annotated[
+    bool, typer.Option("--gradient-checkpointing", help="Less memory, a third more time.")
+]
+Compile = Annotated[bool, typer.Option("--compile", help="Let torch compile the model.")]
+ValidateEvery = Annotated[float, typer.Option(help="Epochs between validations.")]
+CheckpointEvery = Annotated[
+    int | None, typer.Option(help="Steps between checkpoints.", show_default="at each validation")
+]
+Patience = Annotated[int | None, typer.Option(help="Stop after so many validations without a better figure.")]
+ReportTo = Annotated[str | None, typer.Option(help="tensorboard.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say how long it would take, and how much memory.")]
+Padding = Annotated[str | None, typer.Option(help="To the longest of a batch, or of the corpus (public code).")]
+StandardiseMusic = Annotated[bool | None, typer.Option(help="Centre and scale pooled music before aligning.")]
+WeightDecay = Annotated[float | None, typer.Option(help="Of the optimiser.")]
 PadsInLoss = Annotated[bool | None, typer.Option(help="Count pads in the caption loss, as the public code.")]
 FusionScale = Annotated[float | None, typer.Option(help="Factor on what the fusion adds.")]
 FusionHeads = Annotated[int | None, typer.Option(help="Heads of the fusion attention.")]

@@ -64,9 +64,9 @@ class RecapProcessor:
         ids = self.tokenizer(text, add_special_tokens=True, truncation=False, verbose=False)["input_ids"]
         return cut(ids, self.max_caption_tokens)
 
-    def pad_lyrics(self, rows: Sequence[Sequence[int]]) -> dict[str, Tensor]:
-        """Pad token rows to their longest: `input_ids` and `attention_mask` [batch, tokens]."""
-        ids = pad_rows(rows, self.tokenizer.pad_token_id)
+    def pad_lyrics(self, rows: Sequence[Sequence[int]], least: int = 0) -> dict[str, Tensor]:
+        """Pad token rows to their longest, or to `least`: `input_ids` and `attention_mask` [batch, tokens]."""
+        ids = pad_rows(rows, self.tokenizer.pad_token_id, least)
         lengths = torch.tensor([len(row) for row in rows])
         return {"input_ids": ids, "attention_mask": (torch.arange(ids.shape[1]) < lengths[:, None]).long()}
 
@@ -116,9 +116,9 @@ def cut(ids: list[int], limit: int) -> list[int]:
     return ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]]
 
 
-def pad_rows(rows: Sequence[Sequence[int]], value: int) -> Tensor:
-    """Pad integer rows with `value` to the longest [rows, longest]."""
-    width = max(len(row) for row in rows)
+def pad_rows(rows: Sequence[Sequence[int]], value: int, least: int = 0) -> Tensor:
+    """Pad integer rows with `value` to the longest, or to `least` [rows, longest]."""
+    width = max(least, *(len(row) for row in rows))
     return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows])
 
 

@@ -305,12 +305,25 @@ def test_caption_loss_is_the_mean_over_label_tokens(tiny_model):
 
 @torch.no_grad()
 def test_pads_in_loss_counts_pad_tokens(tiny_config):
-    output = build(tiny_config, pads_in_loss=True)(**batch(), num_items_in_batch=7)
+    output = build(tiny_config, pads_in_loss=True)(**batch())
     logs = output.logits.log_softmax(dim=-1)
     padded = pad(LABELS, 1).tolist()
     picked = [-float(logs[row, place, token]) for row in range(3) for place, token in enumerate(padded[row])]
     assert len(picked) == 15
     assert float(output.caption_loss) == pytest.approx(sum(picked) / 15, rel=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("pads", [False, True])
+def test_projecting_only_real_labels_gives_the_same_loss(tiny_config, pads):
+    model = build(tiny_config, pads_in_loss=pads)
+    model.final_logits_bias.normal_()
+    whole, part = model(**batch()), model(**batch(), full_logits=False)
+    assert part.logits is None
+    for name in ("loss", "caption_loss", "alignment_loss"):
+        close(getattr(part, name), getattr(whole, name))
+    half = model(**batch(), num_items_in_batch=2 * (15 if pads else 12))
+    close(half.caption_loss, whole.caption_loss / 2)
 
 
 @torch.no_grad()

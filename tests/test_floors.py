@@ -29,12 +29,17 @@ FLOORS = {
 }
 # Helpers that workflows share, then one workflow a verb.
 WORKFLOWS = (
-    ("training", "recipes", "decoding", "runs", "hub"),
+    ("training", "recipes", "decoding", "runs", "hub", "batches", "balance"),
+    ("train_options",),
     ("validation",),
     ("prepare",),
     ("pretrain",),
     ("features",),
+    ("sources",),
+    ("epochs",),
+    ("trainer",),
     ("train",),
+    ("estimate",),
     ("caption",),
     ("evaluate",),
     ("ablate",),

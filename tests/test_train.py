@@ -12,18 +12,27 @@ from transformers import AutoModelForSeq2SeqLM
 
 from recap_cli.corpus.dataset import PreparedData
 from recap_cli.errors import DataError, ModelError, OptionError
+from recap_cli.model.config import RecapConfig
 from recap_cli.processor import RecapProcessor
 from recap_cli.progress import SilentProgress
 from recap_cli.workflows import train as module
 from recap_cli.workflows.caption import Captioner
 from recap_cli.workflows.decoding import DecodingOptions
 from recap_cli.workflows.evaluate import caption_split
-from recap_cli.workflows.pretrain import LyricsPretraining, MusicPretraining, pretrain_bart, pretrain_music_encoder
+from recap_cli.workflows.pretrain import (
+    LyricsPretraining,
+    MusicPretraining,
+    pretrain_bart,
+    pretrain_music_encoder,
+    tiny_bart,
+)
 from recap_cli.workflows.recipes import RECIPE_LINES, RECIPES, recipe_settings
 from recap_cli.workflows.runs import newest_checkpoint, newest_run, read_log
-from recap_cli.workflows.train import TrainOptions, TrainResult, build_model, run_name, tiny_bart, train
+from recap_cli.workflows.sources import build_model, find_source
+from recap_cli.workflows.train import TrainOptions, TrainResult, run_name, train
+from recap_cli.workflows.trainer import RecapTrainer
 from recap_cli.workflows.training import ProgressCallback, choose_device
-from recap_cli.workflows.validation import RecapTrainer, Validation
+from recap_cli.workflows.validation import Validation
 
 QUICK = {"limit": 4, "epochs": 1, "max_caption_tokens": 10, "device": "cpu"}
 MUSIC = "model.encoder.music_encoder."
@@ -48,13 +57,12 @@ def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bo
 def start(data: PreparedData, **options) -> dict[str, torch.Tensor]:
     """The weights before the first step."""
     chosen = TrainOptions(data.folder, device="cpu", **options)
-    model, _ = build_model(chosen, chosen.settings(data.is_demo), data, SilentProgress())
+    settings = chosen.settings(data.is_demo)
+    model, _ = build_model(find_source(settings, chosen.init), chosen, settings, data, SilentProgress())
     return model.state_dict()
 
 
 def pretrained_music(data: PreparedData) -> Path:
-    from recap_cli.model.config import RecapConfig
-
     return pretrain_music_encoder(data, MusicPretraining(RecapConfig.tiny(5).music_sizes), SilentProgress())
 
 
@@ -66,7 +74,7 @@ def test_every_recipe_setting_is_an_option_that_overrides_it():
     for line in RECIPE_LINES:
         assert names[line.setting].default is None
         other = {"float": 0.5, "int": 7, "bool": True, "str": "other"}.get(type(line.tiny).__name__, (0,))
-        other = "meteor" if line.setting == "best_by" else other
+        other = {"best_by": "meteor", "padding": "corpus"}.get(line.setting, other)
         settings = TrainOptions(Path("data"), **{line.setting: other}).settings(demo=True)
         assert settings[line.setting] == other
         rest = {name: value for name, value in settings.items() if name not in (line.setting, "recipe")}
@@ -166,7 +174,8 @@ def test_the_log_has_a_record_an_epoch(whole):
     names = {"caption_loss", "train_caption_loss", "train_alignment_loss", "matched_cosine", "mismatched_cosine"}
     assert all(names | {"rougeL", "meteor", "distinct"} < record.keys() for record in whole.log)
     assert whole.log[1]["train_caption_loss"] < whole.log[0]["train_caption_loss"]
-    assert whole.figures["best"] == min(whole.log, key=lambda record: record["caption_loss"])
+    best = min(whole.log, key=lambda record: record["caption_loss"])
+    assert {**whole.figures["best"], "sample": whole.figures["sample"]} == best
     assert set(whole.figures["sample"]) == {"song", "caption", "reference"}
 
 
@@ -274,7 +283,7 @@ def test_a_torn_checkpoint_and_a_torn_log(tmp_path):
     for name in ("checkpoint-3", "checkpoint-12", "checkpoint-20", "checkpoint-tmp"):
         (tmp_path / name).mkdir()
     for name in ("checkpoint-3", "checkpoint-12", "checkpoint-tmp"):
-        (tmp_path / name / "trainer_state.json").write_text("{}")
+        (tmp_path / name / "recap_state.json").write_text("{}")
     assert newest_checkpoint(tmp_path) == str(tmp_path / "checkpoint-12")
     (tmp_path / "log.jsonl").write_text('{"step": 3, "x": 1}\n{"step": 6, "x": 2}\n{"step": 3, "x": 5}\n{"st')
     assert read_log(tmp_path) == [{"step": 3, "x": 5}, {"step": 6, "x": 2}]
@@ -393,7 +402,7 @@ def test_limit_and_votes(tiny_data, tmp_path):
 def test_what_a_run_starts_from(tiny_data):
     """Named weights are taken over; the seed decides what is new, nothing else."""
     default = start(tiny_data)
-    sizes = tiny_bart(module.RecapConfig.tiny(5))
+    sizes = tiny_bart(RecapConfig.tiny(5))
     bart = pretrain_bart(tiny_data, LyricsPretraining(sizes), SilentProgress())
     assert equal(start(tiny_data, bart=str(bart), music_encoder=pretrained_music(tiny_data)), default)
     plain = load_file(bart / "model.safetensors")

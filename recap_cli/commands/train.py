@@ -21,6 +21,9 @@ def train(
     recipe: flags.Recipe = None,
     recipes: Annotated[bool, typer.Option("--recipes", help="Show every recipe setting and who set it.")] = False,
     bart: flags.Bart = None,
+    init: flags.Init = None,
+    resume: flags.Resume = False,
+    dry_run: flags.DryRun = False,
     music_encoder: flags.MusicEncoder = None,
     train_music_encoder: flags.TrainMusicEncoder = False,
     no_music: flags.NoMusic = False,
@@ -40,16 +43,28 @@ def train(
     best_by: flags.BestBy = None,
     similarity: flags.Similarity = None,
     pads_in_loss: flags.PadsInLoss = None,
+    padding: flags.Padding = None,
+    standardise_music: flags.StandardiseMusic = None,
     fusion_scale: flags.FusionScale = None,
     fusion_heads: flags.FusionHeads = None,
     fusion_sharing: flags.FusionSharing = None,
     optimizer: flags.Optimizer = None,
     adam_beta2: flags.AdamBeta2 = None,
+    weight_decay: flags.WeightDecay = None,
     schedule: flags.Schedule = None,
     warmup: flags.Warmup = None,
     beams: flags.SavedBeams = None,
     sample: flags.SavedSample = None,
     top_p: flags.SavedTopP = None,
+    precision: flags.Precision = "auto",
+    accumulate: flags.Accumulate = 1,
+    micro_batch_tokens: flags.MicroBatchTokens = None,
+    gradient_checkpointing: flags.GradientCheckpointing = False,
+    compile: flags.Compile = False,
+    validate_every: flags.ValidateEvery = 1.0,
+    checkpoint_every: flags.CheckpointEvery = None,
+    patience: flags.Patience = None,
+    report_to: flags.ReportTo = None,
     limit: flags.Limit = None,
     seed: flags.Seed = 0,
     device: flags.Device = "auto",
@@ -63,14 +78,21 @@ def train(
         return
     progress = begin_model_work(quiet)
     from recap_cli.report.pages import write_model_card
-    from recap_cli.report.tables import train_table
-    from recap_cli.workflows.train import TrainOptions
+    from recap_cli.report.tables import estimate_table, train_table
+    from recap_cli.workflows.estimate import estimate
     from recap_cli.workflows.train import train as run
+    from recap_cli.workflows.train_options import TrainOptions
 
     chosen = {option.name: given[option.name] for option in fields(TrainOptions)}
     chosen |= {"data": choose_data(data, limit, progress), "fusion_layers": parse_layers(fusion_layers)}
     options = TrainOptions(**chosen)
+    if dry_run:
+        expected = estimate(options, progress)
+        render(as_json, expected.to_json(), estimate_table(expected))
+        return
     result = run(options, progress)
+    if not result.writes:
+        return
     if result.trained:
         write_model_card(result)
     render(as_json, result.to_json(), train_table(result))

@@ -141,6 +141,10 @@ class SongDataset(Dataset):
             example["music"] = self.music[self.songs[index].mel]
         return example
 
+    def lengths(self) -> np.ndarray:
+        """Give the number of lyrics and caption tokens of each row [rows, 2]."""
+        return np.array([(len(self.lyrics[index]), len(labels)) for index, labels in self.rows]).reshape(-1, 2)
+
 
 @dataclass
 class SongCollator:
@@ -149,15 +153,20 @@ class SongCollator:
     Attributes:
         processor: gives padding values.
         music: what the examples' music is: "states" (cached), "mel", or "" for none.
+        label_padding: -100 where pads do not count in the loss, the pad token where they do.
+        least: lyrics and caption tokens that every batch is padded to at least (public code: the corpus's longest).
     """
 
     processor: RecapProcessor
     music: str
+    label_padding: int = IGNORED
+    least: tuple[int, int] = (0, 0)
 
     def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
         """Give the batch that `RecapForCaptioning.forward` takes."""
-        batch = self.processor.pad_lyrics([example["input_ids"] for example in examples])
-        batch["labels"] = pad_rows([example["labels"] for example in examples], IGNORED)
+        batch = self.processor.pad_lyrics([example["input_ids"] for example in examples], self.least[0])
+        labels = [example["labels"] for example in examples]
+        batch["labels"] = pad_rows(labels, self.label_padding, self.least[1])
         if self.music:
             batch["song_ids"] = pad_rows([[example["song_ids"]] for example in examples], 0)[:, 0]
         if self.music == "states":

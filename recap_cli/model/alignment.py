@@ -1,7 +1,8 @@
 """Pooled music and pooled unfused lyrics of the same song are pulled together before they are fused."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.distributed.nn.functional import all_gather
 
 from recap_cli.model.config import RecapConfig
 
@@ -13,6 +14,9 @@ class Alignment(nn.Module):
     both are equal).
     """
 
+    music_mean: Tensor
+    music_deviation: Tensor
+
     def __init__(self, config: RecapConfig) -> None:
         super().__init__()
         self.loss = config.alignment_loss
@@ -22,6 +26,10 @@ class Alignment(nn.Module):
         music, lyrics = config.music_sizes.width, config.d_model
         self.projects_music = music > lyrics
         self.projection = nn.Linear(max(music, lyrics), min(music, lyrics))
+        self.standardises_music = config.standardise_music
+        if self.standardises_music:
+            self.register_buffer("music_mean", torch.zeros(music))
+            self.register_buffer("music_deviation", torch.ones(music))
 
     def forward(
         self,
@@ -30,6 +38,8 @@ class Alignment(nn.Module):
         lyrics_state: Tensor,
         lyrics_mask: Tensor | None,
         song_ids: Tensor | None = None,
+        aligned_rows: Tensor | None = None,
+        num_songs: Tensor | int | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Give the alignment loss and the two pooled, projected sides.
 
@@ -39,15 +49,34 @@ class Alignment(nn.Module):
             lyrics_state: unfused lyrics state [batch, tokens, width].
             lyrics_mask: 1 for real tokens [batch, tokens].
             song_ids: one number a row [batch]; rows of one song count once, so they are never negatives.
+            aligned_rows: True for the rows that count [batch], where a step is larger than this batch; it stands in
+                for `song_ids`.
+            num_songs: songs of the whole step; the loss is a sum over the rows divided by it. Default: of this batch.
 
         Returns:
             The loss (a scalar), pooled music and pooled lyrics [batch, narrower width].
         """
         music = pool(music_states, music_mask if self.pooling == "masked" else None)
         lyrics = pool(lyrics_state, lyrics_mask if self.pooling == "masked" else None)
-        music, lyrics = self.project(music, lyrics)
-        rows = slice(None) if song_ids is None else first_rows(song_ids)
-        return self.compute_loss(music[rows], lyrics[rows]), music, lyrics
+        music, lyrics = self.project(self.standardise(music), lyrics)
+        rows: Tensor | slice = slice(None)
+        if aligned_rows is not None:
+            rows = aligned_rows.bool()
+        elif song_ids is not None:
+            rows = first_rows(song_ids)
+        terms = self.compute_terms(music[rows], lyrics[rows])
+        songs = num_songs if num_songs is not None else max(len(terms), 1)
+        return terms.sum() / songs, music, lyrics
+
+    def standardise(self, music: Tensor) -> Tensor:
+        """Centre and scale pooled music [batch, music width] by the training songs' figures, where that is set."""
+        return (music - self.music_mean) / self.music_deviation if self.standardises_music else music
+
+    @torch.no_grad()
+    def fit_standard(self, pooled: Tensor) -> None:
+        """Take mean and deviation of each dimension from the training songs' pooled music [songs, music width]."""
+        self.music_mean.copy_(pooled.mean(dim=0))
+        self.music_deviation.copy_(pooled.std(dim=0).clamp(min=1e-6))
 
     def project(self, music: Tensor, lyrics: Tensor) -> tuple[Tensor, Tensor]:
         """Bring both pooled sides [batch, own width] to the narrower width."""
@@ -55,16 +84,18 @@ class Alignment(nn.Module):
             return self.projection(music), lyrics
         return music, self.projection(lyrics)
 
-    def compute_loss(self, music: Tensor, lyrics: Tensor) -> Tensor:
-        """Give the loss of matching rows [songs, width]."""
+    def compute_terms(self, music: Tensor, lyrics: Tensor) -> Tensor:
+        """Give each song's part of the loss [songs] for matching rows [songs, width]."""
         if self.loss == "none":
-            return music.new_zeros(())
+            return music.new_zeros(len(music))
         if self.loss == "positive":
-            return positive_pair_loss(music, lyrics, self.similarity)
-        one_way = infonce_loss(music, lyrics, self.temperature, self.similarity)
+            return pair_distances(music, lyrics, self.similarity)
+        all_music, first = gather_rows(music)
+        all_lyrics, _ = gather_rows(lyrics)
+        one_way = infonce_terms(music, all_lyrics, self.temperature, self.similarity, first)
         if self.loss == "infonce":
             return one_way
-        return (one_way + infonce_loss(lyrics, music, self.temperature, self.similarity)) / 2
+        return (one_way + infonce_terms(lyrics, all_music, self.temperature, self.similarity, first)) / 2
 
 
 def pool(states: Tensor, mask: Tensor | None) -> Tensor:
@@ -83,16 +114,45 @@ def first_rows(song_ids: Tensor) -> Tensor:
     return first.scatter_reduce(0, inverse, rows, reduce="amin")
 
 
+def gather_rows(rows: Tensor) -> tuple[Tensor, int]:
+    """Give the rows [songs, width] of all processes, gradient included, and the place of this one's first row."""
+    if not (distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1):
+        return rows, 0
+    count = torch.tensor([len(rows)], device=rows.device)
+    counts = [torch.zeros_like(count) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(counts, count)
+    sizes = [int(one) for one in counts]
+    padded = torch.cat([rows, rows.new_zeros(max(sizes) - len(rows), rows.shape[1])])
+    parts = [part[:size] for part, size in zip(all_gather(padded), sizes, strict=True)]
+    return torch.cat(parts), sum(sizes[: distributed.get_rank()])
+
+
+def pair_distances(music: Tensor, lyrics: Tensor, similarity: str = "cosine") -> Tensor:
+    """1 - the similarity of each matching pair of rows [songs, width] -> [songs]."""
+    if similarity == "cosine":
+        return 1 - nn.functional.cosine_similarity(music, lyrics, dim=-1)
+    return 1 - (music * lyrics).sum(dim=-1)
+
+
 def positive_pair_loss(music: Tensor, lyrics: Tensor, similarity: str = "cosine") -> Tensor:
     """Equation 1 of the paper: 1 - the mean similarity of matching rows [songs, width]."""
+    return pair_distances(music, lyrics, similarity).mean()
+
+
+def infonce_terms(
+    anchors: Tensor, others: Tensor, temperature: float, similarity: str = "cosine", first: int = 0
+) -> Tensor:
+    """How badly each anchor [songs, width] picks its partner among the others [all songs, width] -> [songs].
+
+    The partner of anchor i is row `first` + i of the others.
+    """
     if similarity == "cosine":
-        return 1 - nn.functional.cosine_similarity(music, lyrics, dim=-1).mean()
-    return 1 - (music * lyrics).sum(dim=-1).mean()
+        anchors, others = nn.functional.normalize(anchors, dim=-1), nn.functional.normalize(others, dim=-1)
+    scores = anchors @ others.T / temperature
+    partners = torch.arange(first, first + len(anchors), device=scores.device)
+    return nn.functional.cross_entropy(scores, partners, reduction="none")
 
 
 def infonce_loss(anchors: Tensor, others: Tensor, temperature: float, similarity: str = "cosine") -> Tensor:
     """One-way InfoNCE: each anchor picks its own row among the others [songs, width] (public code: music anchors)."""
-    if similarity == "cosine":
-        anchors, others = nn.functional.normalize(anchors, dim=-1), nn.functional.normalize(others, dim=-1)
-    scores = anchors @ others.T / temperature
-    return nn.functional.cross_entropy(scores, torch.arange(len(scores), device=scores.device))
+    return infonce_terms(anchors, others, temperature, similarity).mean()

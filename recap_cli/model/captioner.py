@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, BartForConditionalGeneration
 from transformers import initialization as init
@@ -22,6 +23,7 @@ class RecapOutput(Seq2SeqLMOutput):
     """BART's output and the parts of the loss.
 
     Attributes:
+        logits: [batch, length, vocab]; None in training, where only real label positions are projected.
         loss: L_cap + alpha * L_contrast (paper, eq. 3).
         caption_loss: L_cap, mean cross-entropy over label tokens (paper, eq. 2).
         alignment_loss: L_contrast (paper, eq. 1), before its weight.
@@ -102,6 +104,8 @@ class RecapForCaptioning(BartForConditionalGeneration):
 
     config_class = RecapConfig
     config: RecapConfig
+    lm_head: nn.Linear
+    final_logits_bias: Tensor
     # `labels` and the losses are divided as the Trainer expects.
     accepts_loss_kwargs = True
 
@@ -125,6 +129,9 @@ class RecapForCaptioning(BartForConditionalGeneration):
         decoder_input_ids: Tensor | None = None,
         encoder_outputs: LyricsEncoderOutput | None = None,
         num_items_in_batch: Tensor | int | None = None,
+        aligned_rows: Tensor | None = None,
+        num_songs_in_batch: Tensor | int | None = None,
+        full_logits: bool | None = None,
         **kwargs: Any,
     ) -> RecapOutput:
         """Run the model; with `labels`, compute both losses.
@@ -141,6 +148,10 @@ class RecapForCaptioning(BartForConditionalGeneration):
             decoder_input_ids: caption so far; derived from `labels` when left out.
             encoder_outputs: an earlier output of the encoder, as `generate` hands it over.
             num_items_in_batch: label tokens of the whole step, which the Trainer counts; default: of this batch.
+            aligned_rows: rows that count in the alignment loss [batch], see `Alignment`.
+            num_songs_in_batch: songs of the whole step; default: of this batch.
+            full_logits: with labels, project every position; False projects real label positions only and gives no
+                logits. Default: not in training.
             **kwargs: BART's other arguments.
 
         Returns:
@@ -159,15 +170,24 @@ class RecapForCaptioning(BartForConditionalGeneration):
         if labels is not None and decoder_input_ids is None:
             decoder_input_ids = shift_tokens_right(labels, self.config.pad_token_id, self.config.decoder_start_token_id)
             kwargs["use_cache"] = False
-        output = super().forward(
-            attention_mask=attention_mask,
-            decoder_input_ids=decoder_input_ids,
-            encoder_outputs=encoder_outputs,
+        arguments = {
+            "attention_mask": attention_mask,
+            "decoder_input_ids": decoder_input_ids,
+            "encoder_outputs": encoder_outputs,
             **kwargs,
-        )
-        result = RecapOutput(**output)
-        if labels is not None:
-            self.add_losses(result, labels, encoder_outputs, attention_mask, song_ids, num_items_in_batch)
+        }
+        if labels is None:
+            return RecapOutput(**super().forward(**arguments))
+        labels, real = self.real_labels(labels)
+        if full_logits if full_logits is not None else not self.training:
+            result = RecapOutput(**super().forward(**arguments))
+            logits = result.logits[real]
+        else:
+            result = RecapOutput()
+            logits = self.lm_head(self.model(**arguments).last_hidden_state[real]) + self.final_logits_bias
+        result.loss = result.caption_loss = caption_loss(logits, labels[real], num_items_in_batch)
+        rows = {"song_ids": song_ids, "aligned_rows": aligned_rows, "num_songs": num_songs_in_batch}
+        self.add_alignment_loss(result, encoder_outputs, attention_mask, **rows)
         return result
 
     def generate(self, inputs: Tensor | None = None, **kwargs: Any) -> Any:
@@ -180,37 +200,33 @@ class RecapForCaptioning(BartForConditionalGeneration):
             kwargs["attention_mask"] = (tokens != self.config.pad_token_id).long()
         return super().generate(inputs, **kwargs)
 
-    def add_losses(
-        self,
-        result: RecapOutput,
-        labels: Tensor,
-        encoded: LyricsEncoderOutput,
-        attention_mask: Tensor | None,
-        song_ids: Tensor | None,
-        num_items_in_batch: Tensor | int | None,
+    def add_alignment_loss(
+        self, result: RecapOutput, encoded: LyricsEncoderOutput, lyrics_mask: Tensor | None, **rows: Any
     ) -> None:
-        """Fill in L = L_cap + alpha * L_contrast (paper, eq. 3) and its parts."""
-        result.caption_loss = self.caption_loss(result.logits, labels, num_items_in_batch)
-        result.loss = result.caption_loss
+        """Add alpha * L_contrast to the loss (paper, eq. 3) and note its parts; `rows` as in `Alignment.forward`."""
         if self.alignment is None or encoded.music_states is None:
             return
         result.alignment_loss, result.pooled_music, result.pooled_lyrics = self.alignment(
-            encoded.music_states, encoded.music_mask, encoded.unfused_state, attention_mask, song_ids
+            encoded.music_states, encoded.music_mask, encoded.unfused_state, lyrics_mask, **rows
         )
-        if self.config.alpha > 0:
+        if self.config.alpha > 0 and result.caption_loss is not None:
             result.loss = result.caption_loss + self.config.alpha * result.alignment_loss
 
-    def caption_loss(self, logits: Tensor, labels: Tensor, tokens: Tensor | int | None = None) -> Tensor:
-        """L_cap (paper, eq. 2): cross-entropy of `logits` [batch, length, vocab], averaged over label tokens.
+    def real_labels(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the labels [batch, length] that count, and where they are.
 
         With `pads_in_loss`, padded positions count as pad tokens, as the public code trains.
         """
         if self.config.pads_in_loss:
-            labels, tokens = labels.masked_fill(labels == IGNORED, self.config.pad_token_id), None
-        total = nn.functional.cross_entropy(
-            logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED, reduction="sum"
-        )
-        return total / (tokens if tokens is not None else (labels != IGNORED).sum().clamp(min=1))
+            labels = labels.masked_fill(labels == IGNORED, self.config.pad_token_id)
+        return labels, labels != IGNORED
+
+
+def caption_loss(logits: Tensor, labels: Tensor, tokens: Tensor | int | None = None) -> Tensor:
+    """L_cap (paper, eq. 2): cross-entropy of `logits` [tokens, vocab], summed over the step's number of `tokens`."""
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # half precision is too coarse for a sum
+    total = nn.functional.cross_entropy(logits, labels, reduction="sum")
+    return total / (tokens if tokens is not None else max(len(labels), 1))
 
 
 AutoConfig.register("recap", RecapConfig)

@@ -60,6 +60,8 @@ class RecapConfig(BartConfig):
         similarity: similarity of a pair in the alignment loss; the paper's experiments use `cosine`.
         alignment_temperature: divides the similarities of InfoNCE (public code: 0.3).
         pooling: `masked` means over real positions, `all` over pads too (public code).
+        standardise_music: centre and scale the pooled music by the training songs' figures before it is compared;
+            frozen features that all point one way otherwise give high cosines for any pair (ours).
         align_layer: the lyrics state that enters this layer is aligned (public code: 4, before any fusion).
         allow_fused_alignment: permits an `align_layer` behind a fusion layer, where music leaks into the lyrics side.
         pads_in_loss: True counts pad positions in the caption loss (public code); False masks them.
@@ -82,6 +84,7 @@ class RecapConfig(BartConfig):
     similarity: str = "cosine"
     alignment_temperature: float | int = 0.3
     pooling: str = "masked"
+    standardise_music: bool = False
     align_layer: int = 4
     allow_fused_alignment: bool = False
     pads_in_loss: bool = False

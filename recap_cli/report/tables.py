@@ -6,6 +6,7 @@ from rich.table import Table as RichTable
 from recap_cli.progress import Table
 from recap_cli.scoring.uncertainty import Interval
 from recap_cli.workflows.ablate import AblateResult
+from recap_cli.workflows.estimate import Estimate
 from recap_cli.workflows.evaluate import EvaluateResult
 from recap_cli.workflows.prepare import PrepareResult
 from recap_cli.workflows.recipes import RECIPE_LINES, RECIPES
@@ -57,7 +58,21 @@ def train_table(result: TrainResult) -> Table:
     best = result.figures["best"]
     rows = [[name.replace("_", " "), f"{value:g}"] for name, value in best.items()]
     title = f"{'Trained' if result.trained else 'Trained before:'} {result.out}: best epoch on the validation songs"
-    return Table(title, ["", ""], rows)
+    share = f"Validation took {100 * result.validation_share:.0f} % of the time." if result.trained else ""
+    return Table(title, ["", ""], rows, share)
+
+
+def estimate_table(expected: Estimate) -> Table:
+    """What a training would take."""
+    rows = [
+        ["captions to learn from", f"{expected.examples:,}"],
+        ["steps", f"{expected.steps:,}"],
+        ["parameters that are trained", f"{expected.parameters:,}"],
+        ["seconds a step", f"{expected.step_seconds:.2f}"],
+        ["hours, validation not counted", f"{expected.hours:.2f}"],
+        [f"memory at the peak ({expected.device})", f"{expected.memory_gb:.1f} GB"],
+    ]
+    return Table("A training run with these settings", ["", ""], rows, f"Measured on {expected.measured} real steps.")
 
 
 def evaluate_table(result: EvaluateResult) -> Table:

@@ -1,6 +1,7 @@
 """Run folders: which run is where, whether it is finished, and what it logged."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from recap_cli.errors import OptionError
 FIGURES_FILE = "figures.json"
 OPTIONS_FILE = "options.json"
 LOG_FILE = "log.jsonl"
+# The last file of a checkpoint; one without it was not written to its end.
+STATE_FILE = "recap_state.json"
 
 
 def claim_folder(out: Path, record: dict[str, Any]) -> bool:
@@ -22,7 +25,7 @@ def claim_folder(out: Path, record: dict[str, Any]) -> bool:
     if path.is_file():
         before = json.loads(path.read_text(encoding="utf-8"))
         changed = sorted(name for name in {*before, *record} if before.get(name) != record.get(name))
-        begun = [entry for entry in out.iterdir() if entry != path]
+        begun = [entry for entry in out.iterdir() if entry != path and not is_empty(entry)]
         if changed and begun:
             raise OptionError(
                 f"{out} holds a run with other settings ({', '.join(changed[:4])})", "choose another folder with --out"
@@ -36,11 +39,29 @@ def claim_folder(out: Path, record: dict[str, Any]) -> bool:
     return False
 
 
+def is_empty(path: Path) -> bool:
+    """Whether a path is an empty file, or a folder with nothing but such in it."""
+    return all(is_empty(entry) for entry in path.iterdir()) if path.is_dir() else path.stat().st_size == 0
+
+
 def newest_checkpoint(folder: Path) -> str | None:
     """Find the newest whole checkpoint of an interrupted run."""
-    found = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
-    found = [path for path in found if path.name.partition("-")[2].isdigit()]
-    return str(max(found, key=lambda path: int(path.name.partition("-")[2]))) if found else None
+    found = {checkpoint_step(path): path for path in folder.glob("checkpoint-*") if (path / STATE_FILE).is_file()}
+    found.pop(None, None)
+    return str(found[max(found, key=lambda step: step or 0)]) if found else None
+
+
+def clear_torn_checkpoints(folder: Path) -> None:
+    """Delete checkpoints that a kill left half-written."""
+    for path in folder.glob("checkpoint-*"):
+        if path.is_dir() and not (path / STATE_FILE).is_file():
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def checkpoint_step(path: Path) -> int | None:
+    """The step of a checkpoint's folder; None where its name has none."""
+    step = path.name.partition("-")[2]
+    return int(step) if step.isdecimal() else None
 
 
 def read_log(out: Path) -> list[dict[str, Any]]:

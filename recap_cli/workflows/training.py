@@ -1,13 +1,13 @@
 """What every training shares: the Trainer's arguments and a callback that reports to a Progress."""
 
-import time
+import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PrinterCallback, Seq2SeqTrainingArguments, Trainer, TrainerCallback
 
-from recap_cli.errors import ModelError
+from recap_cli.errors import ModelError, OptionError
 from recap_cli.progress import Progress
 
 
@@ -20,6 +20,7 @@ def training_arguments(
     epochs: float,
     warmup: float = 0.1,
     device: str = "auto",
+    accumulate: int = 1,
     **more: Any,
 ) -> Seq2SeqTrainingArguments:
     """Arguments of the Trainer for recap's runs: AdamW, linear decay, gradients clipped at 1, silent.
@@ -27,18 +28,29 @@ def training_arguments(
     Args:
         folder: where checkpoints go; nothing is written when none are asked for.
         seed: of the order of examples and of dropout.
-        batch_size: examples a step.
+        batch_size: examples a step, over all processes and accumulated batches.
         lr: the highest learning rate.
         epochs: passes over the data.
         warmup: share of the steps in which the rate rises.
         device: auto, cpu, cuda or mps.
+        accumulate: batches that a step is made of.
         **more: further arguments of the Trainer.
+
+    Raises:
+        OptionError: the batch cannot be shared out evenly.
     """
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if batch_size % (processes * accumulate):
+        raise OptionError(
+            f"--batch-size {batch_size} cannot be shared by {processes} processes and {accumulate} accumulated batches",
+            f"choose a multiple of {processes * accumulate}",
+        )
     settings: dict[str, Any] = {
         "output_dir": str(folder),
         "seed": seed,
         "data_seed": seed,
-        "per_device_train_batch_size": batch_size,
+        "per_device_train_batch_size": batch_size // (processes * accumulate),
+        "gradient_accumulation_steps": accumulate,
         "learning_rate": lr,
         "num_train_epochs": epochs,
         "warmup_steps": warmup,
@@ -73,12 +85,11 @@ def choose_device(device: str) -> str:
 
 
 class ProgressCallback(TrainerCallback):
-    """Reports the Trainer's steps to a Progress."""
+    """Reports the Trainer's steps to a Progress; the first process does."""
 
     def __init__(self, progress: Progress, task: str) -> None:
         self.progress = progress
         self.task = task
-        self.began = time.monotonic()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Open the bar."""

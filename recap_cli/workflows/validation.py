@@ -1,40 +1,41 @@
 """How a run is watched: each validation song once against all its references, after every epoch."""
 
-import json
+import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from transformers import Seq2SeqTrainer, TrainerCallback
+from torch import Tensor, distributed
 
 from recap_cli.corpus.dataset import PreparedSong, SongCollator, SongDataset
 from recap_cli.corpus.shards import ShardReader
 from recap_cli.errors import ModelError
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.processor import RecapProcessor
-from recap_cli.progress import Progress, Table
+from recap_cli.progress import Table
 from recap_cli.scoring.alignment import measure_alignment
 from recap_cli.scoring.text import score_songs
 from recap_cli.workflows.decoding import DecodingOptions, generate_captions
 
-# What may choose the best epoch.
-BEST_METRICS = ("rougeL", "meteor", "caption_loss")
+# Figures that choose the best epoch by their smallest value.
 LOWER_IS_BETTER = ("caption_loss",)
 EPOCH_COLUMNS = {
     "train_caption_loss": "caption loss",
     "train_alignment_loss": "alignment loss",
     "caption_loss": "validation loss",
     "cosines": "cosine matched / mismatched",
+    "gradient_ratio": "gradient ratio",
     "rougeL": "ROUGE-L",
     "meteor": "METEOR",
 }
 
 
 class Validation:
-    """Judges a model on fixed songs: each song once, greedy, against all its references."""
+    """Judges a model on fixed songs: each song once, greedy, against all its references.
+
+    Several processes share the songs among them; each song is captioned by one and scored once.
+    """
 
     def __init__(
         self,
@@ -50,107 +51,96 @@ class Validation:
         self.collate = SongCollator(processor, kind)
         self.batch_size = batch_size
         self.sample: dict[str, str] = {}
+        self.seconds = 0.0
 
     def run(self) -> dict[str, float]:
         """Give the figures, and keep one song's caption beside its reference in `sample`."""
-        batches = list(self.collate.batches(self.dataset, self.batch_size))
+        began = time.monotonic()
+        own = range(process()[0], len(self.songs), process()[1])
+        batches = [
+            self.collate([self.dataset[row] for row in own[start : start + self.batch_size]])
+            for start in range(0, len(own), self.batch_size)
+        ]
         options = DecodingOptions(beams=1, batch_size=self.batch_size)
-        captions = [out.captions[0] for out in generate_captions(self.model, self.processor, batches, options)]
+        written = [out.captions[0] for out in generate_captions(self.model, self.processor, batches, options)]
+        captions = self.in_order(gather((written, self.measure_losses(batches))))
+        self.seconds += time.monotonic() - began
+        return captions
+
+    def in_order(self, parts: Sequence[tuple[list[str], dict[str, Any]]]) -> dict[str, float]:
+        """Join what the processes found, and score it."""
+        captions = [""] * len(self.songs)
+        for rank, (written, _) in enumerate(parts):
+            captions[rank :: len(parts)] = written
         references = [[caption.text for caption in entry.song.captions] for entry in self.songs]
         scores = score_songs([entry.song.id for entry in self.songs], captions, references)
-        figures = {
+        self.sample = {"song": self.songs[0].song.id, "caption": captions[0], "reference": references[0][0]}
+        return {
             "rougeL": scores.headline()["rougeL"],
             "meteor": scores.headline()["meteor"],
             "distinct": len(set(captions)) / len(captions),
-            **self.measure_losses(batches),
+            **summarise_losses([losses for _, losses in parts]),
         }
-        self.sample = {"song": self.songs[0].song.id, "caption": captions[0], "reference": references[0][0]}
-        return figures
 
     @torch.inference_mode()
-    def measure_losses(self, batches: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
-        """Give caption loss and alignment on the validation songs.
-
-        Raises:
-            ModelError: the loss is NaN or infinite.
-        """
-        losses, tokens, music, lyrics = 0.0, 0, [], []
+    def measure_losses(self, batches: Sequence[Mapping[str, Tensor]]) -> dict[str, Any]:
+        """Sum the caption loss, and collect both pooled sides, on this process's songs."""
+        found: dict[str, Any] = {"loss": 0.0, "tokens": 0, "music": [], "lyrics": []}
         for batch in batches:
-            output = self.model(**{name: value.to(self.model.device) for name, value in batch.items()})
+            inputs = {name: value.to(self.model.device) for name, value in batch.items()}
+            output = self.model(**inputs, full_logits=False)
             count = int((batch["labels"] >= 0).sum())
-            losses, tokens = losses + float(output.caption_loss) * count, tokens + count
+            found["loss"] += float(output.caption_loss) * count
+            found["tokens"] += count
             if output.pooled_music is not None:
-                music.append(output.pooled_music.float().cpu().numpy())
-                lyrics.append(output.pooled_lyrics.float().cpu().numpy())
-        figures = {"caption_loss": losses / max(tokens, 1)}
-        if not np.isfinite(losses):
-            raise ModelError(f"the loss on the validation songs is {losses}", "try a lower --lr")
-        if music and sum(map(len, music)) > 1:
-            measures = measure_alignment(np.concatenate(music), np.concatenate(lyrics))
-            figures |= {"matched_cosine": measures.matched, "mismatched_cosine": measures.mismatched}
-        return figures
+                found["music"].append(output.pooled_music.float().cpu().numpy())
+                found["lyrics"].append(output.pooled_lyrics.float().cpu().numpy())
+        return found
 
 
-class RecapTrainer(Seq2SeqTrainer):
-    """The stock trainer, with our validation in place of its evaluation loop and the two losses noted apart."""
+def summarise_losses(parts: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Give caption loss and alignment over the validation songs of all processes.
 
-    def __init__(self, *, validation: Validation, processor: RecapProcessor, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self.validation = validation
-        self.processor = processor
-        self.sums: dict[str, float] = {}
-        self.control: Any
-
-    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
-        """Note the parts of the loss on the way; stop where it is no number.
-
-        Raises:
-            ModelError: the loss is NaN or infinite.
-        """
-        loss, outputs = super().compute_loss(model, inputs, True, **kwargs)
-        if not torch.isfinite(loss):
-            raise ModelError(f"the loss is {float(loss.detach())} at step {self.state.global_step}", "try a lower --lr")
-        for name in ("caption_loss", "alignment_loss"):
-            value = getattr(outputs, name, None)
-            if value is not None:
-                self.sums[name] = self.sums.get(name, 0.0) + float(value.detach())
-        self.sums["steps"] = self.sums.get("steps", 0) + 1
-        return (loss, outputs) if return_outputs else loss
-
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Validate and hand the figures to the callbacks, as the stock evaluation does."""
-        was_training = self.model.training
-        self.model.eval()
-        figures = self.validation.run()
-        self.model.train(was_training)
-        steps = self.sums.pop("steps", 0)
-        losses = {f"train_{name}": total / steps for name, total in self.sums.items()} if steps else {}
-        self.sums = {}
-        metrics = {f"eval_{name}": value for name, value in {**figures, **losses}.items()}
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        return metrics
+    Raises:
+        ModelError: the loss is NaN or infinite.
+    """
+    loss = sum(part["loss"] for part in parts)
+    if not np.isfinite(loss):
+        raise ModelError(f"the loss on the validation songs is {loss}", "try a lower --lr")
+    figures = {"caption_loss": loss / max(sum(part["tokens"] for part in parts), 1)}
+    music = [rows for part in parts for rows in part["music"]]
+    lyrics = [rows for part in parts for rows in part["lyrics"]]
+    if sum(map(len, music)) > 1:
+        measures = measure_alignment(np.concatenate(music), np.concatenate(lyrics))
+        figures |= {
+            "matched_cosine": measures.matched,
+            "mismatched_cosine": measures.mismatched,
+            "cosine_gap": measures.gap,
+            "music_deviation": measures.music.deviation,
+            "lyrics_deviation": measures.lyrics.deviation,
+        }
+    return figures
 
 
-class EpochReport(TrainerCallback):
-    """Writes a line to the log and shows a small table after each epoch."""
+def process() -> tuple[int, int]:
+    """This process's number and how many there are."""
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return 0, 1
 
-    def __init__(self, progress: Progress, log: Path, validation: Validation) -> None:
-        self.progress, self.log, self.validation = progress, log, validation
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
-        """Log the epoch's figures."""
-        figures = {name.removeprefix("eval_"): round(value, 5) for name, value in metrics.items()}
-        record = {"epoch": round(state.epoch or 0, 2), "step": state.global_step, **figures}
-        with self.log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-        self.progress.show(epoch_table(record))
-        sample = self.validation.sample
-        self.progress.say(f"{sample['song']}: {sample['caption']}\n  reference: {sample['reference']}")
+def gather(value: Any) -> list[Any]:
+    """Give the values of all processes, in their order."""
+    if process()[1] == 1:
+        return [value]
+    parts: list[Any] = [None] * process()[1]
+    distributed.all_gather_object(parts, value)
+    return parts
 
 
 def epoch_table(record: Mapping[str, float]) -> Table:
     """The figures of an epoch on one row, 80 columns wide: losses in nats a token, cosines, scores from 0 to 1."""
-    cells = {name: f"{value:.3f}" for name, value in record.items()}
+    cells = {name: f"{value:.3f}" for name, value in record.items() if isinstance(value, float)}
     if "matched_cosine" in cells:
         cells["cosines"] = f"{cells['matched_cosine']} / {cells['mismatched_cosine']}"
     names = [name for name in EPOCH_COLUMNS if name in cells]

@@ -1,0 +1,120 @@
+"""How examples become steps: batches of like lengths, micro-batches under a token budget, songs counted once."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Sampler
+
+from recap_cli.processor import IGNORED
+
+# Batches are formed within random groups of so many, so that each epoch meets other company.
+GROUP_BATCHES = 49
+# Tensors of a batch that are cut to a micro-batch's own length, by the mask that says which positions are real.
+MASKS = {"input_ids": "attention_mask", "music_states": "music_mask"}
+
+
+def group_order(lengths: np.ndarray, batch_size: int, random: np.random.Generator) -> list[int]:
+    """Order examples so that each batch holds examples of like lengths.
+
+    A random group of `GROUP_BATCHES` batches is sorted by lyrics length and cut into strips, each strip sorted by
+    caption length and cut into batches; then the batches are shuffled.
+
+    Args:
+        lengths: lyrics and caption tokens of each example [examples, 2].
+        batch_size: examples of a step, over all processes.
+        random: decides groups and order.
+    """
+    batches: list[np.ndarray] = []
+    everyone = random.permutation(len(lengths))
+    for start in range(0, len(everyone), GROUP_BATCHES * batch_size):
+        group = everyone[start : start + GROUP_BATCHES * batch_size]
+        group = group[np.argsort(-lengths[group, 0], kind="stable")]
+        count = -(-len(group) // batch_size)
+        strip = batch_size * max(1, round(count**0.5))
+        for first in range(0, len(group), strip):
+            rows = group[first : first + strip]
+            rows = rows[np.argsort(-lengths[rows, 1], kind="stable")]
+            batches += [rows[place : place + batch_size] for place in range(0, len(rows), batch_size)]
+    whole = [rows for rows in batches if len(rows) == batch_size]
+    order = [whole[place] for place in random.permutation(len(whole))]
+    rest = [rows for rows in batches if len(rows) < batch_size]
+    return np.concatenate([*order, *rest]).tolist() if batches else []
+
+
+class LengthGrouped(Sampler[int]):
+    """Gives the examples of an epoch in `group_order`; seed and epoch decide it, and nothing else."""
+
+    def __init__(self, lengths: np.ndarray, batch_size: int, seed: int) -> None:
+        self.lengths, self.batch_size, self.seed = lengths, batch_size, seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        random = np.random.default_rng([self.seed, self.epoch])
+        return iter(group_order(self.lengths, self.batch_size, random))
+
+
+def split_batch(batch: Mapping[str, Tensor], budget: int) -> list[dict[str, Tensor]]:
+    """Cut a batch into micro-batches of at most `budget` tokens, lyrics, captions and pads counted.
+
+    A micro-batch is padded to its own longest lyrics and caption. One row goes in even if it is larger; 0 cuts nothing.
+    """
+    if budget <= 0 or "labels" not in batch:
+        return [dict(batch)]
+    lyrics = batch["attention_mask"].sum(dim=1)
+    captions = (batch["labels"] != IGNORED).sum(dim=1)
+    order = torch.argsort(lyrics + captions, descending=True, stable=True).tolist()
+    parts: list[list[int]] = []
+    longest = (0, 0)
+    for row in order:
+        sizes = (max(longest[0], int(lyrics[row])), max(longest[1], int(captions[row])))
+        if parts and (len(parts[-1]) + 1) * sum(sizes) <= budget:
+            parts[-1].append(row)
+            longest = sizes
+        else:
+            parts.append([row])
+            longest = (int(lyrics[row]), int(captions[row]))
+    return [take_rows(batch, torch.tensor(rows, device=lyrics.device)) for rows in parts]
+
+
+def take_rows(batch: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
+    """Give some rows of a batch, each tensor cut to the longest of them."""
+    part = {name: value[rows] for name, value in batch.items()}
+    longest = int((part["labels"] != IGNORED).sum(dim=1).max())
+    part["labels"] = part["labels"][:, : max(longest, 1)]
+    for name, mask in MASKS.items():
+        if name in part:
+            longest = int(part[mask].sum(dim=1).max())
+            part[name], part[mask] = part[name][:, :longest], part[mask][:, :longest]
+    return part
+
+
+def mark_aligned_rows(
+    batches: Sequence[dict[str, Tensor]], gather: Callable[[Tensor], tuple[list[Tensor], int]] | None = None
+) -> int:
+    """Mark in each batch of a step the first row of every song (`aligned_rows`), over all batches and processes.
+
+    Args:
+        batches: the batches that this process gives to the step, with `song_ids` [rows].
+        gather: gives the song numbers of every process and this one's place; None for a single process.
+
+    Returns:
+        The number of songs in the step.
+    """
+    own = torch.cat([batch["song_ids"] for batch in batches])
+    parts, rank = gather(own) if gather else ([own], 0)
+    seen: set[int] = set()
+    for place, ids in enumerate(parts):
+        first = []
+        for song in ids.tolist():
+            first.append(song not in seen)
+            seen.add(song)
+        if place == rank:
+            marks = torch.tensor(first, dtype=torch.bool)
+    for batch, mark in zip(batches, marks.split([len(batch["song_ids"]) for batch in batches]), strict=True):
+        batch["aligned_rows"] = mark
+    return len(seen)

@@ -1,0 +1,167 @@
+"""What a run starts from: a BART or an earlier run, a music encoder, and the config that joins them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoTokenizer, BartConfig, PreTrainedTokenizerBase, set_seed
+
+from recap_cli.corpus.dataset import PreparedData
+from recap_cli.errors import ModelError, OptionError
+from recap_cli.model.captioner import RecapForCaptioning
+from recap_cli.model.config import MusicEncoderSizes, RecapConfig
+from recap_cli.model.music_encoder import MusicEncoder
+from recap_cli.model.published import first_line, load_music_encoder, set_music_sizes
+from recap_cli.processor import RecapProcessor
+from recap_cli.progress import Progress
+from recap_cli.workflows.hub import model_folder
+from recap_cli.workflows.pretrain import (
+    LyricsPretraining,
+    MusicPretraining,
+    pretrain_bart,
+    pretrain_music_encoder,
+    tiny_bart,
+)
+
+# Settings that go into the config under their own names.
+CONFIG_SETTINGS = (
+    "alpha",
+    "alignment_loss",
+    "similarity",
+    "pooling",
+    "standardise_music",
+    "align_layer",
+    "pads_in_loss",
+    "fusion_scale",
+    "fusion_heads",
+    "fusion_sharing",
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A BART, or an earlier run, that weights come from.
+
+    Attributes:
+        folder: where its weights lie; None for the stand-in, which is pretrained on the data.
+        tokenizer: its tokenizer; None for the stand-in.
+        config: its config.
+    """
+
+    folder: Path | None
+    tokenizer: PreTrainedTokenizerBase | None
+    config: Any
+
+    @property
+    def is_run(self) -> bool:
+        """Whether it is an earlier run, with a music encoder of its own."""
+        return isinstance(self.config, RecapConfig)
+
+
+def find_source(settings: Mapping[str, Any], init: Path | None) -> Source:
+    """Find the BART that is named, or the run of `--init`; nothing is loaded yet but its config and tokenizer.
+
+    Raises:
+        ModelError: there is none.
+    """
+    if init is None and settings["bart"] == "pretrain":
+        return Source(None, None, BartConfig(**tiny_bart(RecapConfig.tiny(5))))
+    flag = "--bart" if init is None else "--init"
+    folder = model_folder(settings["bart"] if init is None else str(init), flag)
+    try:
+        source = Source(folder, AutoTokenizer.from_pretrained(folder), AutoConfig.from_pretrained(folder))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{flag}: {folder} cannot be loaded: {first_line(error)}", "name a whole model folder"
+        ) from error
+    if (init is not None) != source.is_run:
+        wanted, other = ("a run of recap train", "--bart") if init is not None else ("a BART", "--init")
+        raise ModelError(f"{flag}: {folder} holds no {wanted.partition(' ')[2]}", f"name {wanted}, or use {other}")
+    return source
+
+
+def check_source(source: Source, settings: Mapping[str, Any], options: Any) -> None:
+    """Find impossible settings before any long work and before a folder is taken.
+
+    Raises:
+        ModelError: the recipe needs a music encoder and none is named.
+        OptionError: a setting does not fit the model.
+    """
+    recap_config(source.config, settings, options, None if options.no_music else RecapConfig().music_sizes)
+    if options.init is not None and options.music_encoder is not None:
+        raise OptionError("--init brings its own music encoder", "leave --music-encoder out")
+    needed = settings["recipe"] != "tiny" and not options.no_music and not source.is_run
+    if needed and options.music_encoder is None:
+        raise ModelError(
+            "a pretrained music encoder is needed",
+            "name CNNSA weights with --music-encoder best_model.pth, or train without music: --no-music",
+        )
+
+
+def build_model(
+    source: Source, options: Any, settings: Mapping[str, Any], data: PreparedData, progress: Progress
+) -> tuple[RecapForCaptioning, RecapProcessor]:
+    """Join a BART and a music encoder, or take an earlier run; what is new is initialised from the seed.
+
+    Raises:
+        ModelError: weights cannot be loaded.
+    """
+    own = None if options.no_music or source.is_run else choose_music_encoder(options, data, progress)
+    source = pretrained(source, data, progress)
+    sizes = own.sizes if own else source.config.music_sizes if source.is_run and not options.no_music else None
+    config = recap_config(source.config, settings, options, sizes)
+    set_seed(options.seed)
+    try:
+        model = RecapForCaptioning.from_pretrained(source.folder, config=config)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ModelError(
+            f"the weights in {source.folder} cannot be loaded: {first_line(error)}", "check --bart or --init"
+        ) from error
+    if own is not None:
+        model.model.encoder.music_encoder.load_state_dict(own.state_dict())
+    limit = config.max_position_embeddings
+    processor = RecapProcessor(
+        source.tokenizer,
+        data.audio,
+        min(settings["max_lyrics_tokens"], limit),
+        min(settings["max_caption_tokens"], limit),
+    )
+    return model, processor
+
+
+def pretrained(source: Source, data: PreparedData, progress: Progress) -> Source:
+    """Put the stand-in BART, pretrained on the data, in the place of a source without a folder."""
+    if source.folder is not None:
+        return source
+    folder = pretrain_bart(data, LyricsPretraining(tiny_bart(RecapConfig.tiny(5))), progress)
+    return Source(folder, AutoTokenizer.from_pretrained(folder), AutoConfig.from_pretrained(folder))
+
+
+def choose_music_encoder(options: Any, data: PreparedData, progress: Progress) -> MusicEncoder:
+    """Load the music encoder that was named, or pretrain the tiny recipe's."""
+    if options.music_encoder is not None:
+        encoder, report = load_music_encoder(options.music_encoder)
+        progress.say(f"Music encoder: {report.loaded} tensors from {options.music_encoder}")
+        return encoder
+    path = pretrain_music_encoder(data, MusicPretraining(RecapConfig.tiny(5).music_sizes), progress)
+    return load_music_encoder(path)[0]
+
+
+def recap_config(bart: Any, settings: Mapping[str, Any], options: Any, music: MusicEncoderSizes | None) -> RecapConfig:
+    """Give a BART's config RECAP's fields; `music` None leaves the music out."""
+    config = RecapConfig.from_bart(
+        bart,
+        **{
+            "use_music": music is not None,
+            "train_music_encoder": options.train_music_encoder,
+            "allow_fused_alignment": options.allow_fused_alignment,
+            "fusion_layers": list(settings["fusion_layers"]),
+            "alignment_temperature": settings["temperature"],
+            **{name: settings[name] for name in CONFIG_SETTINGS},
+        },
+    )
+    if music is not None:
+        set_music_sizes(config, music)
+    return config

@@ -1,0 +1,204 @@
+"""RecapTrainer: the stock Seq2SeqTrainer with losses that are exact on any layout, and checkpoints that are whole."""
+
+import json
+import shutil
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import Adafactor, Seq2SeqTrainer, TrainerCallback
+
+from recap_cli.corpus.manifest import write_json
+from recap_cli.errors import DataError, ModelError
+from recap_cli.processor import RecapProcessor
+from recap_cli.workflows.batches import LengthGrouped, mark_aligned_rows, split_batch
+from recap_cli.workflows.runs import STATE_FILE
+from recap_cli.workflows.validation import Validation
+
+
+class RunningLosses:
+    """The parts of the loss since the last validation, summed over steps."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.sums: dict[str, Tensor | float] = {}
+
+    def add(self, outputs: Any) -> None:
+        """Note the parts of a micro-batch; over a step they add up to its loss."""
+        for name in ("caption_loss", "alignment_loss"):
+            value = getattr(outputs, name, None)
+            if value is not None:
+                self.sums[name] = self.sums.get(name, 0.0) + value.detach().double()
+
+    def to_json(self) -> dict[str, Any]:
+        """The sums as plain values."""
+        return {"steps": self.steps, "sums": {name: float(value) for name, value in self.sums.items()}}
+
+    def restore(self, record: dict[str, Any]) -> None:
+        """Go on from the sums of a checkpoint."""
+        self.steps, self.sums = record["steps"], dict(record["sums"])
+
+    def take(self) -> dict[str, float]:
+        """Give the means per step and begin anew."""
+        means = {f"train_{name}": float(value) / max(self.steps, 1) for name, value in self.sums.items()}
+        self.steps, self.sums = 0, {}
+        return means
+
+
+class RecapTrainer(Seq2SeqTrainer):
+    """Trains a captioner.
+
+    L_cap is the mean over the label tokens of the whole step and L_contrast the mean over its songs, whether the step
+    is one batch, several accumulated ones, cut into micro-batches, or spread over processes. InfoNCE's negatives come
+    from the micro-batch, over all processes.
+
+    Args:
+        validation: stands in for the stock evaluation.
+        processor: saved beside the model.
+        micro_batch_tokens: budget of `split_batch`; 0 cuts nothing.
+        **arguments: the stock trainer's.
+    """
+
+    def __init__(
+        self, *, validation: Validation, processor: RecapProcessor, micro_batch_tokens: int = 0, **arguments: Any
+    ) -> None:
+        super().__init__(**arguments)
+        self.validation, self.processor = validation, processor
+        self.micro_batch_tokens = micro_batch_tokens
+        self.losses = RunningLosses()
+        self.began = time.monotonic()
+        self.songs_in_step: int | None = None
+        self.sampler: LengthGrouped | None = None
+        self.control: Any
+        self.add_callback(EpochOrder(self))
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGrouped:
+        size = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        self.sampler = LengthGrouped(self.train_dataset.lengths(), size, self.args.seed)
+        return self.sampler
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
+        """Collect a step's batches; count its label tokens, as the stock trainer does, and its songs."""
+        batches, tokens = super().get_batch_samples(epoch_iterator, num_batches, device)
+        self.losses.steps += 1
+        self.songs_in_step = None
+        if batches and "song_ids" in batches[0]:
+            gather = self.gather_songs if self.args.world_size > 1 else None
+            self.songs_in_step = mark_aligned_rows(batches, gather)
+        return batches, tokens
+
+    def gather_songs(self, songs: Tensor) -> tuple[list[Tensor], int]:
+        """Give the song numbers of every process."""
+        parts: list[Any] = [None] * self.args.world_size
+        torch.distributed.all_gather_object(parts, songs.cpu())
+        return parts, self.args.process_index
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        """Run a batch forward and backward, in micro-batches under the token budget."""
+        parts = self.equal_parts(split_batch(inputs, self.micro_batch_tokens))
+        total = torch.zeros((), device=self.args.device)
+        for place, part in enumerate(parts, start=1):
+            last = place == len(parts)
+            with nullcontext() if last else self.accelerator.no_sync(model):
+                total += super().training_step(model, part, num_items_in_batch)
+        return total
+
+    def equal_parts(self, parts: list[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
+        """Leave a batch whole where processes must meet in every micro-batch: InfoNCE gathers from all of them."""
+        meets = self.args.world_size > 1 and self.model.config.alignment_loss.startswith("infonce")
+        if not meets or len(parts) == 1:
+            return parts
+        raise ModelError(
+            "InfoNCE over several processes cannot be cut into micro-batches", "set --micro-batch-tokens 0"
+        )
+
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
+        """Note the parts of the loss on the way; stop where it is no number.
+
+        Raises:
+            ModelError: the loss is NaN or infinite.
+        """
+        if self.songs_in_step is not None:
+            inputs = {**inputs, "num_songs_in_batch": self.songs_in_step}
+        loss, outputs = super().compute_loss(model, inputs, True, **kwargs)
+        if not torch.isfinite(loss):
+            raise ModelError(f"the loss is {float(loss.detach())} at step {self.state.global_step}", "try a lower --lr")
+        self.losses.add(outputs)
+        return (loss, outputs) if return_outputs else loss
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Validate and hand the figures to the callbacks, as the stock evaluation does."""
+        was_training = self.model.training
+        self.model.eval()
+        figures = self.validation.run()
+        self.model.train(was_training)
+        figures |= self.mean_over_processes(self.losses.take())
+        metrics = {f"eval_{name}": value for name, value in figures.items()}
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def mean_over_processes(self, losses: dict[str, float]) -> dict[str, float]:
+        """Add up the processes' shares of each step's loss."""
+        if self.args.world_size == 1:
+            return losses
+        parts: list[Any] = [None] * self.args.world_size
+        torch.distributed.all_gather_object(parts, losses)
+        return {name: sum(part[name] for part in parts) for name in losses}
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Write a checkpoint; its last file says that it is whole.
+
+        Raises:
+            DataError: the disk refuses; the checkpoint before it stays.
+        """
+        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        try:
+            super()._save_checkpoint(model, trial)
+            if self.args.should_save:
+                write_json(folder / STATE_FILE, {"losses": self.losses.to_json()})
+        except (OSError, SafetensorError, RuntimeError) as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            raise DataError(f"cannot write {folder}: {reason}", "is the disk full? start again to go on") from error
+
+    def train_from(self, checkpoint: str | None) -> None:
+        """Train, from the start or from a whole checkpoint.
+
+        Raises:
+            ModelError: the checkpoint is of another architecture.
+        """
+        if checkpoint is not None:
+            record = json.loads((Path(checkpoint) / STATE_FILE).read_text(encoding="utf-8"))
+            self.losses.restore(record["losses"])
+        try:
+            self.train(resume_from_checkpoint=checkpoint)
+        except RuntimeError as error:
+            if checkpoint is None or "size mismatch" not in str(error):
+                raise
+            raise ModelError(
+                f"{checkpoint} is of another architecture", "delete the run's folder, or choose another --out"
+            ) from error
+
+
+class EpochOrder(TrainerCallback):
+    """Tells the sampler which epoch it is, also where a run goes on in the middle of one."""
+
+    def __init__(self, trainer: RecapTrainer) -> None:
+        self.trainer = trainer
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Set the sampler's epoch."""
+        if self.trainer.sampler is not None:
+            self.trainer.sampler.epoch = int((state.epoch or 0) + 1e-6)
+
+
+def optimizer_arguments(name: str, lr: float) -> dict[str, Any]:
+    """How the Trainer is told its optimiser; the public code's Adafactor scales its rate by each parameter's size."""
+    if name != "adafactor":
+        return {"args": {"optim": name}, "trainer": {}}
+    settings = {"lr": lr, "relative_step": False, "scale_parameter": True, "warmup_init": False}
+    return {"args": {}, "trainer": {"optimizer_cls_and_kwargs": (Adafactor, settings)}}
