@@ -238,10 +238,13 @@ def test_a_folder_of_something_else_is_refused(tiny_data, tmp_path):
 # interruption ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("step", [2, 4])
-def test_a_killed_run_goes_on_and_ends_alike(whole, tiny_data, tmp_path, monkeypatch, step):
-    """Killed in the first epoch it begins again, killed in the second it goes on: bit for bit the same model."""
+@pytest.mark.parametrize(
+    ("step", "every", "found"), [(2, None, None), (4, None, 3), (2, 1, 1), (5, 1, 4), (5, 2, 4), (6, 2, 4)]
+)
+def test_a_killed_run_goes_on_and_ends_alike(whole, tiny_data, tmp_path, monkeypatch, step, every, found):
+    """It goes on from the last checkpoint, in the middle of an epoch too: bit for bit the same model and log."""
     stock = ProgressCallback.on_step_end
+    options = {"limit": 10, "epochs": 2, "checkpoint_every": every}
 
     def die(self, args, state, control, **kwargs):
         stock(self, args, state, control, **kwargs)
@@ -251,21 +254,160 @@ def test_a_killed_run_goes_on_and_ends_alike(whole, tiny_data, tmp_path, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(ProgressCallback, "on_step_end", die)
         with pytest.raises(Killed):
-            run(tiny_data, tmp_path / "run", limit=10, epochs=2)
+            run(tiny_data, tmp_path / "run", **options)
     assert not (tmp_path / "run" / "figures.json").exists()
     checkpoint = newest_checkpoint(tmp_path / "run" / "checkpoints")
-    assert (checkpoint and Path(checkpoint).name) == ("checkpoint-3" if step == 4 else None)
+    assert (checkpoint and Path(checkpoint).name) == (found and f"checkpoint-{found}")
     steps = []
     monkeypatch.setattr(
         ProgressCallback, "on_step_end", lambda self, args, state, control, **kw: steps.append(state.global_step)
     )
-    result = run(tiny_data, tmp_path / "run", limit=10, epochs=2)
-    assert steps == ([4, 5, 6] if step == 4 else [1, 2, 3, 4, 5, 6])
+    result = run(tiny_data, tmp_path / "run", **options)
+    assert steps == list(range((found or 0) + 1, 7))
     assert result.trained
     assert equal(weights(result.out), weights(whole.out))
     assert result.log == whole.log
     assert result.figures == whole.figures
-    assert not (result.out / "checkpoints").exists()
+    assert not (result.out / "checkpoints").exists() and not (result.out / "best").exists()
+
+
+def test_checkpoints_are_few_and_whole(tiny_data, tmp_path, monkeypatch):
+    """At most two are kept; one that was not written to its end is neither used nor left."""
+    seen = []
+    stock = RecapTrainer._save_checkpoint
+
+    def watch(self, *arguments):
+        stock(self, *arguments)
+        seen.append(sorted(path.name for path in Path(self.args.output_dir).iterdir()))
+
+    monkeypatch.setattr(RecapTrainer, "_save_checkpoint", watch)
+    torn = tmp_path / "run" / "checkpoints" / "checkpoint-99"
+    (tmp_path / "run").mkdir()
+    torn.mkdir(parents=True)
+    (torn / "model.safetensors").write_bytes(b"half")
+    with pytest.raises(OptionError, match="is not empty and holds no run"):
+        run(tiny_data, tmp_path / "run", limit=10, checkpoint_every=1)
+    other = tmp_path / "other"
+    run(tiny_data, other, limit=10, checkpoint_every=1)
+    assert seen == [["checkpoint-1"], ["checkpoint-1", "checkpoint-2"], ["checkpoint-2", "checkpoint-3"]]
+
+
+def test_a_torn_checkpoint_is_cleared(whole, tiny_data, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "finish_run", interrupt)
+        with pytest.raises(Killed):
+            run(tiny_data, tmp_path / "run", limit=10, epochs=2)
+    torn = tmp_path / "run" / "checkpoints" / "checkpoint-7"
+    torn.mkdir()
+    (torn / "model.safetensors").write_bytes(b"half")
+    assert equal(weights(run(tiny_data, tmp_path / "run", limit=10, epochs=2).out), weights(whole.out))
+
+
+def interrupt(*arguments):
+    raise Killed
+
+
+def test_early_stopping(tiny_data, tmp_path, monkeypatch):
+    """With a patience of two, the third validation without a better figure is not reached."""
+    losses = iter([3.0, 2.0, 2.5, 2.2, 1.0])
+
+    def judge(self):
+        self.sample = {"song": "s", "caption": "c", "reference": "r"}
+        return {"rougeL": 0.1, "meteor": 0.1, "caption_loss": next(losses)}
+
+    monkeypatch.setattr(Validation, "run", judge)
+    result = run(tiny_data, tmp_path / "run", epochs=5, patience=2)
+    assert [record["caption_loss"] for record in result.log] == [3.0, 2.0, 2.5, 2.2]
+    assert result.figures["best"]["step"] == 2 and result.figures["steps"] == 4
+
+
+def test_validation_between_epochs(tiny_data, tmp_path):
+    """Every third of an epoch of three steps, and after the last step wherever that falls."""
+    result = run(tiny_data, tmp_path / "run", limit=10, validate_every=0.67)
+    assert [record["step"] for record in result.log] == [2, 3]
+
+
+def test_starting_from_a_run(whole, tiny_data, tmp_path):
+    result = run(tiny_data, tmp_path / "run", init=whole.out, lr=1e-12, alpha=0.3)
+    before, after = weights(whole.out), weights(result.out)
+    assert all(torch.allclose(after[key].float(), before[key].float(), atol=1e-6) for key in before)
+    assert json.loads((result.out / "config.json").read_text())["alpha"] == 0.3
+    with pytest.raises(ModelError, match=r"--bart: .* holds no BART"):
+        run(tiny_data, tmp_path / "other", bart=str(whole.out))
+    with pytest.raises(OptionError, match="--init and --bart both name weights"):
+        TrainOptions(Path("data"), init=whole.out, bart="pretrain")
+
+
+def test_standardised_music(tiny_data, tmp_path):
+    """The saved figures are those of the training songs' pooled music states, and the model loads with them."""
+    result = run(tiny_data, tmp_path / "run", limit=10, standardise_music=True)
+    model = AutoModelForSeq2SeqLM.from_pretrained(result.out)
+    folder = next((tiny_data.folder / "features").iterdir())
+    states = module.ShardReader(folder)
+    pooled = torch.stack(
+        [torch.from_numpy(states[entry.mel]).float().mean(dim=0) for entry in tiny_data.split("train")]
+    )
+    assert torch.allclose(model.alignment.music_mean, pooled.mean(dim=0), atol=1e-5)
+    assert torch.allclose(model.alignment.music_deviation, pooled.std(dim=0), rtol=1e-4)
+    scaled = model.alignment.standardise(pooled)
+    assert float(scaled.mean(dim=0).abs().max()) < 1e-4 and torch.allclose(scaled.std(dim=0), torch.ones(1), atol=1e-3)
+
+
+def test_the_log_tells_of_the_alignment(whole):
+    names = {"cosine_gap", "music_deviation", "lyrics_deviation", "gradient_ratio", "gradient_cosine"}
+    for record in whole.log:
+        assert names < record.keys()
+        assert record["cosine_gap"] == pytest.approx(record["matched_cosine"] - record["mismatched_cosine"], abs=2e-5)
+        assert 0 < record["gradient_ratio"] < 10 and -1 <= record["gradient_cosine"] <= 1
+
+
+def test_bf16_and_gradient_checkpointing_and_tensorboard(tiny_data, tmp_path):
+    result = run(tiny_data, tmp_path / "run", precision="bf16", gradient_checkpointing=True)
+    assert math.isfinite(result.log[0]["caption_loss"])
+    assert weights(result.out)["model.shared.weight"].dtype == torch.float32
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError:
+        with pytest.raises(OptionError, match="TensorBoard is not installed"):
+            run(tiny_data, tmp_path / "board", report_to="tensorboard")
+    else:
+        board = run(tiny_data, tmp_path / "board", report_to="tensorboard").out / "tensorboard"
+        assert list(board.glob("events.*"))
+
+
+def test_the_public_codes_recipe(tiny_data, tmp_path, monkeypatch):
+    """Adafactor as the public code sets it; captions padded to the corpus's longest, and pads counted in the loss."""
+    seen = []
+    stock = RecapTrainer.compute_loss
+
+    def watch(self, model, inputs, return_outputs=False, **kwargs):
+        seen.append((tuple(inputs["labels"].shape), int((inputs["labels"] == -100).sum()), self.optimizer, kwargs))
+        return stock(self, model, inputs, return_outputs, **kwargs)
+
+    monkeypatch.setattr(RecapTrainer, "compute_loss", watch)
+    sizes = {"bart": "pretrain", "fusion_layers": (1, 2), "align_layer": 1, "batch_size": 10, "validation_songs": 2}
+    music = pretrained_music(tiny_data)
+    result = run(tiny_data, tmp_path / "run", limit=6, recipe="alcap", music_encoder=music, **sizes)
+    (shapes, pads, optimizer, counts) = seen[0]
+    assert {shape for shape, *_ in seen} == {(10, 10)} and pads == 0
+    assert int(counts["num_items_in_batch"]) == shapes[0] * shapes[1]
+    inner = getattr(optimizer, "optimizer", optimizer)
+    assert type(inner).__name__ == "Adafactor"
+    group = inner.param_groups[0]
+    assert (group["scale_parameter"], group["relative_step"], group["lr"]) == (True, False, 5e-5)
+    saved = json.loads((result.out / "generation_config.json").read_text())
+    assert (saved["num_beams"], saved["do_sample"], saved["top_p"]) == (4, True, 0.92)
+
+
+def test_a_dry_run_writes_nothing(tiny_data, tmp_path):
+    from recap_cli.workflows.estimate import estimate
+
+    before = sorted(tiny_data.folder.rglob("*"))
+    expected = estimate(TrainOptions(tiny_data.folder, tmp_path / "run", limit=10, device="cpu", epochs=2))
+    assert (expected.examples, expected.steps, expected.measured) == (50, 6, 3)
+    assert expected.hours == pytest.approx(6 * expected.step_seconds / 3600) and expected.step_seconds > 0
+    assert 0.1 < expected.memory_gb < 50
+    assert not (tmp_path / "run").exists() and sorted(tiny_data.folder.rglob("*")) == before
 
 
 def test_a_kill_between_training_and_the_last_file(whole, tiny_data, tmp_path, monkeypatch):

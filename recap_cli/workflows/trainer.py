@@ -60,13 +60,21 @@ class RecapTrainer(Seq2SeqTrainer):
         validation: stands in for the stock evaluation.
         processor: saved beside the model.
         micro_batch_tokens: budget of `split_batch`; 0 cuts nothing.
+        optimizer_class: an optimiser's class and settings, in place of the one that the arguments name.
         **arguments: the stock trainer's.
     """
 
     def __init__(
-        self, *, validation: Validation, processor: RecapProcessor, micro_batch_tokens: int = 0, **arguments: Any
+        self,
+        *,
+        validation: Validation,
+        processor: RecapProcessor,
+        micro_batch_tokens: int = 0,
+        optimizer_class: tuple[Any, dict[str, Any]] | None = None,
+        **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
+        self.optimizer_cls_and_kwargs = optimizer_class
         self.validation, self.processor = validation, processor
         self.micro_batch_tokens = micro_batch_tokens
         self.losses = RunningLosses()
@@ -201,4 +209,4 @@ def optimizer_arguments(name: str, lr: float) -> dict[str, Any]:
     if name != "adafactor":
         return {"args": {"optim": name}, "trainer": {}}
     settings = {"lr": lr, "relative_step": False, "scale_parameter": True, "warmup_init": False}
-    return {"args": {}, "trainer": {"optimizer_cls_and_kwargs": (Adafactor, settings)}}
+    return {"args": {}, "trainer": {"optimizer_class": (Adafactor, settings)}}
