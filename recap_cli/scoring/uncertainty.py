@@ -205,6 +205,30 @@ def song_counts(songs: int, resamples: int, rng: np.random.Generator) -> Iterato
         yield np.bincount(picks.ravel(), minlength=block * songs).reshape(block, songs).astype(float)
 
 
+def draw_sums(rows: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
+    """Give the sums [resamples, columns] of bootstrap samples of rows [songs, columns].
+
+    All columns see the same songs, and so do all calls with equal seeds and numbers of songs.
+
+    Raises:
+        DataError: no rows, or a NaN.
+        OptionError: fewer than one resample.
+    """
+    rows, _ = _checked(rows.T, None, dimensions=2)
+    blocks = song_counts(rows.shape[1], resamples, np.random.default_rng(seed))
+    return np.concatenate([counts @ rows.T for counts in blocks])
+
+
+def over_seeds(draws: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Turn draws of each training seed [seeds, resamples], all on the same songs, into two-level draws [resamples].
+
+    The seeds are resampled too, see `two_level_interval`; this form serves figures that are no means over songs.
+    """
+    seeds, resamples = draws.shape
+    counts = np.random.default_rng([seed, 1]).multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
+    return np.einsum("sr,rs->r", draws, counts) / seeds
+
+
 def _two_level_draws(sides: list[np.ndarray], resamples: int, seed: int) -> list[np.ndarray]:
     """Draw means [resamples] of each side [seeds, songs]: own seeds, common songs."""
     songs = sides[0].shape[1]
