@@ -36,6 +36,11 @@ WORKFLOWS = (
     ("features",),
     ("train",),
     ("caption",),
+    ("predictions",),
+    ("systems", "pooling"),
+    ("comparisons", "controls", "cases"),
+    ("attention",),
+    ("alignment",),
     ("evaluate",),
     ("ablate",),
 )

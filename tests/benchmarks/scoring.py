@@ -27,9 +27,7 @@ from recap_cli.scoring.text import score_songs
 from recap_cli.scoring.tokens import meteor_tokens
 from recap_cli.scoring.uncertainty import bootstrap_interval
 
-OFTEN = tuple(
-    "the a of and to in is it that about this song he she his her with for on from as by who life love".split(" ")
-)
+OFTEN = "the a of and to in is it that about this song he she his her with for on from as by who life love"
 
 
 def vocabulary(size: int, rng: random.Random) -> list[str]:
@@ -41,7 +39,8 @@ def vocabulary(size: int, rng: random.Random) -> list[str]:
 
 def make_text(words: int, rare: list[str], rng: random.Random) -> str:
     """Sentences of about 15 words, half of them frequent ones."""
-    chosen = [rng.choice(OFTEN) if rng.random() < 0.5 else rng.choice(rare) for _ in range(words)]
+    often = OFTEN.split()
+    chosen = [rng.choice(often) if rng.random() < 0.5 else rng.choice(rare) for _ in range(words)]
     for place in range(14, words, 15):
         chosen[place] += "."
     return " ".join(chosen).capitalize()

@@ -1,0 +1,160 @@
+"""What an evaluation found beside Table 1: parts of ROUGE, attributes, differences, controls, alignment."""
+
+from recap_cli.progress import Table
+from recap_cli.report.table_one import HEADINGS, percent, points
+from recap_cli.scoring.alignment import AlignmentMeasures, Retrieval
+from recap_cli.scoring.information import InformationBounds
+from recap_cli.scoring.overlap import PARTS, ROUGE_TYPES
+from recap_cli.scoring.protocols import HEADLINE, protocol_named
+from recap_cli.scoring.uncertainty import Interval
+from recap_cli.workflows.alignment import AlignmentReport
+from recap_cli.workflows.comparisons import ENOUGH_SEEDS
+from recap_cli.workflows.controls import ControlReport
+from recap_cli.workflows.evaluate import EvaluateResult
+
+
+def parts_table(result: EvaluateResult) -> Table:
+    """Precision, recall and F1, BLEU, chrF, lengths and copies: recall alone grows with length."""
+    over = protocol_named(result.protocol).over
+    rows = []
+    for system in result.systems:
+        means, copied = system.scores.means(over), system.scores.copied
+        cells = [" / ".join(f"{100 * means[f'{name}.{part}']:.1f}" for part in PARTS) for name in ROUGE_TYPES]
+        rest = [points(system.intervals["bleu"]), points(system.intervals["chrf"]), f"{means['length']:.1f}"]
+        shares = [f"{100 * system.scores.distinct:.0f} %", "" if copied is None else f"{100 * copied:.1f} %"]
+        mean_f1 = f"{100 * system.scores.means('mean')['rougeL.f1']:.1f}"
+        rows.append([system.name, *cells, mean_f1, *rest, *shares])
+    columns = ["run", *(f"{HEADINGS[name]} P / R / F1" for name in ROUGE_TYPES), "ROUGE-L F1, mean of references"]
+    columns += ["BLEU", "chrF", "words", "distinct", "copied"]
+    return Table(
+        "In parts",
+        columns,
+        rows,
+        f"ROUGE over {'the best reference' if over == 'best' else 'each reference'}; words: mean length; distinct: "
+        "captions that differ; copied: 5-grams that stand in the lyrics",
+    )
+
+
+def attribute_table(result: EvaluateResult) -> Table | None:
+    """Attribute accuracy on demo songs, beside what one input alone could reach and beside the controls."""
+    rows = {system.name: system.attributes for system in result.systems if system.attributes}
+    if not rows:
+        return None
+    for report in result.controls:
+        names = [f"{report.name}, {control.name}" for control in report.controls]
+        rows |= {name: one.system.attributes for name, one in zip(names, report.controls, strict=True)}
+    rows |= result.oracles
+    names = list(next(iter(rows.values())))
+    body = [[label, *(f"{100 * shares[name]:.1f}" for name in names)] for label, shares in rows.items()]
+    return Table("Captions that name an attribute of the made-up song correctly, in %", ["", *names], body)
+
+
+def contrast_table(result: EvaluateResult) -> Table | None:
+    """Later rows of Table 1 against the first."""
+    if not result.contrasts:
+        return None
+    rows = [
+        [
+            found.name,
+            HEADINGS[found.figure],
+            percent(found.comparison.difference),
+            f"{found.comparison.p:.4f}",
+            f"{found.p_holm:.4f} {found.stars}".rstrip(),
+        ]
+        for found in result.contrasts
+    ]
+    notes = [
+        f"95 % interval of a paired bootstrap, p of approximate randomisation; Holm: corrected for the {len(rows)} "
+        "comparisons of this table; * below 0.05, ** below 0.01, *** below 0.001 after correction"
+    ]
+    if any(found.is_between_trainings for found in result.contrasts):
+        notes.append(f"rows of several seeds: seeds resampled, then songs; below {ENOUGH_SEEDS} seeds a side no stars")
+    if any(not found.is_between_trainings for found in result.contrasts):
+        notes.append("one run a side: this compares two models, not two ways of training")
+    columns = ["run", "figure", "difference", "p", "p, Holm"]
+    return Table(f"Differences to {result.entries[0].name}, paired by song", columns, rows, ". ".join(notes))
+
+
+def control_table(report: ControlReport) -> Table:
+    """A run's controls and what is lost under each."""
+    rows = [
+        [
+            control.name,
+            *(percent(control.system.intervals[name]) for name in HEADLINE),
+            percent(control.differences["rougeL"].difference),
+            f"{control.system.scores.means()['length']:.1f}",
+        ]
+        for control in report.controls
+    ]
+    columns = ["control", *(HEADINGS[name] for name in HEADLINE), "ROUGE-L: run minus control", "words"]
+    return Table(f"Controls of {report.name}", columns, rows, "; ".join(report.verdicts))
+
+
+def alignment_table(report: AlignmentReport) -> Table:
+    """Alignment of a run on held-out songs, beside the probe and chance."""
+    sides = ((report.trained, report.bounds), (report.probe, report.probe_bounds))
+    columns = [measure_column(measures, bounds) for measures, bounds in sides]
+    rows = [[name, columns[0][name], columns[1][name], ""] for name in columns[0]]
+    chance = report.trained.chance
+    for row in rows:
+        if row[0].startswith(("lyrics from music", "music from lyrics")):
+            row[3] = retrieval_cell(chance)
+    caption = (
+        f"{report.trained.pool} held-out songs; ties count against the model. Probe: a fresh projection trained with "
+        f"the same loss ({report.probe_loss}) on the detached encoder; where it does as well, alignment taught the "
+        "projection, not the encoder"
+    )
+    return Table(f"Alignment of {report.name}", ["", "as trained", "probe", "chance"], rows, caption)
+
+
+def measure_column(measures: AlignmentMeasures, bounds: InformationBounds) -> dict[str, str]:
+    """Write one side's measures, by name."""
+    music, lyrics = measures.music, measures.lyrics
+    return {
+        "cosine, matched": f"{measures.matched:.3f}",
+        "cosine, mismatched": f"{measures.mismatched:.3f}",
+        "gap": f"{measures.gap:.3f}",
+        "modality gap": f"{measures.modality_gap:.3f}",
+        "std * sqrt(d), music / lyrics": f"{music.deviation:.2f} / {lyrics.deviation:.2f}",
+        "cosine within a side, music / lyrics": f"{music.cosine:.3f} / {lyrics.cosine:.3f}",
+        "uniformity, music / lyrics": f"{music.uniformity:.2f} / {lyrics.uniformity:.2f}",
+        "effective rank, music / lyrics": f"{music.effective_rank:.1f} / {lyrics.effective_rank:.1f}",
+        "lyrics from music: R@1/5/10, mAP@10, median rank": retrieval_cell(measures.music_to_lyrics),
+        "music from lyrics: R@1/5/10, mAP@10, median rank": retrieval_cell(measures.lyrics_to_music),
+        "information, InfoNCE bound (ceiling), nats": f"{bounds.infonce:.2f} ({bounds.ceiling:.2f})",
+        f"information, CLUB of {bounds.components} components, nats": f"{bounds.club:.2f}",
+    }
+
+
+def retrieval_cell(found: Retrieval) -> str:
+    """Write retrieval in one cell: recalls and mAP in %, median rank."""
+    shares = (found.recall_at_1, found.recall_at_5, found.recall_at_10)
+    recalls = " / ".join(f"{100 * share:.1f}" for share in shares)
+    return f"{recalls}, {100 * found.map_at_10:.1f}, {found.median_rank:g}"
+
+
+def attention_table(report: AlignmentReport) -> Table:
+    """The fusion attention of a run."""
+    found = report.attention
+
+    def share(interval: Interval | None, songs: int) -> str:
+        return (
+            "no song" if interval is None else f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}], {songs}"
+        )
+
+    rows = [
+        ["entropy, 1 is uniform", share(found.entropy, found.songs)],
+        ["distance to uniform, 0 to 1", share(found.from_uniform, found.songs)],
+        ["share on [CLS]", share(found.cls, found.songs)],
+        ["change under another song's music, 0 to 1", share(found.swapped, found.songs)],
+        ["change of the encoder's output", share(found.states, found.songs)],
+    ]
+    if found.named_songs or found.habit_songs:
+        rows.append(["half whose timbre the caption names, 0.5 is chance", share(found.named_half, found.named_songs)])
+        rows.append(["half with the timbre usual for the theme", share(found.habit_half, found.habit_songs)])
+    return Table(
+        f"Fusion attention of {report.name}",
+        ["", "mean, 95 % interval over songs, songs"],
+        rows,
+        "mean over lyrics tokens and fusion layers; the halves belong to songs whose timbre changes half-way",
+    )
