@@ -173,7 +173,7 @@ def render_evaluation(result: Any, out: Path, form: str, progress: ConsoleProgre
         files += [write_case_page(result.cases, out / f"cases.{suffix}") for suffix in ("html", "md")]
     if form == "rich":
         tables = [table_one.table_one(result), scores.parts_table(result), scores.attribute_table(result)]
-        tables += [scores.contrast_table(result), *map(scores.control_table, result.controls)]
+        tables += [table_one.contrast_table(result), *map(scores.control_table, result.controls)]
         for report in result.alignment:
             tables += [scores.alignment_table(report), scores.attention_table(report)]
         render(False, {}, *tables)

@@ -18,12 +18,17 @@ def split(music, lyrics, fitted):
     return music[:fitted], lyrics[:fitted], music[fitted:], lyrics[fitted:]
 
 
+def bound(fit_music, fit_lyrics, music, lyrics):
+    fitting = fit_music, fit_lyrics
+    return bound_information(fitting, fitting, (music, lyrics))
+
+
 @pytest.mark.parametrize("rho", [0.5, 0.8])
 def test_bounds_enclose_the_truth(rho):
     """Unit vectors keep part of the information, so CLUB is checked on the vectors as they are too."""
     truth = -2 * np.log(1 - rho**2)
     parts = split(*correlated(3000, rho), 2000)
-    found = bound_information(*parts)
+    found = bound(*parts)
     assert 0.1 < found.infonce < truth
     assert club_bound(*parts, 4) > truth
     assert found.club > found.infonce
@@ -32,14 +37,14 @@ def test_bounds_enclose_the_truth(rho):
 
 def test_independent_sides_share_nothing():
     rng = np.random.default_rng(1)
-    found = bound_information(*split(rng.normal(size=(1500, 8)), rng.normal(size=(1500, 8)), 1000))
+    found = bound(*split(rng.normal(size=(1500, 8)), rng.normal(size=(1500, 8)), 1000))
     assert found.infonce == pytest.approx(0.0, abs=0.02)
     assert found.club == pytest.approx(0.0, abs=0.1)
 
 
 def test_ceiling_is_log_n_however_much_is_shared():
     music = np.random.default_rng(2).normal(size=(164, 16))
-    found = bound_information(*split(music, music, 100))
+    found = bound(*split(music, music, 100))
     assert found.ceiling == pytest.approx(np.log(64))
     assert 0.9 * found.ceiling < found.infonce <= found.ceiling
     assert found.club > found.ceiling
@@ -62,12 +67,21 @@ def test_club_of_shuffled_pairs_falls():
 def test_collapsed_vectors_share_nothing():
     music, _ = correlated(50, 0.5)
     constant = np.ones((50, 4))
-    found = bound_information(*split(music, constant, 30))
+    found = bound(*split(music, constant, 30))
     assert found.infonce == pytest.approx(0.0, abs=1e-9)
     assert abs(found.club) < 1e-6
+
+
+def test_a_temperature_from_songs_that_were_learnt_by_heart_is_too_low():
+    """Training songs whose pairs are equal choose a sharp temperature, which the held-out songs contradict."""
+    fitting, held_out = correlated(200, 0.999, seed=1), correlated(200, 0.4, seed=2)
+    by_heart = bound_information(fitting, fitting, held_out)
+    apart = bound_information(fitting, correlated(200, 0.4, seed=3), held_out)
+    assert by_heart.temperature < apart.temperature
+    assert by_heart.infonce < 0 < apart.infonce
 
 
 def test_too_few_songs():
     music, lyrics = correlated(3, 0.5)
     with pytest.raises(DataError, match="at least two songs"):
-        bound_information(*split(music, lyrics, 2))
+        bound(*split(music, lyrics, 2))

@@ -8,7 +8,6 @@ from recap_cli.scoring.overlap import PARTS, ROUGE_TYPES
 from recap_cli.scoring.protocols import HEADLINE, protocol_named
 from recap_cli.scoring.uncertainty import Interval
 from recap_cli.workflows.alignment import AlignmentReport
-from recap_cli.workflows.comparisons import ENOUGH_SEEDS
 from recap_cli.workflows.controls import ControlReport
 from recap_cli.workflows.evaluate import EvaluateResult
 
@@ -41,38 +40,14 @@ def attribute_table(result: EvaluateResult) -> Table | None:
     if not rows:
         return None
     for report in result.controls:
-        names = [f"{report.name}, {control.name}" for control in report.controls]
+        # One run needs no name on every line.
+        prefix = f"{report.name}, " if len(result.controls) > 1 else ""
+        names = [prefix + control.name for control in report.controls]
         rows |= {name: one.system.attributes for name, one in zip(names, report.controls, strict=True)}
     rows |= result.oracles
     names = list(next(iter(rows.values())))
     body = [[label, *(f"{100 * shares[name]:.1f}" for name in names)] for label, shares in rows.items()]
     return Table("Captions that name an attribute of the made-up song correctly, in %", ["", *names], body)
-
-
-def contrast_table(result: EvaluateResult) -> Table | None:
-    """Later rows of Table 1 against the first."""
-    if not result.contrasts:
-        return None
-    rows = [
-        [
-            found.name,
-            HEADINGS[found.figure],
-            percent(found.comparison.difference),
-            f"{found.comparison.p:.4f}",
-            f"{found.p_holm:.4f} {found.stars}".rstrip(),
-        ]
-        for found in result.contrasts
-    ]
-    notes = [
-        f"95 % interval of a paired bootstrap, p of approximate randomisation; Holm: corrected for the {len(rows)} "
-        "comparisons of this table; * below 0.05, ** below 0.01, *** below 0.001 after correction"
-    ]
-    if any(found.is_between_trainings for found in result.contrasts):
-        notes.append(f"rows of several seeds: seeds resampled, then songs; below {ENOUGH_SEEDS} seeds a side no stars")
-    if any(not found.is_between_trainings for found in result.contrasts):
-        notes.append("one run a side: this compares two models, not two ways of training")
-    columns = ["run", "figure", "difference", "p", "p, Holm"]
-    return Table(f"Differences to {result.entries[0].name}, paired by song", columns, rows, ". ".join(notes))
 
 
 def control_table(report: ControlReport) -> Table:

@@ -23,7 +23,7 @@ class InformationBounds:
     Attributes:
         infonce: lower bound log N - InfoNCE loss of music picking its lyrics (van den Oord et al., arXiv 1807.03748).
         ceiling: log N, which `infonce` cannot pass whatever the truth is.
-        temperature: of the cosines in `infonce`, chosen on the fitting songs.
+        temperature: of the cosines in `infonce`, chosen on songs of neither side.
         club: upper bound (Cheng et al., arXiv 2006.12013) in the leading principal components. It is a bound as far as
             the Gaussian of lyrics given music, fitted on other songs, is right.
         components: how many of them.
@@ -40,29 +40,30 @@ class InformationBounds:
     fitted: int
 
 
-def bound_information(
-    fit_music: np.ndarray, fit_lyrics: np.ndarray, music: np.ndarray, lyrics: np.ndarray
-) -> InformationBounds:
+Sides = tuple[np.ndarray, np.ndarray]
+
+
+def bound_information(fitting: Sides, choosing: Sides, held_out: Sides) -> InformationBounds:
     """Bound the information between music and lyrics from below and above.
 
     Args:
-        fit_music: music vectors [fitting songs, width].
-        fit_lyrics: lyrics vectors of the same songs [fitting songs, width].
-        music: those of held-out songs [songs, width].
-        lyrics: those of held-out songs [songs, width].
+        fitting: music [songs, width] and lyrics [songs, width] of songs that fit CLUB's Gaussian; the model's training
+            songs may serve.
+        choosing: those of songs that choose InfoNCE's temperature; the model must not have been trained on them, or the
+            temperature is too low.
+        held_out: those of the songs that are judged.
 
     Raises:
-        DataError: fewer than two songs on either side, or vectors that cannot be used.
+        DataError: fewer than two songs on any side, or vectors that cannot be used.
     """
-    if min(len(fit_music), len(music)) < 2:
+    if min(len(side) for songs in (fitting, choosing, held_out) for side in songs) < 2:
         raise DataError("Information bounds need at least two songs to fit and two to judge.", "Use a larger split.")
-    music, lyrics = music[:LARGEST_POOL], lyrics[:LARGEST_POOL]
-    fit_music, fit_lyrics, music, lyrics = (
-        unit_vectors(vectors, side)
-        for vectors, side in ((fit_music, "music"), (fit_lyrics, "lyrics"), (music, "music"), (lyrics, "lyrics"))
+    (fit_music, fit_lyrics), tried, (music, lyrics) = (
+        (unit_vectors(songs[0], "music"), unit_vectors(songs[1], "lyrics")) for songs in (fitting, choosing, held_out)
     )
-    head = slice(0, len(music))
-    temperature = max(TEMPERATURES, key=lambda t: infonce_bound(fit_music[head], fit_lyrics[head], t))
+    music, lyrics = music[:LARGEST_POOL], lyrics[:LARGEST_POOL]
+    head = slice(0, LARGEST_POOL)
+    temperature = max(TEMPERATURES, key=lambda t: infonce_bound(tried[0][head], tried[1][head], t))
     components = max(1, min(COMPONENTS, music.shape[1], len(fit_music) // SONGS_PER_COMPONENT))
     return InformationBounds(
         infonce=infonce_bound(music, lyrics, temperature),

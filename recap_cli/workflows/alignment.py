@@ -91,20 +91,29 @@ def measure_run(
     music = music_states(captioner, data, progress)
     assert music is not None
     fitting = pool_songs(captioner, [training[row] for row in rows], music, progress)
+    chosen = choosing_songs(data, songs)
+    choosing = pool_songs(captioner, chosen, music, progress) if chosen else fitting
     held_out = pool_songs(captioner, songs, music, progress)
-    own, own_fit = project_songs(captioner, held_out), project_songs(captioner, fitting)
     probe, loss = train_probe(captioner, fitting)
-    probed, probed_fit = apply_probe(probe, held_out), apply_probe(probe, fitting)
+    own_fit, own_choice, own = (project_songs(captioner, side) for side in (fitting, choosing, held_out))
+    probed_fit, probed_choice, probed = (apply_probe(probe, side) for side in (fitting, choosing, held_out))
     return AlignmentReport(
         name=name,
         trained=measure_alignment(*own),
         probe=measure_alignment(*probed),
         probe_loss=loss,
-        bounds=bound_information(*own_fit, *own),
-        probe_bounds=bound_information(*probed_fit, *probed),
+        bounds=bound_information(own_fit, own_choice, own),
+        probe_bounds=bound_information(probed_fit, probed_choice, probed),
         attention=measure_attention(captioner, data, songs, music, progress),
         cosines=(unit_vectors(own[0], "music"), unit_vectors(own[1], "lyrics")),
     )
+
+
+def choosing_songs(data: PreparedData, songs: Sequence[PreparedSong]) -> list[PreparedSong]:
+    """Give validation songs that are not judged themselves; none where there are too few."""
+    judged = {entry.song.id for entry in songs}
+    found = [entry for entry in data.songs if entry.song.split == "validation" and entry.song.id not in judged]
+    return found[:LARGEST_FIT] if len(found) > 1 else []
 
 
 def train_probe(captioner: Captioner, pooled: PooledSongs) -> tuple[Alignment, str]:

@@ -10,7 +10,7 @@ import numpy as np
 from recap_cli.corpus.dataset import PreparedData, PreparedSong
 from recap_cli.corpus.shards import ShardReader
 from recap_cli.errors import DataError
-from recap_cli.progress import Progress
+from recap_cli.progress import Progress, SilentProgress
 from recap_cli.scoring.alignment import unit_vectors
 from recap_cli.scoring.overlap import rouge
 from recap_cli.scoring.protocols import HEADLINE, protocol_named
@@ -138,7 +138,7 @@ def run_controls(test: RunUnderTest, progress: Progress) -> ControlReport:
         raise DataError("Controls swap songs, and there is only one.", "score at least two songs")
     controls = []
     for name, captions in control_captions(test, progress):
-        system = score_system(f"{test.system.name} {name}", captions, test.scored, test.protocol, progress)
+        system = score_system(f"{test.system.name} {name}", captions, test.scored, test.protocol, SilentProgress())
         controls.append(Control(name, system, subtract(test.system, system, test.protocol)))
     return ControlReport(test.system.name, controls)
 

@@ -240,7 +240,7 @@ def caption_file(
         "split": split,
         "decoding": decoding.to_json(),
     }
-    return CaptionFile(out / f"{file_stem(name)}.jsonl", made)
+    return CaptionFile(out / f"{file_stem(name)}.{file_stem(split)}.jsonl", made)
 
 
 def file_stem(name: str) -> str:
