@@ -36,7 +36,7 @@ WORKFLOWS = (
     ("features",),
     ("train",),
     ("caption",),
-    ("predictions",),
+    ("split_captions",),
     ("systems", "pooling"),
     ("comparisons", "controls", "cases"),
     ("attention",),

@@ -1,8 +1,8 @@
 """Proposition 3.1 of the paper, checked on random discrete cases where everything can be counted.
 
-The paper assumes that music m and lyrics t are independent given the latent z of the song x = (m, t), and argues from an
-inequality about I(x;z) that aligning m and t helps. Its proof applies Jensen although the outer expectation depends on z
-as well. What is checked here, in nats:
+The paper assumes that music m and lyrics t are independent given the latent z of the song x = (m, t), and argues from
+an inequality about I(x;z) that aligning m and t helps. Its proof applies Jensen although the outer expectation depends
+on z as well. What is checked here, in nats:
 
 - the identity I(x;z) = I(m;z) + I(t;z) - I(m;t) holds under the assumption, and fails without it;
 - I(x;z) >= I(m;t) holds under the assumption;

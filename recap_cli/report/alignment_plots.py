@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from recap_cli.workflows.alignment import AlignmentReport
-from recap_cli.workflows.predictions import file_stem
+from recap_cli.workflows.split_captions import file_stem
 
 # More songs than these cannot be told apart in the matrix.
 SHOWN_SONGS = 200

@@ -16,7 +16,7 @@ from recap_cli.scoring.information import InformationBounds, bound_information
 from recap_cli.workflows.attention import AttentionReport, measure_attention
 from recap_cli.workflows.caption import Captioner
 from recap_cli.workflows.pooling import PooledSongs, pool_songs, project_songs
-from recap_cli.workflows.predictions import music_states
+from recap_cli.workflows.split_captions import music_states
 
 # Training songs that projections and Gaussians are fitted on.
 LARGEST_FIT = 2000

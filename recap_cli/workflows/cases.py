@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from recap_cli.scoring.protocols import HEADLINE
-from recap_cli.workflows.predictions import SongSet
+from recap_cli.workflows.split_captions import SongSet
 from recap_cli.workflows.systems import SystemScores
 
 

@@ -19,7 +19,7 @@ from recap_cli.scoring.uncertainty import Comparison, paired_difference
 from recap_cli.workflows.caption import Captioner
 from recap_cli.workflows.decoding import DecodingOptions
 from recap_cli.workflows.pooling import pool_songs
-from recap_cli.workflows.predictions import SongSet, caption_file, caption_split, music_states
+from recap_cli.workflows.split_captions import SongSet, caption_file, caption_split, music_states
 from recap_cli.workflows.systems import SystemScores, score_system
 
 CONSTANT_CAPTION = "This song is about love."

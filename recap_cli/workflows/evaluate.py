@@ -21,7 +21,7 @@ from recap_cli.workflows.cases import CaseStudy, choose_cases
 from recap_cli.workflows.comparisons import Contrast, compare_entries
 from recap_cli.workflows.controls import ControlReport, RunUnderTest, run_controls
 from recap_cli.workflows.decoding import DecodingOptions
-from recap_cli.workflows.predictions import SongSet, caption_file, caption_split, file_stem, match_predictions
+from recap_cli.workflows.split_captions import SongSet, caption_file, caption_split, file_stem, match_predictions
 from recap_cli.workflows.systems import Entry, SystemScores, group_seeds, read_origin, score_system, share_right
 
 EMBEDDED = "embedded demonstration model"

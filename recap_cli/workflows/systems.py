@@ -12,8 +12,8 @@ from recap_cli.corpus.lexicon import ATTRIBUTES, read_attributes
 from recap_cli.progress import Progress
 from recap_cli.scoring.text import TextScores, score_songs
 from recap_cli.scoring.uncertainty import Interval, interval, over_seeds
-from recap_cli.workflows.predictions import SongSet
 from recap_cli.workflows.runs import OPTIONS_FILE
+from recap_cli.workflows.split_captions import SongSet
 
 FULL = "Full"
 VARIANTS = {"full": FULL, "positive": "Votes > 0", "not_negative": "Votes >= 0"}
