@@ -221,18 +221,25 @@ class ZeroStates(Mapping[str, np.ndarray]):
 def best_caption(training: Sequence[PreparedSong], seed: int) -> str:
     """Find the training caption with the best mean ROUGE-L F1 against other training songs, among a seeded sample."""
     rng = np.random.default_rng(seed)
-    texts = sorted({caption.text for entry in training for caption in entry.song.captions})
+    owners = {caption.text: row for row, entry in enumerate(training) for caption in entry.song.captions}
+    texts = sorted(owners)
     candidates = [texts[row] for row in rng.permutation(len(texts))[:CANDIDATES]]
-    judges = [
-        [(is_other_script([caption.text]), caption.text) for caption in training[row].song.captions]
+    judges = {
+        int(row): [
+            (by_characters, rouge_tokens(caption.text, by_characters))
+            for caption in training[row].song.captions
+            for by_characters in [is_other_script([caption.text])]
+        ]
         for row in rng.permutation(len(training))[:JUDGES]
-    ]
-    tokens = {pair: rouge_tokens(pair[1], pair[0]) for judge in judges for pair in judge}
+    }
 
     def mean_score(candidate: str) -> float:
         said = [rouge_tokens(candidate, by_characters) for by_characters in (False, True)]
-        others = [judge for judge in judges if candidate not in {text for _, text in judge}]
-        best = [max(rouge(tokens[pair], said[pair[0]])[2].f1 for pair in judge) for judge in others]
+        best = [
+            max(rouge(meant, said[by_characters])[2].f1 for by_characters, meant in judge)
+            for row, judge in judges.items()
+            if row != owners[candidate]
+        ]
         return float(np.mean(best)) if best else 0.0
 
     return max(candidates, key=mean_score)
