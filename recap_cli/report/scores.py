@@ -10,28 +10,40 @@ from recap_cli.scoring.uncertainty import Interval
 from recap_cli.workflows.alignment import AlignmentReport
 from recap_cli.workflows.controls import ControlReport
 from recap_cli.workflows.evaluate import EvaluateResult
+from recap_cli.workflows.systems import SystemScores
 
 
 def parts_table(result: EvaluateResult) -> Table:
-    """Precision, recall and F1, BLEU, chrF, lengths and copies: recall alone grows with length."""
+    """Precision, recall and F1, BLEU, chrF, lengths and copies, a column a run: recall alone grows with length."""
     over = protocol_named(result.protocol).over
-    rows = []
-    for system in result.systems:
-        means, copied = system.scores.means(over), system.scores.copied
-        cells = [" / ".join(f"{100 * means[f'{name}.{part}']:.1f}" for part in PARTS) for name in ROUGE_TYPES]
-        rest = [points(system.intervals["bleu"]), points(system.intervals["chrf"]), f"{means['length']:.1f}"]
-        shares = [f"{100 * system.scores.distinct:.0f} %", "" if copied is None else f"{100 * copied:.1f} %"]
-        mean_f1 = f"{100 * system.scores.means('mean')['rougeL.f1']:.1f}"
-        rows.append([system.name, *cells, mean_f1, *rest, *shares])
-    columns = ["run", *(f"{HEADINGS[name]} P / R / F1" for name in ROUGE_TYPES), "ROUGE-L F1, mean of references"]
-    columns += ["BLEU", "chrF", "words", "distinct", "copied"]
+    columns = [part_cells(system, over) for system in result.systems]
+    rows = [[name, *(column[name] for column in columns)] for name in columns[0]]
+    pairs = "the best reference" if over == "best" else "each reference"
     return Table(
         "In parts",
-        columns,
+        ["", *(system.name for system in result.systems)],
         rows,
-        f"ROUGE over {'the best reference' if over == 'best' else 'each reference'}; words: mean length; distinct: "
-        "captions that differ; copied: 5-grams that stand in the lyrics",
+        f"ROUGE over {pairs} unless said; distinct: captions that differ; copied: 5-grams that stand in the lyrics",
     )
+
+
+def part_cells(system: SystemScores, over: str) -> dict[str, str]:
+    """Write one system's parts, by name."""
+    means, copied = system.scores.means(over), system.scores.copied
+    cells = {
+        f"{HEADINGS[name]} P / R / F1": " / ".join(f"{100 * means[f'{name}.{part}']:.1f}" for part in PARTS)
+        for name in ROUGE_TYPES
+    }
+    return {
+        **cells,
+        "ROUGE-L F1, mean of references": f"{100 * system.scores.means('mean')['rougeL.f1']:.1f}",
+        "METEOR, mean of references": f"{100 * system.scores.means('mean')['meteor']:.1f}",
+        "BLEU": points(system.intervals["bleu"]),
+        "chrF": points(system.intervals["chrf"]),
+        "words a caption": f"{means['length']:.1f}",
+        "distinct": f"{100 * system.scores.distinct:.0f} %",
+        "copied": "lyrics not known" if copied is None else f"{100 * copied:.1f} %",
+    }
 
 
 def attribute_table(result: EvaluateResult) -> Table | None:

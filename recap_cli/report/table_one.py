@@ -78,12 +78,15 @@ def notes_of(result: EvaluateResult) -> list[str]:
 def table_one(result: EvaluateResult) -> Table:
     """Table 1 for a terminal; a variant's name stands above its rows where there are several."""
     groups = group_lines(result)
-    rows = []
+    # Files of captions tell of no model.
+    named = any(line.model for lines in groups.values() for line in lines)
+    rows: list[list[str]] = []
     for variant, lines in groups.items():
         if len(groups) > 1:
-            rows.append([f"trained on: {variant or 'not known'}", "", *[""] * len(HEADLINE)])
-        rows += [[line.model, line.run, *line.cells] for line in lines]
-    return Table(title_of(result), ["model", "run", *headings(result)], rows, ". ".join(notes_of(result)))
+            rows.append([f"trained on: {variant or 'not known'}", *[""] * (named + len(HEADLINE))])
+        rows += [[*([line.model] if named else []), line.run, *line.cells] for line in lines]
+    columns = [*(["model"] if named else []), "run", *headings(result)]
+    return Table(title_of(result), columns, rows, "; ".join(notes_of(result)))
 
 
 def contrast_table(result: EvaluateResult) -> Table | None:
@@ -109,7 +112,7 @@ def contrast_table(result: EvaluateResult) -> Table | None:
     if any(not found.is_between_trainings for found in result.contrasts):
         notes.append("one run a side: this compares two models, not two ways of training")
     columns = ["run", "figure", "difference", "p", "p, Holm"]
-    return Table(f"Differences to {result.entries[0].name}, paired by song", columns, rows, ". ".join(notes))
+    return Table(f"Differences to {result.entries[0].name}, paired by song", columns, rows, "; ".join(notes))
 
 
 def to_markdown(result: EvaluateResult) -> str:
@@ -158,7 +161,7 @@ def to_latex(result: EvaluateResult) -> str:
             rf"\multicolumn{{{len(columns)}}}{{l}}{{\emph{{Trained on: {latex_text(variant or 'not known')}}}}} \\"
         )
         body += [" & ".join(map(latex_text, (line.model, line.run, *line.cells))) + r" \\" for line in lines]
-    notes = latex_text(". ".join(notes_of(result)))
+    notes = latex_text("; ".join(notes_of(result)))
     return "\n".join(
         [
             r"\begin{table}",

@@ -20,7 +20,8 @@ def draw(table: Table) -> RichTable:
         caption_justify="left",
     )
     for position, column in enumerate(table.columns):
-        drawn.add_column(escape(column), justify="left" if position == 0 else "right")
+        # In a narrow terminal a figure is broken rather than cut off.
+        drawn.add_column(escape(column), justify="left" if position == 0 else "right", overflow="fold")
     for row in table.rows:
         drawn.add_row(*map(escape, row))
     return drawn
