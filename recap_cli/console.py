@@ -172,15 +172,11 @@ def render_evaluation(result: Any, out: Path, form: str, progress: ConsoleProgre
     if result.cases is not None:
         files += [write_case_page(result.cases, out / f"cases.{suffix}") for suffix in ("html", "md")]
     if form == "rich":
-        tables = [table_one.table_one(result), scores.parts_table(result), scores.attribute_table(result)]
-        tables += [table_one.contrast_table(result), *map(scores.control_table, result.controls)]
-        for report in result.alignment:
-            tables += [scores.alignment_table(report), scores.attention_table(report)]
-        render(False, {}, *tables)
+        render(False, {}, *scores.all_tables(result))
     elif form == "json":
         render(True, result.to_json())
     else:
-        writers = {"markdown": table_one.to_markdown, "latex": table_one.to_latex, "csv": table_one.to_csv}
+        writers = {"markdown": scores.to_markdown, "latex": table_one.to_latex, "csv": table_one.to_csv}
         write_line(writers[form](result))
     for report in result.controls:
         for verdict in report.verdicts:

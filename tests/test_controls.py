@@ -92,6 +92,24 @@ def test_controls_of_a_real_run(test):
     assert report.to_json()["verdicts"] == report.verdicts
 
 
+def test_the_embedded_model_ranks_its_controls_as_it_must(tiny_data):
+    """Other music takes the sound words and leaves the theme; other lyrics take the theme and leave the sound words."""
+    captioner = Captioner.from_pretrained(device="cpu")
+    songs = tiny_data.split("train")[:12]
+    scored = SongSet.from_prepared(songs, True)
+    captions = caption_split(captioner, tiny_data, songs, GREEDY, SILENT)
+    system = score_system("embedded", captions, scored, "f1", SILENT)
+    test = RunUnderTest(captioner, system, tiny_data, songs, scored, "train", "f1", GREEDY, None, None)
+    found = {control.name: control.system.attributes for control in run_controls(test, SILENT).controls}
+
+    def lost(control, *names):
+        return np.mean([system.attributes[name] - found[control][name] for name in names])
+
+    sound = ("tempo", "mode", "timbre", "drums")
+    assert lost(OTHER_MUSIC, *sound) > 0.2 > lost(OTHER_MUSIC, "theme")
+    assert lost(OTHER_LYRICS, "theme") > 0.2 > lost(OTHER_LYRICS, *sound)
+
+
 def test_zero_states_keep_their_shapes(test):
     music = music_states(test.captioner, test.data, SILENT)
     zeros = ZeroStates(music)

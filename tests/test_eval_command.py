@@ -103,7 +103,6 @@ def test_more_that_cannot_be_scored(recap, files, tmp_path):
 
 
 def test_captions_of_100000_words(recap, tmp_path):
-    """Half a minute of any quadratic method; here a few seconds."""
     long = " ".join(f"word{number % 977}" for number in range(100_000))
     path = write(
         tmp_path / "p.jsonl", [{"prediction": long, "reference": "word1 word2"}, {"prediction": "", "reference": "x"}]

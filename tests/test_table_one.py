@@ -11,7 +11,7 @@ import pytest
 from recap_cli.corpus.paper_table import PaperRow, read_paper_table
 from recap_cli.errors import DataError
 from recap_cli.report import scores as scores_module
-from recap_cli.report.scores import attribute_table, control_table, parts_table
+from recap_cli.report.scores import attribute_table, control_table, parts_table, to_markdown
 from recap_cli.report.table_one import (
     contrast_table,
     latex_text,
@@ -19,7 +19,6 @@ from recap_cli.report.table_one import (
     table_one,
     to_csv,
     to_latex,
-    to_markdown,
 )
 from recap_cli.scoring.text import score_songs
 from recap_cli.scoring.uncertainty import Comparison, Interval
@@ -126,7 +125,7 @@ def test_stars_stand_beside_their_p():
     table = contrast_table(evaluated(system("runs/a"), contrasts=[contrast()]))
     assert table.title == "Differences to runs/a, paired by song"
     assert table.columns == ["run", "figure", "difference", "p", "p, Holm"]
-    assert table.rows == [["runs/b", "ROUGE-L", "3.4 [1.0, 6.0]", "0.0123", "0.0494 *"]]
+    assert table.rows == [["runs/b", "ROUGE-L F1", "3.4 [1.0, 6.0]", "0.0123", "0.0494 *"]]
     assert "corrected for the 1 comparisons" in table.caption
     assert "compares two models, not two ways of training" in table.caption
     seeds = contrast_table(evaluated(system("runs/a"), contrasts=[contrast(seeds=(3, 3))]))
@@ -140,7 +139,7 @@ def test_markdown():
     lines = text.splitlines()
     assert lines[2] == "| model | run | ROUGE-1 F1 | ROUGE-2 F1 | ROUGE-L F1 | METEOR |"
     assert lines[4] == f"| RECAP | a\\|b | {HALF} | {HALF} | {HALF} | {HALF} |"
-    assert "| runs/b | ROUGE-L | 3.4 [1.0, 6.0] | 0.0123 | 0.0494 * |" in lines
+    assert "| runs/b | ROUGE-L F1 | 3.4 [1.0, 6.0] | 0.0123 | 0.0494 * |" in lines
 
 
 def test_latex():
@@ -206,7 +205,7 @@ def test_controls():
     )
     table = control_table(ControlReport("runs/a", [control]))
     assert table.rows == [["music of another song", *["25.0 [15.0, 35.0]"] * 4, "25.0 [12.5, 37.5]", "3.0"]]
-    assert table.caption.startswith("uses the music: ROUGE-L +25.0 [+12.5, +37.5] over music of another song")
+    assert table.caption.startswith("uses the music: ROUGE-L F1 +25.0 [+12.5, +37.5] over music of another song")
     assert table.caption.endswith("does not take the lyrics")
 
 

@@ -1,7 +1,7 @@
 """What an evaluation found beside Table 1: parts of ROUGE, attributes, differences, controls, alignment."""
 
 from recap_cli.progress import Table
-from recap_cli.report.table_one import HEADINGS, percent, points
+from recap_cli.report.table_one import HEADINGS, contrast_table, headings, markdown_table, percent, points, table_one
 from recap_cli.scoring.alignment import AlignmentMeasures, Retrieval
 from recap_cli.scoring.information import InformationBounds
 from recap_cli.scoring.overlap import PARTS, ROUGE_TYPES
@@ -11,6 +11,20 @@ from recap_cli.workflows.alignment import AlignmentReport
 from recap_cli.workflows.controls import ControlReport
 from recap_cli.workflows.evaluate import EvaluateResult
 from recap_cli.workflows.systems import SystemScores
+
+
+def all_tables(result: EvaluateResult) -> list[Table]:
+    """Give Table 1 and every table beside it that there is."""
+    tables = [table_one(result), parts_table(result), attribute_table(result), contrast_table(result)]
+    tables += [control_table(report) for report in result.controls]
+    for report in result.alignment:
+        tables += [alignment_table(report), attention_table(report)]
+    return [table for table in tables if table is not None]
+
+
+def to_markdown(result: EvaluateResult) -> str:
+    """All tables in Markdown."""
+    return "\n\n".join(map(markdown_table, all_tables(result)))
 
 
 def parts_table(result: EvaluateResult) -> Table:
@@ -73,8 +87,9 @@ def control_table(report: ControlReport) -> Table:
         ]
         for control in report.controls
     ]
-    columns = ["control", *(HEADINGS[name] for name in HEADLINE), "ROUGE-L: run minus control", "words"]
-    return Table(f"Controls of {report.name}", columns, rows, "; ".join(report.verdicts))
+    names = headings(report.protocol)
+    columns = ["control", *names.values(), f"{names['rougeL']}: run minus control", "words"]
+    return Table(f"Controls of {report.name}, protocol {report.protocol}", columns, rows, "; ".join(report.verdicts))
 
 
 def alignment_table(report: AlignmentReport) -> Table:
@@ -88,8 +103,8 @@ def alignment_table(report: AlignmentReport) -> Table:
             row[3] = retrieval_cell(chance)
     caption = (
         f"{report.trained.pool} held-out songs; ties count against the model. Probe: a fresh projection trained with "
-        f"the same loss ({report.probe_loss}) on the detached encoder; where it does as well, alignment taught the "
-        "projection, not the encoder"
+        f"the same loss ({report.probe_loss}) on the detached encoder; only what goes beyond the probe of a run with "
+        "alpha 0 was taught to the encoder"
     )
     return Table(f"Alignment of {report.name}", ["", "as trained", "probe", "chance"], rows, caption)
 

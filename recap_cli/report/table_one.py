@@ -53,10 +53,10 @@ def group_lines(result: EvaluateResult) -> dict[str, list[Line]]:
     return dict(sorted(groups.items(), key=lambda group: (group[0] != FULL, group[0] == "")))
 
 
-def headings(result: EvaluateResult) -> list[str]:
-    """Give the headings of the figures, the part of ROUGE named."""
-    part = {"f1": "F1"}.get(protocol_named(result.protocol).part, "recall")
-    return [f"{HEADINGS[name]} {part}" if "rouge" in name else HEADINGS[name] for name in HEADLINE]
+def headings(protocol: str) -> dict[str, str]:
+    """Give the headings of the figures of `HEADLINE`, the part of ROUGE named."""
+    part = {"f1": "F1"}.get(protocol_named(protocol).part, "recall")
+    return {name: f"{HEADINGS[name]} {part}" if "rouge" in name else HEADINGS[name] for name in HEADLINE}
 
 
 def title_of(result: EvaluateResult) -> str:
@@ -85,7 +85,7 @@ def table_one(result: EvaluateResult) -> Table:
         if len(groups) > 1:
             rows.append([f"trained on: {variant or 'not known'}", *[""] * (named + len(HEADLINE))])
         rows += [[*([line.model] if named else []), line.run, *line.cells] for line in lines]
-    columns = [*(["model"] if named else []), "run", *headings(result)]
+    columns = [*(["model"] if named else []), "run", *headings(result.protocol).values()]
     return Table(title_of(result), columns, rows, "; ".join(notes_of(result)))
 
 
@@ -96,7 +96,7 @@ def contrast_table(result: EvaluateResult) -> Table | None:
     rows = [
         [
             found.name,
-            HEADINGS[found.figure],
+            headings(result.protocol)[found.figure],
             percent(found.comparison.difference),
             f"{found.comparison.p:.4f}",
             f"{found.p_holm:.4f} {found.stars}".rstrip(),
@@ -115,15 +115,6 @@ def contrast_table(result: EvaluateResult) -> Table | None:
     return Table(f"Differences to {result.entries[0].name}, paired by song", columns, rows, "; ".join(notes))
 
 
-def to_markdown(result: EvaluateResult) -> str:
-    """Table 1, and the differences where there are any, in Markdown."""
-    parts = [markdown_table(table_one(result))]
-    differences = contrast_table(result)
-    if differences is not None:
-        parts.append(markdown_table(differences))
-    return "\n\n".join(parts)
-
-
 def markdown_table(table: Table) -> str:
     """Any table in Markdown."""
 
@@ -132,7 +123,7 @@ def markdown_table(table: Table) -> str:
 
     rule = "|---|" + "---:|" * (len(table.columns) - 1)
     rows = [line(row) for row in table.rows]
-    return "\n".join([f"**{table.title}**", "", line(table.columns), rule, *rows, "", table.caption])
+    return "\n".join([f"**{table.title}**", "", line(table.columns), rule, *rows, "", table.caption]).rstrip("\n")
 
 
 LATEX = {
@@ -153,7 +144,7 @@ def latex_text(text: str) -> str:
 
 def to_latex(result: EvaluateResult) -> str:
     """Table 1 for a paper: needs only the package booktabs."""
-    columns = ["Model", "Run", *headings(result)]
+    columns = ["Model", "Run", *headings(result.protocol).values()]
     body: list[str] = []
     for variant, lines in group_lines(result).items():
         body.append(r"\midrule")

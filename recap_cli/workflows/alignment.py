@@ -31,8 +31,9 @@ class AlignmentReport:
     Attributes:
         name: the run.
         trained: the run's own projection on held-out songs.
-        probe: a fresh projection, trained with the same loss on training songs with the encoder detached. Where it does
-            as well, the alignment loss taught the projection and not the encoder.
+        probe: a fresh projection, trained with the same loss on training songs with the encoder detached. The probe of
+            a run with alpha 0 shows what a projection finds by itself: only what goes beyond it was taught to the
+            encoder by the alignment loss.
         probe_loss: the loss that it was trained with.
         bounds: information that the two sides of `trained` share.
         probe_bounds: the same of `probe`.

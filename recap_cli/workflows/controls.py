@@ -66,15 +66,18 @@ class ControlReport:
     Attributes:
         name: the run.
         controls: the controls.
+        protocol: the named protocol.
     """
 
     name: str
     controls: list[Control]
+    protocol: str = "f1"
 
     @property
     def verdicts(self) -> list[str]:
         """Say of each input whether the run uses it: only if the interval of real minus swapped lies above 0."""
         lines = []
+        part = "F1" if self.protocol == "f1" else protocol_named(self.protocol).part
         for given, swapped in USES.items():
             control = next((one for one in self.controls if one.name == swapped), None)
             if control is None:
@@ -83,9 +86,9 @@ class ControlReport:
             found = control.differences["rougeL"].difference
             amount = f"{100 * found.mean:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
             if found.low > 0:
-                lines.append(f"uses the {given}: ROUGE-L {amount} over {swapped}")
+                lines.append(f"uses the {given}: ROUGE-L {part} {amount} over {swapped}")
             else:
-                lines.append(f"no evidence that it uses the {given}: ROUGE-L {amount} over {swapped}")
+                lines.append(f"no evidence that it uses the {given}: ROUGE-L {part} {amount} over {swapped}")
         return lines
 
     def to_json(self) -> dict[str, Any]:
@@ -140,7 +143,7 @@ def run_controls(test: RunUnderTest, progress: Progress) -> ControlReport:
     for name, captions in control_captions(test, progress):
         system = score_system(f"{test.system.name} {name}", captions, test.scored, test.protocol, SilentProgress())
         controls.append(Control(name, system, subtract(test.system, system, test.protocol)))
-    return ControlReport(test.system.name, controls)
+    return ControlReport(test.system.name, controls, test.protocol)
 
 
 def subtract(system: SystemScores, control: SystemScores, protocol: str) -> dict[str, Comparison]:
