@@ -116,6 +116,8 @@ def test_json(result, tiny_data, tiny_run):
     assert document["systems"][0]["songs"] == 3
     assert set(document["systems"][0]["rougeL"]) == {"mean", "low", "high"}
     assert document["decoding"]["beams"] == 1
+    assert document["made"]["data"] == tiny_data.fingerprint
+    assert len(document["made"]["weights"]) == 2 and len(set(document["made"]["weights"])) == 1
     assert document["comparisons"][0]["p"] == 1.0
     assert [row["name"] for row in document["table"]] == [str(tiny_run)] * 2
 
@@ -155,6 +157,14 @@ def test_a_file_is_scored_without_a_model(tmp_path):
     assert result.systems[0].intervals["rougeL"].mean == direct.headline()["rougeL"]
     assert [row.id for row in result.systems[0].scores.rows] == ["line 1", "line 2"]
     assert (result.split, result.oracles, result.contrasts) == ("", {}, [])
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_only_so_many_rows_of_a_file(tmp_path, named):
+    rows = [{**({"id": row} if named else {}), "prediction": "x", "reference": f"x {row}"} for row in range(5)]
+    write_json_lines(tmp_path / "p.jsonl", rows)
+    result = evaluate(EvaluateOptions(None, predictions=(tmp_path / "p.jsonl",) * 2, limit=2))
+    assert [len(system.captions) for system in result.systems] == [2, 2]
 
 
 def test_two_files_are_compared(tmp_path):

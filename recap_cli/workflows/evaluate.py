@@ -21,7 +21,14 @@ from recap_cli.workflows.cases import CaseStudy, choose_cases
 from recap_cli.workflows.comparisons import Contrast, compare_entries
 from recap_cli.workflows.controls import ControlReport, RunUnderTest, run_controls
 from recap_cli.workflows.decoding import DecodingOptions
-from recap_cli.workflows.split_captions import SongSet, caption_file, caption_split, file_stem, match_predictions
+from recap_cli.workflows.split_captions import (
+    SongSet,
+    caption_file,
+    caption_split,
+    file_stem,
+    match_predictions,
+    weights_fingerprint,
+)
 from recap_cli.workflows.systems import Entry, SystemScores, group_seeds, read_origin, score_system, share_right
 
 EMBEDDED = "embedded demonstration model"
@@ -176,7 +183,7 @@ def evaluate(options: EvaluateOptions, progress: Progress | None = None) -> Eval
         elif options.alignment:
             progress.say(f"{test.system.name} does not listen, so it has no alignment to measure.")
     for path in options.predictions:
-        captions = match_predictions(path, scene.scored, progress)
+        captions = match_predictions(path, scene.scored, progress, options.limit)
         systems.append(score_system(str(path), captions, scene.scored, options.protocol, progress))
     entries = group_seeds(systems, options.protocol)
     signature = make_signature(systems[0], options.protocol)
@@ -195,7 +202,11 @@ def evaluate(options: EvaluateOptions, progress: Progress | None = None) -> Eval
         cases=choose_cases(systems[0], systems[1], scene.scored, options.protocol, options.cases, signature)
         if options.cases
         else None,
-        made={"recap": __version__, "data": scene.data.fingerprint if scene.data else ""},
+        made={
+            "recap": __version__,
+            "data": scene.data.fingerprint if scene.data else "",
+            "weights": [weights_fingerprint(EMBEDDED_MODEL if run is None else run) for run in options.models],
+        },
         paper=paper,
     )
     if options.out is not None:

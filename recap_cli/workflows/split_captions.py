@@ -256,14 +256,21 @@ def weights_fingerprint(run: Path) -> str:
     return fingerprint([[path.name, hash_file(path)] for path in files])
 
 
-def match_predictions(path: Path, songs: SongSet, progress: Progress) -> list[str]:
+def match_predictions(path: Path, songs: SongSet, progress: Progress, limit: int | None = None) -> list[str]:
     """Read a file of captions and put them in the order of the songs.
+
+    Args:
+        path: the file.
+        songs: the songs.
+        progress: where to report.
+        limit: where rows have no ids, only so many of them stand for songs.
 
     Raises:
         DataError: the file cannot be used, has other songs, or has other references.
     """
     rows = read_predictions(path)
     if not rows[0].id:
+        rows = rows[:limit]
         match_by_place(path, rows, songs)
         return [row.prediction for row in rows]
     by_id = {row.id: row for row in rows}
