@@ -170,7 +170,9 @@ def evaluate(options: EvaluateOptions, progress: Progress | None = None) -> Eval
     """
     progress = progress or SilentProgress()
     scene = set_scene(options)
+    # Files are read before any model works: a bad row shows at once.
     paper = read_paper_table(options.paper) if options.paper else []
+    files = {path: match_predictions(path, scene.scored, progress, options.limit) for path in options.predictions}
     systems: list[SystemScores] = []
     controls: list[ControlReport] = []
     alignment: list[AlignmentReport] = []
@@ -182,12 +184,23 @@ def evaluate(options: EvaluateOptions, progress: Progress | None = None) -> Eval
             alignment.append(measure_run(test.system.name, test.captioner, test.data, test.songs, progress))
         elif options.alignment:
             progress.say(f"{test.system.name} does not listen, so it has no alignment to measure.")
-    for path in options.predictions:
-        captions = match_predictions(path, scene.scored, progress, options.limit)
-        systems.append(score_system(str(path), captions, scene.scored, options.protocol, progress))
+    systems += [
+        score_system(str(path), files[path], scene.scored, options.protocol, progress) for path in options.predictions
+    ]
+    result = gather(options, scene, systems, controls=controls, alignment=alignment, paper=paper)
+    if options.out is not None:
+        write_result(options.out, result)
+    return result
+
+
+def gather(options: EvaluateOptions, scene: Scene, systems: list[SystemScores], **found: Any) -> EvaluateResult:
+    """Put rows together, compare them, choose the cases, and say how all was made."""
     entries = group_seeds(systems, options.protocol)
     signature = make_signature(systems[0], options.protocol)
-    result = EvaluateResult(
+    cases = None
+    if options.cases:
+        cases = choose_cases(systems[0], systems[1], scene.scored, options.protocol, options.cases, signature)
+    return EvaluateResult(
         data=options.data or options.predictions[0],
         split=options.split if scene.data else "",
         protocol=options.protocol,
@@ -197,21 +210,14 @@ def evaluate(options: EvaluateOptions, progress: Progress | None = None) -> Eval
         contrasts=compare_entries(entries, options.protocol),
         signature=signature,
         decoding=options.decoding,
-        controls=controls,
-        alignment=alignment,
-        cases=choose_cases(systems[0], systems[1], scene.scored, options.protocol, options.cases, signature)
-        if options.cases
-        else None,
+        cases=cases,
         made={
             "recap": __version__,
             "data": scene.data.fingerprint if scene.data else "",
             "weights": [weights_fingerprint(EMBEDDED_MODEL if run is None else run) for run in options.models],
         },
-        paper=paper,
+        **found,
     )
-    if options.out is not None:
-        write_result(options.out, result)
-    return result
 
 
 def make_signature(system: SystemScores, protocol: str) -> str:
