@@ -1,6 +1,8 @@
 """Captions of any system: three kinds of file, and every row that cannot be used named by its line."""
 
 import json
+import random
+from collections import Counter
 
 import pytest
 
@@ -77,6 +79,9 @@ def test_captions_of_100000_words(tmp_path):
         ("p.jsonl", '{"prediction": "x", "references": []}', "line 1: references is empty"),
         ("p.jsonl", lines(ROWS[0], {"song": "b", "prediction": "x"}), "line 2: no reference"),
         ("p.jsonl", lines(ROWS[0], {"prediction": "x", "reference": "y"}), "line 2 has no song id"),
+        ("p.jsonl", '{"prediction": "\\ud83d", "reference": "x"}', "line 1: prediction holds half a character"),
+        ("p.jsonl", '{"id": "\\ud83d", "prediction": "x"}', "line 1: the song's id holds half"),
+        ("p.jsonl", "[" * 100_000, "is no JSON"),
         ("p.jsonl", lines(*ROWS, ROWS[0]), r"line 3: song a comes again \(first in line 1\)"),
         ("p.jsonl", lines(ROWS[0]).encode() + b'{"prediction": "\xff"}', "line 2 is no UTF-8"),
         ("p.csv", b"prediction,reference\nx,y\nx,\xe9\n", "line 3 is no UTF-8"),
@@ -96,3 +101,31 @@ def test_files_that_cannot_be_read(tmp_path):
     for path in (tmp_path / "none.jsonl", tmp_path):
         with pytest.raises(DataError, match="cannot read"):
             read_predictions(path)
+
+
+def test_damaged_files_give_rows_or_a_data_error(tmp_path):
+    """Bytes changed, cut and doubled at random in files of each kind."""
+    rng = random.Random(0)
+    table = 'song,prediction,references\na,"x, y","[""z""]"\nb,,w\n'
+    sources = {"p.jsonl": lines(*ROWS), "p.json": json.dumps(ROWS), "p.csv": table}
+    outcomes = Counter()
+    for _ in range(300):
+        name = rng.choice(sorted(sources))
+        content = bytearray(sources[name].encode())
+        for _ in range(rng.randint(1, 4)):
+            place = rng.randrange(len(content))
+            action = rng.randrange(3)
+            if action == 0:
+                content[place] = rng.randrange(256)
+            elif action == 1:
+                del content[place : place + rng.randint(1, 20)]
+            else:
+                content[place:place] = content[place : place + rng.randint(1, 20)]
+        try:
+            rows = read_predictions(write(tmp_path, name, bytes(content)))
+            assert all(isinstance(row.prediction, str) for row in rows)
+            outcomes["rows"] += 1
+        except DataError as error:
+            assert name in error.message
+            outcomes["error"] += 1
+    assert min(outcomes["rows"], outcomes["error"]) > 20

@@ -66,7 +66,7 @@ def read_records(path: Path) -> Iterator[tuple[str, Any]]:
     elif text.lstrip().startswith("["):
         try:
             records = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{path} is no JSON: {error}", "give a list of objects") from error
         yield from ((f"entry {number}", record) for number, record in enumerate(records, start=1))
     else:
@@ -74,7 +74,7 @@ def read_records(path: Path) -> Iterator[tuple[str, Any]]:
             if line.strip():
                 try:
                     yield f"line {number}", json.loads(line)
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     raise DataError(f"{path}, line {number} is no JSON: {error}", "mend it or leave it out") from error
 
 
@@ -138,7 +138,10 @@ def read_row(path: Path, place: str, record: Any) -> Prediction:
     lyrics = record.get("lyrics")
     column = first_of(record, ID_COLUMNS)
     song = "" if column is None or record[column] is None else str(record[column]).strip()
-    return Prediction(place, song, prediction, references, lyrics if isinstance(lyrics, str) else None)
+    if not is_writable(song):
+        raise DataError(f"{path}, {place}: the song's id holds half a character", "mend it")
+    known = isinstance(lyrics, str) and is_writable(lyrics)
+    return Prediction(place, song, prediction, references, lyrics if known else None)
 
 
 def first_of(record: Mapping[str, Any], names: Sequence[str]) -> str | None:
@@ -151,7 +154,7 @@ def read_list(cell: Any) -> list[Any]:
     if isinstance(cell, str) and cell.lstrip().startswith("["):
         try:
             cell = json.loads(cell)
-        except ValueError:
+        except (ValueError, RecursionError):
             return [cell]
     return cell if isinstance(cell, list) else [cell]
 
@@ -164,7 +167,14 @@ def read_cell(path: Path, place: str, column: str, cell: Any) -> str:
     """
     if not isinstance(cell, str) or cell.strip().lower() == "nan":
         raise DataError(f"{path}, {place}: {column} is {cell!r}, not a text", 'give a text; "" is an empty caption')
+    if not is_writable(cell):
+        raise DataError(f"{path}, {place}: {column} holds half a character", "mend its escapes such as \\ud83d")
     return cell
+
+
+def is_writable(text: str) -> bool:
+    """Whether a text can be written as UTF-8: JSON can spell lone halves of characters."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def check_ids(path: Path, rows: Sequence[Prediction]) -> None:
