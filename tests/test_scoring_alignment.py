@@ -3,7 +3,13 @@ import pytest
 
 from recap_cli.errors import DataError
 from recap_cli.scoring import alignment
-from recap_cli.scoring.alignment import chance_retrieval, measure_alignment, partner_ranks, retrieval_from_ranks
+from recap_cli.scoring.alignment import (
+    chance_retrieval,
+    measure_alignment,
+    partner_ranks,
+    retrieval_from_ranks,
+    song_gaps,
+)
 
 
 def pair(songs=40, width=8, noise=0.7, seed=0):
@@ -45,6 +51,9 @@ def test_measures_equal_the_plain_loops():
     ranks = [1 + sum(cosines[i][j] >= cosines[i][i] for j in range(40) if j != i) for i in range(40)]
     back = [1 + sum(cosines[j][i] >= cosines[i][i] for j in range(40) if j != i) for i in range(40)]
     assert measures.mismatched == pytest.approx(np.mean(other))
+    gaps = [cosines[i][i] - np.mean([cosines[i][j] for j in range(40) if j != i]) for i in range(40)]
+    assert song_gaps(music, lyrics) == pytest.approx(np.array(gaps))
+    assert np.mean(gaps) == pytest.approx(measures.gap)
     assert measures.music_to_lyrics == retrieval_from_ranks(np.array(ranks))
     assert measures.lyrics_to_music == retrieval_from_ranks(np.array(back))
     assert ranks != back

@@ -223,6 +223,10 @@ def test_alignment_and_attention(tiny_data, tiny_run):
     assert cells["cosine, matched"][1] == f"{report.probe.matched:.3f}"
     assert cells["lyrics from music: R@1/5/10, mAP@10, median rank"][2] == "33.3 / 100.0 / 100.0, 61.1, 2"
     assert "3 held-out songs; ties count against the model" in table.caption
+    assert cells["gap"][0] == scores_module.plain(report.gap)
+    assert report.gap.mean == pytest.approx(report.trained.gap)
+    summary = scores_module.alignment_summary([report, report])
+    assert summary.rows[1][:3] == ["runs/a b", *cells["gap"][:2]]
     attention = scores_module.attention_table(report)
     assert attention.rows[0][1].endswith(", 3")
     files = plot_alignment(report, tiny_data.folder.parent / "plots")

@@ -1,5 +1,7 @@
 """What an evaluation found beside Table 1: parts of ROUGE, attributes, differences, controls, alignment."""
 
+from collections.abc import Sequence
+
 from recap_cli.progress import Table
 from recap_cli.report.table_one import HEADINGS, contrast_table, headings, markdown_table, percent, points, table_one
 from recap_cli.scoring.alignment import AlignmentMeasures, Retrieval
@@ -19,6 +21,7 @@ def all_tables(result: EvaluateResult) -> list[Table]:
     tables += [control_table(report) for report in result.controls]
     for report in result.alignment:
         tables += [alignment_table(report), attention_table(report)]
+    tables += [alignment_summary(result.alignment)] if len(result.alignment) > 1 else []
     return [table for table in tables if table is not None]
 
 
@@ -99,6 +102,8 @@ def alignment_table(report: AlignmentReport) -> Table:
     rows = [[name, columns[0][name], columns[1][name], ""] for name in columns[0]]
     chance = report.trained.chance
     for row in rows:
+        if row[0] == "gap":
+            row[1:3] = [plain(report.gap), plain(report.probe_gap)]
         if row[0].startswith(("lyrics from music", "music from lyrics")):
             row[3] = retrieval_cell(chance)
     caption = (
@@ -135,14 +140,37 @@ def retrieval_cell(found: Retrieval) -> str:
     return f"{recalls}, {100 * found.map_at_10:.1f}, {found.median_rank:g}"
 
 
+def alignment_summary(reports: Sequence[AlignmentReport]) -> Table:
+    """Several runs side by side: what a projection finds by itself is the probe of the run with alpha 0."""
+    rows = [
+        [
+            report.name,
+            plain(report.gap),
+            plain(report.probe_gap),
+            f"{report.bounds.infonce:.2f} / {report.probe_bounds.infonce:.2f}",
+            " / ".join(f"{100 * one.music_to_lyrics.recall_at_10:.1f}" for one in (report.trained, report.probe)),
+            plain(report.attention.entropy),
+            plain(report.attention.swapped),
+        ]
+        for report in reports
+    ]
+    columns = ["run", "gap", "gap, probe", "InfoNCE, nats, trained / probe", "R@10 of lyrics, trained / probe, %"]
+    columns += ["attention entropy", "change under other music"]
+    caption = "a run's probe beyond that of the run with alpha 0 is what the alignment loss taught its encoder"
+    return Table("Alignment side by side", columns, rows, caption)
+
+
+def plain(interval: Interval) -> str:
+    """Write a figure of no unit with its 95 % interval."""
+    return f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+
+
 def attention_table(report: AlignmentReport) -> Table:
     """The fusion attention of a run."""
     found = report.attention
 
     def share(interval: Interval | None, songs: int) -> str:
-        return (
-            "no song" if interval is None else f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}], {songs}"
-        )
+        return "no song" if interval is None else f"{plain(interval)}, {songs}"
 
     rows = [
         ["entropy, 1 is uniform", share(found.entropy, found.songs)],

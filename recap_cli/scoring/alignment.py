@@ -123,6 +123,19 @@ def cosine_means(music: np.ndarray, lyrics: np.ndarray) -> tuple[float, float]:
     return matched / songs, (everything - matched) / (songs * (songs - 1))
 
 
+def song_gaps(music: np.ndarray, lyrics: np.ndarray) -> np.ndarray:
+    """Give each song's part of the gap [songs]: the cosine of its music and its own lyrics minus its mean with others.
+
+    Args:
+        music: vectors [songs, width], any length.
+        lyrics: vectors of the same songs [songs, width].
+    """
+    music, lyrics = unit_vectors(music, "music"), unit_vectors(lyrics, "lyrics")
+    matched = np.einsum("sw,sw->s", music, lyrics)
+    everything = music @ lyrics.sum(axis=0)
+    return matched - (everything - matched) / (len(music) - 1)
+
+
 def measure_spread(vectors: np.ndarray) -> Spread:
     """Measure how unit vectors [songs, width] spread over songs."""
     songs = len(vectors)

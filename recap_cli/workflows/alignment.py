@@ -11,8 +11,9 @@ from recap_cli.corpus.dataset import PreparedData, PreparedSong
 from recap_cli.errors import DataError
 from recap_cli.model.alignment import Alignment
 from recap_cli.progress import Progress
-from recap_cli.scoring.alignment import AlignmentMeasures, measure_alignment, unit_vectors
+from recap_cli.scoring.alignment import AlignmentMeasures, measure_alignment, song_gaps, unit_vectors
 from recap_cli.scoring.information import InformationBounds, bound_information
+from recap_cli.scoring.uncertainty import Interval, bootstrap_interval
 from recap_cli.workflows.attention import AttentionReport, measure_attention
 from recap_cli.workflows.caption import Captioner
 from recap_cli.workflows.pooling import PooledSongs, pool_songs, project_songs
@@ -37,6 +38,8 @@ class AlignmentReport:
         probe_loss: the loss that it was trained with.
         bounds: information that the two sides of `trained` share.
         probe_bounds: the same of `probe`.
+        gap: the gap of `trained` with its interval over songs.
+        probe_gap: that of `probe`.
         attention: the fusion attention.
         cosines: unit music [songs, width] and unit lyrics [songs, width] behind `trained`.
     """
@@ -47,6 +50,8 @@ class AlignmentReport:
     probe_loss: str
     bounds: InformationBounds
     probe_bounds: InformationBounds
+    gap: Interval
+    probe_gap: Interval
     attention: AttentionReport
     cosines: tuple[np.ndarray, np.ndarray] = field(repr=False)
 
@@ -58,6 +63,8 @@ class AlignmentReport:
             "probe": {**measures_to_json(self.probe), "loss": self.probe_loss},
             "information_nats": vars(self.bounds),
             "probe_information_nats": vars(self.probe_bounds),
+            "gap": vars(self.gap),
+            "probe_gap": vars(self.probe_gap),
             "attention": self.attention.to_json(),
         }
 
@@ -105,6 +112,8 @@ def measure_run(
         probe_loss=loss,
         bounds=bound_information(own_fit, own_choice, own),
         probe_bounds=bound_information(probed_fit, probed_choice, probed),
+        gap=bootstrap_interval(song_gaps(*own)),
+        probe_gap=bootstrap_interval(song_gaps(*probed)),
         attention=measure_attention(captioner, data, songs, music, progress),
         cosines=(unit_vectors(own[0], "music"), unit_vectors(own[1], "lyrics")),
     )
