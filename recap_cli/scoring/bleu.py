@@ -64,7 +64,7 @@ def chrf_statistics(prediction: str, references: Sequence[str]) -> tuple[int, ..
         meant = _character_ngrams(reference)
         row: list[int] = []
         for ours, theirs in zip(said, meant, strict=True):
-            matched = sum(min(count, theirs[gram]) for gram, count in ours.items() if gram in theirs)
+            matched = sum(min(ours[gram], theirs[gram]) for gram in ours.keys() & theirs.keys())
             # As sacreBLEU: an order without n-grams in the reference counts for neither side.
             row += [ours.total() if theirs else 0, theirs.total(), matched]
         rows.append(tuple(row))
@@ -74,7 +74,7 @@ def chrf_statistics(prediction: str, references: Sequence[str]) -> tuple[int, ..
 def _character_ngrams(text: str) -> list[Counter[str]]:
     """Count the character n-grams of each order, white space left out."""
     text = "".join(text.split())
-    return [Counter(text[i : i + n] for i in range(len(text) - n + 1)) for n in range(1, CHRF_ORDER + 1)]
+    return [Counter([text[i : i + n] for i in range(len(text) - n + 1)]) for n in range(1, CHRF_ORDER + 1)]
 
 
 def chrf_of(sums: np.ndarray) -> np.ndarray:
