@@ -160,3 +160,25 @@ def open_lines(out: Path | None) -> AbstractContextManager[TextIO | None]:
         return out.open("w", encoding="utf-8", buffering=1)
     except OSError as error:
         raise OptionError(f"--out {out} cannot be written: {error.strerror}", "name another file") from error
+
+
+def render_evaluation(result: Any, out: Path, form: str, progress: ConsoleProgress) -> None:
+    """Give an evaluation to stdout in one of the formats, and its plots and pages to a folder."""
+    from recap_cli.report import scores, table_one
+    from recap_cli.report.alignment_plots import plot_alignment
+    from recap_cli.report.case_page import write_case_page
+
+    files = [file for report in result.alignment for file in plot_alignment(report, out)]
+    if result.cases is not None:
+        files += [write_case_page(result.cases, out / f"cases.{suffix}") for suffix in ("html", "md")]
+    if form == "rich":
+        render(False, {}, *scores.all_tables(result))
+    elif form == "json":
+        render(True, result.to_json())
+    else:
+        writers = {"markdown": scores.to_markdown, "latex": table_one.to_latex, "csv": table_one.to_csv}
+        write_line(writers[form](result))
+    for report in result.controls:
+        for verdict in report.verdicts:
+            progress.say(f"{report.name}: {verdict}")
+    progress.say(f"Captions and figures: {out}" + "".join(f"\nWritten: {file}" for file in files))

@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+# What `recap eval --format` takes.
+FORMATS = ("rich", "markdown", "latex", "csv", "json")
+
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only warnings and errors.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Results as JSON.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]

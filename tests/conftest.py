@@ -1,12 +1,14 @@
-"""What the tests share: a quiet, offline environment, a tiny model and processor, and a small prepared corpus.
+"""What the tests share: a quiet, offline environment, a tiny model and processor, a small prepared corpus, WordNet.
 
 Torch is imported only by the fixtures that need it.
 """
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
+from make_synonyms import wordnet_folder
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"  # torch reads it on import
@@ -102,3 +104,28 @@ def tiny_run(tiny_data):
 
     folder = tiny_data.folder.parent / "run"
     return train(TrainOptions(tiny_data.folder, folder, epochs=1, max_caption_tokens=16, device="cpu")).out
+
+
+@pytest.fixture(scope="module")
+def nltk_wordnet(tmp_path_factory):
+    """NLTK's reader on WordNet's files, which it only takes from inside `nltk.data.path`."""
+    import nltk
+    from nltk.corpus.reader.wordnet import WordNetCorpusReader
+
+    source = wordnet_folder()
+    if source is None:
+        pytest.skip("WordNet 3.0 is not on this machine")
+    root = tmp_path_factory.mktemp("nltk_data")
+    folder = root / "corpora" / "wordnet"
+    folder.mkdir(parents=True)
+    for pattern in ("data.*", "index.*", "*.exc", "cntlist.rev"):
+        for file in source.glob(pattern):
+            shutil.copy(file, folder)
+    # Sense keys and names of lexicographer files play no part in METEOR, but the reader wants the files.
+    (folder / "index.sense").touch()
+    (folder / "lexnames").write_text("".join(f"{number:02d}\tlex{number}\t1\n" for number in range(45)))
+    nltk.data.path.insert(0, str(root))
+    try:
+        yield WordNetCorpusReader(nltk.data.find("corpora/wordnet"), None)
+    finally:
+        nltk.data.path.remove(str(root))

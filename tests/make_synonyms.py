@@ -6,6 +6,7 @@ FOLDER holds data.noun, noun.exc and so on (Debian: package `wordnet-base`). The
 """
 
 import gzip
+import os
 import re
 import sys
 from pathlib import Path
@@ -15,6 +16,15 @@ PARTS_OF_SPEECH = ("noun", "verb", "adj", "adv")
 NOTICE = """\
 Derived from WordNet 3.0, Copyright 2006 by Princeton University. All rights reserved.
 Provided "as is", without warranty; the licence is in the file WORDNET-LICENSE beside this one."""
+
+
+def wordnet_folder():
+    """Find WordNet 3.0's own files; WNSEARCHDIR is where WordNet's programs look."""
+    for name in (os.environ.get("WNSEARCHDIR", ""), "/usr/share/wordnet", "/usr/local/WordNet-3.0/dict"):
+        data = Path(name) / "data.adj"
+        if name and data.exists() and "WordNet 3.0 Copyright" in data.read_text(encoding="utf-8")[:2000]:
+            return Path(name)
+    return None
 
 
 def synsets_of(path: Path) -> set[str]:

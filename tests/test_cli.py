@@ -507,7 +507,14 @@ def test_flags_reach_the_options(recap, stop):
     recap("eval", "a", "b", "--data", "d", "--protocol", "published", "--beams", "2", "--limit", "5")
     options = stop[-1]
     assert (options.runs, options.protocol, options.limit) == ((Path("a"), Path("b")), "published", 5)
-    assert options.decoding.beams == 2
+    assert (options.decoding.beams, options.controls, options.alignment) == (2, False, False)
+    recap("eval", "--predictions", "a.csv", "--predictions", "b.csv", "--cases", "3", "--paper", "p.csv", "--out", "o")
+    options = stop[-1]
+    assert (options.data, options.runs, options.predictions) == (None, (), (Path("a.csv"), Path("b.csv")))
+    assert (options.cases, options.paper, options.out) == (3, Path("p.csv"), Path("o"))
+    recap("eval", "a", "--data", "d", "--predictions", "b.csv", "--controls", "--alignment")
+    options = stop[-1]
+    assert (options.runs, options.predictions, options.controls) == ((Path("a"),), (Path("b.csv"),), True)
     recap("prepare", "s.csv", "--precision", "fp32", "--jobs", "3", "--max-rejected", "0.5", "--strict")
     options = stop[-1]
     assert (options.precision, options.jobs, options.max_rejected, options.strict) == ("fp32", 3, 0.5, True)
@@ -516,8 +523,8 @@ def test_flags_reach_the_options(recap, stop):
 # results --------------------------------------------------------------------------------------------------------------
 
 
-def test_eval(recap, tiny_data, tiny_run):
-    call = ("eval", tiny_run, "--data", tiny_data.folder, "--limit", "2", "--beams", "1", "-q")
+def test_eval(recap, tiny_data, tiny_run, tmp_path):
+    call = ("eval", tiny_run, "--data", tiny_data.folder, "--limit", "2", "--beams", "1", "-q", "--out", tmp_path)
     code, out, err = recap(*call)
     assert (code, err) == (0, [])
     assert "2 songs of split test, protocol f1" in out

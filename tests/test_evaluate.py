@@ -8,38 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from recap_cli.corpus.dataset import PreparedData, PreparedSong
-from recap_cli.corpus.manifest import Song
+from recap_cli.corpus.dataset import PreparedData
+from recap_cli.corpus.manifest import write_json_lines
 from recap_cli.errors import DataError, ModelError, OptionError
 from recap_cli.scoring.text import score_songs
 from recap_cli.workflows import evaluate as module
-from recap_cli.workflows.caption import Captioner
 from recap_cli.workflows.decoding import DecodingOptions
-from recap_cli.workflows.evaluate import (
-    EvaluateOptions,
-    EvaluateResult,
-    attribute_accuracy,
-    caption_split,
-    evaluate,
-    oracle_accuracy,
-    share_right,
-    write_predictions,
-)
+from recap_cli.workflows.evaluate import EvaluateOptions, EvaluateResult, evaluate, oracle_accuracy
 
 GREEDY = DecodingOptions(beams=1)
-RIGHT = (
-    "A defiant narrator sings of hard work. It is a fast piece in a major key, led by a trumpet over drums. "
-    "The mood is hopeful."
-)
-TAGS = {
-    "theme": "work",
-    "stance": "defiant",
-    "tempo": "fast",
-    "mode": "major",
-    "timbre": "trumpet",
-    "drums": "with",
-    "mood": "hopeful",
-}
 
 
 def score(data, run, **options) -> EvaluateResult:
@@ -53,7 +30,9 @@ def result(tiny_data, tiny_run) -> EvaluateResult:
 
 def say(monkeypatch, *captions: str) -> None:
     """Let every run write these captions."""
-    monkeypatch.setattr(module, "caption_split", lambda captioner, data, songs, *rest: list(captions)[: len(songs)])
+    monkeypatch.setattr(
+        module, "caption_split", lambda captioner, data, songs, *rest, **more: list(captions)[: len(songs)]
+    )
 
 
 # scores ---------------------------------------------------------------------------------------------------------------
@@ -67,11 +46,13 @@ def test_scores_are_those_of_the_scorer(result, tiny_data):
         [entry.song.id for entry in songs],
         system.captions,
         [[caption.text for caption in entry.song.captions] for entry in songs],
+        lyrics=[entry.song.lyrics for entry in songs],
     )
     assert len(songs) == 3
     assert system.scores == direct
     assert {name: interval.mean for name, interval in system.intervals.items()} == pytest.approx(direct.headline())
-    assert result.signature == direct.signature("f1")
+    assert result.signature.startswith(direct.signature("f1"))
+    assert "1000 bootstrap samples of songs" in result.signature
     assert "best of 5 references" in result.signature
 
 
@@ -81,7 +62,7 @@ def test_captions_of_references_score_full(tiny_data, tiny_run, monkeypatch):
     system = score(tiny_data, tiny_run).systems[0]
     assert (system.intervals["rougeL"].mean, system.intervals["rougeL"].low) == (1.0, 1.0)
     assert system.intervals["bleu"].mean == pytest.approx(100)
-    assert system.attributes == {**dict.fromkeys(TAGS, 1.0), "all": 1.0}
+    assert set(system.attributes.values()) == {1.0}
 
 
 def test_the_published_protocol_counts_recall_of_each_caption(tiny_data, tiny_run, monkeypatch):
@@ -97,24 +78,29 @@ def test_the_published_protocol_counts_recall_of_each_caption(tiny_data, tiny_ru
     assert system.intervals["rouge1"].mean == pytest.approx(sum(recalls) / 15)
 
 
-def test_a_run_against_itself_differs_by_nothing(result, tiny_run):
-    (comparison,) = result.comparisons.values()
-    assert vars(comparison.difference) == {"mean": 0.0, "low": 0.0, "high": 0.0}
-    assert comparison.p == 1.0
+def test_a_run_against_itself_differs_by_nothing(result):
+    """The same run twice is no second seed: two rows, and no difference in any figure."""
+    assert len(result.entries) == 2
+    assert [found.figure for found in result.contrasts] == ["rouge1", "rouge2", "rougeL", "meteor"]
+    for found in result.contrasts:
+        assert vars(found.comparison.difference) == {"mean": 0.0, "low": 0.0, "high": 0.0}
+        assert (found.comparison.p, found.p_holm, found.stars) == (1.0, 1.0, "")
     assert result.systems[0].captions == result.systems[1].captions
 
 
 def test_two_runs_are_compared_song_by_song(tiny_data, tiny_run, copy_of_run, monkeypatch):
     references = [entry.song.captions[0].text for entry in tiny_data.split("test")]
     answers = {str(tiny_run): ["a", "b", "c"], str(copy_of_run): references}
-    monkeypatch.setattr(module, "caption_split", lambda captioner, *rest: answers[captioner.name])
+    monkeypatch.setattr(module, "caption_split", lambda captioner, *rest, **more: answers[captioner.name])
     options = EvaluateOptions(tiny_data.folder, (tiny_run, copy_of_run), decoding=GREEDY, device="cpu")
     result = evaluate(options)
-    found = result.comparisons[str(copy_of_run)]
-    assert found.difference.mean == pytest.approx(
+    found = next(one for one in result.contrasts if one.figure == "rougeL")
+    assert found.name == str(copy_of_run)
+    assert found.comparison.difference.mean == pytest.approx(
         result.systems[1].intervals["rougeL"].mean - result.systems[0].intervals["rougeL"].mean
     )
-    assert found.difference.mean > 0.9
+    assert found.comparison.difference.mean > 0.9
+    assert found.p_holm >= found.comparison.p
 
 
 @pytest.fixture
@@ -130,78 +116,88 @@ def test_json(result, tiny_data, tiny_run):
     assert document["systems"][0]["songs"] == 3
     assert set(document["systems"][0]["rougeL"]) == {"mean", "low", "high"}
     assert document["decoding"]["beams"] == 1
-    assert document["comparisons"][str(tiny_run)]["p"] == 1.0
+    assert document["made"]["data"] == tiny_data.fingerprint
+    assert len(document["made"]["weights"]) == 2 and len(set(document["made"]["weights"])) == 1
+    assert document["comparisons"][0]["p"] == 1.0
+    assert [row["name"] for row in document["table"]] == [str(tiny_run)] * 2
 
 
-# captions -------------------------------------------------------------------------------------------------------------
+# what is written ------------------------------------------------------------------------------------------------------
 
 
-def test_captions_do_not_depend_on_the_batch(tiny_data, tiny_run):
-    captioner = Captioner.from_pretrained(tiny_run, device="cpu")
-    songs = tiny_data.split("train")[:5]
-
-    def write(chosen, size):
-        decoding = DecodingOptions(beams=2, batch_size=size)
-        return caption_split(captioner, tiny_data, chosen, decoding, module.SilentProgress())
-
-    assert write(songs, 32) == write(songs, 2)
-    assert write(songs[::-1], 3) == write(songs, 32)[::-1]
-
-
-def test_limit_split_and_captions_on_disk(tiny_data, tiny_run, tmp_path, monkeypatch):
+def test_limit_split_and_files(tiny_data, tiny_run, tmp_path, monkeypatch):
     say(monkeypatch, "one", "two")
     result = score(tiny_data, tiny_run, split="validation", limit=1, out=tmp_path / "out")
     assert result.systems[0].captions == ["one"]
-    (file,) = (tmp_path / "out").iterdir()
-    entry = tiny_data.split("validation")[0]
-    assert [json.loads(line) for line in file.read_text().splitlines()] == [
-        {"song": entry.song.id, "prediction": "one", "references": [caption.text for caption in entry.song.captions]}
-    ]
+    document = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert document["split"] == "validation" and document["made"]["data"] == tiny_data.fingerprint
+    (rows,) = (tmp_path / "out").glob("*.scores.jsonl")
+    (row,) = [json.loads(line) for line in rows.read_text().splitlines()]
+    assert row["id"] == tiny_data.split("validation")[0].song.id
+    assert set(row["best"]) == {"rouge1", "rouge2", "rougeL", "meteor"}
 
 
-def test_names_of_caption_files(tiny_data, tmp_path):
-    songs = tiny_data.split("test")[:1]
-    for name in ("runs/a b", "../b", "embedded demonstration model"):
-        write_predictions(tmp_path, name, songs, ["x"], [["y"]])
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "b.jsonl",
-        "embedded-demonstration-model.jsonl",
-        "runs-a-b.jsonl",
-    ]
+def test_a_second_run_reads_its_captions(tiny_data, tiny_run, tmp_path, monkeypatch):
+    first = score(tiny_data, tiny_run, out=tmp_path)
+    monkeypatch.setattr(
+        "recap_cli.workflows.split_captions.generate_captions", lambda *rest: pytest.fail("written again")
+    )
+    again = score(tiny_data, tiny_run, out=tmp_path)
+    assert again.to_json() == first.to_json()
+
+
+# files of captions ----------------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_scored_without_a_model(tmp_path):
+    rows = [{"prediction": "the sea", "reference": "the sea"}, {"prediction": "a road", "ground_truth": "a long road"}]
+    write_json_lines(tmp_path / "p.jsonl", rows)
+    result = evaluate(EvaluateOptions(None, predictions=(tmp_path / "p.jsonl",)))
+    direct = score_songs(["1", "2"], ["the sea", "a road"], [["the sea"], ["a long road"]])
+    assert result.systems[0].intervals["rougeL"].mean == direct.headline()["rougeL"]
+    assert [row.id for row in result.systems[0].scores.rows] == ["line 1", "line 2"]
+    assert (result.split, result.oracles, result.contrasts) == ("", {}, [])
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_only_so_many_rows_of_a_file(tmp_path, named):
+    rows = [{**({"id": row} if named else {}), "prediction": "x", "reference": f"x {row}"} for row in range(5)]
+    write_json_lines(tmp_path / "p.jsonl", rows)
+    result = evaluate(EvaluateOptions(None, predictions=(tmp_path / "p.jsonl",) * 2, limit=2))
+    assert [len(system.captions) for system in result.systems] == [2, 2]
+
+
+def test_two_files_are_compared(tmp_path):
+    for name, texts in (("a", ["x", "y", "z"]), ("b", ["sea", "road", "war"])):
+        rows = [
+            {"id": number, "prediction": text, "reference": reference}
+            for number, (text, reference) in enumerate(zip(texts, ["sea", "road", "war"], strict=True))
+        ]
+        write_json_lines(tmp_path / f"{name}.jsonl", rows[::-1] if name == "b" else rows)
+    options = EvaluateOptions(None, predictions=(tmp_path / "a.jsonl", tmp_path / "b.jsonl"), cases=2)
+    result = evaluate(options)
+    found = next(one for one in result.contrasts if one.figure == "rougeL")
+    assert found.comparison.difference.mean == 1.0
+    assert [case.captions for case in result.cases.cases] == [("x", "sea"), ("y", "road")]
+
+
+def test_a_file_takes_its_place_beside_a_run(tiny_data, tiny_run, tmp_path):
+    songs = tiny_data.split("test")
+    rows = [{"song": entry.song.id, "prediction": entry.song.captions[1].text} for entry in songs]
+    write_json_lines(tmp_path / "p.jsonl", rows)
+    result = score(tiny_data, tiny_run, predictions=(tmp_path / "p.jsonl",))
+    assert [system.name for system in result.systems] == [str(tiny_run), str(tmp_path / "p.jsonl")]
+    assert result.systems[1].intervals["rougeL"].mean == 1.0
+    assert result.systems[1].attributes["all"] == 1.0
+
+
+def test_files_without_references(tmp_path):
+    write_json_lines(tmp_path / "p.jsonl", [{"prediction": "x"}])
+    with pytest.raises(DataError, match="has no references"):
+        evaluate(EvaluateOptions(None, predictions=(tmp_path / "p.jsonl",)))
 
 
 # attributes -----------------------------------------------------------------------------------------------------------
-
-
-def songs_tagged(*tags: dict[str, str]) -> list[PreparedSong]:
-    return [PreparedSong(Song(f"s{row}", "", "", tags=given), "", 1.0) for row, given in enumerate(tags)]
-
-
-def test_attribute_accuracy_of_captions_written_by_hand():
-    songs = songs_tagged(TAGS, TAGS, TAGS, TAGS)
-    captions = (
-        RIGHT,
-        RIGHT.replace("a trumpet", "a flute"),
-        RIGHT.replace("a fast", "a slow").replace("hopeful", "joyful and hopeful"),
-        "nothing is said",
-    )
-    assert attribute_accuracy(songs, captions) == {
-        "theme": 0.75,
-        "stance": 0.75,
-        "tempo": 0.5,
-        "mode": 0.75,
-        "timbre": 0.5,
-        "drums": 0.75,
-        "mood": 0.5,
-        "all": 0.25,
-    }
-
-
-def test_shares_of_all_attributes():
-    wrong = {**TAGS, "mode": "minor", "mood": "joyful"}
-    assert share_right([TAGS, TAGS], [TAGS, wrong])["all"] == 0.5
-    assert share_right([TAGS, TAGS], [TAGS, wrong])["mode"] == 0.5
-    assert share_right([TAGS, TAGS], [TAGS, wrong])["theme"] == 1.0
 
 
 def test_one_input_alone_cannot_name_the_attributes_of_the_other(tiny_data):
@@ -252,5 +248,23 @@ def test_impossible_options(tiny_data):
         "--protocol f2 is not known",
         "choose one of f1, published",
     )
-    with pytest.raises(OptionError, match="--limit 0 leaves no songs"):
-        replace(EvaluateOptions(tiny_data.folder), limit=0)
+    for changes, message in (
+        ({"limit": 0}, "--limit 0 leaves no songs"),
+        ({"cases": -1}, "--cases -1"),
+        ({"cases": 3}, "--cases compares two systems"),
+        ({"data": None}, "nothing to score"),
+        ({"data": None, "runs": (Path("a"),), "predictions": (Path("p"),)}, "no data folder"),
+        ({"predictions": (Path("p"),), "controls": True}, "need a model"),
+    ):
+        with pytest.raises(OptionError, match=message):
+            replace(EvaluateOptions(tiny_data.folder), **changes)
+
+
+def test_a_run_without_weights(tiny_data, tiny_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    (run / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match=str(run)):
+        score(tiny_data, run)
+    with pytest.raises(DataError, match=r"no songs in split 'hidden'"):
+        score(tiny_data, tiny_run, split="hidden")

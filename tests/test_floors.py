@@ -41,6 +41,11 @@ WORKFLOWS = (
     ("train",),
     ("estimate",),
     ("caption",),
+    ("split_captions",),
+    ("systems", "pooling"),
+    ("comparisons", "controls", "cases"),
+    ("attention",),
+    ("alignment",),
     ("evaluate",),
     ("ablate",),
 )

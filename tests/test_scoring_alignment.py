@@ -3,7 +3,13 @@ import pytest
 
 from recap_cli.errors import DataError
 from recap_cli.scoring import alignment
-from recap_cli.scoring.alignment import chance_retrieval, measure_alignment, partner_ranks, retrieval_from_ranks
+from recap_cli.scoring.alignment import (
+    chance_retrieval,
+    measure_alignment,
+    partner_ranks,
+    retrieval_from_ranks,
+    song_gaps,
+)
 
 
 def pair(songs=40, width=8, noise=0.7, seed=0):
@@ -45,11 +51,20 @@ def test_measures_equal_the_plain_loops():
     ranks = [1 + sum(cosines[i][j] >= cosines[i][i] for j in range(40) if j != i) for i in range(40)]
     back = [1 + sum(cosines[j][i] >= cosines[i][i] for j in range(40) if j != i) for i in range(40)]
     assert measures.mismatched == pytest.approx(np.mean(other))
+    gaps = [cosines[i][i] - np.mean([cosines[i][j] for j in range(40) if j != i]) for i in range(40)]
+    assert song_gaps(music, lyrics) == pytest.approx(np.array(gaps))
+    assert np.mean(gaps) == pytest.approx(measures.gap)
     assert measures.music_to_lyrics == retrieval_from_ranks(np.array(ranks))
     assert measures.lyrics_to_music == retrieval_from_ranks(np.array(back))
     assert ranks != back
     deviations = [np.sqrt(np.mean((unit[1][:, d] - unit[1][:, d].mean()) ** 2)) for d in range(8)]
     assert measures.lyrics.deviation == pytest.approx(np.mean(deviations) * np.sqrt(8))
+    pairs = [(unit[1][i], unit[1][j]) for i in range(40) for j in range(40) if i != j]
+    assert measures.lyrics.cosine == pytest.approx(np.mean([a @ b for a, b in pairs]))
+    assert measures.lyrics.uniformity == pytest.approx(
+        np.log(np.mean([np.exp(-2 * sum((a - b) ** 2)) for a, b in pairs]))
+    )
+    assert measures.modality_gap == pytest.approx(np.linalg.norm(unit[0].mean(axis=0) - unit[1].mean(axis=0)))
 
 
 def test_ranks_to_figures_by_hand():
@@ -72,6 +87,8 @@ def test_collapse_shows_and_ties_count_against_the_model(scale):
     constant = np.tile(scale * music.mean(axis=0), (40, 1))
     measures = measure_alignment(music, constant)
     assert measures.lyrics.deviation == pytest.approx(0.0, abs=1e-9)
+    assert (measures.lyrics.cosine, measures.lyrics.uniformity) == pytest.approx((1.0, 0.0))
+    assert measures.lyrics.effective_rank == pytest.approx(1.0)
     assert measures.gap == pytest.approx(0.0, abs=1e-9)
     assert measures.music_to_lyrics.median_rank == 40
     assert measures.music_to_lyrics.recall_at_10 == 0.0
@@ -79,7 +96,12 @@ def test_collapse_shows_and_ties_count_against_the_model(scale):
 
 def test_isotropic_vectors_have_deviation_one():
     vectors = np.random.default_rng(0).normal(size=(4000, 64))
-    assert measure_alignment(vectors, vectors).music.deviation == pytest.approx(1.0, abs=0.02)
+    spread = measure_alignment(vectors, vectors).music
+    assert spread.deviation == pytest.approx(1.0, abs=0.02)
+    assert spread.cosine == pytest.approx(0.0, abs=0.01)
+    assert 60 < spread.effective_rank <= 64
+    plane = measure_alignment(vectors[:, :2] @ np.eye(2, 64), vectors).music
+    assert plane.effective_rank == pytest.approx(2.0, abs=0.01)
 
 
 def test_perfect_alignment():
@@ -94,7 +116,9 @@ def test_blocks_of_queries_change_nothing(monkeypatch):
     music, lyrics = pair()
     whole = measure_alignment(music, lyrics)
     monkeypatch.setattr(alignment, "QUERY_BLOCK", 7)
-    assert measure_alignment(music, lyrics) == whole
+    parts = measure_alignment(music, lyrics)
+    assert parts.music_to_lyrics == whole.music_to_lyrics
+    assert vars(parts.lyrics) == pytest.approx(vars(whole.lyrics))
 
 
 def damaged(value):

@@ -1,13 +1,10 @@
 import gzip
-import os
 import random
-import shutil
 import time
 from importlib.resources import files
-from pathlib import Path
 
 import pytest
-from make_synonyms import table_of
+from make_synonyms import table_of, wordnet_folder
 
 from recap_cli.errors import DataError
 from recap_cli.scoring import synonyms
@@ -157,40 +154,6 @@ def test_the_table_loads_fast_and_carries_its_notice():
     assert "appear on ALL copies" in licence
     assert "IMPLIED" in licence
     assert TABLE.name in licence
-
-
-def wordnet_folder():
-    """Find WordNet 3.0's own files; WNSEARCHDIR is where WordNet's programs look."""
-    for name in (os.environ.get("WNSEARCHDIR", ""), "/usr/share/wordnet", "/usr/local/WordNet-3.0/dict"):
-        data = Path(name) / "data.adj"
-        if name and data.exists() and "WordNet 3.0 Copyright" in data.read_text(encoding="utf-8")[:2000]:
-            return Path(name)
-    return None
-
-
-@pytest.fixture(scope="module")
-def nltk_wordnet(tmp_path_factory):
-    """NLTK's reader on WordNet's files, which it only takes from inside `nltk.data.path`."""
-    import nltk
-    from nltk.corpus.reader.wordnet import WordNetCorpusReader
-
-    source = wordnet_folder()
-    if source is None:
-        pytest.skip("WordNet 3.0 is not on this machine")
-    root = tmp_path_factory.mktemp("nltk_data")
-    folder = root / "corpora" / "wordnet"
-    folder.mkdir(parents=True)
-    for pattern in ("data.*", "index.*", "*.exc", "cntlist.rev"):
-        for file in source.glob(pattern):
-            shutil.copy(file, folder)
-    # Sense keys and names of lexicographer files play no part in METEOR, but the reader wants the files.
-    (folder / "index.sense").touch()
-    (folder / "lexnames").write_text("".join(f"{number:02d}\tlex{number}\t1\n" for number in range(45)))
-    nltk.data.path.insert(0, str(root))
-    try:
-        yield WordNetCorpusReader(nltk.data.find("corpora/wordnet"), None)
-    finally:
-        nltk.data.path.remove(str(root))
 
 
 def random_words(reader, rng):

@@ -11,20 +11,13 @@ from recap_cli.progress import Table
 from recap_cli.report.pages import write_model_card
 from recap_cli.report.tables import (
     ablate_table,
-    attribute_table,
-    comparison_table,
     draw,
-    evaluate_table,
-    percent,
     prepare_table,
     recipe_table,
     train_table,
 )
-from recap_cli.scoring.text import score_songs
-from recap_cli.scoring.uncertainty import Comparison, Interval
+from recap_cli.scoring.uncertainty import Interval
 from recap_cli.workflows.ablate import AblateResult, Arm
-from recap_cli.workflows.decoding import DecodingOptions
-from recap_cli.workflows.evaluate import EvaluateResult, SystemScores
 from recap_cli.workflows.prepare import PrepareResult
 from recap_cli.workflows.recipes import RECIPE_LINES
 from recap_cli.workflows.train import TrainResult
@@ -36,27 +29,6 @@ def print_table(table: Table, width: int = 200) -> str:
     console = Console(width=width, record=True, file=StringIO())
     console.print(draw(table))
     return console.export_text()
-
-
-def system(name: str, mean: float, attributes: dict[str, float] | None = None) -> SystemScores:
-    scores = score_songs(["a", "b"], ["the sea is wide", "the sea"], [["the sea is wide"], ["a road"]])
-    intervals = {metric: Interval(mean, mean - 0.1, mean + 0.1) for metric in METRICS}
-    intervals["bleu"] = Interval(12.34, 10.0, 15.0)
-    return SystemScores(name, ["the sea is wide", "the sea"], scores, intervals, attributes or {})
-
-
-def evaluated(*systems: SystemScores, **changes) -> EvaluateResult:
-    fields = {
-        "data": Path("data"),
-        "split": "test",
-        "protocol": "f1",
-        "systems": list(systems),
-        "oracles": {},
-        "comparisons": {},
-        "signature": "how it was made",
-        "decoding": DecodingOptions(),
-    }
-    return EvaluateResult(**{**fields, **changes})
 
 
 def arm(alpha: float, mean: float, attributes: bool = True) -> Arm:
@@ -74,11 +46,6 @@ def swept(*arms: Arm, seeds: int = 1) -> AblateResult:
     return AblateResult(Path("runs/ablation"), list(arms), seeds, 40, "how it was made", {})
 
 
-def test_percent():
-    assert percent(Interval(0.4567, 0.4, 0.51239)) == "45.7 [40.0, 51.2]"
-    assert percent(Interval(-0.01, -0.02, 0.0)) == "-1.0 [-2.0, 0.0]"
-
-
 def test_draw_keeps_every_cell():
     text = print_table(Table("Title", ["name", "value"], [["a", "1"], ["b", "22"]], "below"))
     lines = text.splitlines()
@@ -86,6 +53,12 @@ def test_draw_keeps_every_cell():
     assert "name" in lines[2] and "value" in lines[2]
     assert [line.strip("│ ").split("│") for line in lines[4:6]] == [["a    ", "     1"], ["b    ", "    22"]]
     assert lines[-1].strip() == "below"
+
+
+def test_narrow_terminals_lose_no_figure():
+    text = print_table(Table("t", ["run", *"abcdef"], [["r", *["12.5 [10.25, 15.75]"] * 6]]), width=40)
+    assert "\u2026" not in text
+    assert text.count("12") == 6
 
 
 def test_text_in_brackets_is_no_markup():
@@ -145,44 +118,6 @@ def test_model_card(tmp_path):
     other = trained(out=out)
     del other.data["demo"]
     assert "A demonstration" not in write_model_card(other).read_text()
-
-
-def test_evaluate_table():
-    table = evaluate_table(evaluated(system("runs/a", 0.5), system("runs/b", 0.25)))
-    assert table.title == "2 songs of split test, protocol f1"
-    assert table.columns == [
-        "run",
-        "ROUGE-1 F1",
-        "ROUGE-2 F1",
-        "ROUGE-L F1",
-        "METEOR",
-        "BLEU",
-        "words",
-        "distinct",
-    ]
-    half = "50.0 [40.0, 60.0]"
-    assert table.rows[0] == ["runs/a", half, half, half, half, "12.3 [10.0, 15.0]", "3.0", "100 %"]
-    assert table.rows[1][1] == "25.0 [15.0, 35.0]"
-    assert table.caption == "95 % intervals over songs. how it was made"
-    published = evaluate_table(evaluated(system("a", 0.5), protocol="published"))
-    assert published.columns[1:5] == ["ROUGE-1 recall", "ROUGE-2 recall", "ROUGE-L recall", "METEOR"]
-
-
-def test_attribute_table():
-    shares = {"theme": 0.95, "all": 0.5}
-    oracles = {"lyrics only, oracle": {"theme": 1.0, "all": 0.125}}
-    table = attribute_table(evaluated(system("runs/a", 0.5, shares), oracles=oracles))
-    assert table.columns == ["", "theme", "all"]
-    assert table.rows == [["runs/a", "95.0", "50.0"], ["lyrics only, oracle", "100.0", "12.5"]]
-    assert attribute_table(evaluated(system("runs/a", 0.5))) is None
-
-
-def test_comparison_table():
-    found = {"runs/b": Comparison(Interval(0.034, 0.01, 0.06), 0.01234)}
-    table = comparison_table(evaluated(system("runs/a", 0.5), system("runs/b", 0.5), comparisons=found))
-    assert table.title == "ROUGE-L minus that of runs/a, paired by song"
-    assert table.rows == [["runs/b", "3.4 [1.0, 6.0]", "0.0123"]]
-    assert comparison_table(evaluated(system("runs/a", 0.5))) is None
 
 
 def test_ablate_table():

@@ -3,11 +3,14 @@ from importlib.metadata import version
 import numpy as np
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
-from sacrebleu.metrics import BLEU
+from sacrebleu.metrics import BLEU, CHRF
 
 from recap_cli.errors import DataError, OptionError
 from recap_cli.progress import SilentProgress
-from recap_cli.scoring.text import METRICS, bleu_of, is_other_script, score_songs, tokens_of_any_script
+from recap_cli.scoring.bleu import bleu_of, chrf_of, chrf_statistics
+from recap_cli.scoring.protocols import HEADLINE
+from recap_cli.scoring.text import METRICS, score_songs
+from recap_cli.scoring.tokens import is_other_script, tokens_of_any_script
 from recap_cli.scoring.uncertainty import bootstrap_interval, song_counts
 
 IDS = ["home", "sea", "war"]
@@ -115,16 +118,16 @@ def test_stray_foreign_letters_leave_latin_captions_to_rouge_score():
 def test_bleu_equals_sacrebleu_and_is_the_sum_of_rows(scores):
     metric = BLEU()
     streams = [[refs[k] if k < len(refs) else None for refs in REFERENCES] for k in range(3)]
-    assert scores.bleu == metric.corpus_score(PREDICTIONS, streams).score
+    assert scores.bleu == pytest.approx(metric.corpus_score(PREDICTIONS, streams).score, abs=1e-9)
     assert scores.bleu == pytest.approx(12.197142653035364)
-    assert scores.bleu_signature == str(metric.get_signature())
-    assert "nrefs:var" in scores.bleu_signature
-    assert scores.bleu_statistics().tolist() == [
+    assert scores.sacrebleu_signatures[0] == str(metric.get_signature())
+    assert "nrefs:var" in scores.sacrebleu_signatures[0]
+    assert scores.statistics("bleu").tolist() == [
         [11, 11, 10, 2, 0, 0, 11, 10, 9, 8],
         [10, 8, 4, 2, 1, 0, 10, 9, 8, 7],
         [5, 6, 4, 1, 0, 0, 5, 4, 3, 2],
     ]
-    assert bleu_of(scores.bleu_statistics().sum(axis=0)) == pytest.approx(scores.bleu)
+    assert bleu_of(scores.statistics("bleu").sum(axis=0)) == pytest.approx(scores.bleu)
 
 
 def test_bleu_from_sums_equals_sacrebleu_in_every_corner():
@@ -142,14 +145,50 @@ def test_bleu_from_sums_equals_sacrebleu_in_every_corner():
 
 
 def test_bleu_interval_resamples_rows(scores):
-    found = scores.bleu_interval(resamples=300, seed=2)
+    found = scores.intervals(resamples=300, seed=2)["bleu"]
     assert found.mean == scores.bleu
     assert found.low < found.mean < found.high
-    assert found == scores.bleu_interval(resamples=300, seed=2)
+    assert found == scores.intervals(resamples=300, seed=2)["bleu"]
     counts = np.concatenate(list(song_counts(3, 300, np.random.default_rng(2))))
-    sums = [[int(cell) for cell in row @ scores.bleu_statistics()] for row in counts]
+    sums = [[int(cell) for cell in row @ scores.statistics("bleu")] for row in counts]
     draws = [BLEU.compute_bleu(row[2:6], row[6:], row[0], row[1], smooth_method="exp").score for row in sums]
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])))
+
+
+def test_chrf_equals_sacrebleu_and_is_the_sum_of_rows(scores):
+    metric = CHRF()
+    streams = [[refs[k] if k < len(refs) else None for refs in REFERENCES] for k in range(3)]
+    assert scores.chrf == pytest.approx(metric.corpus_score(PREDICTIONS, streams).score, abs=1e-9)
+    assert scores.sacrebleu_signatures[1] == str(metric.get_signature())
+    for row, prediction, references in zip(scores.rows, PREDICTIONS, REFERENCES, strict=True):
+        assert chrf_of(np.array(row.chrf)) == pytest.approx(metric.sentence_score(prediction, references).score)
+    short = ["a", "", "ab c", "abcdefg"]
+    for prediction in short:
+        for reference in ("b a", "abcdef", "a"):
+            row = np.array(chrf_statistics(prediction, [reference]))
+            assert chrf_of(row) == pytest.approx(metric.sentence_score(prediction, [reference]).score)
+
+
+def test_intervals_of_all_figures_see_the_same_songs(scores):
+    """One pass over all figures gives what a bootstrap of each alone gives."""
+    for protocol, over in (("f1", "best"), ("published", "captions")):
+        found = scores.intervals(protocol, resamples=200, seed=3)
+        assert list(found) == [*HEADLINE, "bleu", "chrf"]
+        alone = bootstrap_interval(scores.headline_values("rougeL", protocol), 200, 3, weights=scores.weights(over))
+        assert vars(found["rougeL"]) == pytest.approx(vars(alone))
+        assert found["meteor"].mean == scores.headline(protocol)["meteor"]
+
+
+def test_share_copied_from_the_lyrics():
+    lyrics = "I walk the line, I walk\nthe line alone again tonight"
+    texts = ["He says: I walk the line alone again.", "I walk the", "nothing of that stands in there"]
+    scores = score_songs(["a", "b", "c"], texts, [["x"]] * 3, lyrics=[lyrics, lyrics, lyrics])
+    # Groups of five words: he says i walk the, says i walk the line, i walk the line alone, walk the line alone again.
+    assert [row.copied for row in scores.rows] == [0.5, 0.0, 0.0]
+    assert scores.copied == pytest.approx(0.5 / 3)
+    assert score_songs(["a"], ["x"], [["x"]]).copied is None
+    mixed = score_songs(["a", "b"], texts[:2], [["x"]] * 2, lyrics=[lyrics, None])
+    assert (mixed.rows[1].copied, mixed.copied) == (None, 0.5)
 
 
 def test_values_and_means(scores):
@@ -172,15 +211,17 @@ def test_protocols_differ_in_recall_and_rows(scores):
         sum(match[3] for song in MATCHES.values() for match in song) / 6, abs=1e-6
     )
     assert f1["bleu"] == published["bleu"] == scores.bleu
+    assert f1["chrf"] == published["chrf"] == scores.chrf
     interval = bootstrap_interval(scores.values("rouge1.recall", "captions"), weights=scores.weights("captions"))
     assert interval.mean == pytest.approx(published["rouge1"])
 
 
 def test_signature_says_how_the_figures_were_made(scores):
     assert scores.signature("f1") == (
-        f"rouge-score {version('rouge-score')}, no stemming, F1, best of 1 to 3 references; "
+        f"protocol f1: ROUGE as rouge-score {version('rouge-score')}, no stemming, F1, best of 1 to 3 references; "
         f"METEOR 2005 (alpha 0.9, beta 3, gamma 0.5), NLTK {version('nltk')}, WordNet 3.0 synonyms, "
-        f"Punkt sentences + NLTKWordTokenizer; sacreBLEU {scores.bleu_signature}"
+        f"Punkt sentences + NLTKWordTokenizer; sacreBLEU {scores.sacrebleu_signatures[0]}; "
+        f"sacreBLEU {scores.sacrebleu_signatures[1]}"
     )
     assert "recall, one row for each of 1 to 3 references" in scores.signature("published")
     one = score_songs(["a"], ["x"], [["y"]])
@@ -231,7 +272,7 @@ def test_empty_predictions_score_nothing(empty):
     assert scores.values("rouge1").tolist() == [0, 1]
     alone = score_songs(["a"], [empty], [["a love song"]])
     assert alone.bleu == 0
-    assert bleu_of(alone.bleu_statistics().sum(axis=0)) == 0
+    assert bleu_of(alone.statistics("bleu").sum(axis=0)) == 0
 
 
 def test_blank_references_do_not_count():

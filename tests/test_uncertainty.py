@@ -8,8 +8,10 @@ from recap_cli.errors import DataError, OptionError
 from recap_cli.scoring import uncertainty
 from recap_cli.scoring.uncertainty import (
     bootstrap_interval,
+    draw_sums,
     holm,
     interval,
+    over_seeds,
     paired_difference,
     song_counts,
     two_level_difference,
@@ -151,6 +153,40 @@ def test_seeds_that_disagree_widen_the_interval():
     assert wide.high - wide.low > 3 * (narrow.high - narrow.low)
     # The seeds' mean deviates by sqrt(.0008 / 5) = .01265, plus the songs' .0032.
     assert wide.high - wide.low == pytest.approx(2 * 1.96 * np.hypot(0.01265, 0.0032), rel=0.1)
+
+
+def test_sums_of_a_draw_see_the_same_songs_in_every_column():
+    values = scores(50)
+    sums = draw_sums(np.column_stack([values, 2 * values, np.ones(50)]), resamples=200, seed=4)
+    assert sums.shape == (200, 3)
+    assert sums[:, 1] == pytest.approx(2 * sums[:, 0])
+    assert set(sums[:, 2]) == {50.0}
+    found = interval(values.mean(), sums[:, 0] / 50)
+    assert vars(found) == pytest.approx(vars(bootstrap_interval(values, 200, seed=4)))
+    with pytest.raises(DataError):
+        draw_sums(np.array([[np.nan]]))
+
+
+def test_draws_of_each_seed_become_two_level_draws():
+    """For means over songs both ways are the same bootstrap."""
+    values = np.stack([scores(60, seed) for seed in range(3)])
+    draws = draw_sums(values.T, resamples=300).T / 60
+    assert vars(interval(values.mean(), over_seeds(draws))) == pytest.approx(vars(two_level_interval(values, 300)))
+
+
+def test_weights_count_in_two_level_differences():
+    """A song of weight 2 counts as two songs in the difference."""
+    a, b = np.stack([scores(40, 1), scores(40, 2)]), np.stack([scores(40, 3)])
+    weights = np.ones(40)
+    weights[:5] = 2
+    doubled = [np.concatenate([side, side[:, :5]], axis=1) for side in (a, b)]
+    found = two_level_difference(a, b, weights=weights)
+    assert found.difference.mean == pytest.approx(two_level_difference(*doubled).difference.mean)
+    assert found.difference.low < found.difference.mean < found.difference.high
+    plain = two_level_difference(a, b)
+    assert vars(two_level_difference(a, b, weights=np.full(40, 3.0)).difference) == pytest.approx(
+        vars(plain.difference)
+    )
 
 
 def test_two_level_difference_sees_a_large_effect_and_no_absent_one():

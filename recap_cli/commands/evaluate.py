@@ -7,7 +7,8 @@ import typer
 
 import recap_cli.flags as flags
 from recap_cli.commands.defaults import begin_model_work, choose_data, choose_runs
-from recap_cli.console import render
+from recap_cli.console import render_evaluation
+from recap_cli.errors import OptionError
 
 
 def evaluate(
@@ -18,35 +19,45 @@ def evaluate(
     data: flags.Data = None,
     split: Annotated[str, typer.Option(help="Songs to score.")] = "test",
     protocol: Annotated[str, typer.Option(help="f1, or published (recall, one row a caption).")] = "f1",
-    out: Annotated[Path | None, typer.Option(help="Folder for the captions, as JSON lines.")] = None,
+    predictions: Annotated[
+        list[Path] | None,
+        typer.Option(help="Captions of any system (JSONL, JSON, CSV); no model is run. May be given twice."),
+    ] = None,
+    controls: Annotated[bool, typer.Option("--controls", help="Score wrong inputs and trivial captions too.")] = False,
+    alignment: Annotated[bool, typer.Option("--alignment", help="Measure alignment and fusion attention.")] = False,
+    cases: Annotated[int, typer.Option(help="Write a page of so many songs where two systems differ most.")] = 0,
+    paper: Annotated[Path | None, typer.Option(help="CSV of a paper's own figures, to stand beside ours.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for captions, figures, plots and pages.")] = Path("runs/eval"),
+    form: Annotated[str, typer.Option("--format", help="rich, markdown, latex, csv or json.")] = "rich",
     beams: flags.Beams = 4,
     limit: flags.Limit = None,
     device: flags.Device = "auto",
     as_json: flags.AsJson = False,
     quiet: flags.Quiet = False,
 ) -> None:
-    """Score runs: ROUGE, METEOR and BLEU with intervals; on demo songs attribute accuracy too."""
+    """Score runs or files of captions: ROUGE, METEOR, BLEU and chrF with intervals, side by side."""
+    if form not in flags.FORMATS:
+        raise OptionError(f"--format {form} is not known", f"choose one of {', '.join(flags.FORMATS)}")
     progress = begin_model_work(quiet)
-    from recap_cli.report import tables
     from recap_cli.workflows.decoding import DecodingOptions
     from recap_cli.workflows.evaluate import EvaluateOptions
     from recap_cli.workflows.evaluate import evaluate as run
 
+    files = tuple(predictions or ())
+    alone = bool(files) and not runs
     options = EvaluateOptions(
-        data=choose_data(data, limit, progress),
-        runs=choose_runs(runs, progress),
+        data=data if alone else choose_data(data, limit, progress),
+        runs=() if alone else choose_runs(runs, progress),
         split=split,
         protocol=protocol,
         limit=limit,
         out=out,
         decoding=DecodingOptions(beams=beams),
         device=device,
+        predictions=files,
+        controls=controls,
+        alignment=alignment,
+        cases=cases,
+        paper=paper,
     )
-    result = run(options, progress)
-    render(
-        as_json,
-        result.to_json(),
-        tables.evaluate_table(result),
-        tables.attribute_table(result),
-        tables.comparison_table(result),
-    )
+    render_evaluation(run(options, progress), out, "json" if as_json else form, progress)

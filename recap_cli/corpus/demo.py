@@ -183,12 +183,13 @@ def _index(song: Song) -> int:
     return int(number)
 
 
-def render_song(song: Song, settings: DemoSettings) -> np.ndarray:
+def render_song(song: Song, settings: DemoSettings, timbre: str | None = None) -> np.ndarray:
     """Play a demo song; its id and the settings decide all.
 
     Args:
         song: from `make_songs` or `held_out_songs`.
         settings: the settings it was made with.
+        timbre: another lead instrument for the same notes; None for the song's own.
 
     Returns:
         Samples at `DEMO_SAMPLE_RATE`, float32, shape [samples], peak below 1.
@@ -202,7 +203,7 @@ def render_song(song: Song, settings: DemoSettings) -> np.ndarray:
     seconds = float(rng.uniform(*SECONDS))
     peak = float(rng.uniform(*PEAKS))
     drums = attributes["drums"] == "with"
-    score = compose(attributes["mode"], attributes["tempo"], attributes["timbre"], drums, seconds, rng)
+    score = compose(attributes["mode"], attributes["tempo"], timbre or attributes["timbre"], drums, seconds, rng)
     samples = render(score, seconds, peak)
     return roughen(samples, _stream(index, "roughness", settings)) if settings.difficulty == "hard" else samples
 

@@ -4,15 +4,12 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from recap_cli.progress import Table
-from recap_cli.scoring.uncertainty import Interval
+from recap_cli.report.table_one import HEADINGS, percent
 from recap_cli.workflows.ablate import AblateResult
 from recap_cli.workflows.estimate import Estimate
-from recap_cli.workflows.evaluate import EvaluateResult
 from recap_cli.workflows.prepare import PrepareResult
 from recap_cli.workflows.recipes import RECIPE_LINES, RECIPES
 from recap_cli.workflows.train import TrainResult
-
-HEADINGS = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L", "meteor": "METEOR", "bleu": "BLEU"}
 
 
 def draw(table: Table) -> RichTable:
@@ -24,15 +21,11 @@ def draw(table: Table) -> RichTable:
         caption_justify="left",
     )
     for position, column in enumerate(table.columns):
-        drawn.add_column(escape(column), justify="left" if position == 0 else "right")
+        # In a narrow terminal a figure is broken rather than cut off.
+        drawn.add_column(escape(column), justify="left" if position == 0 else "right", overflow="fold")
     for row in table.rows:
         drawn.add_row(*map(escape, row))
     return drawn
-
-
-def percent(interval: Interval) -> str:
-    """Write a share as points with its 95 % interval."""
-    return f"{100 * interval.mean:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
 
 def prepare_table(result: PrepareResult) -> Table:
@@ -73,46 +66,6 @@ def estimate_table(expected: Estimate) -> Table:
         [f"memory at the peak ({expected.device})", f"{expected.memory_gb:.1f} GB"],
     ]
     return Table("A training run with these settings", ["", ""], rows, f"Measured on {expected.measured} real steps.")
-
-
-def evaluate_table(result: EvaluateResult) -> Table:
-    """Scores of all systems, as the paper's Table 1 has them."""
-    protocol = "F1" if result.protocol == "f1" else "recall"
-    names = list(result.systems[0].intervals)
-    columns = ["run", *(f"{HEADINGS[name]} {protocol if 'rouge' in name else ''}".strip() for name in names)]
-    rows = []
-    for system in result.systems:
-        cells = [
-            percent(interval) if name != "bleu" else f"{interval.mean:.1f} [{interval.low:.1f}, {interval.high:.1f}]"
-            for name, interval in system.intervals.items()
-        ]
-        means = system.scores.means()
-        rows.append([system.name, *cells, f"{means['length']:.1f}", f"{100 * system.scores.distinct:.0f} %"])
-    title = f"{len(result.systems[0].captions)} songs of split {result.split}, protocol {result.protocol}"
-    return Table(title, [*columns, "words", "distinct"], rows, f"95 % intervals over songs. {result.signature}")
-
-
-def attribute_table(result: EvaluateResult) -> Table | None:
-    """Attribute accuracy on demo songs, beside what one input alone could reach."""
-    if not result.oracles:
-        return None
-    rows = {system.name: system.attributes for system in result.systems} | result.oracles
-    names = list(next(iter(rows.values())))
-    body = [[label, *(f"{100 * shares[name]:.1f}" for name in names)] for label, shares in rows.items()]
-    return Table("Captions that name an attribute of the made-up song correctly, in %", ["", *names], body)
-
-
-def comparison_table(result: EvaluateResult) -> Table | None:
-    """Later runs against the first."""
-    if not result.comparisons:
-        return None
-    rows = [[name, percent(found.difference), f"{found.p:.4f}"] for name, found in result.comparisons.items()]
-    return Table(
-        f"ROUGE-L minus that of {result.systems[0].name}, paired by song",
-        ["run", "difference", "p"],
-        rows,
-        "95 % interval of a paired bootstrap; p of approximate randomisation, not corrected for several runs",
-    )
 
 
 def ablate_table(result: AblateResult) -> Table:

@@ -39,9 +39,16 @@ class Spread:
     Attributes:
         deviation: standard deviation over songs times sqrt(width), averaged over dimensions; about 1 is healthy,
             below 0.2 is collapsed (VICReg, arXiv 2105.04906, looks at the same figure).
+        cosine: mean cosine of different songs; near 1 when all vectors point one way.
+        uniformity: log of the mean of exp(-2 d^2) over pairs of different songs at distance d; 0 is collapsed, lower
+            is more even (Wang and Isola, arXiv 2005.10242).
+        effective_rank: exp of the entropy of the shares of variance, 1 to the width (Roy and Vetterli 2007).
     """
 
     deviation: float
+    cosine: float
+    uniformity: float
+    effective_rank: float
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,7 @@ class AlignmentMeasures:
         matched: mean cosine of a song's music and its own lyrics.
         mismatched: mean cosine of a song's music and another song's lyrics.
         gap: matched minus mismatched; near 0 when either side has collapsed, however high both are.
+        modality_gap: distance of the two sides' mean unit vectors, 0 to 2 (Liang et al., arXiv 2203.02053).
         music: spread of the music side.
         lyrics: spread of the lyrics side.
         music_to_lyrics: lyrics found from music.
@@ -63,6 +71,7 @@ class AlignmentMeasures:
     matched: float
     mismatched: float
     gap: float
+    modality_gap: float
     music: Spread
     lyrics: Spread
     music_to_lyrics: Retrieval
@@ -81,7 +90,7 @@ def measure_alignment(music: np.ndarray, lyrics: np.ndarray) -> AlignmentMeasure
     Raises:
         DataError: shapes differ, fewer than two songs, a value that is not finite, or a vector of length 0.
     """
-    music, lyrics = _unit_vectors(music, "music"), _unit_vectors(lyrics, "lyrics")
+    music, lyrics = unit_vectors(music, "music"), unit_vectors(lyrics, "lyrics")
     if music.shape != lyrics.shape:
         raise DataError(f"Music vectors {music.shape} and lyrics vectors {lyrics.shape} do not match in shape.")
     if len(music) < 2:
@@ -91,6 +100,7 @@ def measure_alignment(music: np.ndarray, lyrics: np.ndarray) -> AlignmentMeasure
         matched=matched,
         mismatched=mismatched,
         gap=matched - mismatched,
+        modality_gap=float(np.linalg.norm(music.mean(axis=0) - lyrics.mean(axis=0))),
         music=measure_spread(music),
         lyrics=measure_spread(lyrics),
         music_to_lyrics=retrieval_from_ranks(partner_ranks(music, lyrics)),
@@ -113,9 +123,36 @@ def cosine_means(music: np.ndarray, lyrics: np.ndarray) -> tuple[float, float]:
     return matched / songs, (everything - matched) / (songs * (songs - 1))
 
 
+def song_gaps(music: np.ndarray, lyrics: np.ndarray) -> np.ndarray:
+    """Give each song's part of the gap [songs]: the cosine of its music and its own lyrics minus its mean with others.
+
+    Args:
+        music: vectors [songs, width], any length.
+        lyrics: vectors of the same songs [songs, width].
+    """
+    music, lyrics = unit_vectors(music, "music"), unit_vectors(lyrics, "lyrics")
+    matched = np.einsum("sw,sw->s", music, lyrics)
+    everything = music @ lyrics.sum(axis=0)
+    return matched - (everything - matched) / (len(music) - 1)
+
+
 def measure_spread(vectors: np.ndarray) -> Spread:
     """Measure how unit vectors [songs, width] spread over songs."""
-    return Spread(deviation=float(vectors.std(axis=0).mean() * np.sqrt(vectors.shape[1])))
+    songs = len(vectors)
+    cosine = float(np.sum(vectors.sum(axis=0) ** 2) - songs) / (songs * (songs - 1))
+    shares = np.linalg.svd(vectors - vectors.mean(axis=0), compute_uv=False) ** 2
+    # What rounding leaves of equal vectors is no variance.
+    shares = shares[shares > 1e-12 * songs]
+    shares = shares / shares.sum() if len(shares) else np.ones(1)
+    near = 0.0
+    for start in range(0, songs, QUERY_BLOCK):
+        near += float(np.exp(-4 * (1 - vectors[start : start + QUERY_BLOCK] @ vectors.T)).sum())
+    return Spread(
+        deviation=float(vectors.std(axis=0).mean() * np.sqrt(vectors.shape[1])),
+        cosine=cosine,
+        uniformity=float(np.log((near - songs) / (songs * (songs - 1)))),
+        effective_rank=float(np.exp(-np.sum(shares * np.log(shares)))),
+    )
 
 
 def partner_ranks(queries: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -155,8 +192,12 @@ def chance_retrieval(pool: int) -> Retrieval:
     return retrieval_from_ranks(np.arange(1, pool + 1))
 
 
-def _unit_vectors(vectors: np.ndarray, side: str) -> np.ndarray:
-    """Scale each row [songs, width] to length 1, in double precision."""
+def unit_vectors(vectors: np.ndarray, side: str) -> np.ndarray:
+    """Scale each row [songs, width] to length 1, in double precision.
+
+    Raises:
+        DataError: no table, a value that is not finite, or a vector of length 0.
+    """
     vectors = np.asarray(vectors, dtype=float)
     if vectors.ndim != 2:
         raise DataError(f"The {side} vectors must be a table [songs, width], not of shape {vectors.shape}.")

@@ -62,14 +62,17 @@ class Synset:
         names: the words, separated by spaces.
     """
 
-    __slots__ = ("_names",)
+    __slots__ = ("_lemmas", "_names")
 
     def __init__(self, names: str) -> None:
         self._names = names
+        self._lemmas: list[Lemma] = []
 
     def lemmas(self) -> list[Lemma]:
-        """Give the synset's words."""
-        return [Lemma(name) for name in self._names.split(" ")]
+        """Give the synset's words, parted when first asked for."""
+        if not self._lemmas:
+            self._lemmas = [Lemma(name) for name in self._names.split(" ")]
+        return self._lemmas
 
 
 class Synonyms:
@@ -109,6 +112,11 @@ class Synonyms:
             for form in self._base_forms(word, part)
             for names in index.get(form, ())
         ]
+
+    def joined_synsets(self, word: str) -> list[Synset]:
+        """Give all synonyms of a word as one synset, which METEOR cannot tell from several: it joins them itself."""
+        names = {lemma.name(): None for synset in self.synsets(word) for lemma in synset.lemmas()}
+        return [Synset(" ".join(names))] if names else []
 
     def _base_forms(self, word: str, part: str) -> list[str]:
         """Give the word and its possible base forms; a listed exception takes the place of the rules."""

@@ -1,12 +1,11 @@
-"""Captions and references to rows per song, rows to corpus figures: ROUGE-1/2/L, METEOR, BLEU and the signature."""
+"""Captions and references to rows per song, rows to corpus figures, and the signature that says how."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache, partial
 from importlib.metadata import version
-from itertools import zip_longest
+from itertools import repeat
 from statistics import fmean
 from types import SimpleNamespace
 from typing import Any
@@ -15,48 +14,19 @@ import numpy as np
 
 from recap_cli.errors import DataError, OptionError
 from recap_cli.progress import Progress, SilentProgress
+from recap_cli.scoring.bleu import bleu_of, bleu_statistics, chrf_of, chrf_statistics, sacrebleu_signatures
+from recap_cli.scoring.overlap import COPIED_WORDS, PARTS, ROUGE_TYPES, Overlap, copied_share, rouge
+from recap_cli.scoring.protocols import HEADLINE, protocol_named
 from recap_cli.scoring.synonyms import WORDNET_VERSION, load_synonyms
-from recap_cli.scoring.uncertainty import LEVEL, RESAMPLES, Interval, interval, song_counts
+from recap_cli.scoring.tokens import count_words, is_other_script, meteor_tokens, rouge_tokens, tokens_of_any_script
+from recap_cli.scoring.uncertainty import LEVEL, RESAMPLES, Interval, draw_sums, interval
 
-ROUGE_TYPES = ("rouge1", "rouge2", "rougeL")
-ROUGE_STEMMING = False
-PARTS = ("precision", "recall", "f1")
-METRICS = (*(f"{rouge}.{part}" for rouge in ROUGE_TYPES for part in PARTS), "meteor", "length")
+METRICS = (*(f"{name}.{part}" for name in ROUGE_TYPES for part in PARTS), "meteor", "length")
+# Corpus figures from 0 to 100, made from summed statistics.
+SUMMED = {"bleu": bleu_of, "chrf": chrf_of}
 
 # NLTK's defaults; METEOR 1.5 has others, and gives other figures.
 METEOR_SETTINGS = {"alpha": 0.9, "beta": 3.0, "gamma": 0.5}
-BLEU_ORDER = 4
-
-# Letters by script: rouge-score keeps [a-z0-9] only, so that Japanese or Russian would score 0 against itself.
-LATIN = re.compile("[a-zA-Z\u00c0-\u024f\u1e00-\u1eff]+")
-# Thai to Tibetan, Burmese, Khmer, kana, ideographs, Hangul: no spaces, or none that part words.
-SPACELESS = (
-    "\u0e01-\u0fbc\u1000-\u109f\u1100-\u11ff\u1780-\u17dd\u3005-\u3007\u3041-\u3096\u30a1-\u30fa\u30fc-\u30ff"
-    "\u3105-\u318e\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uf900-\ufaff\uff66-\uff9d\U00020000-\U0003ffff"
-)
-# Greek, Cyrillic, Armenian, Hebrew, Arabic, the scripts of India, Georgian, Ethiopic; their punctuation left out.
-SPACED = (
-    "\u0370-\u0556\u0561-\u0588\u05d0-\u05ea\u0620-\u0669\u066e-\u06d3\u06d5-\u06ff\u0750-\u077f"
-    "\u0900-\u0963\u0966-\u0df3\u10a0-\u10ff\u1200-\u135a"
-)
-OTHER = re.compile(f"[{SPACELESS}]|[{SPACED}]+")
-TOKEN = re.compile(f"[a-z0-9]+|[{SPACELESS}]|[{SPACED}]+")
-WORD = re.compile(rf"[{SPACELESS}]|[^\s{SPACELESS}]+")
-
-
-@dataclass(frozen=True)
-class Overlap:
-    """One ROUGE measure of a prediction, each part from 0 to 1.
-
-    Attributes:
-        precision: share of the prediction's n-grams (or words in order) that the reference has.
-        recall: share of the reference's that the prediction has.
-        f1: harmonic mean of the two; in a mean over references, the mean of their F1.
-    """
-
-    precision: float
-    recall: float
-    f1: float
 
 
 @dataclass(frozen=True)
@@ -87,6 +57,8 @@ class SongScore:
         references: number of references.
         length: words of the prediction; a character is a word in scripts without spaces.
         bleu: sacreBLEU's sufficient statistics: prediction length, reference length, 4 matched and 4 total n-grams.
+        chrf: those of chrF against its best reference, see `bleu.chrf_statistics`.
+        copied: share of the caption's 5-grams that stand in the lyrics; None where no lyrics are known.
         by_characters: the song was read with our tokenizer, because its references are not mainly in Latin letters.
     """
 
@@ -96,29 +68,13 @@ class SongScore:
     references: int
     length: int
     bleu: tuple[int, ...]
+    chrf: tuple[int, ...]
+    copied: float | None
     by_characters: bool
 
-
-@dataclass(frozen=True)
-class Protocol:
-    """What a headline figure is.
-
-    Attributes:
-        part: part of ROUGE in the headline.
-        over: "best" reference of each song, or "captions": each pair of prediction and reference is a row.
-        words: the same for the signature.
-    """
-
-    part: str
-    over: str
-    words: str
-
-
-PROTOCOLS = {
-    "f1": Protocol("f1", "best", "F1, best of"),
-    # What ALCAP's public code scores: ROUGE recall, each caption of a song apart.
-    "published": Protocol("recall", "captions", "recall, one row for each of"),
-}
+    def to_json(self) -> dict[str, Any]:
+        """The row as plain values, with sentence BLEU and chrF left to their statistics."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -128,14 +84,22 @@ class TextScores:
     Attributes:
         rows: one row per song, in the order given.
         bleu: corpus BLEU of sacreBLEU over all references, 0 to 100.
-        bleu_signature: sacreBLEU's own signature.
+        chrf: corpus chrF of sacreBLEU, 0 to 100.
+        sacrebleu_signatures: sacreBLEU's own signatures of the two.
         distinct: share of captions that differ from one another, 1 when no two are equal.
     """
 
     rows: list[SongScore]
     bleu: float
-    bleu_signature: str
+    chrf: float
+    sacrebleu_signatures: tuple[str, str]
     distinct: float
+
+    @property
+    def copied(self) -> float | None:
+        """Mean share of 5-grams copied from the lyrics; None where no lyrics are known."""
+        shares = [row.copied for row in self.rows if row.copied is not None]
+        return fmean(shares) if shares else None
 
     def values(self, metric: str, over: str = "best") -> np.ndarray:
         """Give one metric of every song [songs].
@@ -168,25 +132,47 @@ class TextScores:
         return {name: float(np.average(self.values(name, over), weights=self.weights(over))) for name in METRICS}
 
     def headline(self, protocol: str = "f1") -> dict[str, float]:
-        """Give the figures of a protocol: rouge1, rouge2, rougeL and meteor from 0 to 1, bleu from 0 to 100.
+        """Give the figures of a protocol: rouge1, rouge2, rougeL and meteor from 0 to 1, bleu and chrf from 0 to 100.
 
         Raises:
             OptionError: an unknown protocol.
         """
         chosen = protocol_named(protocol)
         means = self.means(chosen.over)
-        figures = {rouge: means[f"{rouge}.{chosen.part}"] for rouge in ROUGE_TYPES}
-        return {**figures, "meteor": means["meteor"], "bleu": self.bleu}
+        return {**{name: means[chosen.metric(name)] for name in HEADLINE}, "bleu": self.bleu, "chrf": self.chrf}
 
-    def bleu_statistics(self) -> np.ndarray:
-        """Give sacreBLEU's sufficient statistics [songs, 10]; `bleu_of` turns any sum of them into BLEU."""
-        return np.array([row.bleu for row in self.rows], dtype=float)
+    def headline_values(self, figure: str, protocol: str = "f1") -> np.ndarray:
+        """Give one figure of `HEADLINE` for every song [songs]."""
+        chosen = protocol_named(protocol)
+        return self.values(chosen.metric(figure), chosen.over)
 
-    def bleu_interval(self, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL) -> Interval:
-        """Give corpus BLEU with its bootstrap interval: rows resampled, then summed; no text is scored again."""
-        statistics = self.bleu_statistics()
-        blocks = song_counts(len(statistics), resamples, np.random.default_rng(seed))
-        return interval(self.bleu, np.concatenate([bleu_of(counts @ statistics) for counts in blocks]), level)
+    def statistics(self, figure: str) -> np.ndarray:
+        """Give the statistics of "bleu" [songs, 10] or "chrf" [songs, 18]; `SUMMED` turns any sum into a score."""
+        return np.array([getattr(row, figure) for row in self.rows], dtype=float)
+
+    def draws(self, protocol: str = "f1", resamples: int = RESAMPLES, seed: int = 0) -> dict[str, np.ndarray]:
+        """Give bootstrap draws [resamples] of every headline figure.
+
+        Rows are resampled and summed once for all figures; no text is scored again. Equal seeds and numbers of songs
+        draw equal songs.
+        """
+        chosen = protocol_named(protocol)
+        weights = self.weights(chosen.over)
+        columns = [weights, *(weights * self.headline_values(name, protocol) for name in HEADLINE)]
+        tables = [np.column_stack(columns), *(self.statistics(name) for name in SUMMED)]
+        sums = draw_sums(np.concatenate(tables, axis=1), resamples, seed)
+        means = {name: sums[:, column] / sums[:, 0] for column, name in enumerate(HEADLINE, start=1)}
+        edges = np.cumsum([table.shape[1] for table in tables])
+        parts = {name: sums[:, edges[k] : edges[k + 1]] for k, name in enumerate(SUMMED)}
+        return means | {name: SUMMED[name](part) for name, part in parts.items()}
+
+    def intervals(
+        self, protocol: str = "f1", resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
+    ) -> dict[str, Interval]:
+        """Give every headline figure with its bootstrap interval over songs."""
+        figures = self.headline(protocol)
+        draws = self.draws(protocol, resamples, seed)
+        return {name: interval(figures[name], draws[name], level) for name in figures}
 
     def signature(self, protocol: str = "f1") -> str:
         """Say in one line how the figures of a protocol were made.
@@ -197,12 +183,13 @@ class TextScores:
         counts = sorted({row.references for row in self.rows})
         several = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         noun = "reference" if counts == [1] else "references"
+        chosen = protocol_named(protocol)
         parts = [
-            f"rouge-score {version('rouge-score')}, {'Porter stemming' if ROUGE_STEMMING else 'no stemming'}, "
-            f"{protocol_named(protocol).words} {several} {noun}",
+            f"protocol {chosen.name}: ROUGE as rouge-score {version('rouge-score')}, no stemming, "
+            f"{chosen.words} {several} {noun}",
             f"METEOR 2005 ({', '.join(f'{name} {value:g}' for name, value in METEOR_SETTINGS.items())}), "
             f"NLTK {version('nltk')}, WordNet {WORDNET_VERSION} synonyms, Punkt sentences + NLTKWordTokenizer",
-            f"sacreBLEU {self.bleu_signature}",
+            *(f"sacreBLEU {signature}" for signature in self.sacrebleu_signatures),
         ]
         by_characters = sum(row.by_characters for row in self.rows)
         if by_characters:
@@ -218,6 +205,7 @@ def score_songs(
     predictions: Sequence[str],
     references: Sequence[Sequence[str]],
     progress: Progress | None = None,
+    lyrics: Sequence[str | None] | None = None,
 ) -> TextScores:
     """Score one caption per song against the song's references.
 
@@ -226,6 +214,7 @@ def score_songs(
         predictions: one caption per song [songs]; an empty one scores 0.
         references: captions of each song [songs][references]; blank ones are left out.
         progress: where to report; None reports to nobody.
+        lyrics: the lyrics of each song [songs], for the share that was copied; None where they are not known.
 
     Raises:
         DataError: no songs, lists of different lengths, an id that comes twice, or a song without references.
@@ -234,113 +223,54 @@ def score_songs(
     _check_songs(ids, predictions, kept)
     progress = progress or SilentProgress()
     progress.start("Scoring captions", len(ids))
-    scorer = _Scorer()
     rows = []
-    for song, prediction, texts in zip(ids, predictions, kept, strict=True):
-        rows.append(scorer.row(song, prediction, texts))
+    for song, prediction, texts, sung in zip(ids, predictions, kept, lyrics or repeat(None), strict=lyrics is not None):
+        rows.append(score_song(song, prediction, texts, sung))
         progress.advance()
     progress.finish()
-    bleu, bleu_signature = _corpus_bleu(rows, predictions, kept)
-    return TextScores(rows, bleu, bleu_signature, len(set(predictions)) / len(predictions))
+    bleu, chrf = (
+        float(figure_of(np.sum([getattr(row, name) for row in rows], axis=0))) for name, figure_of in SUMMED.items()
+    )
+    signatures = sacrebleu_signatures([row.references for row in rows])
+    return TextScores(rows, bleu, chrf, signatures, len(set(predictions)) / len(predictions))
 
 
-def bleu_of(sums: np.ndarray) -> np.ndarray:
-    """Turn summed statistics into BLEU, many sums at once.
-
-    The formula of sacreBLEU (Post 2018) with its default "exp" smoothing: the k-th n-gram order without a match counts
-    1 / 2^k matches.
-
-    Args:
-        sums: statistics as in `SongScore.bleu`, summed over songs [..., 10].
-
-    Returns:
-        BLEU from 0 to 100 [...].
-    """
-    length, reference = sums[..., 0], sums[..., 1]
-    matched, total = sums[..., 2 : 2 + BLEU_ORDER], sums[..., 2 + BLEU_ORDER :]
-    unmatched = np.cumsum(matched == 0, axis=-1)
-    precisions = np.where(matched > 0, matched, 0.5**unmatched) / np.maximum(total, 1)
-    brevity = np.exp(np.minimum(0.0, 1 - reference / np.maximum(length, 1)))
-    scores = 100 * brevity * np.exp(np.log(precisions).mean(axis=-1))
-    return np.where((matched[..., 0] > 0) & (total > 0).all(axis=-1), scores, 0.0)
-
-
-def protocol_named(name: str) -> Protocol:
-    """Find a protocol by its name in `PROTOCOLS`.
-
-    Raises:
-        OptionError: there is none of this name.
-    """
-    if name not in PROTOCOLS:
-        raise OptionError(f"There is no protocol {name!r}.", f"Protocols: {', '.join(PROTOCOLS)}.")
-    return PROTOCOLS[name]
+def score_song(song: str, prediction: str, references: Sequence[str], lyrics: str | None = None) -> SongScore:
+    """Score one prediction against its references."""
+    by_characters = is_other_script(references)
+    said = rouge_tokens(prediction, by_characters)
+    matches = [_match(said, prediction, reference, by_characters) for reference in references]
+    # sacreBLEU's own tokenizer knows no words where a script has no spaces.
+    texts = [" ".join(tokens_of_any_script(t)) if by_characters else t for t in (prediction, *references)]
+    return SongScore(
+        id=song,
+        best=_best(matches),
+        mean=_mean(matches),
+        references=len(references),
+        length=count_words(prediction),
+        bleu=bleu_statistics(texts[0], texts[1:]),
+        chrf=chrf_statistics(texts[0], texts[1:]),
+        copied=None if lyrics is None else copied_share(said, rouge_tokens(lyrics, by_characters), COPIED_WORDS),
+        by_characters=by_characters,
+    )
 
 
-def tokens_of_any_script(text: str) -> list[str]:
-    """Part a text into words as rouge-score does, words of other scripts, and characters of `SPACELESS` scripts."""
-    return TOKEN.findall(text.lower())
+def _match(said: Sequence[str], prediction: str, reference: str, by_characters: bool) -> Match:
+    """Compare a prediction, parted and whole, with one reference."""
+    hypothesis = meteor_tokens(prediction, by_characters)
+    meteor = float(_meteor()(meteor_tokens(reference, by_characters), hypothesis))
+    return Match(*rouge(rouge_tokens(reference, by_characters), said), meteor)
 
 
-class _Scorer:
-    """The metrics' objects, made once for many songs."""
+@cache
+def _meteor() -> Any:
+    """Give NLTK's METEOR; captions repeat their words, and stems and synonyms are most of its time."""
+    from nltk.stem.porter import PorterStemmer
+    from nltk.translate.meteor_score import single_meteor_score
 
-    def __init__(self) -> None:
-        from nltk.stem.porter import PorterStemmer
-        from nltk.tokenize import NLTKWordTokenizer
-        from nltk.tokenize.punkt import PunktSentenceTokenizer
-        from nltk.translate.meteor_score import single_meteor_score
-        from rouge_score.rouge_scorer import RougeScorer
-
-        self._rouge = RougeScorer(ROUGE_TYPES, use_stemmer=ROUGE_STEMMING)
-        self._rouge_by_characters = RougeScorer(ROUGE_TYPES, tokenizer=SimpleNamespace(tokenize=tokens_of_any_script))
-        self._sentences, self._words = PunktSentenceTokenizer(), NLTKWordTokenizer()
-        # Captions repeat their words, and stemming is most of METEOR's time.
-        stemmer = SimpleNamespace(stem=cache(PorterStemmer().stem))
-        self._meteor = partial(single_meteor_score, stemmer=stemmer, wordnet=load_synonyms(), **METEOR_SETTINGS)
-        self._bleu = _bleu(effective_order=True)
-
-    def row(self, song: str, prediction: str, references: list[str]) -> SongScore:
-        """Score one prediction against its references."""
-        by_characters = is_other_script(references)
-        matches = self._matches(prediction, references, by_characters)
-        hypothesis, *spaced = _for_bleu([prediction, *references], by_characters)
-        bleu = self._bleu.sentence_score(hypothesis, spaced)
-        return SongScore(
-            id=song,
-            best=_best(matches),
-            mean=_mean(matches),
-            references=len(references),
-            length=len(WORD.findall(prediction)),
-            bleu=(bleu.sys_len, bleu.ref_len, *bleu.counts, *bleu.totals),
-            by_characters=by_characters,
-        )
-
-    def _matches(self, prediction: str, references: list[str], by_characters: bool) -> list[Match]:
-        """Compare a prediction with each of its references."""
-        scorer = self._rouge_by_characters if by_characters else self._rouge
-        prediction_tokens = self._meteor_tokens(prediction, by_characters)
-        matches = []
-        for reference in references:
-            rouge = scorer.score(reference, prediction)
-            rouge1, rouge2, rouge_l = (Overlap(*map(float, rouge[name])) for name in ROUGE_TYPES)
-            meteor = self._meteor(self._meteor_tokens(reference, by_characters), prediction_tokens)
-            matches.append(Match(rouge1, rouge2, rouge_l, float(meteor)))
-        return matches
-
-    def _meteor_tokens(self, text: str, by_characters: bool) -> list[str]:
-        """Part a text as NLTK's `word_tokenize` does, which would need a download for its sentences."""
-        if by_characters:
-            return tokens_of_any_script(text)
-        return [word for sentence in self._sentences.tokenize(text) for word in self._words.tokenize(sentence)]
-
-
-def is_other_script(references: Sequence[str]) -> bool:
-    """Say whether a song's references have more words in other letters than in Latin ones, a character being a word.
-
-    The references alone decide, so that two systems are read alike.
-    """
-    text = " ".join(references)
-    return len(OTHER.findall(text)) > len(LATIN.findall(text))
+    stemmer = SimpleNamespace(stem=cache(PorterStemmer().stem))
+    wordnet = SimpleNamespace(synsets=cache(load_synonyms().joined_synsets))
+    return partial(single_meteor_score, stemmer=stemmer, wordnet=wordnet, **METEOR_SETTINGS)
 
 
 def _best(matches: list[Match]) -> Match:
@@ -358,28 +288,6 @@ def _mean(matches: list[Match]) -> Match:
         for name in ROUGE_TYPES
     )
     return Match(rouge1, rouge2, rouge_l, fmean(match.meteor for match in matches))
-
-
-def _bleu(effective_order: bool = False) -> Any:
-    """Make sacreBLEU's metric; `force` keeps it from writing warnings about tokenised text."""
-    from sacrebleu.metrics import BLEU
-
-    return BLEU(effective_order=effective_order, max_ngram_order=BLEU_ORDER, force=True)
-
-
-def _for_bleu(texts: list[str], by_characters: bool) -> list[str]:
-    """Set spaces where sacreBLEU's own tokenizer knows no words."""
-    return [" ".join(tokens_of_any_script(text)) for text in texts] if by_characters else texts
-
-
-def _corpus_bleu(rows: list[SongScore], predictions: Sequence[str], references: list[list[str]]) -> tuple[float, str]:
-    """Give sacreBLEU's corpus BLEU and signature; songs with fewer references are padded with None."""
-    songs = zip(rows, predictions, references, strict=True)
-    spaced = [_for_bleu([prediction, *texts], row.by_characters) for row, prediction, texts in songs]
-    hypotheses, *streams = zip_longest(*spaced)
-    metric = _bleu()
-    score = metric.corpus_score(hypotheses, streams)
-    return float(score.score), str(metric.get_signature())
 
 
 def _check_songs(ids: Sequence[str], predictions: Sequence[str], references: list[list[str]]) -> None:

@@ -127,7 +127,12 @@ def two_level_interval(values: np.ndarray, resamples: int = RESAMPLES, seed: int
 
 
 def two_level_difference(
-    a: np.ndarray, b: np.ndarray, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
+    a: np.ndarray,
+    b: np.ndarray,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    level: float = LEVEL,
+    weights: np.ndarray | None = None,
 ) -> Comparison:
     """Compare two ways of training, each run with several seeds, on the same songs.
 
@@ -142,18 +147,19 @@ def two_level_difference(
         resamples: number of bootstrap draws.
         seed: of the random draws.
         level: coverage, between 0 and 1.
+        weights: weight of each song [songs], or None.
 
     Raises:
         DataError: other songs on the two sides, no values, or a NaN.
         OptionError: `resamples` or `level` out of range.
     """
-    a, _ = _checked(a, None, dimensions=2)
+    a, weights = _checked(a, weights, dimensions=2)
     b, _ = _checked(b, None, dimensions=2)
     if a.shape[1] != b.shape[1]:
         raise DataError(f"Compared runs have {a.shape[1]} and {b.shape[1]} songs.", "Score both on the same songs.")
-    draws_a, draws_b = _two_level_draws([a, b], resamples, seed)
+    draws_a, draws_b = _two_level_draws([a, b], resamples, seed, weights)
     draws = draws_a - draws_b
-    observed = float(a.mean() - b.mean())
+    observed = float(np.average(a.mean(axis=0) - b.mean(axis=0), weights=weights))
     extreme = int(np.count_nonzero(np.abs(draws - observed) >= _just_under(observed)))
     return Comparison(interval(observed, draws, level), (extreme + 1) / (resamples + 1))
 
@@ -205,9 +211,36 @@ def song_counts(songs: int, resamples: int, rng: np.random.Generator) -> Iterato
         yield np.bincount(picks.ravel(), minlength=block * songs).reshape(block, songs).astype(float)
 
 
-def _two_level_draws(sides: list[np.ndarray], resamples: int, seed: int) -> list[np.ndarray]:
+def draw_sums(rows: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
+    """Give the sums [resamples, columns] of bootstrap samples of rows [songs, columns].
+
+    All columns see the same songs, and so do all calls with equal seeds and numbers of songs.
+
+    Raises:
+        DataError: no rows, or a NaN.
+        OptionError: fewer than one resample.
+    """
+    rows, _ = _checked(rows.T, None, dimensions=2)
+    blocks = song_counts(rows.shape[1], resamples, np.random.default_rng(seed))
+    return np.concatenate([counts @ rows.T for counts in blocks])
+
+
+def over_seeds(draws: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Turn draws of each training seed [seeds, resamples], all on the same songs, into two-level draws [resamples].
+
+    The seeds are resampled too, see `two_level_interval`; this form serves figures that are no means over songs.
+    """
+    seeds, resamples = draws.shape
+    counts = np.random.default_rng([seed, 1]).multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
+    return np.einsum("sr,rs->r", draws, counts) / seeds
+
+
+def _two_level_draws(
+    sides: list[np.ndarray], resamples: int, seed: int, weights: np.ndarray | None = None
+) -> list[np.ndarray]:
     """Draw means [resamples] of each side [seeds, songs]: own seeds, common songs."""
     songs = sides[0].shape[1]
+    weights = np.ones(songs) if weights is None else weights
     # Seeds have random streams of their own: a side's number of seeds then leaves the songs drawn unchanged.
     streams = [np.random.default_rng([seed, 1 + side]) for side in range(len(sides))]
     draws: list[list[np.ndarray]] = [[] for _ in sides]
@@ -215,7 +248,7 @@ def _two_level_draws(sides: list[np.ndarray], resamples: int, seed: int) -> list
         for values, stream, kept in zip(sides, streams, draws, strict=True):
             seeds = len(values)
             seed_counts = stream.multinomial(seeds, np.full(seeds, 1 / seeds), size=len(counts))
-            kept.append(np.sum((counts @ values.T) * seed_counts, axis=1) / (seeds * songs))
+            kept.append(np.sum((counts @ (weights * values).T) * seed_counts, axis=1) / (seeds * (counts @ weights)))
     return [np.concatenate(kept) for kept in draws]
 
 

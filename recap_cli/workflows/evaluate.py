@@ -1,23 +1,38 @@
-"""Score runs on a prepared split: every song once, against all its references."""
+"""Score runs and files of captions: every song once, against all its references."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from recap_cli.corpus.dataset import PreparedData, PreparedSong, SongCollator, SongDataset
+from recap_cli import __version__
+from recap_cli.corpus.dataset import PreparedData, PreparedSong
 from recap_cli.corpus.demo import lyrics_only_oracle, music_only_oracle
-from recap_cli.corpus.lexicon import ATTRIBUTES, read_attributes
-from recap_cli.corpus.manifest import write_json_lines
-from recap_cli.errors import DataError, ModelError, OptionError
+from recap_cli.corpus.manifest import write_json, write_json_lines
+from recap_cli.corpus.paper_table import PaperRow, read_paper_table
+from recap_cli.corpus.predictions import read_predictions
+from recap_cli.errors import DataError, OptionError
 from recap_cli.progress import Progress, SilentProgress
-from recap_cli.scoring.text import PROTOCOLS, TextScores, score_songs
-from recap_cli.scoring.uncertainty import Comparison, Interval, bootstrap_interval, paired_difference
-from recap_cli.workflows.caption import Captioner
-from recap_cli.workflows.decoding import DecodingOptions, generate_captions
-from recap_cli.workflows.features import cache_features
+from recap_cli.scoring.protocols import protocol_named
+from recap_cli.scoring.uncertainty import LEVEL, RESAMPLES, TRIALS
+from recap_cli.workflows.alignment import AlignmentReport, measure_run
+from recap_cli.workflows.caption import EMBEDDED_MODEL, Captioner
+from recap_cli.workflows.cases import CaseStudy, choose_cases
+from recap_cli.workflows.comparisons import Contrast, compare_entries
+from recap_cli.workflows.controls import ControlReport, RunUnderTest, run_controls
+from recap_cli.workflows.decoding import DecodingOptions
+from recap_cli.workflows.split_captions import (
+    SongSet,
+    caption_file,
+    caption_split,
+    file_stem,
+    match_predictions,
+    weights_fingerprint,
+)
+from recap_cli.workflows.systems import Entry, SystemScores, group_seeds, read_origin, score_system, share_right
 
-METRICS = ("rouge1", "rouge2", "rougeL", "meteor")
+EMBEDDED = "embedded demonstration model"
+RESULT_FILE = "evaluation.json"
 
 
 @dataclass(frozen=True)
@@ -25,17 +40,22 @@ class EvaluateOptions:
     """What to score.
 
     Attributes:
-        data: a prepared data folder.
-        runs: model folders; an empty one scores the embedded model.
+        data: a prepared data folder; None takes songs and references from the first file of captions.
+        runs: model folders; where neither runs nor files are named, the embedded model is scored.
         split: the songs.
         protocol: which figures head the table, `f1` or `published`.
         limit: only so many songs.
-        out: a folder for the captions, as JSON lines.
+        out: a folder for captions, rows and figures.
         decoding: how captions are written.
         device: `auto`, `cpu`, `cuda` or `mps`.
+        predictions: files with captions of other systems.
+        controls: score every run with wrong inputs too.
+        alignment: measure what alignment did to every run.
+        cases: songs of the case study of the first two systems; 0 for none.
+        paper: a CSV file with figures as a paper printed them, to stand beside ours.
     """
 
-    data: Path
+    data: Path | None
     runs: tuple[Path, ...] = ()
     split: str = "test"
     protocol: str = "f1"
@@ -43,67 +63,68 @@ class EvaluateOptions:
     out: Path | None = None
     decoding: DecodingOptions = field(default_factory=DecodingOptions)
     device: str = "auto"
+    predictions: tuple[Path, ...] = ()
+    controls: bool = False
+    alignment: bool = False
+    cases: int = 0
+    paper: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.protocol not in PROTOCOLS:
-            raise OptionError(f"--protocol {self.protocol} is not known", f"choose one of {', '.join(PROTOCOLS)}")
+        protocol_named(self.protocol)
         if self.limit is not None and self.limit < 1:
             raise OptionError(f"--limit {self.limit} leaves no songs", "give a number of 1 or more")
+        if self.cases < 0:
+            raise OptionError(f"--cases {self.cases} is no number of songs", "give 1 or more")
+        if self.data is None and not self.predictions:
+            raise OptionError("There is nothing to score", "name --data or --predictions")
+        if self.data is None and self.runs:
+            raise OptionError("Runs caption songs, and no data folder is named", "name it with --data")
+        if (self.controls or self.alignment) and not self.models:
+            raise OptionError("--controls and --alignment need a model", "name a run instead of --predictions")
+        if self.cases and len(self.models) + len(self.predictions) < 2:
+            raise OptionError("--cases compares two systems", "name two runs, or a run and --predictions")
 
-
-@dataclass(frozen=True)
-class SystemScores:
-    """One system's captions and their scores.
-
-    Attributes:
-        name: the run.
-        captions: one a song, in the split's order.
-        scores: rows and corpus figures.
-        intervals: 95 % bootstrap intervals over songs of the protocol's figures.
-        attributes: on demo songs, the share of captions that name each attribute correctly.
-    """
-
-    name: str
-    captions: list[str]
-    scores: TextScores
-    intervals: dict[str, Interval]
-    attributes: dict[str, float]
-
-    def to_json(self) -> dict[str, Any]:
-        """The figures as plain values."""
-        return {
-            "run": self.name,
-            "songs": len(self.captions),
-            **{name: vars(interval) for name, interval in self.intervals.items()},
-            "all": self.scores.means(),
-            "distinct_captions": self.scores.distinct,
-            **({"attribute_accuracy": self.attributes} if self.attributes else {}),
-        }
+    @property
+    def models(self) -> tuple[Path | None, ...]:
+        """The models to run; None stands for the embedded one."""
+        return self.runs or (() if self.predictions else (None,))
 
 
 @dataclass(frozen=True)
 class EvaluateResult:
-    """Scores of all systems on one split.
+    """Scores of all systems on the same songs.
 
     Attributes:
-        data: the data folder.
+        data: the data folder, or the file that the songs came from.
         split: its songs.
         protocol: the named protocol.
-        systems: one entry a run.
+        systems: one a run or file.
+        entries: rows of the table: systems, runs that are seeds of one training joined.
         oracles: on demo songs, what a perfect captioner with only one input could name.
-        comparisons: each later run against the first, ROUGE-L of each song paired.
+        contrasts: each later entry against the first.
         signature: how the figures were made.
         decoding: how the captions were written.
+        controls: one report a run, where asked for.
+        alignment: one report a run that listens, where asked for.
+        cases: the case study, where asked for.
+        made: versions and fingerprints.
+        paper: a paper's own figures, in points.
     """
 
     data: Path
     split: str
     protocol: str
     systems: list[SystemScores]
+    entries: list[Entry]
     oracles: dict[str, dict[str, float]]
-    comparisons: dict[str, Comparison]
+    contrasts: list[Contrast]
     signature: str
     decoding: DecodingOptions
+    controls: list[ControlReport] = field(default_factory=list)
+    alignment: list[AlignmentReport] = field(default_factory=list)
+    cases: CaseStudy | None = None
+    made: dict[str, Any] = field(default_factory=dict)
+    paper: list[PaperRow] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """The result as one JSON document."""
@@ -112,120 +133,141 @@ class EvaluateResult:
             "split": self.split,
             "protocol": self.protocol,
             "signature": self.signature,
+            "made": self.made,
             "decoding": self.decoding.to_json(),
             "systems": [system.to_json() for system in self.systems],
+            "table": [entry.to_json() for entry in self.entries],
             "oracles": self.oracles,
-            "comparisons": {
-                name: {"difference": vars(found.difference), "p": found.p} for name, found in self.comparisons.items()
-            },
+            "comparisons": [contrast.to_json() for contrast in self.contrasts],
+            **({"controls": [report.to_json() for report in self.controls]} if self.controls else {}),
+            **({"alignment": [report.to_json() for report in self.alignment]} if self.alignment else {}),
+            **({"cases": self.cases.to_json()} if self.cases else {}),
+            **({"paper_on_another_corpus": [vars(row) for row in self.paper]} if self.paper else {}),
         }
 
 
+@dataclass(frozen=True)
+class Scene:
+    """The songs that all systems are scored on.
+
+    Attributes:
+        data: the folder, None where a file gives the songs.
+        songs: its songs; empty where a file gives them.
+        scored: the same for scoring.
+    """
+
+    data: PreparedData | None
+    songs: Sequence[PreparedSong]
+    scored: SongSet
+
+
 def evaluate(options: EvaluateOptions, progress: Progress | None = None) -> EvaluateResult:
-    """Caption a split with each run and score the captions.
+    """Caption a split with each run, read each file, and score all captions on the same songs.
 
     Raises:
-        DataError: the data cannot be used, or the split has no references.
+        DataError: data or a file cannot be used, or there are no references.
         ModelError: a run is no model, or was trained on audio of other settings.
     """
     progress = progress or SilentProgress()
-    data = PreparedData(options.data)
-    songs = [entry for entry in data.split(options.split) if entry.song.captions][: options.limit]
-    if not songs:
-        raise DataError(f"split {options.split!r} of {options.data} has no captions to compare with", "")
-    names = [str(run) for run in options.runs] or ["embedded demonstration model"]
-    systems = [
-        score_system(name, run, data, songs, options, progress)
-        for name, run in zip(names, options.runs or (None,), strict=True)
+    scene = set_scene(options)
+    # Files are read before any model works: a bad row shows at once.
+    paper = read_paper_table(options.paper) if options.paper else []
+    files = {path: match_predictions(path, scene.scored, progress, options.limit) for path in options.predictions}
+    systems: list[SystemScores] = []
+    controls: list[ControlReport] = []
+    alignment: list[AlignmentReport] = []
+    for run in options.models:
+        test = score_run(run, scene, options, progress)
+        systems.append(test.system)
+        controls += [run_controls(test, progress)] if options.controls else []
+        if options.alignment and test.captioner.model.config.use_music:
+            alignment.append(measure_run(test.system.name, test.captioner, test.data, test.songs, progress))
+        elif options.alignment:
+            progress.say(f"{test.system.name} does not listen, so it has no alignment to measure.")
+    systems += [
+        score_system(str(path), files[path], scene.scored, options.protocol, progress) for path in options.predictions
     ]
-    first = systems[0]
+    result = gather(options, scene, systems, controls=controls, alignment=alignment, paper=paper)
+    if options.out is not None:
+        write_result(options.out, result)
+    return result
+
+
+def gather(options: EvaluateOptions, scene: Scene, systems: list[SystemScores], **found: Any) -> EvaluateResult:
+    """Put rows together, compare them, choose the cases, and say how all was made."""
+    entries = group_seeds(systems, options.protocol)
+    signature = make_signature(systems[0], options.protocol)
+    cases = None
+    if options.cases:
+        cases = choose_cases(systems[0], systems[1], scene.scored, options.protocol, options.cases, signature)
     return EvaluateResult(
-        data=options.data,
-        split=options.split,
+        data=options.data or options.predictions[0],
+        split=options.split if scene.data else "",
         protocol=options.protocol,
         systems=systems,
-        oracles=oracle_accuracy(songs) if data.is_demo else {},
-        comparisons={
-            system.name: paired_difference(
-                headline_values(system, "rougeL", options), headline_values(first, "rougeL", options)
-            )
-            for system in systems[1:]
-        },
-        signature=first.scores.signature(options.protocol),
+        entries=entries,
+        oracles=oracle_accuracy(scene.songs) if scene.data and scene.data.is_demo else {},
+        contrasts=compare_entries(entries, options.protocol),
+        signature=signature,
         decoding=options.decoding,
+        cases=cases,
+        made={
+            "recap": __version__,
+            "data": scene.data.fingerprint if scene.data else "",
+            "weights": [weights_fingerprint(EMBEDDED_MODEL if run is None else run) for run in options.models],
+        },
+        **found,
     )
 
 
-def score_system(
-    name: str,
-    run: Path | None,
-    data: PreparedData,
-    songs: Sequence[PreparedSong],
-    options: EvaluateOptions,
-    progress: Progress,
-) -> SystemScores:
-    """Caption the songs with one run and score them."""
-    captioner = Captioner.from_pretrained(run, device=options.device)
-    captions = caption_split(captioner, data, songs, options.decoding, progress, options.device)
-    references = [[caption.text for caption in entry.song.captions] for entry in songs]
-    progress.start("Scoring", None)
-    scores = score_songs([entry.song.id for entry in songs], captions, references)
-    progress.finish()
-    if options.out is not None:
-        write_predictions(options.out, name, songs, captions, references)
-    protocol = PROTOCOLS[options.protocol]
-    system = SystemScores(name, captions, scores, {}, attribute_accuracy(songs, captions) if data.is_demo else {})
-    for metric in METRICS:
-        values = headline_values(system, metric, options)
-        system.intervals[metric] = bootstrap_interval(values, weights=scores.weights(protocol.over))
-    system.intervals["bleu"] = scores.bleu_interval()
-    return system
+def make_signature(system: SystemScores, protocol: str) -> str:
+    """Say how figures, intervals and tests were made."""
+    return (
+        f"{system.scores.signature(protocol)}; {100 * LEVEL:g} % percentile intervals of {RESAMPLES} bootstrap samples "
+        f"of songs, seed 0; paired tests by {TRIALS} random swaps; recap-cli {__version__}"
+    )
 
 
-def headline_values(system: SystemScores, metric: str, options: EvaluateOptions) -> Any:
-    """Give a protocol's figure for every song [songs]."""
-    protocol = PROTOCOLS[options.protocol]
-    name = metric if metric == "meteor" else f"{metric}.{protocol.part}"
-    return system.scores.values(name, protocol.over)
-
-
-def caption_split(
-    captioner: Captioner,
-    data: PreparedData,
-    songs: Sequence[PreparedSong],
-    decoding: DecodingOptions,
-    progress: Progress,
-    device: str = "auto",
-) -> list[str]:
-    """Caption prepared songs, in order.
+def set_scene(options: EvaluateOptions) -> Scene:
+    """Find the songs.
 
     Raises:
-        ModelError: the model heard its songs with other audio settings.
+        DataError: there are none with references.
     """
-    model, processor = captioner.model, captioner.processor
-    if processor.audio != data.audio and model.config.use_music:
-        raise ModelError(
-            f"{captioner.name} was trained on audio prepared in another way than {data.folder}",
-            "prepare the data with the model's settings, see recap_processor.json",
+    if options.data is None:
+        path = options.predictions[0]
+        return Scene(None, [], SongSet.from_predictions(path, read_predictions(path)[: options.limit]))
+    data = PreparedData(options.data)
+    songs = [entry for entry in data.split(options.split) if any(c.text.strip() for c in entry.song.captions)]
+    if not songs:
+        raise DataError(
+            f"split {options.split!r} of {options.data} has no captions to compare with", "choose another with --split"
         )
-    music = None
-    if model.config.use_music:
-        music = cache_features(data, model.model.encoder.music_encoder, progress, str(model.device))
-    dataset = SongDataset(songs, processor, music, per_caption=False)
-    collate = SongCollator(processor, "states" if music is not None else "")
-    captions = []
-    progress.start(f"Captioning {len(songs)} songs", len(songs))
-    for written in generate_captions(model, processor, collate.batches(dataset, decoding.batch_size), decoding):
-        captions.append(written.captions[0])
-        progress.advance()
-    progress.finish()
-    return captions
+    songs = songs[: options.limit]
+    return Scene(data, songs, SongSet.from_prepared(songs, data.is_demo))
 
 
-def attribute_accuracy(songs: Sequence[PreparedSong], captions: Sequence[str]) -> dict[str, float]:
-    """Give the share of captions that name each attribute of their demo song correctly, and all of them."""
-    read = [read_attributes(caption) for caption in captions]
-    return share_right([entry.song.tags for entry in songs], read)
+def score_run(run: Path | None, scene: Scene, options: EvaluateOptions, progress: Progress) -> RunUnderTest:
+    """Caption the songs with one run and score them."""
+    assert scene.data is not None
+    name = EMBEDDED if run is None else str(run)
+    captioner = Captioner.from_pretrained(run, device=options.device)
+    file = caption_file(options.out, name, run, scene.data, options.split, options.decoding)
+    captions = caption_split(captioner, scene.data, scene.songs, options.decoding, progress, file=file)
+    origin = read_origin(EMBEDDED_MODEL if run is None else run)
+    system = score_system(name, captions, scene.scored, options.protocol, progress, origin)
+    return RunUnderTest(
+        captioner=captioner,
+        system=system,
+        data=scene.data,
+        songs=scene.songs,
+        scored=scene.scored,
+        split=options.split,
+        protocol=options.protocol,
+        decoding=options.decoding,
+        out=options.out,
+        run=run,
+    )
 
 
 def oracle_accuracy(songs: Sequence[PreparedSong]) -> dict[str, dict[str, float]]:
@@ -237,21 +279,24 @@ def oracle_accuracy(songs: Sequence[PreparedSong]) -> dict[str, dict[str, float]
     }
 
 
-def share_right(truth: Sequence[dict[str, str]], said: Sequence[Any]) -> dict[str, float]:
-    """Give the share of songs whose attribute was said rightly, for each attribute and for all at once."""
-    pairs = list(zip(truth, said, strict=True))
-    shares = {name: sum(right[name] == one[name] for right, one in pairs) / len(pairs) for name in ATTRIBUTES}
-    shares["all"] = sum(all(right[name] == one[name] for name in ATTRIBUTES) for right, one in pairs) / len(pairs)
-    return shares
+def write_result(out: Path, result: EvaluateResult) -> None:
+    """Write each system's rows and all figures into a folder.
 
+    Raises:
+        DataError: it cannot be written.
+    """
 
-def write_predictions(
-    folder: Path, name: str, songs: Sequence[PreparedSong], captions: Sequence[str], references: list[list[str]]
-) -> None:
-    """Write a system's captions beside their references as JSON lines."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{name.replace('/', '-').replace(' ', '-').strip('-.')}.jsonl"
-    rows = zip(songs, captions, references, strict=True)
-    write_json_lines(
-        file, [{"song": entry.song.id, "prediction": text, "references": refs} for entry, text, refs in rows]
-    )
+    def systems() -> Iterator[SystemScores]:
+        yield from result.systems
+        for report in result.controls:
+            yield from (control.system for control in report.controls)
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for system in systems():
+            write_json_lines(
+                out / f"{file_stem(system.name)}.scores.jsonl", [row.to_json() for row in system.scores.rows]
+            )
+        write_json(out / RESULT_FILE, result.to_json())
+    except OSError as error:
+        raise DataError(f"cannot write into {out}: {error.strerror}", "name another folder with --out") from error

@@ -1,0 +1,63 @@
+"""Figures of alignment: the similarity matrix of music and lyrics, and matched and mismatched cosines."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recap_cli.workflows.alignment import AlignmentReport
+from recap_cli.workflows.split_captions import file_stem
+
+# More songs than these cannot be told apart in the matrix.
+SHOWN_SONGS = 200
+# A matrix of this side has 32 MB.
+COUNTED_SONGS = 2000
+HISTOGRAM_BINS = (10, 60)
+SONGS_PER_BIN = 5
+
+
+def plot_alignment(report: AlignmentReport, out: Path) -> list[Path]:
+    """Draw a run's similarity matrix and its histogram of cosines into a folder; give the files."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    music, lyrics = (side[:COUNTED_SONGS] for side in report.cosines)
+    cosines = music @ lyrics.T
+    out.mkdir(parents=True, exist_ok=True)
+    files = []
+    for name, size, draw in (("similarity", (6.0, 5.2), draw_matrix), ("cosines", (6.4, 4.0), draw_histogram)):
+        figure, axes = pyplot.subplots(figsize=size, layout="constrained")
+        subtitle = draw(axes, cosines)
+        axes.set_title(f"{report.name}\n{subtitle}", fontsize=10)
+        files.append(out / f"{file_stem(report.name)}.{name}.png")
+        figure.savefig(files[-1], dpi=150)
+        pyplot.close(figure)
+    return files
+
+
+def draw_matrix(axes: Any, cosines: np.ndarray) -> str:
+    """Draw cosines [songs, songs] of all music and all lyrics; give the subtitle."""
+    shown = cosines[:SHOWN_SONGS, :SHOWN_SONGS]
+    image = axes.imshow(shown, cmap="viridis", interpolation="nearest")
+    axes.figure.colorbar(image, ax=axes, label="cosine")
+    axes.set_xlabel("lyrics of song")
+    axes.set_ylabel("music of song")
+    return f"{len(shown)} of {len(cosines)} held-out songs; matched pairs on the diagonal"
+
+
+def draw_histogram(axes: Any, cosines: np.ndarray) -> str:
+    """Draw the histograms of matched and mismatched cosines [songs, songs]; give the subtitle."""
+    matched = np.diag(cosines)
+    mismatched = cosines[~np.eye(len(cosines), dtype=bool)]
+    low, high = float(cosines.min()), float(cosines.max())
+    bins = int(np.clip(len(matched) // SONGS_PER_BIN, *HISTOGRAM_BINS))
+    edges = np.linspace(low, high if high > low else low + 1e-3, bins + 1)
+    for name, values, color in (("mismatched", mismatched, "tab:gray"), ("matched", matched, "tab:blue")):
+        label = f"{name}, mean {values.mean():.3f}"
+        axes.hist(values, edges, density=True, color=color, alpha=0.6, label=label)
+    axes.set_xlabel("cosine of music and lyrics")
+    axes.set_ylabel("density")
+    axes.legend(frameon=False)
+    return f"{len(matched)} held-out songs"

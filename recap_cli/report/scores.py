@@ -1,0 +1,190 @@
+"""What an evaluation found beside Table 1: parts of ROUGE, attributes, differences, controls, alignment."""
+
+from collections.abc import Sequence
+
+from recap_cli.progress import Table
+from recap_cli.report.table_one import HEADINGS, contrast_table, headings, markdown_table, percent, points, table_one
+from recap_cli.scoring.alignment import AlignmentMeasures, Retrieval
+from recap_cli.scoring.information import InformationBounds
+from recap_cli.scoring.overlap import PARTS, ROUGE_TYPES
+from recap_cli.scoring.protocols import HEADLINE, protocol_named
+from recap_cli.scoring.uncertainty import Interval
+from recap_cli.workflows.alignment import AlignmentReport
+from recap_cli.workflows.controls import ControlReport
+from recap_cli.workflows.evaluate import EvaluateResult
+from recap_cli.workflows.systems import SystemScores
+
+
+def all_tables(result: EvaluateResult) -> list[Table]:
+    """Give Table 1 and every table beside it that there is."""
+    tables = [table_one(result), parts_table(result), attribute_table(result), contrast_table(result)]
+    tables += [control_table(report) for report in result.controls]
+    for report in result.alignment:
+        tables += [alignment_table(report), attention_table(report)]
+    tables += [alignment_summary(result.alignment)] if len(result.alignment) > 1 else []
+    return [table for table in tables if table is not None]
+
+
+def to_markdown(result: EvaluateResult) -> str:
+    """All tables in Markdown."""
+    return "\n\n".join(map(markdown_table, all_tables(result)))
+
+
+def parts_table(result: EvaluateResult) -> Table:
+    """Precision, recall and F1, BLEU, chrF, lengths and copies, a column a run: recall alone grows with length."""
+    over = protocol_named(result.protocol).over
+    columns = [part_cells(system, over) for system in result.systems]
+    rows = [[name, *(column[name] for column in columns)] for name in columns[0]]
+    pairs = "the best reference" if over == "best" else "each reference"
+    return Table(
+        "In parts",
+        ["", *(system.name for system in result.systems)],
+        rows,
+        f"ROUGE over {pairs} unless said; distinct: captions that differ; copied: 5-grams that stand in the lyrics",
+    )
+
+
+def part_cells(system: SystemScores, over: str) -> dict[str, str]:
+    """Write one system's parts, by name."""
+    means, copied = system.scores.means(over), system.scores.copied
+    cells = {
+        f"{HEADINGS[name]} P / R / F1": " / ".join(f"{100 * means[f'{name}.{part}']:.1f}" for part in PARTS)
+        for name in ROUGE_TYPES
+    }
+    return {
+        **cells,
+        "ROUGE-L F1, mean of references": f"{100 * system.scores.means('mean')['rougeL.f1']:.1f}",
+        "METEOR, mean of references": f"{100 * system.scores.means('mean')['meteor']:.1f}",
+        "BLEU": points(system.intervals["bleu"]),
+        "chrF": points(system.intervals["chrf"]),
+        "words a caption": f"{means['length']:.1f}",
+        "distinct": f"{100 * system.scores.distinct:.0f} %",
+        "copied": "lyrics not known" if copied is None else f"{100 * copied:.1f} %",
+    }
+
+
+def attribute_table(result: EvaluateResult) -> Table | None:
+    """Attribute accuracy on demo songs, beside what one input alone could reach and beside the controls."""
+    rows = {system.name: system.attributes for system in result.systems if system.attributes}
+    if not rows:
+        return None
+    for report in result.controls:
+        # One run needs no name on every line.
+        prefix = f"{report.name}, " if len(result.controls) > 1 else ""
+        names = [prefix + control.name for control in report.controls]
+        rows |= {name: one.system.attributes for name, one in zip(names, report.controls, strict=True)}
+    rows |= result.oracles
+    names = list(next(iter(rows.values())))
+    body = [[label, *(f"{100 * shares[name]:.1f}" for name in names)] for label, shares in rows.items()]
+    return Table("Captions that name an attribute of the made-up song correctly, in %", ["", *names], body)
+
+
+def control_table(report: ControlReport) -> Table:
+    """A run's controls and what is lost under each."""
+    rows = [
+        [
+            control.name,
+            *(percent(control.system.intervals[name]) for name in HEADLINE),
+            percent(control.differences["rougeL"].difference),
+            f"{control.system.scores.means()['length']:.1f}",
+        ]
+        for control in report.controls
+    ]
+    names = headings(report.protocol)
+    columns = ["control", *names.values(), f"{names['rougeL']}: run minus control", "words"]
+    return Table(f"Controls of {report.name}, protocol {report.protocol}", columns, rows, "; ".join(report.verdicts))
+
+
+def alignment_table(report: AlignmentReport) -> Table:
+    """Alignment of a run on held-out songs, beside the probe and chance."""
+    sides = ((report.trained, report.bounds), (report.probe, report.probe_bounds))
+    columns = [measure_column(measures, bounds) for measures, bounds in sides]
+    rows = [[name, columns[0][name], columns[1][name], ""] for name in columns[0]]
+    chance = report.trained.chance
+    for row in rows:
+        if row[0] == "gap":
+            row[1:3] = [plain(report.gap), plain(report.probe_gap)]
+        if row[0].startswith(("lyrics from music", "music from lyrics")):
+            row[3] = retrieval_cell(chance)
+    caption = (
+        f"{report.trained.pool} held-out songs; ties count against the model. Probe: a fresh projection trained with "
+        f"the same loss ({report.probe_loss}) on the detached encoder; only what goes beyond the probe of a run with "
+        "alpha 0 was taught to the encoder"
+    )
+    return Table(f"Alignment of {report.name}", ["", "as trained", "probe", "chance"], rows, caption)
+
+
+def measure_column(measures: AlignmentMeasures, bounds: InformationBounds) -> dict[str, str]:
+    """Write one side's measures, by name."""
+    music, lyrics = measures.music, measures.lyrics
+    return {
+        "cosine, matched": f"{measures.matched:.3f}",
+        "cosine, mismatched": f"{measures.mismatched:.3f}",
+        "gap": f"{measures.gap:.3f}",
+        "modality gap": f"{measures.modality_gap:.3f}",
+        "std * sqrt(d), music / lyrics": f"{music.deviation:.2f} / {lyrics.deviation:.2f}",
+        "cosine within a side, music / lyrics": f"{music.cosine:.3f} / {lyrics.cosine:.3f}",
+        "uniformity, music / lyrics": f"{music.uniformity:.2f} / {lyrics.uniformity:.2f}",
+        "effective rank, music / lyrics": f"{music.effective_rank:.1f} / {lyrics.effective_rank:.1f}",
+        "lyrics from music: R@1/5/10, mAP@10, median rank": retrieval_cell(measures.music_to_lyrics),
+        "music from lyrics: R@1/5/10, mAP@10, median rank": retrieval_cell(measures.lyrics_to_music),
+        "information, InfoNCE bound (ceiling), nats": f"{bounds.infonce:.2f} ({bounds.ceiling:.2f})",
+        f"information, CLUB of {bounds.components} components, nats": f"{bounds.club:.2f}",
+    }
+
+
+def retrieval_cell(found: Retrieval) -> str:
+    """Write retrieval in one cell: recalls and mAP in %, median rank."""
+    shares = (found.recall_at_1, found.recall_at_5, found.recall_at_10)
+    recalls = " / ".join(f"{100 * share:.1f}" for share in shares)
+    return f"{recalls}, {100 * found.map_at_10:.1f}, {found.median_rank:g}"
+
+
+def alignment_summary(reports: Sequence[AlignmentReport]) -> Table:
+    """Several runs side by side: what a projection finds by itself is the probe of the run with alpha 0."""
+    rows = [
+        [
+            report.name,
+            plain(report.gap),
+            plain(report.probe_gap),
+            f"{report.bounds.infonce:.2f} / {report.probe_bounds.infonce:.2f}",
+            " / ".join(f"{100 * one.music_to_lyrics.recall_at_10:.1f}" for one in (report.trained, report.probe)),
+            plain(report.attention.entropy),
+            plain(report.attention.swapped),
+        ]
+        for report in reports
+    ]
+    columns = ["run", "gap", "gap, probe", "InfoNCE, nats, trained / probe", "R@10 of lyrics, trained / probe, %"]
+    columns += ["attention entropy", "change under other music"]
+    caption = "a run's probe beyond that of the run with alpha 0 is what the alignment loss taught its encoder"
+    return Table("Alignment side by side", columns, rows, caption)
+
+
+def plain(interval: Interval) -> str:
+    """Write a figure of no unit with its 95 % interval."""
+    return f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+
+
+def attention_table(report: AlignmentReport) -> Table:
+    """The fusion attention of a run."""
+    found = report.attention
+
+    def share(interval: Interval | None, songs: int) -> str:
+        return "no song" if interval is None else f"{plain(interval)}, {songs}"
+
+    rows = [
+        ["entropy, 1 is uniform", share(found.entropy, found.songs)],
+        ["distance to uniform, 0 to 1", share(found.from_uniform, found.songs)],
+        ["share on [CLS]", share(found.cls, found.songs)],
+        ["change under another song's music, 0 to 1", share(found.swapped, found.songs)],
+        ["change of the encoder's output", share(found.states, found.songs)],
+    ]
+    if found.named_songs or found.habit_songs:
+        rows.append(["half whose timbre the caption names, 0.5 is chance", share(found.named_half, found.named_songs)])
+        rows.append(["half with the timbre usual for the theme", share(found.habit_half, found.habit_songs)])
+    return Table(
+        f"Fusion attention of {report.name}",
+        ["", "mean, 95 % interval over songs, songs"],
+        rows,
+        "mean over lyrics tokens and fusion layers; the halves belong to songs whose timbre changes half-way",
+    )

@@ -1,0 +1,301 @@
+"""The captions that systems write for a split: generated once, saved as they come, taken up again after a stop."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recap_cli.corpus.dataset import PreparedData, PreparedSong, SongCollator, SongDataset
+from recap_cli.corpus.manifest import write_json, write_json_lines
+from recap_cli.corpus.mels import fingerprint, hash_file
+from recap_cli.corpus.predictions import Prediction, read_predictions
+from recap_cli.corpus.shards import ShardReader
+from recap_cli.errors import DataError, ModelError
+from recap_cli.progress import Progress
+from recap_cli.workflows.caption import EMBEDDED_MODEL, Captioner
+from recap_cli.workflows.decoding import DecodingOptions, generate_captions
+from recap_cli.workflows.features import cache_features
+
+
+@dataclass(frozen=True)
+class SongSet:
+    """The songs that captions are scored on.
+
+    Attributes:
+        ids: unique [songs].
+        references: captions of each song [songs][references].
+        lyrics: lyrics of each song [songs], None where they are not known.
+        tags: on demo songs, the true attributes of each.
+    """
+
+    ids: list[str]
+    references: list[list[str]]
+    lyrics: list[str | None]
+    tags: list[dict[str, str]]
+
+    @classmethod
+    def from_prepared(cls, songs: Sequence[PreparedSong], is_demo: bool) -> "SongSet":
+        """Take the songs of a split."""
+        return cls(
+            [entry.song.id for entry in songs],
+            [[caption.text for caption in entry.song.captions] for entry in songs],
+            [entry.song.lyrics for entry in songs],
+            [entry.song.tags for entry in songs] if is_demo else [],
+        )
+
+    @classmethod
+    def from_predictions(cls, path: Path, rows: Sequence[Prediction]) -> "SongSet":
+        """Take the songs of a file of captions; rows without ids are named by their places.
+
+        Raises:
+            DataError: the file has no references.
+        """
+        if not rows[0].references:
+            raise DataError(f"{path} has no references to compare with", "add a column reference, or name --data")
+        return cls(
+            [row.id or row.place for row in rows],
+            [list(row.references) for row in rows],
+            [row.lyrics for row in rows],
+            [],
+        )
+
+
+@dataclass(frozen=True)
+class CaptionFile:
+    """Where a system's captions are kept, and what they were made with.
+
+    Attributes:
+        path: JSON lines, one a song.
+        made: what decides the captions; captions made with anything else are written anew.
+    """
+
+    path: Path
+    made: dict[str, Any]
+
+    @property
+    def partial(self) -> Path:
+        """The file while it grows."""
+        return self.path.with_name(self.path.name + ".partial")
+
+    @property
+    def note(self) -> Path:
+        """The file that says how the captions were made."""
+        return self.path.with_name(self.path.stem + ".made.json")
+
+    def read(self, songs: Sequence[PreparedSong]) -> list[str]:
+        """Give the captions that are there already: the first ones of the songs, in order.
+
+        A torn line ends them. Anything that was made in another way is taken away.
+
+        Raises:
+            DataError: the folder cannot be written.
+        """
+        try:
+            same = json.loads(self.note.read_text(encoding="utf-8")) == self.made
+        except (OSError, ValueError):
+            same = False
+        try:
+            if not same:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                for path in (self.path, self.partial):
+                    path.unlink(missing_ok=True)
+                write_json(self.note, self.made)
+        except OSError as error:
+            raise DataError(f"cannot write {self.path}: {error.strerror}", "name a folder with --out") from error
+        captions: list[str] = []
+        for entry, record in zip(songs, self.records(), strict=False):
+            if record.get("song") != entry.song.id or not isinstance(record.get("prediction"), str):
+                break
+            captions.append(record["prediction"])
+        return captions
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Give the rows of the finished file, or else those of the growing one, as far as they are whole."""
+        path = self.path if self.path.is_file() else self.partial
+        for line in path.read_bytes().split(b"\n") if path.is_file() else []:
+            try:
+                record = json.loads(line)
+            except ValueError:
+                return
+            if not isinstance(record, dict):
+                return
+            yield record
+
+    def write(self, songs: Sequence[PreparedSong], done: Sequence[str], more: Iterable[str]) -> Iterator[str]:
+        """Pass captions on, each written as it comes; the file gets its name when all songs have one.
+
+        Args:
+            songs: the songs, in order.
+            done: captions of the first songs.
+            more: captions of the others.
+
+        Raises:
+            DataError: the file cannot be written.
+        """
+
+        def row(entry: PreparedSong, text: str) -> dict[str, Any]:
+            references = [caption.text for caption in entry.song.captions]
+            return {"song": entry.song.id, "prediction": text, "references": references}
+
+        try:
+            write_json_lines(self.partial, (row(entry, text) for entry, text in zip(songs, done, strict=False)))
+            with self.partial.open("a", encoding="utf-8", buffering=1) as lines:
+                for entry, text in zip(songs[len(done) :], more, strict=True):
+                    lines.write(json.dumps(row(entry, text), ensure_ascii=False) + "\n")
+                    yield text
+            self.partial.replace(self.path)
+        except OSError as error:
+            raise DataError(f"cannot write {self.path}: {error.strerror}", "name a folder with --out") from error
+
+
+def caption_split(
+    captioner: Captioner,
+    data: PreparedData,
+    songs: Sequence[PreparedSong],
+    decoding: DecodingOptions,
+    progress: Progress,
+    music: Mapping[str, np.ndarray] | ShardReader | None = None,
+    file: CaptionFile | None = None,
+) -> list[str]:
+    """Caption prepared songs, each once and in order.
+
+    Args:
+        captioner: the model.
+        data: the songs' folder.
+        songs: the songs.
+        decoding: how captions are written.
+        progress: where to report.
+        music: music states by mel key; None takes the model's own of these songs.
+        file: keeps the captions; those that are there are not written again.
+
+    Raises:
+        ModelError: the model heard its songs with other audio settings.
+        DataError: the file cannot be written.
+    """
+    check_audio(captioner, data)
+    done = file.read(songs) if file else []
+    if len(done) == len(songs):
+        return done
+    # Taken up at a batch's start, so that batches are those of an uninterrupted run; drawn words are drawn anew.
+    done = [] if decoding.sample else done[: len(done) // decoding.batch_size * decoding.batch_size]
+    music = music_states(captioner, data, progress) if music is None else music
+    dataset = SongDataset(songs[len(done) :], captioner.processor, music, per_caption=False)
+    collate = SongCollator(captioner.processor, "states" if music is not None else "")
+    batches = collate.batches(dataset, decoding.batch_size)
+    written = generate_captions(captioner.model, captioner.processor, batches, decoding)
+    texts: Iterator[str] = (text.captions[0] for text in written)
+    progress.start(f"Captioning {len(songs)} songs", len(songs))
+    progress.advance(len(done))
+    captions = list(done)
+    for text in file.write(songs, done, texts) if file else texts:
+        captions.append(text)
+        progress.advance()
+    progress.finish()
+    return captions
+
+
+def check_audio(captioner: Captioner, data: PreparedData) -> None:
+    """Refuse data that were heard in another way than the model's.
+
+    Raises:
+        ModelError: they were.
+    """
+    if captioner.processor.audio != data.audio and captioner.model.config.use_music:
+        raise ModelError(
+            f"{captioner.name} was trained on audio prepared in another way than {data.folder}",
+            "prepare the data with the model's settings, see recap_processor.json",
+        )
+
+
+def music_states(captioner: Captioner, data: PreparedData, progress: Progress) -> ShardReader | None:
+    """Give the model's own music states of all songs of a folder; None where it does not listen."""
+    model = captioner.model
+    if not model.config.use_music:
+        return None
+    return cache_features(data, model.model.encoder.music_encoder, progress, str(model.device))
+
+
+def caption_file(
+    out: Path | None, name: str, run: Path | None, data: PreparedData, split: str, decoding: DecodingOptions
+) -> CaptionFile | None:
+    """Name the file of a system's captions; None where no folder is named.
+
+    Args:
+        out: the folder.
+        name: the system, such as a run or a control of it.
+        run: the run's folder; None is the embedded model.
+        data: the songs' folder.
+        split: the songs' split.
+        decoding: how captions are written.
+    """
+    if out is None:
+        return None
+    made = {
+        "system": name,
+        "weights": weights_fingerprint(EMBEDDED_MODEL if run is None else run),
+        "data": data.fingerprint,
+        "split": split,
+        "decoding": decoding.to_json(),
+    }
+    return CaptionFile(out / f"{file_stem(name)}.{file_stem(split)}.jsonl", made)
+
+
+def file_stem(name: str) -> str:
+    """Turn a system's name into a file name."""
+    return "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in name).strip("-.") or "run"
+
+
+def weights_fingerprint(run: Path) -> str:
+    """Name the content of a model: its weights and settings."""
+    files = (
+        [run] if run.is_file() else sorted(p for p in run.glob("*") if p.suffix in (".safetensors", ".json", ".bin"))
+    )
+    return fingerprint([[path.name, hash_file(path)] for path in files])
+
+
+def match_predictions(path: Path, songs: SongSet, progress: Progress, limit: int | None = None) -> list[str]:
+    """Read a file of captions and put them in the order of the songs.
+
+    Args:
+        path: the file.
+        songs: the songs.
+        progress: where to report.
+        limit: where rows have no ids, only so many of them stand for songs.
+
+    Raises:
+        DataError: the file cannot be used, has other songs, or has other references.
+    """
+    rows = read_predictions(path)
+    if not rows[0].id:
+        rows = rows[:limit]
+        match_by_place(path, rows, songs)
+        return [row.prediction for row in rows]
+    by_id = {row.id: row for row in rows}
+    lacking = [song for song in songs.ids if song not in by_id]
+    if lacking:
+        raise DataError(
+            f"{path} lacks {len(lacking)} of the {len(songs.ids)} songs, such as {lacking[0]}",
+            "give a row for each song, or choose the songs with --split and --limit",
+        )
+    if len(by_id) > len(songs.ids):
+        progress.say(f"{path}: {len(by_id) - len(songs.ids)} rows belong to other songs and are left out.")
+    return [by_id[song].prediction for song in songs.ids]
+
+
+def match_by_place(path: Path, rows: Sequence[Prediction], songs: SongSet) -> None:
+    """Check that rows without ids are the songs, one by one: their references tell.
+
+    Raises:
+        DataError: they are not, or nothing tells.
+    """
+    if len(rows) != len(songs.ids):
+        raise DataError(f"{path} has {len(rows)} rows for {len(songs.ids)} songs", "add a column song with their ids")
+    for row, references in zip(rows, songs.references, strict=True):
+        if list(row.references) != references:
+            raise DataError(
+                f"{path}, {row.place}: its references are not those of the song in its place",
+                "add a column song with the songs' ids",
+            )
