@@ -58,7 +58,7 @@ class Alignment(nn.Module):
         """
         music = pool(music_states, music_mask if self.pooling == "masked" else None)
         lyrics = pool(lyrics_state, lyrics_mask if self.pooling == "masked" else None)
-        music, lyrics = self.project(self.standardise(music), lyrics)
+        music, lyrics = self.project(music, lyrics)
         rows: Tensor | slice = slice(None)
         if aligned_rows is not None:
             rows = aligned_rows.bool()
@@ -79,7 +79,8 @@ class Alignment(nn.Module):
         self.music_deviation.copy_(pooled.std(dim=0).clamp(min=1e-6))
 
     def project(self, music: Tensor, lyrics: Tensor) -> tuple[Tensor, Tensor]:
-        """Bring both pooled sides [batch, own width] to the narrower width."""
+        """Bring both pooled sides [batch, own width] to the narrower width, the music standardised where that is set."""
+        music = self.standardise(music)
         if self.projects_music:
             return self.projection(music), lyrics
         return music, self.projection(lyrics)

@@ -137,10 +137,12 @@ def train_probe(captioner: Captioner, pooled: PooledSongs) -> tuple[Alignment, s
         probe = Alignment(config)
     probe.loss = "infonce" if config.alignment_loss == "none" else config.alignment_loss
     music, lyrics = tensors(pooled)
+    if probe.standardises_music:
+        probe.fit_standard(music)
     optimizer = torch.optim.Adam(probe.parameters(), lr=PROBE_LR)
     for _ in range(PROBE_STEPS):
         optimizer.zero_grad()
-        probe.compute_loss(*probe.project(music, lyrics)).backward()
+        probe.compute_terms(*probe.project(music, lyrics)).mean().backward()
         optimizer.step()
     return probe, probe.loss
 
