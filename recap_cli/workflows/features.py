@@ -14,7 +14,7 @@ import torch
 
 from recap_cli.corpus.dataset import PreparedData
 from recap_cli.corpus.mels import fingerprint
-from recap_cli.corpus.shards import ShardReader, ShardWriter, read_header
+from recap_cli.corpus.shards import SHARD_SONGS, ShardReader, ShardWriter, read_header
 from recap_cli.errors import DataError
 from recap_cli.model.frozen_encoder import FrozenMusicEncoder
 from recap_cli.model.music_encoder import MusicEncoder
@@ -41,13 +41,15 @@ def cache_features(data: PreparedData, encoder: MusicEncoder, progress: Progress
         keys = [key for key in dict.fromkeys(entry.mel for entry in data.songs) if key not in known]
         if not keys:
             return known
-        keys.sort(key=lambda key: data.mels.shapes[key][1])
+        keys.sort(key=lambda key: (data.mels.shapes[key][1], data.mels.files[key]))
         progress.start("Encoding the music", len(keys))
         writer = ShardWriter(folder)
         try:
-            for key, states in encode_mels(keys, data, encoder, device):
+            for done, (key, states) in enumerate(encode_mels(keys, data, encoder, device)):
                 writer.add(key, states.astype(np.float16))
                 progress.advance()
+                if done % SHARD_SONGS == 0:
+                    data.mels.opened.clear()  # pages of a map that were read count as our memory
         finally:  # Ctrl-C loses nothing
             writer.close()
         progress.finish()
