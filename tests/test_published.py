@@ -207,7 +207,7 @@ def test_full_size_captioner(full_size):
     assert model.lm_head.weight.data_ptr() == table.data_ptr() == model.model.encoder.embed_tokens.weight.data_ptr()
 
 
-# These checks themselves: a tensor where another of its shape belongs is found ------------------------------------------
+# these checks themselves: a tensor where another of its shape belongs is found ----------------------------------------
 
 
 @pytest.mark.parametrize(
