@@ -95,3 +95,20 @@ def test_the_encoder_is_copied(encoder):
 def test_half_precision_weights_are_computed_in_float32(encoder):
     frozen = FrozenMusicEncoder(encoder.half())
     assert frozen(torch.randn(1, 128, 24)).dtype == torch.float32
+
+
+@torch.no_grad()
+def test_elsewhere_songs_of_a_call_are_one_batch(encoder, monkeypatch):
+    """What a GPU does, on the processor: plain convolutions, channels first, the whole batch at once."""
+    frozen = FrozenMusicEncoder(encoder, winograd_channels=NEVER)
+    frozen.on_cpu = False
+    batches = []
+    encode = frozen.encode
+    monkeypatch.setattr(frozen, "encode", lambda mel: batches.append(len(mel)) or encode(mel))
+    mel = 20 * torch.randn(4, 128, 50) - 40
+    torch.testing.assert_close(frozen(mel), encoder(mel)[0], atol=2e-5, rtol=0)
+    assert batches == [4]
+    abroad = FrozenMusicEncoder(encoder, "meta", winograd_channels=ALWAYS)
+    assert not abroad.on_cpu
+    assert all(block.winograd is None for block in abroad.blocks)
+    assert {parameter.device.type for parameter in abroad.parameters()} == {"meta"}
