@@ -152,20 +152,34 @@ def test_the_expected_places_cover_the_published_keys():
     assert len(set(cnnsa_places().values())) == len(cnnsa_places()) == 184
 
 
-def test_full_size_checkpoint_and_music_encoder(tmp_path):
-    """ALCAP's training checkpoint with CNNSA's weights beside it: all tensors arrive, at the sizes of bart-base."""
-    music_file, file = tmp_path / "model_cnnsa.pth", tmp_path / "model_19.pt"
-    music_weights, weights = stand_in(CNNSA), stand_in(ALCAP, first=1000)
-    torch.save(music_weights, music_file)
-    torch.save({"model_state_dict": weights, "optim_state_state": {"state": {0: {"step": 7}}}}, file)
+FULL_SIZE_UNUSED = ["model.encoder._linear_4.bias", "model.encoder._linear_4.weight"]
 
-    encoder, music_report = load_music_encoder(music_file)
+
+@pytest.fixture(scope="module", params=["alcap", "bart-fusion"])
+def full_size(request, tmp_path_factory):
+    """A model at the sizes of bart-base and its report, from ALCAP's two files or from BART-fusion's one."""
+    folder = tmp_path_factory.mktemp(request.param)
+    music_weights, weights = stand_in(CNNSA), stand_in(ALCAP, first=1000)
+    file, encoder = folder / "model_19.pt", None
+    if request.param == "alcap":
+        torch.save(music_weights, folder / "model_cnnsa.pth")
+        torch.save({"model_state_dict": weights, "optim_state_state": {"state": {0: {"step": 7}}}}, file)
+        encoder, _ = load_music_encoder(folder / "model_cnnsa.pth")
+    else:
+        torch.save({f"music_encoder.{key}": value for key, value in music_weights.items()} | weights, file)
+    return *load_captioner(file, RecapConfig(**BART_BASE), encoder), weights, music_weights, file
+
+
+def test_full_size_music_encoder(tmp_path):
+    """`attention/best_model.pth` of sota-music-tagging-models: all tensors arrive, and what is left out is known."""
+    weights = stand_in(CNNSA)
+    encoder, report = load_music_encoder(save(weights, tmp_path / "best_model.pth"))
     assert encoder.sizes == MusicEncoderSizes((128, 128, 256, 256, 256, 256, 256), 2, 8, 1024)
     assert not encoder.training
-    check_cnnsa(encoder, music_weights)
-    assert music_report.loaded == 176  # 184 tensors; four triples are joined
-    assert music_report.fresh == ["cls"]
-    assert sorted(music_report.unused) == [
+    check_cnnsa(encoder, weights)
+    assert report.loaded == 176  # 184 tensors; four triples are joined
+    assert report.fresh == ["cls"]
+    assert sorted(report.unused) == [
         "dense.bias",
         "dense.weight",
         "pooler.dense.bias",
@@ -174,20 +188,58 @@ def test_full_size_checkpoint_and_music_encoder(tmp_path):
         "spec.spectrogram.window",
     ]
 
-    model, report = load_captioner(file, RecapConfig(**BART_BASE), encoder)
+
+def test_full_size_captioner(full_size):
+    """Every tensor of the published files arrives by value, at the sizes of bart-base; nothing else is new."""
+    model, report, weights, music_weights, file = full_size
     assert not model.training
     check_fusion(model, weights)
     check_cnnsa(model.model.encoder.music_encoder, music_weights)
     assert report.loaded == 275
     assert report.source == str(file)
     assert sorted(report.fresh) == ["alignment.projection.bias", "alignment.projection.weight"]
-    assert sorted(report.unused) == ["model.encoder._linear_4.bias", "model.encoder._linear_4.weight"]
+    assert sorted(report.unused) == FULL_SIZE_UNUSED
     assert (report.missing, report.unexpected, report.misshaped) == ([], [], [])
     assert model.alignment.projection.weight.shape == (256, 768)
     assert torch.isfinite(model.alignment.projection.weight).all()
     assert float(model.alignment.projection.weight.detach().std()) > 0
     table = model.model.shared.weight
     assert model.lm_head.weight.data_ptr() == table.data_ptr() == model.model.encoder.embed_tokens.weight.data_ptr()
+
+
+# these checks themselves: a tensor where another of its shape belongs is found ----------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("bart.model.encoder._linear_1.weight", "bart.model.encoder._linear_2.weight"),
+        ("bart.model.encoder.layers.4.fc1.weight", "bart.model.encoder.layers.5.fc1.weight"),
+        ("bart.model.decoder.layers.0.self_attn.k_proj.bias", "bart.model.decoder.layers.0.self_attn.v_proj.bias"),
+        ("bart.model.encoder.final_layer_norm.bias", "bart.model.encoder.layernorm_embedding.bias"),
+    ],
+)
+def test_permuted_keys_of_the_captioner_are_caught(tmp_path, weights, one, other):
+    permuted = {**weights, one: weights[other], other: weights[one]}
+    model, _ = load_captioner(save(permuted, tmp_path / "x.pt"), RecapConfig(**SMALL_BART), small_music_encoder())
+    with pytest.raises(AssertionError, match=r"-> model\."):
+        check_fusion(model, weights)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("layer3.bn_1.running_mean", "layer3.bn_3.running_mean"),
+        ("layer2.conv_1.weight", "layer2.conv_3.weight"),
+        ("encoder.layer.0.attention.self.query.weight", "encoder.layer.0.attention.self.key.weight"),
+        ("encoder.layer.0.output.LayerNorm.bias", "encoder.layer.0.attention.output.LayerNorm.bias"),
+    ],
+)
+def test_permuted_keys_of_the_music_encoder_are_caught(tmp_path, music_weights, one, other):
+    permuted = {**music_weights, one: music_weights[other], other: music_weights[one]}
+    encoder, _ = load_music_encoder(save(permuted, tmp_path / "x.pth"))
+    with pytest.raises(AssertionError, match="->"):
+        check_cnnsa(encoder, music_weights)
 
 
 # the forms in which weights come --------------------------------------------------------------------------------------

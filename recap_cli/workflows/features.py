@@ -1,53 +1,76 @@
 """Music states of all songs of a data folder, computed once by the frozen music encoder and memory-mapped."""
 
+import fcntl
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from recap_cli.corpus.dataset import PreparedData
 from recap_cli.corpus.mels import fingerprint
-from recap_cli.corpus.shards import ShardReader, ShardWriter
+from recap_cli.corpus.shards import SHARD_SONGS, ShardReader, ShardWriter, read_header
+from recap_cli.errors import DataError
+from recap_cli.model.frozen_encoder import FrozenMusicEncoder
 from recap_cli.model.music_encoder import MusicEncoder
-from recap_cli.processor import pad_mels
 from recap_cli.progress import Progress
 
-BATCH_SONGS = 32
+BATCH_SONGS = 32  # on a GPU
 
 
 def cache_features(data: PreparedData, encoder: MusicEncoder, progress: Progress, device: str = "cpu") -> ShardReader:
     """Give the music states [1 + steps, width] of every song by mel key, in fp16, computing what is missing.
 
     The cache lies in the data folder under the fingerprint of the encoder's weights, so another encoder never finds it.
+    It is written a shard at a time: what an interrupted call has finished is found by the next one. Where several
+    processes ask for the same cache, one computes and the others wait for it.
+
+    Raises:
+        DataError: the cache cannot be written, or a mel cannot be read.
     """
     folder = data.folder / "features" / encoder_fingerprint(encoder)
-    known = ShardReader(folder)
-    keys = [entry.mel for entry in data.songs if entry.mel not in known]
-    if keys:
+    with claim_cache(folder, progress):
+        for name in drop_damaged(folder):
+            progress.say(f"{folder / name} was damaged; its songs are encoded again.")
+        known = ShardReader(folder)
+        keys = [key for key in dict.fromkeys(entry.mel for entry in data.songs) if key not in known]
+        if not keys:
+            return known
+        keys.sort(key=lambda key: (data.mels.shapes[key][1], data.mels.files[key]))
         progress.start("Encoding the music", len(keys))
         writer = ShardWriter(folder)
-        for key, states in encode_mels(sorted(keys, key=lambda key: data.mels.shapes[key][1]), data, encoder, device):
-            writer.add(key, states.astype(np.float16))
-            progress.advance()
-        writer.close()
+        try:
+            for done, (key, states) in enumerate(encode_mels(keys, data, encoder, device)):
+                writer.add(key, states.astype(np.float16))
+                progress.advance()
+                if done % SHARD_SONGS == 0:
+                    data.mels.opened.clear()  # pages of a map that were read count as our memory
+        finally:  # Ctrl-C loses nothing
+            writer.close()
         progress.finish()
-    return ShardReader(folder)
+        return ShardReader(folder)
 
 
 def encode_mels(
     keys: Sequence[str], data: PreparedData, encoder: MusicEncoder, device: str
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Encode mels in batches, in eval mode; give key and music states [1 + steps, width]."""
-    encoder = encoder.eval().to(device)
-    for start in range(0, len(keys), BATCH_SONGS):
-        chosen = keys[start : start + BATCH_SONGS]
-        batch = pad_mels([data.mels[key] for key in chosen], data.audio)
-        with torch.inference_mode():
-            states, mask = encoder(batch["mel"].to(device), batch["mel_mask"].to(device))
-        for key, rows, steps in zip(chosen, states.cpu().numpy(), mask.sum(dim=1).tolist(), strict=True):
-            yield key, rows[:steps]
+    """Encode mels, those of one length that follow each other together; give key and music states [1 + steps, width].
+
+    `encoder` stays as and where it is, in training or not.
+    """
+    frozen = FrozenMusicEncoder(encoder, device)
+    size = 1 if frozen.on_cpu else BATCH_SONGS
+    for _, run in groupby(keys, key=lambda key: data.mels.shapes[key][1]):
+        same_length = list(run)
+        for start in range(0, len(same_length), size):
+            chosen = same_length[start : start + size]
+            mels = np.stack([data.mels[key] for key in chosen]).astype(np.float32)
+            yield from zip(chosen, frozen(torch.from_numpy(mels)).cpu().numpy(), strict=True)
 
 
 def encoder_fingerprint(encoder: MusicEncoder) -> str:
@@ -56,3 +79,41 @@ def encoder_fingerprint(encoder: MusicEncoder) -> str:
     for _, tensor in sorted(encoder.state_dict().items()):
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return fingerprint([asdict(encoder.sizes), digest.hexdigest()])
+
+
+@contextmanager
+def claim_cache(folder: Path, progress: Progress) -> Iterator[None]:
+    """Hold a cache's folder alone; wait where another process has it. A process that dies lets go of it.
+
+    Raises:
+        DataError: the folder cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise DataError(
+            f"cannot keep music features in {folder}: {error.strerror or error}", "copy the data folder to write there"
+        ) from error
+    try:
+        with suppress(OSError):  # a file system without locks
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                progress.say("Another process encodes the music of this data folder; waiting for it.")
+                fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def drop_damaged(folder: Path) -> list[str]:
+    """Delete shards that cannot be read, as a power cut leaves them, and give their names."""
+    damaged = []
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            list(read_header(path))
+        except DataError:
+            path.unlink()
+            damaged.append(path.name)
+    return damaged
