@@ -13,7 +13,8 @@ from recap_cli.scoring.uncertainty import Interval
 from recap_cli.workflows import ablate as module
 from recap_cli.workflows.ablate import AblateOptions, AblateResult, ablate, read_results, results_key
 from recap_cli.workflows.decoding import DecodingOptions
-from recap_cli.workflows.train import TrainOptions, build_model
+from recap_cli.workflows.sources import build_model, find_source
+from recap_cli.workflows.train import TrainOptions
 
 SETTINGS = {"epochs": 1, "max_caption_tokens": 12}
 ATTRIBUTES = ("theme", "stance", "tempo", "mode", "timbre", "drums", "mood", "all")
@@ -122,7 +123,8 @@ def test_figure_files(swept, options):
 def test_arms_of_one_seed_start_from_equal_weights(tiny_data):
     def start(**options):
         options = TrainOptions(tiny_data.folder, device="cpu", **options)
-        model, _ = build_model(options, options.settings(demo=True), tiny_data, SilentProgress())
+        settings = options.settings(demo=True)
+        model, _ = build_model(find_source(settings, None), options, settings, tiny_data, SilentProgress())
         return model.state_dict()
 
     base = start(alpha=0.0)

@@ -79,7 +79,7 @@ class Alignment(nn.Module):
         self.music_deviation.copy_(pooled.std(dim=0).clamp(min=1e-6))
 
     def project(self, music: Tensor, lyrics: Tensor) -> tuple[Tensor, Tensor]:
-        """Bring both pooled sides [batch, own width] to the narrower width, the music standardised where that is set."""
+        """Bring both pooled sides [batch, own width] to the narrower width; standardise the music where that is set."""
         music = self.standardise(music)
         if self.projects_music:
             return self.projection(music), lyrics
