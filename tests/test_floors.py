@@ -31,6 +31,9 @@ FLOORS = {
 WORKFLOWS = (
     ("training", "recipes", "decoding", "runs", "hub"),
     ("validation",),
+    ("listener",),
+    ("prepare_options", "hearing", "writing"),
+    ("cataloguing",),
     ("prepare",),
     ("pretrain",),
     ("features",),

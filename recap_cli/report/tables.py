@@ -1,55 +1,18 @@
-"""Results to tables: Rich for a terminal, plain lines for a pipe."""
-
-from rich.markup import escape
-from rich.table import Table as RichTable
+"""Results to tables."""
 
 from recap_cli.progress import Table
 from recap_cli.scoring.uncertainty import Interval
 from recap_cli.workflows.ablate import AblateResult
 from recap_cli.workflows.evaluate import EvaluateResult
-from recap_cli.workflows.prepare import PrepareResult
 from recap_cli.workflows.recipes import RECIPE_LINES, RECIPES
 from recap_cli.workflows.train import TrainResult
 
 HEADINGS = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L", "meteor": "METEOR", "bleu": "BLEU"}
 
 
-def draw(table: Table) -> RichTable:
-    """Turn a plain table into a Rich one; brackets in names are no markup."""
-    drawn = RichTable(
-        title=escape(table.title),
-        caption=escape(table.caption) or None,
-        title_justify="left",
-        caption_justify="left",
-    )
-    for position, column in enumerate(table.columns):
-        drawn.add_column(escape(column), justify="left" if position == 0 else "right")
-    for row in table.rows:
-        drawn.add_row(*map(escape, row))
-    return drawn
-
-
 def percent(interval: Interval) -> str:
     """Write a share as points with its 95 % interval."""
     return f"{100 * interval.mean:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
-
-
-def prepare_table(result: PrepareResult) -> Table:
-    """What a data folder holds."""
-    splits = ", ".join(f"{name} {count}" for name, count in result.splits.items())
-    rows = [
-        ["songs", f"{result.songs}"],
-        ["captions", f"{result.captions}"],
-        ["splits", splits],
-        ["audio in the mels", f"{result.hours:.2f} h"],
-        ["mels found in the cache", f"{result.reused}"],
-        ["rejected", f"{len(result.rejected)}"],
-    ]
-    reasons: dict[str, int] = {}
-    for entry in result.rejected:
-        reasons[entry.reason] = reasons.get(entry.reason, 0) + 1
-    rows += [[f"  {reason[:70]}", str(count)] for reason, count in sorted(reasons.items(), key=lambda item: -item[1])]
-    return Table(f"Prepared {result.out}", ["", ""], rows)
 
 
 def train_table(result: TrainResult) -> Table:
