@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from recap_cli.progress import Table
-from recap_cli.report.pages import write_model_card
 from recap_cli.report.drawing import draw
+from recap_cli.report.pages import write_model_card
 from recap_cli.report.tables import (
     ablate_table,
     attribute_table,

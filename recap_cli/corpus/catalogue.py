@@ -21,6 +21,7 @@ STEP = 2  # between positions of songs; a song's copy for another split goes in 
 CACHE_KIB = 2048
 MOST_TAGS = 100
 LONGEST_CAPTION = 100_000  # characters
+LONGEST_REASON = 10_000
 SONG_COLUMNS = "position, id, audio, lyrics, split, title, artist, tags"
 
 
@@ -103,7 +104,7 @@ class Catalogue:
         if position is None:
             self.position += STEP
             position = self.position
-        fields = (entry.song, entry.file[:2000], entry.reason[:2000])
+        fields = (entry.song, entry.file[:LONGEST_REASON], entry.reason[:LONGEST_REASON])
         self.db.execute("INSERT OR REPLACE INTO rejected VALUES (?, ?, ?, ?)", (position, *fields))
 
     def copy_song(self, position: int, split: str) -> int:

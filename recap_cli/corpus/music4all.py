@@ -7,7 +7,7 @@ from pathlib import Path
 
 from recap_cli.corpus.folder_reader import walk
 from recap_cli.corpus.manifest import Rejected, Song
-from recap_cli.corpus.places import AUDIO_SUFFIXES, Place
+from recap_cli.corpus.places import AUDIO_SUFFIXES, Place, is_file
 from recap_cli.corpus.rows import open_text, table_rows
 from recap_cli.errors import DataError, RecapError
 from recap_cli.lyrics import read_lyrics
@@ -46,7 +46,7 @@ class Music4All:
         """Give a song's audio file, `<id>.mp3` where there is none; None when the id leads out of the folder."""
         for suffix in SUFFIXES:
             path = self.audios.find(song + suffix)
-            if path is None or path.is_file():
+            if path is None or is_file(path):
                 return path
         return self.audios.find(song + SUFFIXES[0])
 
@@ -87,4 +87,4 @@ def read_music4all(folder: Path, music: Music4All) -> Iterator[Song | Rejected]:
 def lyrics_of(song: str, lyrics: Place) -> str:
     """Read `<id>.txt`; "" where there is none."""
     path = lyrics.find(f"{song}.txt")
-    return read_lyrics(path) if path and path.is_file() else ""
+    return read_lyrics(path) if path and is_file(path) else ""

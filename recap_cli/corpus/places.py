@@ -1,10 +1,16 @@
 """Files that a corpus names: found within its folders, and nowhere else unless asked."""
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".m4a", ".aac", ".mp4", ".webm")
+
+
+def is_file(path: Path | str) -> bool:
+    """Whether there is a file; a name that no file can have is none."""
+    return os.path.isfile(path)  # noqa: PTH113  Path.is_file fails on names that are too long
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from recap_cli.progress import Table
 from recap_cli.workflows.prepare import PreparePlan, PrepareResult
 
 MOST_REASONS = 8
-SLOW_SHARE = 0.5  # of the work; above it resampling is worth a word
+SLOW_SHARE, SLOW_SECONDS = 0.5, 20.0  # of the work; above both, resampling is worth a word
 
 
 def prepare_table(result: PrepareResult) -> Table:
@@ -71,7 +71,7 @@ def time_rows(result: PrepareResult) -> list[list[str]]:
     shares = sorted(result.spent.items(), key=lambda item: -item[1])
     told = ", ".join(f"{kind} {100 * seconds / total:.0f} %" for kind, seconds in shares if seconds > 0.005 * total)
     rows = [["time", duration(result.seconds)], ["where it went", told]]
-    if result.spent.get("resampling", 0) > SLOW_SHARE * total and result.resampler != "soxr":
+    if result.spent.get("resampling", 0) > max(SLOW_SHARE * total, SLOW_SECONDS) and result.resampler != "soxr":
         rows.append(["quicker, to within fractions of a decibel", "--resampler soxr"])
     return rows
 

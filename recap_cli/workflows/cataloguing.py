@@ -23,6 +23,10 @@ class Reading:
     cleaned: Counter[str] = field(default_factory=Counter)
     leakage: Leakage | None = None
 
+    def cleaned_kinds(self) -> dict[str, int]:
+        """Give the kinds of debris that were found."""
+        return {kind: count for kind, count in sorted(self.cleaned.items()) if count}
+
 
 def demo_settings(options: PrepareOptions) -> DemoSettings | None:
     """The demo corpus that the options ask for, None when they name a source; `limit` shrinks every split alike."""

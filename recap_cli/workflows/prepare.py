@@ -18,6 +18,7 @@ from recap_cli.corpus.catalogue import Catalogue, disk_errors
 from recap_cli.corpus.demo import DEMO_VERSION
 from recap_cli.corpus.manifest import Rejected
 from recap_cli.corpus.mels import Spent, hash_file
+from recap_cli.corpus.places import is_file
 from recap_cli.corpus.prepared import MELS, begin, end, is_prepared, locked
 from recap_cli.corpus.shards import drop_damaged
 from recap_cli.errors import BusyError, DataError
@@ -187,7 +188,7 @@ def finish(
         layout=reading.layout,
         slice=options.shard or "",
         medians=measure_medians(catalogue, audio.hop / audio.sample_rate),
-        cleaned=dict(reading.cleaned),
+        cleaned=reading.cleaned_kinds(),
         leakage=reading.leakage,
         spent=dict(tally.spent),
         seconds=seconds,
@@ -224,7 +225,7 @@ def describe(catalogue: Catalogue, options: PrepareOptions, reading: Reading, sp
         "options": texts,
         "splits": splits,
         "music_tags": list(MUSIC_ATTRIBUTES) if demo else sorted(catalogue.tags),
-        "cleaned": dict(reading.cleaned),
+        "cleaned": reading.cleaned_kinds(),
         "leakage": reading.leakage.to_json() if reading.leakage else None,
         "versions": library_versions(options.resampler),
     }
@@ -288,7 +289,7 @@ def plan(options: PrepareOptions, progress: Progress | None = None) -> PreparePl
             missing=missing,
             rejected=catalogue.count("rejected"),
             reasons=count_reasons(catalogue.rejected()),
-            cleaned=dict(reading.cleaned),
+            cleaned=reading.cleaned_kinds(),
             leakage=reading.leakage,
             seconds=each * (last - first - missing) / count_jobs(options),
             gigabytes=(last - first - missing) * audio.mels * audio.frames(audio.samples) * size / 1e9,
@@ -298,13 +299,13 @@ def plan(options: PrepareOptions, progress: Progress | None = None) -> PreparePl
 
 def count_missing(catalogue: Catalogue, first: int, last: int) -> int:
     """Count the songs whose audio file is not there."""
-    return sum(not os.path.isfile(task.audio) for tasks in chunk_tasks(catalogue, first, last) for task in tasks)  # noqa: PTH113
+    return sum(not is_file(task.audio) for tasks in chunk_tasks(catalogue, first, last) for task in tasks)
 
 
 def try_songs(catalogue: Catalogue, options: PrepareOptions, folder: Path, first: int, last: int) -> float:
     """Hear a few songs in a folder that is thrown away; give the seconds of work of one, 0 where none can be heard."""
     tasks = next(chunk_tasks(catalogue, first, last), [])
-    found = [task for task in tasks if options.source is None or Path(task.audio).is_file()][:TRIED_SONGS]
+    found = [task for task in tasks if options.source is None or is_file(task.audio)][:TRIED_SONGS]
     settings = HearingSettings(
         folder / MELS, (), options.settings, options.place, options.seed, options.precision, demo_settings(options), ""
     )

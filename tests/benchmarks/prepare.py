@@ -1,0 +1,160 @@
+"""What `recap prepare` costs beside the bare work: decoding the excerpt, resampling it, and its mel.
+
+    python tests/benchmarks/prepare.py [--songs 480] [--slow-songs 48] [--repeats 5] [--folder DIR]
+
+Songs are 30 s of 44.1 kHz stereo mp3. The floor is the same work on the same files in a bare loop of one thread, timed
+side by side. Costs are differences between a long and a short run, so process start and just-in-time compilation,
+which both pay once, drop out. The last line is JSON: cost over floor with either resampler, what two jobs reach
+of two independent floor processes, and the largest difference between the resamplers' mels in dB.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from recap_cli.audio import AudioSettings, log_mel, read_excerpt
+
+RATE, SECONDS, BASES = 44100, 30, 12
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+FLOOR = """
+import sys, time
+from recap_cli.audio import AudioSettings, log_mel, read_excerpt
+settings = AudioSettings(resampler=sys.argv[1])
+files = sys.stdin.read().split()
+log_mel(read_excerpt(files[0], settings).samples, settings)
+print("ready", flush=True)
+sys.stdin.close()
+while time.time() < float(sys.argv[2]):
+    time.sleep(0.001)
+began = time.perf_counter()
+for file in files:
+    log_mel(read_excerpt(file, settings).samples, settings)
+print(time.perf_counter() - began, flush=True)
+"""
+
+
+def write_songs(folder: Path, count: int) -> list[Path]:
+    """Distinct files: a few encoded songs, each with a tag of its own at its end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    encoded = []
+    for number in range(BASES):
+        random = np.random.default_rng(number)
+        t = np.arange(RATE * SECONDS) / RATE
+        music = sum(
+            random.uniform(0.02, 0.2) * np.sin(2 * np.pi * hertz * t + random.uniform(0, 6))
+            for hertz in random.uniform(60, 9000, 24)
+        )
+        stereo = np.stack([music, np.roll(music, 300)], axis=1) * 0.4 + random.normal(0, 0.03, (len(t), 2))
+        soundfile.write(folder / "base.mp3", np.clip(stereo, -0.99, 0.99), RATE)
+        encoded.append((folder / "base.mp3").read_bytes())
+    (folder / "base.mp3").unlink()
+    paths = []
+    for number in range(count):
+        tag = b"TAG" + f"song {number}".encode().ljust(125, b"\0")
+        paths.append(folder / f"{number:05d}.mp3")
+        paths[-1].write_bytes(encoded[number % BASES] + tag)
+    return paths
+
+
+def write_manifest(folder: Path, songs: list[Path]) -> Path:
+    path = folder / f"songs-{len(songs)}.jsonl"
+    lines = [{"id": song.stem, "audio": song.name, "lyrics": f"la {song.stem}", "caption": "a song"} for song in songs]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def time_prepare(manifest: Path, resampler: str, jobs: int) -> float:
+    with tempfile.TemporaryDirectory(dir=manifest.parent) as out:
+        command = [sys.executable, "-m", "recap_cli", "prepare", str(manifest), "--out", f"{out}/data", "-q", "--json"]
+        began = time.perf_counter()
+        subprocess.run([*command, "--resampler", resampler, "--jobs", str(jobs)], check=True, stdout=subprocess.DEVNULL)
+        return time.perf_counter() - began
+
+
+def time_floor(songs: list[Path], resampler: str, processes: int) -> float:
+    """Seconds of the slowest of some processes that share the songs and begin together, warm."""
+    start = time.time() + 4 + (6 if resampler == "resampy" else 0)
+    running = []
+    for number in range(processes):
+        process = subprocess.Popen(
+            [sys.executable, "-c", FLOOR, resampler, str(start)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **ONE_THREAD},
+        )  # fmt: skip
+        process.stdin.write("\n".join(map(str, songs[number::processes])))
+        process.stdin.close()
+        process.stdin = None
+        running.append(process)
+    outputs = [process.communicate()[0].split() for process in running]
+    if time.time() < start:
+        raise SystemExit("a floor process died")
+    return max(float(words[-1]) for words in outputs)
+
+
+def measure_cost(songs: list[Path], short: int, resampler: str, jobs: int) -> tuple[float, float]:
+    """Seconds a song of a preparation with so many jobs, and of as many floor processes."""
+    folder = songs[0].parent
+    first = time_prepare(write_manifest(folder, songs[:short]), resampler, jobs)
+    whole = time_prepare(write_manifest(folder, songs), resampler, jobs)
+    floor = time_floor(songs, resampler, jobs)
+    return (whole - first) / (len(songs) - short), floor / len(songs)
+
+
+def resampler_difference(songs: list[Path]) -> float:
+    worst = 0.0
+    for song in songs[:BASES]:
+        mels = []
+        for resampler in ("resampy", "soxr"):
+            settings = AudioSettings(resampler=resampler)
+            mels.append(log_mel(read_excerpt(song, settings).samples, settings))
+        worst = max(worst, float(np.abs(mels[0] - mels[1]).max()))
+    return worst
+
+
+def repeat(name: str, songs: list[Path], short: int, resampler: str, jobs: int, repeats: int) -> list[float]:
+    ratios = []
+    for _ in range(repeats):
+        ours, floor = measure_cost(songs, short, resampler, jobs)
+        ratios.append(ours / floor)
+        print(f"{name}: {1000 * ours:.2f} ms a song, floor {1000 * floor:.2f} ms, ratio {ratios[-1]:.3f}", flush=True)
+    return ratios
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--songs", type=int, default=480)
+    parser.add_argument("--slow-songs", type=int, default=48)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--slow-repeats", type=int, default=3)
+    parser.add_argument("--parts", default="soxr,resampy,two", help="which figures to measure")
+    parser.add_argument("--folder", type=Path)
+    arguments = parser.parse_args()
+    print(f"settings: {vars(arguments)}, {os.cpu_count()} cores", flush=True)
+    figures: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as name:
+        songs = write_songs(arguments.folder or Path(name), arguments.songs)
+        parts = arguments.parts.split(",")
+        if "soxr" in parts:
+            ratios = repeat("soxr, one job", songs, 16, "soxr", 1, arguments.repeats)
+            figures["cost_over_floor_soxr"] = statistics.median(ratios)
+        if "resampy" in parts:
+            slow = songs[: arguments.slow_songs]
+            ratios = repeat("resampy, one job", slow, 16, "resampy", 1, arguments.slow_repeats)
+            figures["cost_over_floor_resampy"] = statistics.median(ratios)
+        if "two" in parts:
+            ratios = repeat("soxr, two jobs", songs, 32, "soxr", 2, arguments.repeats)
+            figures["two_job_efficiency"] = statistics.median(1 / ratio for ratio in ratios)
+        figures["resampler_db"] = resampler_difference(songs)
+    print(json.dumps({key: round(value, 4) for key, value in figures.items()}))
+
+
+if __name__ == "__main__":
+    main()
