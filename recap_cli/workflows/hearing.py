@@ -201,6 +201,7 @@ def drain(worker: Worker, until: float) -> None:
 def work(connection: Connection, settings: HearingSettings) -> None:
     """Hear the chunks that come, until none come; runs in a process of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who gives the work
+    mute_libraries()
     with suppress(EOFError, OSError):  # the other side has gone
         try:
             listener = Listener(settings)
@@ -217,6 +218,13 @@ def work(connection: Connection, settings: HearingSettings) -> None:
             raise
         except Exception:
             connection.send(traceback.format_exc())
+
+
+def mute_libraries() -> None:
+    """Keep decoders, which comment on damaged files, from writing into the progress; our errors travel another way."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
 
 
 def process_context() -> SpawnContext | ForkServerContext:
