@@ -15,7 +15,7 @@ _FOOTER = re.compile(
 )
 _GLUED = re.compile(r"\s*(?:linkno(?:\s*replies)?|replyther(?:e(?:\s*was\s*an\s*error\.?)?)?)(?!\w)", re.IGNORECASE)
 _MOVED = re.compile(r"\b(moved)(and)\b", re.IGNORECASE)
-_TAG = re.compile(r"<\s*(?:br|/?\s*(?:p|i|b|em|strong|a|div|span|blockquote))\b[^<>]{0,300}>", re.IGNORECASE)
+_TAG = re.compile(r"<(?:br|/?(?:p|i|b|em|strong|a|div|span|blockquote))\b[^<>]{0,300}>", re.IGNORECASE)
 _ADDRESS = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
 _SPACES = re.compile(r"[ \t\u00a0]{2,}")
 

@@ -164,7 +164,7 @@ def values_of_list(file: TextIO, text: str, path: Path) -> Iterator[Any]:
             reason, end = str(error), len(text)
         else:
             reason = ""
-        if end < len(text):
+        if not reason and (end < len(text) or text[end - 1] in '}]"'):  # a number may go on
             place, count = end, count + 1
             yield value
             continue
