@@ -5,14 +5,17 @@ import multiprocessing
 import os
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from recap_cli.corpus.catalogue import Catalogue
 from recap_cli.corpus.dataset import PreparedData
 from recap_cli.corpus.manifest import read_json_lines
+from recap_cli.corpus.shards import ShardReader
 from recap_cli.errors import BusyError, DataError, OptionError
 from recap_cli.progress import SilentProgress
 from recap_cli.workflows import prepare as module
@@ -560,3 +563,81 @@ def test_where_the_demo_corpus_is_kept(monkeypatch, tmp_path, cache_folder):
     assert demo_folder() == tmp_path / "home" / ".cache" / "recap-cli" / "demo-easy"
     monkeypatch.setattr(module.sys, "platform", "darwin")
     assert demo_folder() == tmp_path / "home" / "Library" / "Caches" / "recap-cli" / "demo-easy"
+
+
+# real layouts ---------------------------------------------------------------------------------------------------------
+
+CORPORA = Path(__file__).parent / "corpora"
+FAST = {"seconds": 0.5, "resampler": "soxr"}
+
+
+def texts(out: Path) -> list[tuple[str, str, list[str]]]:
+    songs = PreparedData(out).songs
+    return [(entry.song.id, entry.song.split, [caption.text for caption in entry.song.captions]) for entry in songs]
+
+
+def test_alcap_keeps_its_splits_or_is_split_anew(out):
+    options = {**FAST, "audio": CORPORA / "music4all", "clean_captions": True}
+    result = run(CORPORA / "alcap", out, **options)
+    first, third = "0a1b2c3d4e5f6g7h", "aaaaBBBBccccDDDD"
+    assert texts(out) == [
+        (first, "train", ["A song about rain and patience."]),
+        ("Zz9Yy8Xx7Ww6Vv5U", "train", ["Someone rides home & thinks."]),
+        (f"{first}@validation", "validation", ["To me it says: wait."]),
+        (third, "test", ["No words, only water."]),
+    ]
+    assert (result.layout, result.cleaned, result.leakage.across) == ("alcap", {"page footers": 1}, 1)
+    assert len(ShardReader(out / "mels").files) == 3  # the copy shares its mel
+    again = run(CORPORA / "alcap", out, **options, resplit=True)
+    assert (again.songs, again.captions, again.leakage.across, again.reused) == (3, 4, 0, 3)
+
+
+def test_lyrics_as_bart_fusion_had_them(out):
+    options = {**FAST, "audio": CORPORA / "music4all", "max_rejected": 1.0}
+    result = run(
+        CORPORA / "song-interpretation" / "dataset.json", out, **options, newlines="semicolon", instrumentals="reject"
+    )
+    assert {entry.song.title: entry.song.lyrics for entry in PreparedData(out).songs} == {
+        "Rain": "the rain falls;over the river",
+        "Night Bus": "last bus home;;I sing alone",
+    }
+    assert result.reasons == {"it has no lyrics": 1}
+    assert PreparedData(out).info["options"]["newlines"] == "semicolon"
+    kept = run(CORPORA / "song-interpretation" / "dataset.json", out, **options)
+    assert {entry.song.title: entry.song.lyrics for entry in PreparedData(out).songs}["Tides"] == ""
+    assert (kept.songs, kept.reused) == (3, 2)
+
+
+def test_published_split(out):
+    """Of 5 rows torch's permutation with seed 42 holds out one, whose song is in training, too."""
+    source = CORPORA / "song-interpretation" / "dataset.json"
+    result = run(source, out, **FAST, audio=CORPORA / "music4all", published_split=True)
+    held = [(name, found) for name, split, found in texts(out) if split == "validation"]
+    assert len(held) == 1 and sum(result.splits.values()) == result.songs
+    assert result.captions == 5
+
+
+def test_frozen_splits(corpus, out, tmp_path):
+    """A prepared folder's own songs.jsonl freezes its splits for another seed."""
+    run(corpus, tmp_path / "first", seed=1)
+    run(corpus, out, seed=2, split_file=tmp_path / "first" / "songs.jsonl")
+    assert [split for _, split, _ in texts(out)] == [split for _, split, _ in texts(tmp_path / "first")]
+    assert PreparedData(out).info["options"]["split_file"]
+
+
+def test_a_full_disk_is_an_error_of_ours(corpus, out, monkeypatch):
+    """While songs are gathered; for mels and records see the shards' tests."""
+    original = Catalogue.insert
+
+    def fill(self, *arguments, **named):
+        self.db.execute("PRAGMA max_page_count = 8")
+        for number in range(99):
+            position = original(self, replace(arguments[0], lyrics="la " * 9999), f"{number}")
+        return position
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Catalogue, "insert", fill)
+        with pytest.raises(DataError, match=r"cannot write .*full"):
+            run(corpus, out)
+    assert not out.exists()
+    assert run(corpus, out).songs == 6

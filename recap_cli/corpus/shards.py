@@ -65,10 +65,15 @@ def write_shard(path: Path, arrays: dict[str, np.ndarray], label: str = "whole")
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise DataError(f"cannot write {path}: {error.strerror or error}", "is the disk full?") from error
+        raise DataError(
+            f"cannot write {path}: {error.strerror or error}",
+            "is the disk full? make room and start it again: nothing is lost",
+        ) from error
     except Exception as error:  # safetensors has an error class of its own
         partial.unlink(missing_ok=True)
-        raise DataError(f"cannot write {path}: {error}", "is the disk full?") from error
+        raise DataError(
+            f"cannot write {path}: {error}", "is the disk full? make room and start it again: nothing is lost"
+        ) from error
 
 
 def next_number(folder: Path) -> int:

@@ -35,7 +35,8 @@ class PrepareOptions:
         follow_outside: read files outside of the audio folder, too, where paths and links lead there.
         variant: which of ALCAP's files: `full`, `not_negative` or `positive`.
         difficulty: `easy` or `hard`, of the demo corpus.
-        excerpt: `start`, `middle`, `random` (seeded by song) or seconds.
+        excerpt: `start`, `middle`, `random` (seeded by song: by the first 8 hexadecimal digits of the fingerprint of
+            [seed, id]) or seconds.
         seconds: length of the excerpt.
         resampler: `resampy` or `soxr`.
         precision: type of the cached mels, `fp16` or `fp32`.
