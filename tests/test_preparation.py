@@ -13,7 +13,7 @@ def result(**changes) -> PrepareResult:
     given = {
         "out": Path("data"), "songs": 24, "captions": 120, "hours": 0.0412, "splits": {"test": 3, "train": 17},
         "rejected": 3, "reasons": {"is empty (0 bytes)": 2, "torn": 1}, "reused": 5, "medians": MEDIANS,
-        "cleaned": {"page footers": 7}, "leakage": Leakage(0.046, 0.991, 0), "seconds": 65.0,
+        "cleaned": {"page footers": 7}, "warnings": {"silent": 4}, "leakage": Leakage(0.046, 0.991, 0), "seconds": 65.0,
         "spent": {"decoding": 10.0, "resampling": 85.0, "mels": 5.0, "hashing": 0.1},
     }  # fmt: skip
     return PrepareResult(**{**given, **changes})
@@ -32,6 +32,7 @@ def test_prepare_table():
         ["median words and marks: lyrics, captions", "260, 90.5"],
         ["mels found in the cache", "5"],
         ["captions cleaned: page footers", "7"],
+        ["used, but silent", "4"],
         ["rejected", "3"],
         ["  is empty (0 bytes)", "2"],
         ["  torn", "1"],

@@ -432,13 +432,21 @@ def test_ids_are_unique(corpus, out):
 
 
 def test_nothing_usable(tmp_path, out):
+    """An error, and no trace."""
     corpus = write_rows(tmp_path / "songs.jsonl", [{"audio": "gone.wav"}])
     with pytest.raises(DataError, match=r"no song could be prepared: no audio file .*gone\.wav"):
         run(corpus, out)
-    with pytest.raises(DataError, match="was not finished"):
-        PreparedData(out)
+    assert not out.exists()
     with pytest.raises(DataError, match="no song could be prepared: the corpus is empty"):
         run(write_rows(tmp_path / "empty.jsonl", []), out)
+    assert not out.exists()
+
+
+def test_odd_audio_is_used_and_told(tmp_path, out):
+    soundfile.write(tmp_path / "silent.wav", np.zeros(32000), 16000)
+    soundfile.write(tmp_path / "short.wav", np.full(800, 0.5), 16000)
+    corpus = write_rows(tmp_path / "songs.jsonl", [{"audio": "silent.wav"}, {"audio": "short.wav"}])
+    assert run(corpus, out).warnings == {"silent": 1, "very short": 1}
 
 
 # choosing songs and captions ------------------------------------------------------------------------------------------

@@ -59,7 +59,12 @@ def mel_key(content: str, audio: AudioSettings, excerpt: str | float, seed: int,
 
 
 def hear_file(
-    path: Path, audio: AudioSettings, excerpt: str | float, seed: int, spent: Spent | None = None
+    path: Path,
+    audio: AudioSettings,
+    excerpt: str | float,
+    seed: int,
+    spent: Spent | None = None,
+    warnings: list[str] | None = None,
 ) -> tuple[np.ndarray, float]:
     """Give the log-mel [mels, frames] of a file's excerpt and its length in seconds.
 
@@ -69,11 +74,14 @@ def hear_file(
         excerpt: which part of the song.
         seed: decides a random excerpt.
         spent: is told the seconds of work that decoding, resampling and the mel took.
+        warnings: is told what a user should know though the excerpt is usable.
     """
     spent = defaultdict(float) if spent is None else spent
     began = perf_counter()
     heard = read_excerpt(path, audio, excerpt, seed)
     read = perf_counter()
+    if warnings is not None:
+        warnings += heard.warnings
     mel = log_mel(heard.samples, audio)
     spent["decoding"] += read - began - heard.resampling
     spent["resampling"] += heard.resampling

@@ -206,6 +206,13 @@ def begin(folder: Path, part: Slice) -> tuple[str, ...]:
     return tuple(names)
 
 
+def undo(folder: Path, part: Slice) -> None:
+    """Take back a preparation that came to nothing, so that it leaves no trace."""
+    end(folder, part)
+    with suppress(OSError):  # it holds what others made
+        (folder / MELS).rmdir()
+
+
 def end(folder: Path, part: Slice) -> None:
     """Forget the note: the preparation is finished."""
     part.file(folder, "unfinished.json").unlink(missing_ok=True)

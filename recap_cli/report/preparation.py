@@ -28,6 +28,7 @@ def prepare_table(result: PrepareResult) -> Table:
             ],
         ]
     rows += [["mels found in the cache", f"{result.reused}"], *cleaned_rows(result.cleaned)]
+    rows += [[f"used, but {kind}", f"{count}"] for kind, count in result.warnings.items()]
     rows += [["rejected", f"{result.rejected}"], *reason_rows(result.reasons)]
     rows += time_rows(result)
     return Table(f"Prepared {result.out}{slice_of}", ["", ""], rows, leakage_line(result.leakage))
@@ -85,7 +86,7 @@ def leakage_line(leakage: Leakage | None) -> str:
         f"the song of {100 * leakage.row_wise:.1f} % of the held-out captions in training, too."
     )
     if leakage.across:
-        line += f" These splits do so for {leakage.across} songs."
+        line += f" These splits do so for {leakage.across} {'songs' if leakage.across > 1 else 'song'}."
     return line
 
 

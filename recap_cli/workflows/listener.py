@@ -65,6 +65,7 @@ class Heard:
         frames: of its mel.
         reused: the mel was there already.
         reason: why it was rejected.
+        warnings: what a user should know of a song that was heard now.
         spent: seconds of work by kind.
     """
 
@@ -73,6 +74,7 @@ class Heard:
     frames: int = 0
     reused: bool = False
     reason: str = ""
+    warnings: list[str] = field(default_factory=list)
     spent: Spent = field(default_factory=lambda: defaultdict(float))
 
 
@@ -120,7 +122,7 @@ class Listener:
         elif (made := self.pending.get(key)) is not None:
             heard.frames = made.shape[1]
         else:
-            mel = self.make(task, seed, heard.spent).astype(PRECISIONS[settings.precision])
+            mel = self.make(task, seed, heard).astype(PRECISIONS[settings.precision])
             heard.frames = mel.shape[1]
             self.pending[key] = mel
         heard.key = key
@@ -134,15 +136,16 @@ class Listener:
             raise AudioError(f"no audio file {task.audio}")
         return hash_file(Path(task.audio))
 
-    def make(self, task: Task, seed: int, spent: Spent) -> np.ndarray:
+    def make(self, task: Task, seed: int, heard: Heard) -> np.ndarray:
         """Give the log-mel [mels, frames] of a song."""
         settings = self.settings
         if settings.demo is not None:
             began = perf_counter()
             mel, _ = hear_demo(Song(task.song, "", ""), settings.demo, settings.audio)
-            spent["rendering and mels"] += perf_counter() - began
+            heard.spent["rendering and mels"] += perf_counter() - began
             return mel
-        mel, _ = hear_file(Path(task.audio), settings.audio, settings.place, seed, spent)
+        audio, place = settings.audio, settings.place
+        mel, _ = hear_file(Path(task.audio), audio, place, seed, heard.spent, heard.warnings)
         return mel
 
     def save(self) -> str:

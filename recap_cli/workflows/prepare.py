@@ -4,7 +4,7 @@ import os
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from recap_cli.corpus.demo import DEMO_VERSION
 from recap_cli.corpus.manifest import Rejected
 from recap_cli.corpus.mels import Spent, hash_file
 from recap_cli.corpus.places import is_file
-from recap_cli.corpus.prepared import MELS, begin, end, is_prepared, locked
+from recap_cli.corpus.prepared import MELS, begin, end, is_prepared, locked, undo
 from recap_cli.corpus.shards import drop_damaged
 from recap_cli.errors import BusyError, DataError
 from recap_cli.progress import Progress, SilentProgress
@@ -42,6 +42,7 @@ class Tally:
 
     reused: int = 0
     rejected: int = 0
+    warnings: Counter[str] = field(default_factory=Counter)
     shards: set[str] = field(default_factory=set)
     spent: Spent = field(default_factory=lambda: defaultdict(float))
 
@@ -61,12 +62,11 @@ def prepare(options: PrepareOptions, progress: Progress | None = None) -> Prepar
     ):
         reading = fill_catalogue(catalogue, options, progress)
         base = begin(options.out, part)
-        for name in drop_damaged(options.out / MELS) if part.count == 1 else ():
+        for name in drop_damaged(options.out / MELS):
             progress.say(f"{options.out / MELS / name} is damaged: its songs are heard again.")
         tally = hear_catalogue(catalogue, options, base, progress)
         result = finish(catalogue, options, reading, tally, time.monotonic() - began)
-        if part.count == 1:
-            drop_orphans(options.out / MELS, base, tally.shards)
+        drop_orphans(options.out / MELS, base, tally.shards)
         end(options.out, part)
     check_rejected(result, options)
     return result
@@ -117,6 +117,7 @@ def hear_catalogue(
             for kind, seconds in event.spent.items():
                 tally.spent[kind] += seconds
             tally.reused += event.reused
+            tally.warnings.update(warning_kind(warning) for warning in event.warnings)
             if event.reason:
                 tally.rejected += 1
                 name, file = catalogue.db.execute(
@@ -129,6 +130,11 @@ def hear_catalogue(
     finally:
         progress.finish()
     return tally
+
+
+def warning_kind(warning: str) -> str:
+    """Give the kind of a warning, figures left out."""
+    return "shorter than its header says: damaged?" if warning.startswith("damaged?") else warning.partition(":")[0]
 
 
 def keep_slice(catalogue: Catalogue, options: PrepareOptions, first: int, last: int) -> None:
@@ -167,7 +173,8 @@ def finish(
     reasons = count_reasons(catalogue.rejected())
     if not songs and not (options.slice.count > 1 and not tally.rejected):
         first = next((entry.reason for entry in catalogue.rejected()), "the corpus is empty")
-        hint = "" if not tally.rejected else "check --audio and the file's columns; --dry-run counts what is missing"
+        undo(options.out, options.slice)
+        hint = "check --audio and the file's columns; --dry-run counts what is missing"
         raise DataError(f"no song could be prepared: {first}", hint)
     counted = "SELECT split, count(*) FROM songs WHERE mel IS NOT NULL GROUP BY split ORDER BY split"
     splits = dict(catalogue.db.execute(counted).fetchall())
@@ -189,6 +196,7 @@ def finish(
         slice=options.shard or "",
         medians=measure_medians(catalogue, audio.hop / audio.sample_rate),
         cleaned=reading.cleaned_kinds(),
+        warnings=dict(sorted(tally.warnings.items())),
         leakage=reading.leakage,
         spent=dict(tally.spent),
         seconds=seconds,

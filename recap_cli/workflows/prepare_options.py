@@ -167,6 +167,7 @@ class PrepareResult:
         slice: the part of the corpus, `3/8`; "" for the whole.
         medians: of the songs' seconds, lyrics tokens, captions, and of the captions' tokens; a token is a word or mark.
         cleaned: captions from which debris was taken, by kind.
+        warnings: songs that are used though something is odd with their audio, by kind; of those heard now.
         leakage: what near-duplicates and row-wise splits carry into the tests.
         spent: seconds of work by kind, over all processes.
         seconds: that the preparation took.
@@ -185,6 +186,7 @@ class PrepareResult:
     slice: str = ""
     medians: dict[str, float] = field(default_factory=dict)
     cleaned: dict[str, int] = field(default_factory=dict)
+    warnings: dict[str, int] = field(default_factory=dict)
     leakage: Leakage | None = None
     spent: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
