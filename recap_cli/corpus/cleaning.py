@@ -35,15 +35,17 @@ def clean_caption(text: str, found: Counter[str]) -> str:
     Returns:
         What the person wrote; "" when nothing is left.
     """
-    for kind, pattern, by in (
-        ("page footers", _FOOTER, ""),
-        ("glued page words", _GLUED, ""),
-        ("words glued together", _MOVED, r"\1 \2"),
-        ("HTML tags", _TAG, " "),
-        ("web addresses", _ADDRESS, ""),
+    folded = text.casefold()
+    for kind, needle, pattern, by in (
+        ("page footers", "repl", _FOOTER, ""),
+        ("glued page words", "link|reply", _GLUED, ""),
+        ("words glued together", "movedand", _MOVED, r"\1 \2"),
+        ("HTML tags", "<", _TAG, " "),
+        ("web addresses", "http|www.", _ADDRESS, ""),
     ):
-        text, count = pattern.subn(by, text)
-        found[kind] += bool(count)
+        if any(word in folded for word in needle.split("|")):  # most comments are clean, and patterns are slow
+            text, count = pattern.subn(by, text)
+            found[kind] += bool(count)
     plain = html.unescape(text)
     found["HTML entities"] += plain != text
     return _SPACES.sub(" ", plain).strip()

@@ -75,7 +75,7 @@ def interpretation_song(row: Row, number: int, path: Path, music: Music4All, spl
     title, artist = music.names.get(song, ("", ""))
     captions = (Caption(comment),) if comment.strip() else ()
     split = split or split_name(row.get("split"))
-    return Song(song, str(file), cleaned(lyrics), captions, split, title, artist)
+    return Song(song, file, cleaned(lyrics), captions, split, title, artist)
 
 
 @lru_cache(maxsize=64)

@@ -42,13 +42,18 @@ class Music4All:
         path = self.metadata or (beside[0] if beside else None)
         return dict(read_names(path)) if path else {}
 
-    def find(self, song: str) -> Path | None:
+    @cached_property
+    def found(self) -> dict[str, str | None]:
+        """What `find` has found: the rows of a song need not follow each other."""
+        return {}
+
+    def find(self, song: str) -> str | None:
         """Give a song's audio file, `<id>.mp3` where there is none; None when the id leads out of the folder."""
-        for suffix in SUFFIXES:
-            path = self.audios.find(song + suffix)
-            if path is None or is_file(path):
-                return path
-        return self.audios.find(song + SUFFIXES[0])
+        if song not in self.found:
+            paths = (self.audios.find(song + suffix) for suffix in SUFFIXES)
+            there = next((path for path in paths if path is None or is_file(path)), self.audios.find(song + ".mp3"))
+            self.found[song] = None if there is None else str(there)
+        return self.found[song]
 
 
 def read_names(path: Path) -> Iterator[tuple[str, tuple[str, str]]]:
