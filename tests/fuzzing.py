@@ -40,9 +40,9 @@ def encode(samples: np.ndarray, rate: int, kind: str, subtype: str) -> bytes:
     return file.getvalue()
 
 
-def damaged_audio(number: int) -> tuple[str, bytes]:
+def damaged_audio(number: int, seed: int = 0) -> tuple[str, bytes]:
     """A file name and its bytes."""
-    random = np.random.default_rng((7, number))
+    random = np.random.default_rng((seed, 7, number))
     kind, subtype = FORMATS[number % len(FORMATS)]
     rate = int(random.choice(RATES))
     length = int(rate * random.uniform(0.05, 1.5))
@@ -109,9 +109,9 @@ class Bomb:
         return os.mkdir, (self.path,)
 
 
-def damaged_corpus(number: int, trap: Path) -> tuple[str, bytes]:
+def damaged_corpus(number: int, trap: Path, seed: int = 0) -> tuple[str, bytes]:
     """A file name and its bytes; `trap` is a folder that a hostile pickle would make."""
-    random = np.random.default_rng((11, number))
+    random = np.random.default_rng((seed, 11, number))
     sources = ("manifest/songs.csv", "manifest/songs.tsv", "manifest/songs.jsonl", "song-interpretation/dataset.json",
                "song-interpretation/dataset.pkl", "alcap/df_full.csv")  # fmt: skip
     source = CORPORA / sources[number % len(sources)]
@@ -242,13 +242,13 @@ def peak_memory(pid: int) -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024 if "VmHWM:" in status else 0.0
 
 
-def fuzz_audio(folder: Path, count: int, tally: Tally) -> None:
+def fuzz_audio(folder: Path, count: int, tally: Tally, seed: int = 0) -> None:
     """Prepare one corpus of damaged audio files."""
     corpus = folder / "audio-corpus"
     corpus.mkdir(parents=True)
     lines = []
     for number in range(count):
-        name, content = damaged_audio(number)
+        name, content = damaged_audio(number, seed)
         (corpus / name).write_bytes(content)
         lines.append(json.dumps({"id": name, "audio": name, "caption": "a song"}) + "\n")
     (corpus / "songs.jsonl").write_text("".join(lines))
@@ -272,12 +272,12 @@ def fuzz_audio(folder: Path, count: int, tally: Tally) -> None:
     tally.reasons.update(result.reasons)
 
 
-def fuzz_corpora(folder: Path, count: int, tally: Tally) -> None:
+def fuzz_corpora(folder: Path, count: int, tally: Tally, seed: int = 0) -> None:
     """Prepare damaged manifests, JSON files and pickles, one after the other."""
     trap, outside = folder / "trap", set(folder.rglob("*"))
     watch = Watch()
     for number in range(count):
-        name, content = damaged_corpus(number, trap)
+        name, content = damaged_corpus(number, trap, seed)
         path = folder / name
         path.write_bytes(content)
         audio = CORPORA / ("manifest" if "songs" in name else "music4all/audios")

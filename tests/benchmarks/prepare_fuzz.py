@@ -1,6 +1,6 @@
 """Damaged audio files, manifests and pickles: each is prepared or rejected with a reason, none crashes or hangs.
 
-    python tests/benchmarks/prepare_fuzz.py [--audio 500] [--corpora 300]
+    python tests/benchmarks/prepare_fuzz.py [--audio 500] [--corpora 300] [--seed 0]
 
 The last line is JSON: counts, crashes, hangs of over 10 s, and the largest memory of any process in MB.
 """
@@ -20,16 +20,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--audio", type=int, default=500)
     parser.add_argument("--corpora", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     print(f"settings: {vars(arguments)}", flush=True)
     tally = Tally()
     with tempfile.TemporaryDirectory() as name:
-        fuzz_audio(Path(name) / "audio", arguments.audio, tally)
+        fuzz_audio(Path(name) / "audio", arguments.audio, tally, arguments.seed)
         print(f"audio: {tally.prepared} prepared, {tally.rejected} rejected", flush=True)
         for reason, count in tally.reasons.most_common(12):
             print(f"  {count:4d}  {reason[:100]}")
         (Path(name) / "corpora").mkdir()
-        fuzz_corpora(Path(name) / "corpora", arguments.corpora, tally)
+        fuzz_corpora(Path(name) / "corpora", arguments.corpora, tally, arguments.seed)
     for line in [*tally.crashes, *tally.hangs]:
         print(line[:300])
     figures = {
