@@ -21,31 +21,31 @@ Layout = Annotated[
     typer.Option(help="manifest, folder, song-interpretation, alcap or music4all.", show_default="recognised"),
 ]
 
+Metadata = Annotated[Path | None, typer.Option(help="Music4All's id_information.csv.", show_default="beside the audio")]
+FollowOutside = Annotated[
+    bool, typer.Option("--follow-outside", help="Follow paths and links out of the audio folder.")
+]
+CleanCaptions = Annotated[bool, typer.Option("--clean-captions", help="Take a scraper's debris out of captions.")]
+SplitFile = Annotated[Path | None, typer.Option(help="Freezes ids: table or JSON lines of id and split, or JSON.")]
+PublishedSplit = Annotated[
+    bool, typer.Option("--published-split", help="Row by row, 90/10, as BART-fusion: leaks, to compare.")
+]
+
 
 def prepare(
     source: Source = None,
     audio: Annotated[Path | None, typer.Option(help="Where audio paths start, or Music4All's audios.")] = None,
     out: Annotated[Path, typer.Option(help="The data folder to fill.")] = Path("data"),
     layout: Layout = None,
-    metadata: Annotated[
-        Path | None, typer.Option(help="Music4All's id_information.csv.", show_default="beside the audio")
-    ] = None,
-    follow_outside: Annotated[
-        bool, typer.Option("--follow-outside", help="Follow paths and links out of the audio folder.")
-    ] = False,
+    metadata: Metadata = None,
+    follow_outside: FollowOutside = False,
     variant: Annotated[str | None, typer.Option(help="ALCAP's files: full, not_negative or positive.")] = None,
     min_votes: Annotated[int | None, typer.Option(help="Leave out captions with fewer votes.")] = None,
-    clean_captions: Annotated[
-        bool, typer.Option("--clean-captions", help="Take a scraper's debris out of captions.")
-    ] = False,
+    clean_captions: CleanCaptions = False,
     newlines: Annotated[str, typer.Option(help="Of lyrics: keep, or semicolon as BART-fusion.")] = "keep",
     instrumentals: Annotated[str, typer.Option(help="Songs without lyrics: keep or reject.")] = "keep",
-    split_file: Annotated[
-        Path | None, typer.Option(help="Freezes ids: table or JSON lines of id and split, or JSON.")
-    ] = None,
-    published_split: Annotated[
-        bool, typer.Option("--published-split", help="Row by row, 90/10, as BART-fusion: leaks, to compare.")
-    ] = False,
+    split_file: SplitFile = None,
+    published_split: PublishedSplit = False,
     resplit: Annotated[bool, typer.Option("--resplit", help="Forget given splits, split by song.")] = False,
     difficulty: Annotated[str, typer.Option(help="Of the demo corpus: easy or hard.")] = "easy",
     excerpt: Annotated[str, typer.Option(help="start, middle, random or seconds.")] = "start",

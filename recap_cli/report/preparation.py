@@ -73,7 +73,7 @@ def time_rows(result: PrepareResult) -> list[list[str]]:
     told = ", ".join(f"{kind} {100 * seconds / total:.0f} %" for kind, seconds in shares if seconds > 0.005 * total)
     rows = [["time", duration(result.seconds)], ["where it went", told]]
     if result.spent.get("resampling", 0) > max(SLOW_SHARE * total, SLOW_SECONDS) and result.resampler != "soxr":
-        rows.append(["quicker, to within fractions of a decibel", "--resampler soxr"])
+        rows.append(["quicker; differs above 7 kHz only", "--resampler soxr"])
     return rows
 
 
