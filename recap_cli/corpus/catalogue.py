@@ -38,7 +38,8 @@ class Catalogue:
         self.position = 0
         self.songs = 0
         self.tags: set[str] = set()
-        self.db = sqlite3.connect(path, isolation_level=None)
+        # Without sqlite's own locks, which network file systems often lack: the folder is locked as a whole.
+        self.db = sqlite3.connect(f"{path.resolve().as_uri()}?nolock=1", isolation_level=None, uri=True)
         for setting in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{CACHE_KIB}", "temp_store = FILE"):
             self.db.execute(f"PRAGMA {setting}")
         self.db.executescript(SCHEMA)

@@ -14,6 +14,8 @@ from recap_cli.errors import DataError
 from recap_cli.progress import Progress
 from recap_cli.workflows.prepare_options import PrepareOptions
 
+TOLD_ENTRIES = 100  # a bar that moves with each of 300,000 captions costs more than reading them
+
 
 @dataclass
 class Reading:
@@ -72,14 +74,15 @@ def fill_catalogue(catalogue: Catalogue, options: PrepareOptions, progress: Prog
     reading = Reading(layout)
     progress.start("Reading the corpus", None)
     try:
-        for entry in read_entries(options):
+        for number, entry in enumerate(read_entries(options)):
             if isinstance(entry, Rejected):
                 catalogue.reject(entry)
             elif is_full(catalogue, entry, options):
                 break
             else:
                 take_song(catalogue, entry, options, reading)
-            progress.advance()
+            if number % TOLD_ENTRIES == 0:
+                progress.advance(TOLD_ENTRIES)
     finally:
         progress.finish()
     if options.split_file is not None:
