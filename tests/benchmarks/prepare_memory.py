@@ -5,7 +5,8 @@
 The first figure is the peak memory of the main process of `recap prepare` over distinct songs of 1 s, many against
 few. The others are the time and the memory, on top of the imports, that it takes to open a folder with so many
 captions for training: the folder, its examples, and the first example of every thousand read, so that the mapped text
-has been touched. The last line is JSON.
+has been touched. Memory is what Linux calls VmHWM: unlike ru_maxrss, it owes nothing to the process that started
+this one. The last line is JSON.
 """
 
 import argparse
@@ -28,14 +29,15 @@ TEXT = "rain river night bus home sing alone again the a of and into water light
 WORDS = TEXT.split(" ")
 
 PREPARE = """
-import resource, sys
+import sys
+from pathlib import Path
 from recap_cli.cli import main
 code = main(["prepare", *sys.argv[1:]])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024)
 sys.exit(code)
 """
 OPEN = """
-import resource, sys, time
+import sys, time
 from pathlib import Path
 from recap_cli.audio import AudioSettings
 from recap_cli.corpus.dataset import PreparedData, SongDataset
@@ -44,7 +46,7 @@ from recap_cli.processor import RecapProcessor
 from recap_cli.workflows.caption import EMBEDDED_MODEL
 processor = RecapProcessor.from_pretrained(EMBEDDED_MODEL)
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
 before, began = peak(), time.perf_counter()
 data = PreparedData(Path(sys.argv[1]))
 dataset = SongDataset(data.split("train"), processor, data.mels)
