@@ -20,6 +20,7 @@ from recap_cli.errors import DataError
 from recap_cli.processor import IGNORED, RecapProcessor, pad_mels, pad_rows, pad_states
 
 NO_VOTES = np.iinfo(np.int64).min
+DECODER = json.JSONDecoder()
 KEPT_LYRICS = 4096  # songs whose lyrics tokens are kept
 
 
@@ -163,13 +164,13 @@ class PreparedData:
 
 def song_of_line(line: bytes, captions: tuple[Caption, ...] = ()) -> PreparedSong:
     """Read a line of `songs.jsonl`."""
-    record = json.loads(line)
+    record = DECODER.decode(line.decode())
     return PreparedSong(song_from_json(record["song"], captions), record["mel"], record["seconds"])
 
 
 def caption_of_line(line: bytes) -> tuple[str, Caption]:
     """Read a line of `captions.jsonl`: the song's id and the caption."""
-    record = json.loads(line)
+    record = DECODER.decode(line.decode())
     return record["song"], Caption(record["text"], record["votes"])
 
 
