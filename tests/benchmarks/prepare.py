@@ -127,7 +127,7 @@ def measure_cost(songs: list[Path], short: int, resampler: str, jobs: int) -> tu
 
 
 def resampler_difference(songs: list[Path]) -> tuple[float, float]:
-    """Largest difference in dB: anywhere, and up to 6.8 kHz, where neither filter ends yet, but for the outer frames."""
+    """Largest difference in dB: anywhere, and up to 6.8 kHz but for the outer frames."""
     worst = below = 0.0
     for song in songs[:BASES]:
         mels = []
