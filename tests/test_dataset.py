@@ -153,6 +153,9 @@ def test_examples_of_a_prepared_folder(tiny_data, tiny_processor):
         plain = SongDataset(list(songs), tiny_processor, tiny_data.mels, **options)
         assert np.array_equal(lazy.rows, plain.rows)
     lazy = SongDataset(songs, tiny_processor, tiny_data.mels)
+    assert lazy.has_captions() and not SongDataset(songs, tiny_processor, None, min_votes=99).has_captions()
+    pairs = [(len(example["input_ids"]), len(example["labels"])) for example in (lazy[row] for row in range(len(lazy)))]
+    assert lazy.lengths().tolist() == [list(pair) for pair in pairs]
     again = pickle.loads(pickle.dumps(lazy))  # noqa: S301
     assert again[7]["labels"] == lazy[7]["labels"] == tiny_processor.encode_caption(songs[1].song.captions[2].text)
     assert np.array_equal(again[7]["music"], tiny_data.mels[songs[1].mel])

@@ -94,6 +94,7 @@ class PreparedData:
             self.index_captions(numbers)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{folder} is damaged: {error}", "run recap prepare again") from error
+        self.last_read: tuple[int, PreparedSong] | None = None
         self.songs = SongList(self, np.arange(len(self.song_lines)))
 
     def index_songs(self) -> dict[str, int]:
@@ -134,7 +135,13 @@ class PreparedData:
         return int(self.caption_starts[number]), int(self.caption_starts[number + 1])
 
     def read_song(self, number: int) -> PreparedSong:
-        """Read a song with its captions."""
+        """Read a song with its captions; the last one that was read is kept, as its captions are asked for in turn."""
+        if self.last_read is None or self.last_read[0] != number:
+            self.last_read = number, self.parse_song(number)
+        return self.last_read[1]
+
+    def parse_song(self, number: int) -> PreparedSong:
+        """Read a song with its captions from the mapped files."""
         first, last = self.caption_range(number)
         captions = tuple(caption_of_line(self.caption_lines[int(place)])[1] for place in self.caption_order[first:last])
         return song_of_line(self.song_lines[number], captions)
@@ -200,23 +207,43 @@ class SongDataset(Dataset):
         self.processor = processor
         self.rows = choose_rows(songs, per_caption, min_votes)
         self.lyrics_tokens = lru_cache(maxsize=KEPT_LYRICS)(self.encode_lyrics)
+        self.counted: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
         """Give one example: token lists, the song's number and its music [.., ..]."""
+        example = self.read_texts(row)
+        if self.music is not None:
+            example["music"] = self.music[self.songs[example["song_ids"]].mel]
+        return example
+
+    def read_texts(self, row: int) -> dict[str, Any]:
+        """Give one example without its music."""
         index, place = (int(number) for number in self.rows[row])
-        entry = self.songs[index]
-        text = entry.song.captions[place].text if place >= 0 else ""
-        example = {
-            "input_ids": self.lyrics_tokens(entry.song.lyrics),
+        song = self.songs[index].song
+        text = song.captions[place].text if place >= 0 else ""
+        return {
+            "input_ids": self.lyrics_tokens(song.lyrics),
             "labels": self.processor.encode_caption(text),
             "song_ids": index,
         }
-        if self.music is not None:
-            example["music"] = self.music[entry.mel]
-        return example
+
+    def lengths(self) -> np.ndarray:
+        """Give the number of lyrics and caption tokens of each row [rows, 2]; every text is read once for it."""
+        if self.counted is None:
+            self.counted = np.array([self.row_lengths(row) for row in range(len(self))], np.int64).reshape(-1, 2)
+        return self.counted
+
+    def row_lengths(self, row: int) -> tuple[int, int]:
+        """Give one row's number of lyrics and caption tokens."""
+        example = self.read_texts(row)
+        return len(example["input_ids"]), len(example["labels"])
+
+    def has_captions(self) -> bool:
+        """Whether there is a caption with anything in it to learn."""
+        return any(self.row_lengths(row)[1] > 2 for row in range(len(self)))
 
     def encode_lyrics(self, lyrics: str) -> list[int]:
         """Give the tokens of lyrics."""
