@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from subprocess import DEVNULL
+from time import perf_counter
 from typing import Any, Self
 
 import numpy as np
@@ -93,10 +94,8 @@ class AudioSettings:
     def from_json(cls, record: dict[str, Any]) -> Self:
         """Make settings from `to_json`'s values: a missing key defaults, an unknown key or bad value is a DataError."""
         unknown = set(record) - {field.name for field in fields(cls)}
-        if unknown:
-            raise DataError(
-                f"audio settings: unknown {', '.join(sorted(unknown))}", "Was it written by a newer version?"
-            )
+        if names := ", ".join(sorted(unknown)):
+            raise DataError(f"audio settings: unknown {names}", "Was it written by a newer version?")
         try:
             return cls(**record)
         except (OptionError, TypeError) as error:
@@ -114,6 +113,7 @@ class Excerpt:
         source_rate: Hz of the file.
         channels: channels of the file.
         warnings: what a user should know though the excerpt is usable; a few words each, without the file's name.
+        resampling: seconds of work that resampling took.
     """
 
     samples: np.ndarray
@@ -122,6 +122,7 @@ class Excerpt:
     source_rate: int
     channels: int
     warnings: tuple[str, ...] = ()
+    resampling: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -188,11 +189,12 @@ def read_excerpt(path: str | Path, settings: AudioSettings, excerpt: str | float
         passage = _decode_through_ffmpeg(request)
     if not np.abs(passage.samples).max(initial=0) <= LOUDEST:
         raise AudioError(f"{path} holds samples that are not numbers or not finite", "Export the file again.")
+    began = perf_counter()
     samples = resample(passage.samples, passage.rate, settings)[: settings.samples]
     if not len(samples):
         raise AudioError(f"{path} holds no audio samples", "Is it damaged? Try to play it.")
-    start, seconds = passage.start / passage.rate, len(samples) / settings.sample_rate
-    return Excerpt(samples, start, seconds, passage.rate, passage.channels, _warnings(passage, samples, settings))
+    start, seconds, took = passage.start / passage.rate, len(samples) / settings.sample_rate, perf_counter() - began
+    return Excerpt(samples, start, seconds, passage.rate, passage.channels, _warnings(passage, samples, settings), took)
 
 
 def _checked_place(excerpt: str | float) -> str | float:
@@ -299,8 +301,7 @@ def _conversion(path: Path) -> str:
 
 
 def _warnings(passage: _Passage, samples: np.ndarray, settings: AudioSettings) -> tuple[str, ...]:
-    found = []
-    decoded, promised = len(passage.samples) / passage.rate, passage.promised / passage.rate
+    found, decoded, promised = [], len(passage.samples) / passage.rate, passage.promised / passage.rate
     if promised - decoded > 0.1:
         found.append(f"damaged? {decoded:.1f} s could be decoded where the file promises {promised:.1f} s")
     if np.abs(samples).max() < SILENCE:

@@ -88,7 +88,7 @@ class ConsoleProgress:
         """Show a small table."""
         if self.quiet:
             return
-        from recap_cli.report.tables import draw
+        from recap_cli.report.drawing import draw
 
         self.console.print(draw(table))
 
@@ -112,7 +112,7 @@ def write_line(text: str) -> None:
 
 def render(as_json: bool, document: dict[str, Any], *tables: Any) -> None:
     """Give a result to stdout, as JSON or as tables."""
-    from recap_cli.report.tables import draw
+    from recap_cli.report.drawing import draw
 
     if as_json:
         write_line(json.dumps(document, ensure_ascii=False))

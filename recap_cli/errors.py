@@ -33,6 +33,10 @@ class DataError(RecapError):
     """A corpus, a manifest or a prepared data folder is missing, damaged or does not fit."""
 
 
+class BusyError(DataError):
+    """Another process is working on the same data folder."""
+
+
 class ModelError(RecapError):
     """Weights, a model folder or a checkpoint are missing, damaged or do not fit."""
 

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from recap_cli.corpus.dataset import PreparedData, PreparedSong, SongCollator, SongDataset, enough_votes
+from recap_cli.corpus.dataset import (
+    PreparedData,
+    PreparedSong,
+    SongCollator,
+    SongDataset,
+    SongList,
+    enough_votes,
+)
 from recap_cli.corpus.manifest import Caption, Song
 from recap_cli.errors import DataError
 
@@ -103,7 +110,8 @@ def test_missing_records(copy, name):
 
 
 def test_missing_mels(copy):
-    (copy / "mels" / "00000.safetensors").unlink()
+    for shard in (copy / "mels").iterdir():
+        shard.unlink()
     with pytest.raises(DataError, match="lacks the mels of 24 songs, such as demo-easy-000000") as caught:
         PreparedData(copy)
     assert caught.value.hint == "run recap prepare again"
@@ -114,6 +122,43 @@ def test_it_travels_to_other_processes(tiny_data):
     again = pickle.loads(pickle.dumps(tiny_data))  # noqa: S301
     assert np.array_equal(again.mels[entry.mel], tiny_data.mels[entry.mel])
     assert again.songs == tiny_data.songs
+
+
+def test_songs_are_read_when_they_are_asked_for(tiny_data):
+    """Slices are lists of the same kind, and captions written out of order find their songs."""
+    songs = tiny_data.split("train")
+    assert isinstance(songs[2:5], SongList)
+    assert [entry.song.id for entry in songs[2:5]] == [songs[row].song.id for row in (2, 3, 4)]
+    assert songs[-1] == list(songs)[-1]
+    assert songs[:0] == [] and songs != songs[1:]
+    with pytest.raises(IndexError):
+        songs[len(songs)]
+    assert songs.votes(0).tolist() == [caption.votes for caption in songs[0].song.captions]
+
+
+def test_captions_in_any_order(copy, tiny_data):
+    lines = (copy / "captions.jsonl").read_text().splitlines()
+    stranger = json.dumps({"song": "nobody", "text": "x", "votes": None})
+    (copy / "captions.jsonl").write_text("\n".join([stranger, *lines[::-1]]))
+    data = PreparedData(copy)
+    for ours, theirs in zip(data.songs, tiny_data.songs, strict=True):
+        assert ours.song.captions == theirs.song.captions[::-1]
+
+
+def test_examples_of_a_prepared_folder(tiny_data, tiny_processor):
+    """The lazy list and a plain one give the same rows, with and without votes; examples travel to other processes."""
+    songs = tiny_data.split("train")
+    for options in ({}, {"min_votes": 4}, {"per_caption": False}, {"min_votes": 99}):
+        lazy = SongDataset(songs, tiny_processor, tiny_data.mels, **options)
+        plain = SongDataset(list(songs), tiny_processor, tiny_data.mels, **options)
+        assert np.array_equal(lazy.rows, plain.rows)
+    lazy = SongDataset(songs, tiny_processor, tiny_data.mels)
+    assert lazy.has_captions() and not SongDataset(songs, tiny_processor, None, min_votes=99).has_captions()
+    pairs = [(len(example["input_ids"]), len(example["labels"])) for example in (lazy[row] for row in range(len(lazy)))]
+    assert lazy.lengths().tolist() == [list(pair) for pair in pairs]
+    again = pickle.loads(pickle.dumps(lazy))  # noqa: S301
+    assert again[7]["labels"] == lazy[7]["labels"] == tiny_processor.encode_caption(songs[1].song.captions[2].text)
+    assert np.array_equal(again[7]["music"], tiny_data.mels[songs[1].mel])
 
 
 # examples -------------------------------------------------------------------------------------------------------------

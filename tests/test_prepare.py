@@ -1,19 +1,27 @@
 """From a corpus to a data folder: what is written, reused, rejected, and left alone."""
 
 import json
+import multiprocessing
 import os
+import shutil
+import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from recap_cli.corpus.catalogue import Catalogue
 from recap_cli.corpus.dataset import PreparedData
 from recap_cli.corpus.manifest import read_json_lines
-from recap_cli.errors import DataError, OptionError
+from recap_cli.corpus.shards import ShardReader
+from recap_cli.errors import BusyError, DataError, OptionError
 from recap_cli.progress import SilentProgress
 from recap_cli.workflows import prepare as module
-from recap_cli.workflows.prepare import PrepareOptions, PrepareResult, demo_folder, prepare, single_threaded
+from recap_cli.workflows import writing
+from recap_cli.workflows.hearing import single_threaded
+from recap_cli.workflows.prepare import PrepareOptions, PrepareResult, demo_folder, plan, prepare
 
 RECORDS = ("songs.jsonl", "captions.jsonl", "dataset.json")
 
@@ -69,6 +77,10 @@ def shards(out: Path) -> dict[str, tuple[bytes, int]]:
     return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in (out / "mels").iterdir()}
 
 
+def contents(out: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
 def tree(folder: Path, but: Path) -> dict[str, bytes]:
     return {
         str(path): path.read_bytes() if path.is_file() else b""
@@ -84,7 +96,7 @@ def test_demo_corpus(tmp_path):
     """`limit` shrinks every split alike; every song has lyrics, five captions and its attributes."""
     result = prepare(PrepareOptions(out=tmp_path / "data", limit=12, jobs=1, seconds=2.0))
     assert result.splits == {"test": 2, "train": 6, "unseen": 2, "validation": 2}
-    assert (result.songs, result.captions, result.rejected, result.reused) == (12, 60, [], 0)
+    assert (result.songs, result.captions, result.rejected, result.reused) == (12, 60, 0, 0)
     assert result.hours == pytest.approx(12 * 2 / 3600)
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [
         "captions.jsonl",
@@ -93,7 +105,7 @@ def test_demo_corpus(tmp_path):
         "rejected.jsonl",
         "songs.jsonl",
     ]
-    assert [path.name for path in (tmp_path / "data" / "mels").iterdir()] == ["00000.safetensors"]
+    assert len(list((tmp_path / "data" / "mels").iterdir())) == 1
     info = json.loads((tmp_path / "data" / "dataset.json").read_text())
     assert info["source"] == "demo"
     assert info["demo"]["train"] == 6
@@ -117,7 +129,7 @@ def test_the_demo_corpus_does_not_depend_on_where_or_when(tiny_data, tmp_path):
 
 def test_manifest(corpus, out):
     result = run(corpus, out)
-    assert (result.out, result.songs, result.captions, result.rejected) == (out, 6, 12, [])
+    assert (result.out, result.songs, result.captions, result.rejected) == (out, 6, 12, 0)
     assert sum(result.splits.values()) == 6
     assert set(result.splits) == {"train", "validation", "test"}
     data = PreparedData(out)
@@ -222,55 +234,124 @@ def test_random_excerpts_follow_the_seed(corpus, out):
     assert run(corpus, out, seconds=1.0, excerpt="random", seed=2).reused == 0
 
 
-def test_an_interrupted_run_goes_on(corpus, out, monkeypatch):
-    """What was heard stays; the folder says that it is not finished."""
-    original, heard = module.hear, []
+class Stop(SilentProgress):
+    """Does something after so many songs."""
 
-    def hear_four(task, known):
-        if len(heard) == 4:
-            raise KeyboardInterrupt
-        heard.append(task.song.id)
-        return original(task, known)
+    def __init__(self, after: int, action) -> None:
+        self.left, self.action, self.task = after, action, ""
 
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "hear", hear_four)
-        with pytest.raises(KeyboardInterrupt):
-            run(corpus, out)
+    def start(self, task, total=None):
+        self.task = task
+
+    def advance(self, count=1, note=""):
+        self.left -= self.task == "Preparing songs"
+        if self.left == 0:
+            self.action()
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_goes_on(corpus, out, tmp_path):
+    """What was heard stays; the folder says that it is not finished; in the end it is as if nothing had happened."""
+    with pytest.raises(KeyboardInterrupt):
+        prepare(PrepareOptions(source=corpus, out=out, seconds=2.0, jobs=1), Stop(3, interrupt))
     with pytest.raises(DataError, match="was not finished"):
         PreparedData(out)
-    assert run(corpus, out).reused == 4
-    assert len(PreparedData(out).songs) == 6
+    assert run(corpus, out).reused >= 3
+    run(corpus, tmp_path / "straight")
+    assert contents(out) == contents(tmp_path / "straight")
 
 
-def test_a_run_killed_while_it_writes_records_is_not_finished(corpus, out, monkeypatch):
+def test_a_run_interrupted_while_it_writes_records_leaves_the_old_ones(corpus, out, monkeypatch):
     """Old settings beside new songs would be a lie."""
     run(corpus, out)
-    original = module.write_json_lines
-
-    def stop(path, lines):
-        original(path, lines)
-        raise KeyboardInterrupt
-
+    before = contents(out)
     with monkeypatch.context() as patch:
-        patch.setattr(module, "write_json_lines", stop)
+        patch.setattr(writing, "song_to_json", lambda song: interrupt())
         with pytest.raises(KeyboardInterrupt):
             run(corpus, out, seconds=1.0)
-    with pytest.raises(DataError, match="was not finished"):
-        PreparedData(out)
+    assert before.items() <= contents(out).items()
+    assert PreparedData(out).audio.seconds == 2.0
     run(corpus, out, seconds=1.0)
     assert PreparedData(out).audio.seconds == 1.0
+    assert not list(out.rglob("*.partial"))
 
 
-def test_a_damaged_shard_is_named_and_can_be_deleted(corpus, out):
+def test_a_process_that_is_killed_costs_nothing(corpus, out, tmp_path):
+    """As the kernel does when memory is short: another process takes over."""
+    killed = []
+
+    def kill_one():
+        for child in multiprocessing.active_children():
+            killed.append(child.pid)
+            os.kill(child.pid, signal.SIGKILL)
+
+    result = prepare(PrepareOptions(source=corpus, out=out, seconds=2.0, jobs=1), Stop(2, kill_one))
+    assert killed and (result.songs, result.rejected) == (6, 0)
+    run(corpus, tmp_path / "straight")
+    assert contents(out) == contents(tmp_path / "straight")
+
+
+def test_a_damaged_shard_is_made_again(corpus, out):
     run(corpus, out)
-    shard = out / "mels" / "00000.safetensors"
+    before = contents(out)
+    shard = next((out / "mels").iterdir())
     shard.write_bytes(shard.read_bytes()[:-100])
-    with pytest.raises(DataError, match=r"00000\.safetensors is damaged") as caught:
-        run(corpus, out)
-    assert caught.value.hint == "delete it and run recap prepare again"
-    shard.unlink()
+    with pytest.raises(DataError, match="is damaged"):
+        PreparedData(out)
     assert run(corpus, out).reused == 0
+    assert contents(out) == before
+
+
+def test_two_runs_on_one_folder(corpus, out):
+    """The second says so and stops; the first is none the worse."""
+    refused = []
+
+    def run_again():
+        with pytest.raises(BusyError, match="another recap prepare is working on") as caught:
+            run(corpus, out)
+        refused.append(caught.value)
+
+    prepare(PrepareOptions(source=corpus, out=out, seconds=2.0, jobs=1), Stop(1, run_again))
+    assert len(refused) == 1 and "--out" in refused[0].hint
     assert len(PreparedData(out).songs) == 6
+    assert not list(out.glob("*.lock"))
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_slices_merge_to_the_whole(corpus, out, tmp_path, monkeypatch, jobs):
+    """Two slices in folders of their own, copied together: the songs, captions and mels of one run, in order."""
+    monkeypatch.setattr(module, "CHUNK_SONGS", 2)
+    add(corpus, {"id": "gone", "audio": "audio/gone.wav"}, {"lyrics": "no audio"})
+    run(corpus, out, max_rejected=1.0)
+    merged = tmp_path / "merged"
+    for number in (1, 2):
+        part = run(corpus, tmp_path / f"part-{number}", max_rejected=1.0, shard=f"{number}/2", jobs=jobs)
+        assert part.slice == f"{number}/2" and part.songs > 0
+        shutil.copytree(tmp_path / f"part-{number}", merged, dirs_exist_ok=True)
+        if number == 1:
+            with pytest.raises(DataError, match="lacks other slices"):
+                PreparedData(merged)
+    whole, data = PreparedData(out), PreparedData(merged)
+    assert data.songs == whole.songs
+    assert data.info["splits"] == whole.info["splits"]
+    assert {path.name for path in (merged / "mels").iterdir()} == {path.name for path in (out / "mels").iterdir()}
+    rejected = [list(read_json_lines(merged / f"rejected-{number}-of-2.jsonl")) for number in (1, 2)]
+    assert rejected[0] + rejected[1] == list(read_json_lines(out / "rejected.jsonl"))
+    assert run(corpus, merged, max_rejected=1.0).reused == 6  # a whole run takes the slices over
+    assert PreparedData(merged).songs == whole.songs
+    run(corpus, merged, max_rejected=1.0, shard="1/2", seconds=1.0)
+    with pytest.raises(DataError, match="slices 1 and 2 differ in audio"):
+        PreparedData(merged)
+
+
+def test_a_dry_run_writes_nothing(damaged, out):
+    found = plan(PrepareOptions(source=damaged, out=out, seconds=2.0, jobs=2, dry_run=True))
+    assert (found.songs, found.missing, found.rejected, found.layout) == (10, 2, 1, "manifest")
+    assert found.seconds > 0 and found.gigabytes == pytest.approx(8 * 128 * 126 * 2 / 1e9)
+    assert not out.exists()
 
 
 # rejected songs -------------------------------------------------------------------------------------------------------
@@ -298,7 +379,8 @@ def test_damaged_songs_are_set_aside(damaged, out):
     assert result.songs == 6
     audio = damaged.parent / "audio"
     rejected = list(read_json_lines(out / "rejected.jsonl"))
-    assert [vars(entry) for entry in result.rejected] == rejected
+    assert (result.rejected, sum(result.reasons.values())) == (5, 5)
+    assert result.reasons["is empty (0 bytes)"] == result.reasons["no audio file"] == 1
     assert {entry["song"]: entry["file"] for entry in rejected} == {
         "outside": "../../etc/passwd",
         "text": str(audio / "text.wav"),
@@ -329,7 +411,7 @@ def test_strict(corpus, out):
     run(corpus, out, strict=True)
     add(corpus, *({"id": f"more-{number}", "audio": "audio/0.wav"} for number in range(19)))
     add(corpus, {"id": "gone", "audio": "audio/gone.wav"})
-    assert len(run(corpus, out).rejected) == 1
+    assert run(corpus, out).rejected == 1
     with pytest.raises(DataError, match="1 of 26 songs were rejected"):
         run(corpus, out, strict=True)
 
@@ -346,17 +428,25 @@ def test_ids_are_unique(corpus, out):
     add(corpus, {"id": "song-0", "audio": "audio/5.wav"})
     result = run(corpus, out, max_rejected=1.0)
     assert result.songs == 6
-    assert [(entry.song, entry.reason) for entry in result.rejected] == [("song-0", "another song has the same id")]
+    assert result.reasons == {"another song has the same id": 1}
 
 
 def test_nothing_usable(tmp_path, out):
+    """An error, and no trace."""
     corpus = write_rows(tmp_path / "songs.jsonl", [{"audio": "gone.wav"}])
     with pytest.raises(DataError, match=r"no song could be prepared: no audio file .*gone\.wav"):
         run(corpus, out)
-    with pytest.raises(DataError, match="was not finished"):
-        PreparedData(out)
+    assert not out.exists()
     with pytest.raises(DataError, match="no song could be prepared: the corpus is empty"):
         run(write_rows(tmp_path / "empty.jsonl", []), out)
+    assert not out.exists()
+
+
+def test_odd_audio_is_used_and_told(tmp_path, out):
+    soundfile.write(tmp_path / "silent.wav", np.zeros(32000), 16000)
+    soundfile.write(tmp_path / "short.wav", np.full(800, 0.5), 16000)
+    corpus = write_rows(tmp_path / "songs.jsonl", [{"audio": "silent.wav"}, {"audio": "short.wav"}])
+    assert run(corpus, out).warnings == {"silent": 1, "very short": 1}
 
 
 # choosing songs and captions ------------------------------------------------------------------------------------------
@@ -409,6 +499,15 @@ def test_min_votes_without_votes(corpus, out):
         ({"excerpt": "inf"}, "--excerpt inf is not known"),
         ({"seconds": 0.0}, "--seconds 0 is out of range"),
         ({"resampler": "linear"}, "--resampler linear is unknown"),
+        ({"layout": "zip"}, "--layout zip is not known"),
+        ({"variant": "best"}, "--variant best is not known"),
+        ({"newlines": "tabs"}, "--newlines tabs is not known"),
+        ({"instrumentals": "maybe"}, "--instrumentals maybe is not known"),
+        ({"shard": "9/8"}, "--shard 9/8 is no slice"),
+        ({"shard": "0/8"}, "--shard 0/8 is no slice"),
+        ({"shard": "one"}, "--shard one is no slice"),
+        ({"published_split": True, "resplit": True}, "--published-split decides all splits itself"),
+        ({"published_split": True}, "--published-split needs a SOURCE, and none is named"),
     ],
 )
 def test_bad_options_are_refused_at_once(options, message):
@@ -445,9 +544,9 @@ def test_progress(damaged, out):
 
     progress = Recorder()
     prepare(PrepareOptions(source=damaged, out=out, seconds=1.0, jobs=1, max_rejected=1.0), progress)
-    assert progress.started == [("Preparing songs", 10)]
-    assert progress.notes == ["1 rejected"] * 6 + [f"{count} rejected" for count in (2, 3, 4, 5)]
-    assert progress.finished == 1
+    assert progress.started == [("Reading the corpus", None), ("Preparing songs", 10)]
+    assert progress.notes == [""] + ["1 rejected"] * 6 + [f"{count} rejected" for count in (2, 3, 4, 5)]
+    assert progress.finished == 2
 
 
 def test_workers_start_with_one_thread_each(monkeypatch):
@@ -472,3 +571,81 @@ def test_where_the_demo_corpus_is_kept(monkeypatch, tmp_path, cache_folder):
     assert demo_folder() == tmp_path / "home" / ".cache" / "recap-cli" / "demo-easy"
     monkeypatch.setattr(module.sys, "platform", "darwin")
     assert demo_folder() == tmp_path / "home" / "Library" / "Caches" / "recap-cli" / "demo-easy"
+
+
+# real layouts ---------------------------------------------------------------------------------------------------------
+
+CORPORA = Path(__file__).parent / "corpora"
+FAST = {"seconds": 0.5, "resampler": "soxr"}
+
+
+def texts(out: Path) -> list[tuple[str, str, list[str]]]:
+    songs = PreparedData(out).songs
+    return [(entry.song.id, entry.song.split, [caption.text for caption in entry.song.captions]) for entry in songs]
+
+
+def test_alcap_keeps_its_splits_or_is_split_anew(out):
+    options = {**FAST, "audio": CORPORA / "music4all", "clean_captions": True}
+    result = run(CORPORA / "alcap", out, **options)
+    first, third = "0a1b2c3d4e5f6g7h", "aaaaBBBBccccDDDD"
+    assert texts(out) == [
+        (first, "train", ["A song about rain and patience."]),
+        ("Zz9Yy8Xx7Ww6Vv5U", "train", ["Someone rides home & thinks."]),
+        (f"{first}@validation", "validation", ["To me it says: wait."]),
+        (third, "test", ["No words, only water."]),
+    ]
+    assert (result.layout, result.cleaned, result.leakage.across) == ("alcap", {"page footers": 1}, 1)
+    assert len(ShardReader(out / "mels").files) == 3  # the copy shares its mel
+    again = run(CORPORA / "alcap", out, **options, resplit=True)
+    assert (again.songs, again.captions, again.leakage.across, again.reused) == (3, 4, 0, 3)
+
+
+def test_lyrics_as_bart_fusion_had_them(out):
+    options = {**FAST, "audio": CORPORA / "music4all", "max_rejected": 1.0}
+    result = run(
+        CORPORA / "song-interpretation" / "dataset.json", out, **options, newlines="semicolon", instrumentals="reject"
+    )
+    assert {entry.song.title: entry.song.lyrics for entry in PreparedData(out).songs} == {
+        "Rain": "the rain falls;over the river",
+        "Night Bus": "last bus home;;I sing alone",
+    }
+    assert result.reasons == {"it has no lyrics": 1}
+    assert PreparedData(out).info["options"]["newlines"] == "semicolon"
+    kept = run(CORPORA / "song-interpretation" / "dataset.json", out, **options)
+    assert {entry.song.title: entry.song.lyrics for entry in PreparedData(out).songs}["Tides"] == ""
+    assert (kept.songs, kept.reused) == (3, 2)
+
+
+def test_published_split(out):
+    """Of 5 rows torch's permutation with seed 42 holds out one, whose song is in training, too."""
+    source = CORPORA / "song-interpretation" / "dataset.json"
+    result = run(source, out, **FAST, audio=CORPORA / "music4all", published_split=True)
+    held = [(name, found) for name, split, found in texts(out) if split == "validation"]
+    assert len(held) == 1 and sum(result.splits.values()) == result.songs
+    assert result.captions == 5
+
+
+def test_frozen_splits(corpus, out, tmp_path):
+    """A prepared folder's own songs.jsonl freezes its splits for another seed."""
+    run(corpus, tmp_path / "first", seed=1)
+    run(corpus, out, seed=2, split_file=tmp_path / "first" / "songs.jsonl")
+    assert [split for _, split, _ in texts(out)] == [split for _, split, _ in texts(tmp_path / "first")]
+    assert PreparedData(out).info["options"]["split_file"]
+
+
+def test_a_full_disk_is_an_error_of_ours(corpus, out, monkeypatch):
+    """While songs are gathered; for mels and records see the shards' tests."""
+    original = Catalogue.insert
+
+    def fill(self, *arguments, **named):
+        self.db.execute("PRAGMA max_page_count = 8")
+        for number in range(99):
+            position = original(self, replace(arguments[0], lyrics="la " * 9999), f"{number}")
+        return position
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Catalogue, "insert", fill)
+        with pytest.raises(DataError, match=r"cannot write .*full"):
+            run(corpus, out)
+    assert not out.exists()
+    assert run(corpus, out).songs == 6

@@ -108,7 +108,7 @@ def test_a_full_disk_leaves_no_trace(tmp_path, monkeypatch, error):
         patch.setattr(shards, "save_file", fail)
         with pytest.raises(DataError, match=r"cannot write .*00000.safetensors: No space left") as caught:
             writer.close()
-    assert caught.value.hint == "is the disk full?"
+    assert "start it again" in caught.value.hint
     assert names(tmp_path) == []
     writer.close()  # nothing was lost: with room on the disk the same arrays are written
     assert ShardReader(tmp_path)["k1"][0, 0] == 1

@@ -6,19 +6,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from recap_cli.corpus.readers import Rejected
 from recap_cli.progress import Table
+from recap_cli.report.drawing import draw
 from recap_cli.report.pages import write_model_card
 from recap_cli.report.tables import (
     ablate_table,
-    draw,
-    prepare_table,
     recipe_table,
     train_table,
 )
 from recap_cli.scoring.uncertainty import Interval
 from recap_cli.workflows.ablate import AblateResult, Arm
-from recap_cli.workflows.prepare import PrepareResult
 from recap_cli.workflows.recipes import RECIPE_LINES
 from recap_cli.workflows.train import TrainResult
 
@@ -64,23 +61,6 @@ def test_narrow_terminals_lose_no_figure():
 def test_text_in_brackets_is_no_markup():
     """Song names and reasons may look like Rich's markup."""
     assert "[red]x[/red] [/]" in print_table(Table("t", ["a"], [["[red]x[/red] [/]"]]))
-
-
-def test_prepare_table():
-    rejected = [Rejected("x", "x.wav", "is empty"), Rejected("y", "y.wav", "is empty"), Rejected("z", "z.wav", "torn")]
-    result = PrepareResult(Path("data"), 24, 120, 0.0412, {"test": 3, "train": 17}, rejected, 5)
-    table = prepare_table(result)
-    assert table.title == "Prepared data"
-    assert table.rows == [
-        ["songs", "24"],
-        ["captions", "120"],
-        ["splits", "test 3, train 17"],
-        ["audio in the mels", "0.04 h"],
-        ["mels found in the cache", "5"],
-        ["rejected", "3"],
-        ["  is empty", "2"],
-        ["  torn", "1"],
-    ]
 
 
 def trained(**changes) -> TrainResult:

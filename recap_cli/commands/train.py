@@ -101,7 +101,8 @@ def train(
 def show_recipes() -> None:
     """Show every recipe setting and who set it."""
     begin_model_work(quiet=True)
-    from recap_cli.report.tables import draw, recipe_table
+    from recap_cli.report.drawing import draw
+    from recap_cli.report.tables import recipe_table
 
     stdout_console().print(draw(recipe_table()))
 

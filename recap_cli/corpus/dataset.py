@@ -3,20 +3,25 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from recap_cli.audio import AudioSettings
-from recap_cli.corpus.manifest import Caption, Song, read_json_lines, song_from_json
+from recap_cli.corpus.manifest import Caption, Song, song_from_json
+from recap_cli.corpus.prepared import MELS, parts_of, read_dataset_file
 from recap_cli.corpus.shards import ShardReader
+from recap_cli.corpus.texts import MappedLines
 from recap_cli.errors import DataError
 from recap_cli.processor import IGNORED, RecapProcessor, pad_mels, pad_rows, pad_states
 
-DATASET_FILE = "dataset.json"
+NO_VOTES = np.iinfo(np.int64).min
+DECODER = json.JSONDecoder()
+KEPT_LYRICS = 4096  # songs whose lyrics tokens are kept
 
 
 @dataclass(frozen=True)
@@ -28,8 +33,49 @@ class PreparedSong:
     seconds: float
 
 
+class SongList(Sequence[PreparedSong]):
+    """Songs of a prepared folder, read from the mapped files when they are asked for; slices are lists, too.
+
+    Args:
+        data: the folder.
+        numbers: the songs' numbers in it.
+    """
+
+    def __init__(self, data: "PreparedData", numbers: np.ndarray) -> None:
+        self.data = data
+        self.numbers = numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, place: int) -> PreparedSong: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> "SongList": ...
+
+    def __getitem__(self, place: int | slice) -> "PreparedSong | SongList":
+        """Read a song, or give some of the songs."""
+        if isinstance(place, slice):
+            return SongList(self.data, self.numbers[place])
+        return self.data.read_song(int(self.numbers[place]))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and len(self) == len(other) and all(map(PreparedSong.__eq__, self, other))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def votes(self, place: int) -> np.ndarray:
+        """Give the votes of a song's captions, `NO_VOTES` where there are none, without reading the captions."""
+        first, last = self.data.caption_range(int(self.numbers[place]))
+        return self.data.caption_votes[first:last]
+
+
 class PreparedData:
-    """A folder that `recap prepare` finished.
+    """A folder that `recap prepare` finished: whole, or the slices of it that were copied together.
+
+    Only places of texts are kept; the texts stay in mapped files, so that hundreds of thousands of captions open in
+    seconds and take little memory.
 
     Raises:
         DataError: the folder is missing, unfinished or damaged.
@@ -39,26 +85,66 @@ class PreparedData:
         self.folder = folder
         self.info = read_dataset_file(folder)
         self.audio = AudioSettings.from_json(self.info["audio"])
-        self.mels = ShardReader(folder / "mels")
-        captions: dict[str, list[Caption]] = {}
+        self.mels = ShardReader(folder / MELS)
+        parts = parts_of(folder)
         try:
-            for record in read_json_lines(folder / "captions.jsonl"):
-                captions.setdefault(record["song"], []).append(Caption(record["text"], record["votes"]))
-            self.songs = [
-                PreparedSong(
-                    song_from_json(record["song"], captions.get(record["song"]["id"], ())),
-                    record["mel"],
-                    record["seconds"],
-                )
-                for record in read_json_lines(folder / "songs.jsonl")
-            ]
+            self.song_lines = MappedLines([part.file(folder, "songs.jsonl") for part in parts])
+            self.caption_lines = MappedLines([part.file(folder, "captions.jsonl") for part in parts])
+            numbers = self.index_songs()
+            self.index_captions(numbers)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{folder} is damaged: {error}", "run recap prepare again") from error
-        missing = [entry.song.id for entry in self.songs if entry.mel not in self.mels]
+        self.last_read: tuple[int, PreparedSong] | None = None
+        self.songs = SongList(self, np.arange(len(self.song_lines)))
+
+    def index_songs(self) -> dict[str, int]:
+        """Note each song's split, and check its mel; give the songs' numbers by id."""
+        numbers: dict[str, int] = {}
+        names: dict[str, int] = {}
+        splits = np.zeros(len(self.song_lines), np.int32)
+        missing, lacking = 0, ""
+        for number, line in enumerate(self.song_lines):
+            entry = song_of_line(line)
+            song = entry.song
+            if entry.mel not in self.mels:
+                missing, lacking = missing + 1, lacking or song.id
+            numbers[song.id] = number
+            splits[number] = names.setdefault(song.split, len(names))
         if missing:
             raise DataError(
-                f"{folder} lacks the mels of {len(missing)} songs, such as {missing[0]}", "run recap prepare again"
+                f"{self.folder} lacks the mels of {missing} songs, such as {lacking}", "run recap prepare again"
             )
+        self.split_names, self.split_codes = names, splits
+        return numbers
+
+    def index_captions(self, numbers: dict[str, int]) -> None:
+        """Note which captions a song has, and their votes; captions of songs that are not there are passed over."""
+        count = len(self.caption_lines)
+        owners, votes = np.full(count, len(numbers), np.int64), np.full(count, NO_VOTES, np.int64)
+        for number, line in enumerate(self.caption_lines):
+            name, caption = caption_of_line(line)
+            owners[number] = numbers.get(name, len(numbers))
+            if caption.votes is not None:
+                votes[number] = caption.votes
+        self.caption_order = np.argsort(owners, kind="stable")
+        self.caption_starts = np.searchsorted(owners[self.caption_order], np.arange(len(numbers) + 1))
+        self.caption_votes = votes[self.caption_order]
+
+    def caption_range(self, number: int) -> tuple[int, int]:
+        """Give the places of a song's captions in `caption_order`: the first, and the one behind the last."""
+        return int(self.caption_starts[number]), int(self.caption_starts[number + 1])
+
+    def read_song(self, number: int) -> PreparedSong:
+        """Read a song with its captions; the last one that was read is kept, as its captions are asked for in turn."""
+        if self.last_read is None or self.last_read[0] != number:
+            self.last_read = number, self.parse_song(number)
+        return self.last_read[1]
+
+    def parse_song(self, number: int) -> PreparedSong:
+        """Read a song with its captions from the mapped files."""
+        first, last = self.caption_range(number)
+        captions = tuple(caption_of_line(self.caption_lines[int(place)])[1] for place in self.caption_order[first:last])
+        return song_of_line(self.song_lines[number], captions)
 
     @property
     def fingerprint(self) -> str:
@@ -70,39 +156,35 @@ class PreparedData:
         """Whether the songs are made up in code."""
         return "demo" in self.info
 
-    def split(self, name: str) -> list[PreparedSong]:
+    def split(self, name: str) -> SongList:
         """Give the songs of a split.
 
         Raises:
             DataError: the folder has no such split.
         """
-        songs = [entry for entry in self.songs if entry.song.split == name]
-        if not songs:
-            known = sorted({entry.song.split for entry in self.songs})
-            raise DataError(f"{self.folder} has no songs in split {name!r}", f"its splits are {', '.join(known)}")
-        return songs
+        chosen = np.flatnonzero(self.split_codes == self.split_names.get(name, -1))
+        if not len(chosen):
+            known = ", ".join(sorted(self.split_names))
+            raise DataError(f"{self.folder} has no songs in split {name!r}", f"its splits are {known}")
+        return SongList(self, chosen)
 
 
-def read_dataset_file(folder: Path) -> dict[str, Any]:
-    """Read `dataset.json`, which exists once `recap prepare` has finished.
+def song_of_line(line: bytes, captions: tuple[Caption, ...] = ()) -> PreparedSong:
+    """Read a line of `songs.jsonl`."""
+    record = DECODER.decode(line.decode())
+    return PreparedSong(song_from_json(record["song"], captions), record["mel"], record["seconds"])
 
-    Raises:
-        DataError: there is none, or it is damaged.
-    """
-    path = folder / DATASET_FILE
-    if not path.is_file():
-        reason = "was not finished" if (folder / "mels").is_dir() else "is no prepared data folder"
-        raise DataError(f"{folder} {reason}: it has no {DATASET_FILE}", f"run recap prepare --out {folder}")
-    try:
-        info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        info["audio"], info["fingerprint"], info["splits"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is damaged: {error}", "run recap prepare again") from error
-    return info
+
+def caption_of_line(line: bytes) -> tuple[str, Caption]:
+    """Read a line of `captions.jsonl`: the song's id and the caption."""
+    record = DECODER.decode(line.decode())
+    return record["song"], Caption(record["text"], record["votes"])
 
 
 class SongDataset(Dataset):
     """Examples for training (a row for each caption) or for scoring (a row for each song).
+
+    Texts become tokens when they are asked for.
 
     Args:
         songs: the songs of a split.
@@ -123,27 +205,72 @@ class SongDataset(Dataset):
         self.songs = songs
         self.music = music
         self.processor = processor
-        self.lyrics = [processor.encode_lyrics(entry.song.lyrics)[0] for entry in songs]
-        self.rows: list[tuple[int, list[int]]] = []
-        for index, entry in enumerate(songs):
-            texts = [caption.text for caption in entry.song.captions if enough_votes(caption, min_votes)]
-            chosen = texts if per_caption else texts[:1] or [""]
-            self.rows += [(index, processor.encode_caption(text)) for text in chosen]
+        self.rows = choose_rows(songs, per_caption, min_votes)
+        self.lyrics_tokens = lru_cache(maxsize=KEPT_LYRICS)(self.encode_lyrics)
+        self.counted: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
         """Give one example: token lists, the song's number and its music [.., ..]."""
-        index, labels = self.rows[row]
-        example = {"input_ids": self.lyrics[index], "labels": labels, "song_ids": index}
+        example = self.read_texts(row)
         if self.music is not None:
-            example["music"] = self.music[self.songs[index].mel]
+            example["music"] = self.music[self.songs[example["song_ids"]].mel]
         return example
 
+    def read_texts(self, row: int) -> dict[str, Any]:
+        """Give one example without its music."""
+        index, place = (int(number) for number in self.rows[row])
+        song = self.songs[index].song
+        text = song.captions[place].text if place >= 0 else ""
+        return {
+            "input_ids": self.lyrics_tokens(song.lyrics),
+            "labels": self.processor.encode_caption(text),
+            "song_ids": index,
+        }
+
     def lengths(self) -> np.ndarray:
-        """Give the number of lyrics and caption tokens of each row [rows, 2]."""
-        return np.array([(len(self.lyrics[index]), len(labels)) for index, labels in self.rows]).reshape(-1, 2)
+        """Give the number of lyrics and caption tokens of each row [rows, 2]; every text is read once for it."""
+        if self.counted is None:
+            self.counted = np.array([self.row_lengths(row) for row in range(len(self))], np.int64).reshape(-1, 2)
+        return self.counted
+
+    def row_lengths(self, row: int) -> tuple[int, int]:
+        """Give one row's number of lyrics and caption tokens."""
+        example = self.read_texts(row)
+        return len(example["input_ids"]), len(example["labels"])
+
+    def has_captions(self) -> bool:
+        """Whether there is a caption with anything in it to learn."""
+        return any(self.row_lengths(row)[1] > 2 for row in range(len(self)))
+
+    def encode_lyrics(self, lyrics: str) -> list[int]:
+        """Give the tokens of lyrics."""
+        return self.processor.encode_lyrics(lyrics)[0]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the kept tokens behind when travelling to another process."""
+        return {key: value for key, value in self.__dict__.items() if key != "lyrics_tokens"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.lyrics_tokens = lru_cache(maxsize=KEPT_LYRICS)(self.encode_lyrics)
+
+
+def choose_rows(songs: Sequence[PreparedSong], per_caption: bool, min_votes: int | None) -> np.ndarray:
+    """Give the rows of a dataset [rows, 2]: the song's number and the caption's; -1 is the empty caption."""
+    rows: list[tuple[int, int]] = []
+    for index in range(len(songs)):
+        if isinstance(songs, SongList):
+            votes = songs.votes(index)
+            enough = votes == votes if min_votes is None else (votes == NO_VOTES) | (votes >= min_votes)
+            places = np.flatnonzero(enough).tolist()
+        else:
+            captions = enumerate(songs[index].song.captions)
+            places = [place for place, caption in captions if enough_votes(caption, min_votes)]
+        rows += [(index, place) for place in (places if per_caption else places[:1] or [-1])]
+    return np.array(rows, np.int32).reshape(-1, 2)
 
 
 @dataclass

@@ -1,13 +1,16 @@
-"""Song and caption records, and the JSON lines they are kept in."""
+"""Song and caption records, and the JSON files they are kept in."""
 
 import json
-import random
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+from recap_cli.errors import DataError
 
 SPLITS = ("train", "validation", "test")
+SPLIT_NAMES = {"val": "validation", "valid": "validation", "dev": "validation", "eval": "test"}
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,31 @@ class Song:
     tags: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Rejected:
+    """A song that cannot be used: its id (or line), its file, and the reason."""
+
+    song: str
+    file: str
+    reason: str
+
+
+def split_name(given: Any) -> str:
+    """Give a split's name as we write it: `val` and `dev` are `validation`, `eval` is `test`."""
+    name = str(given or "").strip().lower()
+    return SPLIT_NAMES.get(name, name)
+
+
+def is_text(text: str) -> bool:
+    """Whether a string can be written as UTF-8; undecodable file names and broken JSON escapes cannot."""
+    return visible(text) == text
+
+
+def visible(text: str) -> str:
+    """Replace what cannot be written as UTF-8 by question marks."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def song_to_json(song: Song) -> dict[str, Any]:
     """Give a song as plain JSON values, captions left out (they live in `captions.jsonl`)."""
     record = asdict(song)
@@ -60,20 +88,40 @@ def song_from_json(record: dict[str, Any], captions: Iterable[Caption] = ()) -> 
     return Song(**record, captions=tuple(captions))
 
 
-def write_json_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
-    """Write records as JSON lines, atomically: the file appears whole or not at all."""
+@contextmanager
+def open_atomically(path: Path) -> Iterator[TextIO]:
+    """Open a text file that appears whole or not at all.
+
+    Raises:
+        DataError: the disk refuses, for example because it is full.
+    """
     partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            yield file
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: Exception) -> DataError:
+    """Say that a file cannot be written, and that nothing is lost."""
+    reason = getattr(error, "strerror", None) or error
+    return DataError(f"cannot write {path}: {reason}", "make room or choose another folder, then start it again")
+
+
+def write_json_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
+    """Write records as JSON lines, atomically."""
+    with open_atomically(path) as file:
         for record in records:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
-    partial.replace(path)
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON document, atomically."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with open_atomically(path) as file:
+        file.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -82,45 +130,3 @@ def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
         for line in file:
             if line.strip():
                 yield json.loads(line)
-
-
-def assign_splits(songs: list[Song], seed: int) -> list[Song]:
-    """Give a split to every song that has none: 80 % train, 10 % validation, 10 % test.
-
-    Songs with the same lyrics, or the same title and artist, go the same way.
-    """
-    parents: dict[str, str] = {}
-
-    def find(key: str) -> str:
-        while parents.setdefault(key, key) != key:
-            key = parents[key]
-        return key
-
-    open_songs = [song for song in songs if not song.split]
-    for song in open_songs:
-        for key in duplicate_keys(song):
-            parents[find(key)] = find(song.id)
-    groups = sorted({find(song.id) for song in open_songs})
-    random.Random(seed).shuffle(groups)
-    tenth = max(1, round(len(groups) / 10)) if len(groups) >= 3 else 0
-    split_of = {
-        group: "test" if place < tenth else "validation" if place < 2 * tenth else "train"
-        for place, group in enumerate(groups)
-    }
-    return [song if song.split else replace(song, split=split_of[find(song.id)]) for song in songs]
-
-
-def duplicate_keys(song: Song) -> list[str]:
-    """Keys that near-duplicates of a song share with it."""
-    keys = [song.id]
-    title, artist, lyrics = simplify(song.title), simplify(song.artist), simplify(song.lyrics)
-    if title and artist:
-        keys.append(f"title {title} / {artist}")
-    if lyrics:
-        keys.append(f"lyrics {lyrics}")
-    return keys
-
-
-def simplify(text: str) -> str:
-    """Keep letters and digits only, in lower case."""
-    return "".join(character for character in text.casefold() if character.isalnum())

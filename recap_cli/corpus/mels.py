@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+from collections import defaultdict
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,10 @@ from recap_cli.corpus.demo import DemoSettings, render_song
 from recap_cli.corpus.manifest import Song
 from recap_cli.errors import DataError
 
+Spent = defaultdict[str, float]  # seconds of work by kind
+
 BLOCK = 1 << 20
+LARGEST = 4 << 30  # bytes; a day of audio in CD quality has 15, but a song does not last a day
 
 
 def fingerprint(value: Any) -> str:
@@ -25,10 +30,12 @@ def hash_file(path: Path) -> str:
     """SHA-256 of a file's bytes, read in blocks.
 
     Raises:
-        DataError: the file cannot be read.
+        DataError: the file cannot be read, or is larger than any song.
     """
     digest = hashlib.sha256()
     try:
+        if path.stat().st_size > LARGEST:
+            raise DataError(f"{path} is over {LARGEST >> 30} GiB, too large for a song", "cut it")
         with path.open("rb") as file:
             while block := file.read(BLOCK):
                 digest.update(block)
@@ -51,10 +58,35 @@ def mel_key(content: str, audio: AudioSettings, excerpt: str | float, seed: int,
     return fingerprint([content, audio.to_json(), place, precision])
 
 
-def hear_file(path: Path, audio: AudioSettings, excerpt: str | float, seed: int) -> tuple[np.ndarray, float]:
-    """Give the log-mel [mels, frames] of a file's excerpt and its length in seconds."""
+def hear_file(
+    path: Path,
+    audio: AudioSettings,
+    excerpt: str | float,
+    seed: int,
+    spent: Spent | None = None,
+    warnings: list[str] | None = None,
+) -> tuple[np.ndarray, float]:
+    """Give the log-mel [mels, frames] of a file's excerpt and its length in seconds.
+
+    Args:
+        path: the audio file.
+        audio: the signal settings.
+        excerpt: which part of the song.
+        seed: decides a random excerpt.
+        spent: is told the seconds of work that decoding, resampling and the mel took.
+        warnings: is told what a user should know though the excerpt is usable.
+    """
+    spent = defaultdict(float) if spent is None else spent
+    began = perf_counter()
     heard = read_excerpt(path, audio, excerpt, seed)
-    return log_mel(heard.samples, audio), heard.seconds
+    read = perf_counter()
+    if warnings is not None:
+        warnings += heard.warnings
+    mel = log_mel(heard.samples, audio)
+    spent["decoding"] += read - began - heard.resampling
+    spent["resampling"] += heard.resampling
+    spent["mels"] += perf_counter() - read
+    return mel, heard.seconds
 
 
 def hear_demo(song: Song, settings: DemoSettings, audio: AudioSettings) -> tuple[np.ndarray, float]:

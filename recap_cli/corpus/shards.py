@@ -1,8 +1,9 @@
 """Arrays of songs in safetensors shards: written atomically, memory-mapped when read."""
 
 import json
+import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from safetensors.numpy import save_file
 from recap_cli.errors import DataError
 
 SHARD_SONGS = 256
+MOST_OPEN = 256  # memory maps that a reader keeps
 
 
 class ShardWriter:
@@ -41,19 +43,37 @@ class ShardWriter:
         """
         if not self.pending:
             return
-        path = self.folder / f"{next_number(self.folder):05d}.safetensors"
-        partial = path.with_name(path.name + ".partial")
-        try:
-            save_file(self.pending, partial)
-            partial.chmod(0o644)  # safetensors writes for its owner only
-            partial.replace(path)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise DataError(f"cannot write {path}: {error.strerror or error}", "is the disk full?") from error
-        except Exception as error:  # safetensors has an error class of its own
-            partial.unlink(missing_ok=True)
-            raise DataError(f"cannot write {path}: {error}", "is the disk full?") from error
+        write_shard(self.folder / f"{next_number(self.folder):05d}.safetensors", self.pending)
         self.pending = {}
+
+
+def write_shard(path: Path, arrays: dict[str, np.ndarray], label: str = "whole") -> None:
+    """Write arrays as one shard, atomically; the same arrays give the same bytes.
+
+    Args:
+        path: the shard.
+        arrays: by key.
+        label: of the writer, in the name of the file until it is whole.
+
+    Raises:
+        DataError: the disk refuses.
+    """
+    partial = path.with_name(f"{path.name}.{label}.{os.getpid()}.partial")
+    try:
+        save_file(arrays, partial)
+        partial.chmod(0o644)  # safetensors writes for its owner only
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise DataError(
+            f"cannot write {path}: {error.strerror or error}",
+            "is the disk full? make room and start it again: nothing is lost",
+        ) from error
+    except Exception as error:  # safetensors has an error class of its own
+        partial.unlink(missing_ok=True)
+        raise DataError(
+            f"cannot write {path}: {error}", "is the disk full? make room and start it again: nothing is lost"
+        ) from error
 
 
 def next_number(folder: Path) -> int:
@@ -65,16 +85,20 @@ def next_number(folder: Path) -> int:
 class ShardReader:
     """All arrays of a shard folder, found by key and read through a memory map.
 
+    Args:
+        folder: the shards' folder.
+        names: only these shards, where not all of them.
+
     Raises:
         DataError: a shard is damaged.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, names: Iterable[str] | None = None) -> None:
         self.folder = folder
         self.files: dict[str, Path] = {}
         self.shapes: dict[str, list[int]] = {}
         self.opened: dict[Path, safe_open] = {}
-        for path in sorted(folder.glob("*.safetensors")):
+        for path in sorted(folder.glob("*.safetensors") if names is None else (folder / name for name in names)):
             for key, shape in read_header(path):
                 self.files[key] = path
                 self.shapes[key] = shape
@@ -86,6 +110,8 @@ class ShardReader:
         path = self.files[key]
         try:
             if path not in self.opened:
+                if len(self.opened) >= MOST_OPEN:
+                    del self.opened[next(iter(self.opened))]
                 self.opened[path] = safe_open(path, "numpy")
             return self.opened[path].get_tensor(key)
         except (SafetensorError, OSError) as error:
@@ -109,3 +135,16 @@ def read_header(path: Path) -> Iterator[tuple[str, list[int]]]:
     except (OSError, ValueError, struct.error, LookupError, AttributeError, TypeError) as error:
         raise DataError(f"{path} is damaged: {error}", "delete it and run recap prepare again") from error
     yield from shapes.items()
+
+
+def drop_damaged(folder: Path) -> list[str]:
+    """Delete shards that cannot be read, as a power cut leaves them, so that they are made again; give their names."""
+    damaged = []
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            for _ in read_header(path):
+                break
+        except DataError:
+            path.unlink()
+            damaged.append(path.name)
+    return damaged

@@ -1,49 +1,11 @@
-"""Results to tables: Rich for a terminal, plain lines for a pipe."""
-
-from rich.markup import escape
-from rich.table import Table as RichTable
+"""Results to tables."""
 
 from recap_cli.progress import Table
 from recap_cli.report.table_one import HEADINGS, percent
 from recap_cli.workflows.ablate import AblateResult
 from recap_cli.workflows.estimate import Estimate
-from recap_cli.workflows.prepare import PrepareResult
 from recap_cli.workflows.recipes import RECIPE_LINES, RECIPES
 from recap_cli.workflows.train import TrainResult
-
-
-def draw(table: Table) -> RichTable:
-    """Turn a plain table into a Rich one; brackets in names are no markup."""
-    drawn = RichTable(
-        title=escape(table.title),
-        caption=escape(table.caption) or None,
-        title_justify="left",
-        caption_justify="left",
-    )
-    for position, column in enumerate(table.columns):
-        # In a narrow terminal a figure is broken rather than cut off.
-        drawn.add_column(escape(column), justify="left" if position == 0 else "right", overflow="fold")
-    for row in table.rows:
-        drawn.add_row(*map(escape, row))
-    return drawn
-
-
-def prepare_table(result: PrepareResult) -> Table:
-    """What a data folder holds."""
-    splits = ", ".join(f"{name} {count}" for name, count in result.splits.items())
-    rows = [
-        ["songs", f"{result.songs}"],
-        ["captions", f"{result.captions}"],
-        ["splits", splits],
-        ["audio in the mels", f"{result.hours:.2f} h"],
-        ["mels found in the cache", f"{result.reused}"],
-        ["rejected", f"{len(result.rejected)}"],
-    ]
-    reasons: dict[str, int] = {}
-    for entry in result.rejected:
-        reasons[entry.reason] = reasons.get(entry.reason, 0) + 1
-    rows += [[f"  {reason[:70]}", str(count)] for reason, count in sorted(reasons.items(), key=lambda item: -item[1])]
-    return Table(f"Prepared {result.out}", ["", ""], rows)
 
 
 def train_table(result: TrainResult) -> Table:

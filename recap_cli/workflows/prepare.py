@@ -1,360 +1,327 @@
-"""A corpus becomes a data folder: decoded, resampled, cut to an excerpt, its log-mels cached."""
+"""A corpus becomes a data folder: read, split, decoded, resampled, cut to an excerpt, its log-mels cached."""
 
-import math
-import multiprocessing
 import os
 import sys
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from recap_cli import __version__
-from recap_cli.audio import AudioSettings
 from recap_cli.corpus.attributes import MUSIC_ATTRIBUTES
-from recap_cli.corpus.demo import DEMO_VERSION, DemoSettings, make_songs
-from recap_cli.corpus.manifest import Song, assign_splits, song_to_json, write_json, write_json_lines
-from recap_cli.corpus.mels import fingerprint, hash_file, hear_demo, hear_file, mel_key
-from recap_cli.corpus.readers import Rejected, read_corpus
-from recap_cli.corpus.shards import ShardReader, ShardWriter
-from recap_cli.errors import AudioError, DataError, OptionError, RecapError
+from recap_cli.corpus.catalogue import Catalogue, disk_errors
+from recap_cli.corpus.demo import DEMO_VERSION
+from recap_cli.corpus.manifest import Rejected
+from recap_cli.corpus.mels import Spent, hash_file
+from recap_cli.corpus.places import is_file
+from recap_cli.corpus.prepared import MELS, begin, end, is_prepared, locked, undo
+from recap_cli.corpus.shards import drop_damaged
+from recap_cli.errors import BusyError, DataError
 from recap_cli.progress import Progress, SilentProgress
+from recap_cli.workflows.cataloguing import Reading, demo_settings, fill_catalogue
+from recap_cli.workflows.hearing import Finished, hear_all
+from recap_cli.workflows.listener import HearingSettings, Task
+from recap_cli.workflows.prepare_options import PrepareOptions, PreparePlan, PrepareResult
+from recap_cli.workflows.writing import count_reasons, drop_orphans, write_records
+
+__all__ = ["PrepareOptions", "PreparePlan", "PrepareResult", "default_data", "demo_folder", "plan", "prepare"]
 
 CHUNK_SONGS = 16
-PRECISIONS = {"fp16": np.float16, "fp32": np.float32}
-
-
-@dataclass(frozen=True)
-class PrepareOptions:
-    """What to prepare and how.
-
-    Attributes:
-        source: a corpus for `read_corpus`; None is the demo corpus.
-        out: the data folder.
-        audio: where a manifest's audio paths start.
-        difficulty: `easy` or `hard`, of the demo corpus.
-        excerpt: `start`, `middle`, `random` (seeded by song) or seconds.
-        seconds: length of the excerpt.
-        resampler: `resampy` or `soxr`.
-        precision: type of the cached mels, `fp16` or `fp32`.
-        jobs: processes; 0 takes one for each core.
-        limit: only about so many songs.
-        seed: of the demo corpus, of splits and of random excerpts.
-        min_votes: leave out captions with fewer votes.
-        strict: fail when any song is rejected.
-        max_rejected: fail when more than this share is rejected.
-    """
-
-    source: Path | None = None
-    out: Path = Path("data")
-    audio: Path | None = None
-    difficulty: str = "easy"
-    excerpt: str = "start"
-    seconds: float = 15.0
-    resampler: str = "resampy"
-    precision: str = "fp16"
-    jobs: int = 0
-    limit: int | None = None
-    seed: int = 0
-    min_votes: int | None = None
-    strict: bool = False
-    max_rejected: float = 0.05
-
-    def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise OptionError(f"--precision {self.precision} is not known", f"choose one of {', '.join(PRECISIONS)}")
-        if self.jobs < 0:
-            raise OptionError(f"--jobs {self.jobs} is negative", "0 takes one process for each core")
-        if self.limit is not None and self.limit < 1:
-            raise OptionError(f"--limit {self.limit} leaves no songs", "give a number of 1 or more")
-        if not (math.isfinite(self.max_rejected) and 0 <= self.max_rejected <= 1):
-            raise OptionError(f"--max-rejected {self.max_rejected} is no share", "give a number from 0 to 1")
-        self.place, self.settings  # noqa: B018  checks --excerpt, --seconds and --resampler
-
-    @property
-    def place(self) -> str | float:
-        """The excerpt's place: a word, or seconds."""
-        if self.excerpt in ("start", "middle", "random"):
-            return self.excerpt
-        try:
-            seconds = float(self.excerpt)
-        except ValueError:
-            seconds = math.nan
-        if not (math.isfinite(seconds) and seconds >= 0):
-            raise OptionError(f"--excerpt {self.excerpt} is not known", "give start, middle, random or seconds")
-        return seconds
-
-    @property
-    def settings(self) -> AudioSettings:
-        """The signal settings."""
-        return AudioSettings(seconds=self.seconds, resampler=self.resampler)
-
-
-@dataclass(frozen=True)
-class PrepareResult:
-    """What a data folder holds now.
-
-    Attributes:
-        out: the folder.
-        songs: number of songs prepared.
-        captions: number of their captions.
-        hours: hours of audio in the mels.
-        splits: songs a split.
-        rejected: songs left out, with their reasons.
-        reused: mels that were there already.
-    """
-
-    out: Path
-    songs: int
-    captions: int
-    hours: float
-    splits: dict[str, int]
-    rejected: list[Rejected]
-    reused: int
-
-    def to_json(self) -> dict[str, Any]:
-        """The result as plain values."""
-        return {**vars(self), "out": str(self.out), "rejected": [vars(entry) for entry in self.rejected]}
-
-
-@dataclass(frozen=True)
-class Task:
-    """One song to hear, with all that a worker needs."""
-
-    song: Song
-    audio: AudioSettings
-    place: str | float
-    seed: int
-    precision: str
-    demo: DemoSettings | None
-
-
-@dataclass
-class Heard:
-    """A worker's answer: the song with its mel (None when the cache has it already), or the reason against it."""
-
-    song: Song
-    key: str = ""
-    mel: np.ndarray | None = None
-    reason: str = ""
+TRIED_SONGS = 4  # heard to foretell the time; the first one also pays for what is done once
+WAIT_SECONDS = 2.0
 
 
 @dataclass
 class Tally:
-    """What has been prepared so far."""
+    """What hearing has come to so far."""
 
-    songs: list[tuple[Song, str]] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
     reused: int = 0
+    rejected: int = 0
+    warnings: Counter[str] = field(default_factory=Counter)
+    shards: set[str] = field(default_factory=set)
+    spent: Spent = field(default_factory=lambda: defaultdict(float))
 
 
 def prepare(options: PrepareOptions, progress: Progress | None = None) -> PrepareResult:
     """Prepare a corpus; running it again does only what is new or changed.
 
     Raises:
-        DataError: there is no corpus, nothing of it can be used, or too much of it is rejected.
+        DataError: there is no corpus, nothing of it can be used, too much of it is rejected, or the disk is full.
+        BusyError: another preparation is working on the folder.
     """
     progress = progress or SilentProgress()
-    demo = demo_settings(options) if options.source is None else None
-    entries = list(read_entries(options, demo))
-    songs = assign_splits([entry for entry in entries if isinstance(entry, Song)], options.seed)
-    options.out.mkdir(parents=True, exist_ok=True)
-    tally = Tally(rejected=[entry for entry in entries if isinstance(entry, Rejected)])
-    tasks = [Task(song, options.settings, options.place, options.seed, options.precision, demo) for song in songs]
-    hear_all(tasks, options, tally, progress)
-    result = write_folder(options, demo, tally)
+    part, began = options.slice, time.monotonic()
+    with (
+        locked(options.out, part),
+        open_catalogue(part.file(options.out, "catalogue.sqlite")) as catalogue,
+    ):
+        reading = fill_catalogue(catalogue, options, progress)
+        base = begin(options.out, part)
+        for name in drop_damaged(options.out / MELS):
+            progress.say(f"{options.out / MELS / name} is damaged: its songs are heard again.")
+        tally = hear_catalogue(catalogue, options, base, progress)
+        result = finish(catalogue, options, reading, tally, time.monotonic() - began)
+        drop_orphans(options.out / MELS, base, tally.shards)
+        end(options.out, part)
     check_rejected(result, options)
     return result
 
 
-def demo_settings(options: PrepareOptions) -> DemoSettings:
-    """The demo corpus that the options ask for; `limit` shrinks every split alike."""
-    whole = DemoSettings(seed=options.seed, difficulty=options.difficulty)
-    if options.limit is None:
-        return whole
-    total = whole.train + whole.validation + whole.test + whole.unseen
-    counts = {
-        name: max(2, round(getattr(whole, name) * options.limit / total)) for name in ("validation", "test", "unseen")
-    }
-    train = max(2, options.limit - sum(counts.values()))
-    return DemoSettings(seed=options.seed, difficulty=options.difficulty, train=train, **counts)
-
-
-def read_entries(options: PrepareOptions, demo: DemoSettings | None) -> Iterator[Song | Rejected]:
-    """Give the corpus's songs, each id once, captions filtered by votes."""
-    if demo is not None or options.source is None:
-        yield from (filter_votes(song, options.min_votes) for song in make_songs(demo or DemoSettings()))
-        return
-    seen: set[str] = set()
-    for entry in read_corpus(options.source, options.audio):
-        if options.limit is not None and len(seen) >= options.limit:
-            return
-        if isinstance(entry, Song) and entry.id in seen:
-            yield Rejected(entry.id, entry.audio, "another song has the same id")
-        elif isinstance(entry, Song):
-            seen.add(entry.id)
-            yield filter_votes(entry, options.min_votes)
-        else:
-            yield entry
-
-
-def filter_votes(song: Song, min_votes: int | None) -> Song:
-    """Leave out captions with fewer votes.
+@contextmanager
+def open_catalogue(path: Path) -> Iterator[Catalogue]:
+    """Keep a catalogue in a file for as long as it is needed.
 
     Raises:
-        DataError: the captions have no votes.
+        DataError: the disk refuses.
     """
-    if min_votes is None:
-        return song
-    if any(caption.votes is None for caption in song.captions):
-        raise DataError(f"--min-votes: the captions of {song.id} have no votes", "leave --min-votes out")
-    return Song(**{**vars(song), "captions": tuple(c for c in song.captions if (c.votes or 0) >= min_votes)})
+    with disk_errors(path.parent):
+        catalogue = Catalogue(path)
+        try:
+            yield catalogue
+        finally:
+            catalogue.close()
 
 
-def hear_all(tasks: list[Task], options: PrepareOptions, tally: Tally, progress: Progress) -> None:
-    """Fill the mel cache and the tally; what is done stays done when this is interrupted."""
-    folder = options.out / "mels"
-    writer = ShardWriter(folder)
-    known = frozenset(ShardReader(folder).files)
-    progress.start("Preparing songs", len(tasks))
+def hear_catalogue(
+    catalogue: Catalogue, options: PrepareOptions, base: tuple[str, ...], progress: Progress, out: Path | None = None
+) -> Tally:
+    """Fill the mel cache, and note what became of each song of the slice."""
+    total = catalogue.count("songs")
+    chunks = -(-total // CHUNK_SONGS)
+    first, last = (min(total, CHUNK_SONGS * place) for place in options.slice.range(chunks))
+    keep_slice(catalogue, options, first, last)
+    settings = HearingSettings(
+        folder=(out or options.out) / MELS,
+        base=base,
+        audio=options.settings,
+        place=options.place,
+        seed=options.seed,
+        precision=options.precision,
+        demo=demo_settings(options),
+        label=options.slice.label,
+    )
+    tally = Tally(rejected=catalogue.count("rejected"))
+    progress.start("Preparing songs", last - first)
     try:
-        for heard in hear_chunks(tasks, known, options.jobs or os.cpu_count() or 1):
-            if heard.reason:
-                tally.rejected.append(Rejected(heard.song.id, heard.song.audio, heard.reason))
+        tasks = chunk_tasks(catalogue, first, last)
+        jobs = min(count_jobs(options), -(-(last - first) // CHUNK_SONGS))
+        for event in hear_all(tasks, settings, jobs):
+            if isinstance(event, Finished):
+                tally.shards.add(event.shard)
+                continue
+            for kind, seconds in event.spent.items():
+                tally.spent[kind] += seconds
+            tally.reused += event.reused
+            tally.warnings.update(warning_kind(warning) for warning in event.warnings)
+            if event.reason:
+                tally.rejected += 1
+                name, file = catalogue.db.execute(
+                    "SELECT id, audio FROM songs WHERE position = ?", (event.position,)
+                ).fetchone()
+                catalogue.reject(Rejected(name, file, event.reason), event.position)
             else:
-                tally.songs.append((heard.song, heard.key))
-                tally.reused += heard.mel is None
-            if heard.mel is not None:
-                writer.add(heard.key, heard.mel)
-            progress.advance(note=f"{len(tally.rejected)} rejected" if tally.rejected else "")
+                catalogue.heard(event.position, event.key, event.frames)
+            progress.advance(note=f"{tally.rejected} rejected" if tally.rejected else "")
     finally:
-        writer.close()
         progress.finish()
+    return tally
 
 
-def hear_chunks(tasks: list[Task], known: frozenset[str], jobs: int) -> Iterator[Heard]:
-    """Hear songs in order, in `jobs` processes of one thread each; only a few chunks are in flight."""
-    chunks = [tasks[start : start + CHUNK_SONGS] for start in range(0, len(tasks), CHUNK_SONGS)]
-    if jobs == 1 or len(chunks) < 2:
-        for task in tasks:
-            yield hear(task, known)
-        return
-    waiting: deque[Future[list[Heard]]] = deque()
-    with single_threaded(), worker_pool(min(jobs, len(chunks))) as pool:
-        for chunk in chunks:
-            waiting.append(pool.submit(hear_chunk, chunk, known))
-            if len(waiting) > 2 * jobs:
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
+def warning_kind(warning: str) -> str:
+    """Give the kind of a warning, figures left out."""
+    return "shorter than its header says: damaged?" if warning.startswith("damaged?") else warning.partition(":")[0]
 
 
-@contextmanager
-def worker_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """A process pool that drops what it has not begun when the work is interrupted."""
-    pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
+def keep_slice(catalogue: Catalogue, options: PrepareOptions, first: int, last: int) -> None:
+    """Leave what was rejected while reading to the slice in whose part of the corpus it stands."""
+    if options.slice.number > 1:
+        catalogue.db.execute("DELETE FROM rejected WHERE position < ?", (catalogue.position_of(first),))
+    if options.slice.number < options.slice.count:
+        catalogue.db.execute("DELETE FROM rejected WHERE position >= ?", (catalogue.position_of(last),))
 
 
-@contextmanager
-def single_threaded() -> Iterator[None]:
-    """Let child processes start with one numerical thread each."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
+def chunk_tasks(catalogue: Catalogue, first: int, last: int) -> Iterator[list[Task]]:
+    """Give the songs number `first` to `last` (excluded) in chunks."""
+    after = catalogue.position_of(first) - 1
+    for start in range(first, last, CHUNK_SONGS):
+        rows = catalogue.to_hear(after, min(CHUNK_SONGS, last - start))
+        after = rows[-1][0]
+        yield [Task(*row) for row in rows]
 
 
-def hear_chunk(tasks: Iterable[Task], known: frozenset[str]) -> list[Heard]:
-    """Hear some songs; runs in a worker."""
-    return [hear(task, known) for task in tasks]
+def count_jobs(options: PrepareOptions) -> int:
+    """Give the number of processes: as asked for, or one for each core that this process may use."""
+    if options.jobs:
+        return options.jobs
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def hear(task: Task, known: frozenset[str]) -> Heard:
-    """Make a song's mel unless the cache has it; a song that cannot be heard is answered with the reason."""
-    song = task.song
-    try:
-        if task.demo is not None:
-            content = f"demo {DEMO_VERSION} {task.demo.seed} {task.demo.difficulty} {song.id}"
-        else:
-            if not Path(song.audio).is_file():
-                raise AudioError(f"no audio file {song.audio}")
-            content = hash_file(Path(song.audio))
-        seed = int(fingerprint([task.seed, song.id])[:8], 16)
-        key = mel_key(content, task.audio, task.place, seed, task.precision)
-        if key in known:
-            return Heard(song, key)
-        if task.demo is not None:
-            mel, _ = hear_demo(song, task.demo, task.audio)
-        else:
-            mel, _ = hear_file(Path(song.audio), task.audio, task.place, seed)
-        return Heard(song, key, mel.astype(PRECISIONS[task.precision]))
-    except RecapError as error:
-        return Heard(song, reason=error.message)
-    except OSError as error:  # a name that is too long, a disk that fails
-        return Heard(song, reason=f"cannot read {song.audio[:200]}: {error.strerror or error}")
+def finish(
+    catalogue: Catalogue, options: PrepareOptions, reading: Reading, tally: Tally, seconds: float
+) -> PrepareResult:
+    """Write the records around the mels, and sum up.
+
+    Raises:
+        DataError: nothing could be prepared, or the disk refuses.
+    """
+    songs = catalogue.count("songs", "mel IS NOT NULL")
+    reasons = count_reasons(catalogue.rejected())
+    if not songs and not (options.slice.count > 1 and not tally.rejected):
+        first = next((entry.reason for entry in catalogue.rejected()), "the corpus is empty")
+        undo(options.out, options.slice)
+        hint = "check --audio and the file's columns; --dry-run counts what is missing"
+        raise DataError(f"no song could be prepared: {first}", hint)
+    counted = "SELECT split, count(*) FROM songs WHERE mel IS NOT NULL GROUP BY split ORDER BY split"
+    splits = dict(catalogue.db.execute(counted).fetchall())
+    info = describe(catalogue, options, reading, splits)
+    write_records(catalogue, options.out, options.slice, options.settings, info)
+    audio = options.settings
+    frames = catalogue.one("SELECT total(frames - 1) FROM songs WHERE mel IS NOT NULL")
+    captions = catalogue.one("SELECT count(*) FROM captions JOIN songs ON song = position WHERE mel IS NOT NULL")
+    return PrepareResult(
+        out=options.out,
+        songs=songs,
+        captions=captions,
+        hours=frames * audio.hop / audio.sample_rate / 3600,
+        splits=splits,
+        rejected=catalogue.count("rejected"),
+        reasons=reasons,
+        reused=tally.reused,
+        layout=reading.layout,
+        slice=options.shard or "",
+        medians=measure_medians(catalogue, audio.hop / audio.sample_rate),
+        cleaned=reading.cleaned_kinds(),
+        warnings=dict(sorted(tally.warnings.items())),
+        leakage=reading.leakage,
+        spent=dict(tally.spent),
+        seconds=seconds,
+        resampler=options.resampler,
+    )
 
 
-def write_folder(options: PrepareOptions, demo: DemoSettings | None, tally: Tally) -> PrepareResult:
-    """Write the records around the mels; `dataset.json` comes last and says that the folder is finished."""
-    if not tally.songs:
-        reasons = Counter(entry.reason for entry in tally.rejected).most_common(1)
-        raise DataError(f"no song could be prepared: {reasons[0][0] if reasons else 'the corpus is empty'}", "")
-    settings = options.settings
-    shapes = ShardReader(options.out / "mels").shapes
-    seconds = {key: (shapes[key][1] - 1) * settings.hop / settings.sample_rate for _, key in tally.songs}
-    songs = [{"song": song_to_json(song), "mel": key, "seconds": round(seconds[key], 3)} for song, key in tally.songs]
-    captions = [
-        {"song": song.id, "text": caption.text, "votes": caption.votes}
-        for song, _ in tally.songs
-        for caption in song.captions
-    ]
-    (options.out / "dataset.json").unlink(missing_ok=True)
-    write_json_lines(options.out / "songs.jsonl", songs)
-    write_json_lines(options.out / "captions.jsonl", captions)
-    write_json_lines(options.out / "rejected.jsonl", [vars(entry) for entry in tally.rejected])
-    splits = dict(sorted(Counter(song.split for song, _ in tally.songs).items()))
+def measure_medians(catalogue: Catalogue, frame_seconds: float) -> dict[str, float]:
+    """Give medians over what was heard: seconds and lyrics tokens of songs, their captions, and caption tokens."""
+    heard, captioned = "mel IS NOT NULL", "song IN (SELECT position FROM songs WHERE mel IS NOT NULL)"
+    counts = f"(SELECT count(*) AS n FROM captions WHERE {captioned} GROUP BY song)"
+    return {
+        "seconds": round(catalogue.median("songs", "frames - 1", heard) * frame_seconds, 2),
+        "lyrics_tokens": catalogue.median("songs", "tokens", f"{heard} AND tokens > 0"),
+        "captions_per_song": catalogue.median(counts, "n", "1"),
+        "caption_tokens": catalogue.median("captions", "tokens", captioned),
+    }
+
+
+def describe(catalogue: Catalogue, options: PrepareOptions, reading: Reading, splits: dict[str, int]) -> dict[str, Any]:
+    """Give what `dataset.json` says of how the folder was made; no time of day, and no number of processes."""
+    demo = demo_settings(options)
+    texts = options.texts
+    if options.split_file is not None:
+        texts["split_file"] = hash_file(options.split_file)[:16]
     info: dict[str, Any] = {
         "recap": __version__,
         "source": "demo" if demo else str(options.source),
-        "audio": settings.to_json(),
+        "layout": reading.layout,
+        "audio": options.settings.to_json(),
         "excerpt": options.excerpt,
         "precision": options.precision,
         "seed": options.seed,
+        "options": texts,
         "splits": splits,
-        "music_tags": list(MUSIC_ATTRIBUTES) if demo else sorted({tag for song, _ in tally.songs for tag in song.tags}),
-        "fingerprint": fingerprint([songs, captions, settings.to_json()]),
+        "music_tags": list(MUSIC_ATTRIBUTES) if demo else sorted(catalogue.tags),
+        "cleaned": reading.cleaned_kinds(),
+        "leakage": reading.leakage.to_json() if reading.leakage else None,
+        "versions": library_versions(options.resampler),
     }
+    if options.slice.count > 1:
+        info["slice"] = options.shard
     if demo:
         info["demo"] = {"version": DEMO_VERSION, **demo.to_json()}
-    write_json(options.out / "dataset.json", info)
-    hours = sum(seconds[key] for _, key in tally.songs) / 3600
-    return PrepareResult(options.out, len(songs), len(captions), hours, splits, tally.rejected, tally.reused)
+    return info
+
+
+def library_versions(resampler: str) -> dict[str, str]:
+    """Give the versions of what decodes, resamples and computes."""
+    found = {}
+    for name in ("numpy", "soundfile", resampler):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # vendored by a distribution under another name
+            found[name] = "unknown"
+    return found
 
 
 def check_rejected(result: PrepareResult, options: PrepareOptions) -> None:
     """Raise when more songs were rejected than the options allow; the folder stays usable."""
-    share = len(result.rejected) / (len(result.rejected) + result.songs)
-    if (options.strict and result.rejected) or share > options.max_rejected:
+    total = result.rejected + result.songs
+    if result.rejected and (options.strict or result.rejected / total > options.max_rejected):
         raise DataError(
-            f"{len(result.rejected)} of {len(result.rejected) + result.songs} songs were rejected, "
-            f"see {options.out / 'rejected.jsonl'}",
+            f"{result.rejected} of {total} songs were rejected, "
+            f"see {options.slice.file(options.out, 'rejected.jsonl')}",
             "mend them, or allow more with --max-rejected",
         )
+
+
+def plan(options: PrepareOptions, progress: Progress | None = None) -> PreparePlan:
+    """Read the corpus, hear a few of its songs, and say what a preparation would do; nothing is written.
+
+    Raises:
+        DataError: there is no corpus, or it is damaged as a whole.
+    """
+    progress = progress or SilentProgress()
+    with (
+        tempfile.TemporaryDirectory(prefix="recap-") as name,
+        open_catalogue(Path(name) / "catalogue.sqlite") as catalogue,
+    ):
+        reading = fill_catalogue(catalogue, options, progress)
+        total = catalogue.count("songs")
+        chunks = -(-total // CHUNK_SONGS)
+        first, last = (min(total, CHUNK_SONGS * place) for place in options.slice.range(chunks))
+        keep_slice(catalogue, options, first, last)
+        missing = 0 if options.source is None else count_missing(catalogue, first, last)
+        each = try_songs(catalogue, options, Path(name), first, last)
+        counted = "SELECT split, count(*) FROM songs GROUP BY split ORDER BY split"
+        assert reading.leakage is not None
+        size = 2 if options.precision == "fp16" else 4
+        audio = options.settings
+        return PreparePlan(
+            out=options.out,
+            layout=reading.layout,
+            songs=last - first,
+            captions=catalogue.count("captions"),
+            splits=dict(catalogue.db.execute(counted).fetchall()),
+            missing=missing,
+            rejected=catalogue.count("rejected"),
+            reasons=count_reasons(catalogue.rejected()),
+            cleaned=reading.cleaned_kinds(),
+            leakage=reading.leakage,
+            seconds=each * (last - first - missing) / count_jobs(options),
+            gigabytes=(last - first - missing) * audio.mels * audio.frames(audio.samples) * size / 1e9,
+            jobs=count_jobs(options),
+        )
+
+
+def count_missing(catalogue: Catalogue, first: int, last: int) -> int:
+    """Count the songs whose audio file is not there."""
+    return sum(not is_file(task.audio) for tasks in chunk_tasks(catalogue, first, last) for task in tasks)
+
+
+def try_songs(catalogue: Catalogue, options: PrepareOptions, folder: Path, first: int, last: int) -> float:
+    """Hear a few songs in a folder that is thrown away; give the seconds of work of one, 0 where none can be heard."""
+    tasks = next(chunk_tasks(catalogue, first, last), [])
+    found = [task for task in tasks if options.source is None or is_file(task.audio)][:TRIED_SONGS]
+    settings = HearingSettings(
+        folder / MELS, (), options.settings, options.place, options.seed, options.precision, demo_settings(options), ""
+    )
+    (folder / MELS).mkdir()
+    events = hear_all(iter([found] if found else []), settings, 1)
+    heard = [sum(event.spent.values()) for event in events if not isinstance(event, Finished) and not event.reason]
+    later = heard[1:] or heard
+    return sum(later) / len(later) if later else 0.0
 
 
 def demo_folder(difficulty: str = "easy") -> Path:
@@ -372,12 +339,20 @@ def default_data(limit: int | None, progress: Progress) -> Path:
     `./data` where `recap prepare` finished one, else the demo corpus in the user's cache folder, made when needed.
     """
     here = Path("data")
-    if (here / "dataset.json").is_file():
+    if is_prepared(here):
         progress.say("No DATA: using ./data.")
         return here
     folder = demo_folder()
     if limit is not None:
         folder = folder.with_name(f"{folder.name}-limit-{limit}")
     progress.say(f"No DATA: using the demo corpus, made-up songs, in {folder}.")
-    prepare(PrepareOptions(out=folder, limit=limit), progress)
-    return folder
+    waited = False
+    while True:
+        try:
+            prepare(PrepareOptions(out=folder, limit=limit), progress)
+            return folder
+        except BusyError:
+            if not waited:
+                progress.say("Another process is preparing it: waiting.")
+            waited = True
+            time.sleep(WAIT_SECONDS)

@@ -142,7 +142,7 @@ def build_trainer(
     """Set up the Trainer with its data, validation and callbacks."""
     songs = data.split("train")[: options.limit]
     dataset = SongDataset(songs, processor, music, min_votes=options.min_votes)
-    if not any(len(labels) > 2 for _, labels in dataset.rows):
+    if not dataset.has_captions():
         raise DataError(f"{data.folder} has no captions to learn from", "the train split needs captions")
     collate = choose_collator(dataset, processor, kind, settings)
     optimizer = optimizer_arguments(settings["optimizer"], settings["lr"])

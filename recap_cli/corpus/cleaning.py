@@ -1,0 +1,68 @@
+"""Texts as prepare keeps them: scraper's debris taken out of captions, lyrics that are none, line breaks."""
+
+import html
+import re
+from collections import Counter
+
+# SongMeanings prints this under each comment; scraping has glued it to the text, whole or in part:
+# "Link", "No Replies" or "3 Replies", "Log in to reply", "There was an error."
+_REPLIES = r"(?:no|\d+)\s*repl(?:y|ies)"
+_FOOTER = re.compile(
+    rf"\s*(?:link\s*)?{_REPLIES}\s*log\s*in\s*to\s*reply\s*(?:there\s*was\s*an\s*error\.?)?\s*$"
+    rf"|\s*link\s*{_REPLIES}\s*$"
+    r"|\s*log\s*in\s*to\s*reply\s*(?:there\s*was\s*an\s*error\.?)?\s*$",
+    re.IGNORECASE,
+)
+_GLUED = re.compile(r"\s*(?:linkno(?:\s*replies)?|replyther(?:e(?:\s*was\s*an\s*error\.?)?)?)(?!\w)", re.IGNORECASE)
+_MOVED = re.compile(r"\b(moved)(and)\b", re.IGNORECASE)
+_TAG = re.compile(r"<(?:br|/?(?:p|i|b|em|strong|a|div|span|blockquote))\b[^<>]{0,300}>", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
+_SPACES = re.compile(r"[ \t\u00a0]{2,}")
+
+_INSTRUMENTAL = re.compile(
+    r"[\W_]*(?:(?:this (?:song|track|piece) )?is )?(?:an? )?instrumental(?: (?:song|track|piece))?[\W_]*", re.I
+)
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+
+
+def clean_caption(text: str, found: Counter[str]) -> str:
+    """Take a scraper's debris out of a caption.
+
+    Args:
+        text: a comment as published.
+        found: is told what was taken out, a count for each kind.
+
+    Returns:
+        What the person wrote; "" when nothing is left.
+    """
+    folded = text.casefold()
+    for kind, needle, pattern, by in (
+        ("page footers", "repl", _FOOTER, ""),
+        ("glued page words", "link|reply", _GLUED, ""),
+        ("words glued together", "movedand", _MOVED, r"\1 \2"),
+        ("HTML tags", "<", _TAG, " "),
+        ("web addresses", "http|www.", _ADDRESS, ""),
+    ):
+        if any(word in folded for word in needle.split("|")):  # most comments are clean, and patterns are slow
+            text, count = pattern.subn(by, text)
+            found[kind] += bool(count)
+    plain = html.unescape(text)
+    found["HTML entities"] += plain != text
+    return _SPACES.sub(" ", plain).strip()
+
+
+def plain_lyrics(lyrics: str, newlines: str) -> str:
+    """Give lyrics as the model reads them.
+
+    Args:
+        lyrics: clean lyrics; what only says that the song is instrumental is none.
+        newlines: `keep`, or `semicolon` as BART-fusion's public code has it.
+    """
+    if len(lyrics) < 100 and _INSTRUMENTAL.fullmatch(lyrics):
+        return ""
+    return lyrics.replace("\n", ";") if newlines == "semicolon" else lyrics
+
+
+def count_tokens(text: str) -> int:
+    """Count words and marks, roughly what BART's tokenizer makes of English text."""
+    return sum(1 for _ in _TOKEN.finditer(text))

@@ -1,0 +1,95 @@
+"""Music4All: audio and lyrics by 16-character id, titles and artists in a tab-separated table."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from recap_cli.corpus.folder_reader import walk
+from recap_cli.corpus.manifest import Rejected, Song
+from recap_cli.corpus.places import AUDIO_SUFFIXES, Place, is_file
+from recap_cli.corpus.rows import open_text, table_rows
+from recap_cli.errors import DataError, RecapError
+from recap_cli.lyrics import read_lyrics
+
+METADATA_FILE = "id_information.csv"
+SUFFIXES = (".mp3", *(suffix for suffix in AUDIO_SUFFIXES if suffix != ".mp3"))
+
+
+@dataclass(frozen=True)
+class Music4All:
+    """Where Music4All's audio lies, and what is known of its songs.
+
+    Attributes:
+        place: the folder `audios`, or the one that holds it.
+        metadata: the table of titles and artists; None looks for `id_information.csv` beside the audio.
+    """
+
+    place: Place
+    metadata: Path | None = None
+
+    @cached_property
+    def audios(self) -> Place:
+        """The folder with the audio files."""
+        inner = self.place.folder / "audios"
+        return Place(inner, self.place.follow_outside) if inner.is_dir() else self.place
+
+    @cached_property
+    def names(self) -> dict[str, tuple[str, str]]:
+        """Title and artist by id; empty where there is no table."""
+        folder = self.audios.folder
+        beside = [path for path in (folder / METADATA_FILE, folder.parent / METADATA_FILE) if path.is_file()]
+        path = self.metadata or (beside[0] if beside else None)
+        return dict(read_names(path)) if path else {}
+
+    @cached_property
+    def found(self) -> dict[str, str | None]:
+        """What `find` has found: the rows of a song need not follow each other."""
+        return {}
+
+    def find(self, song: str) -> str | None:
+        """Give a song's audio file, `<id>.mp3` where there is none; None when the id leads out of the folder."""
+        if song not in self.found:
+            paths = (self.audios.find(song + suffix) for suffix in SUFFIXES)
+            there = next((path for path in paths if path is None or is_file(path)), self.audios.find(song + ".mp3"))
+            self.found[song] = None if there is None else str(there)
+        return self.found[song]
+
+
+def read_names(path: Path) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Read ids with title and artist: columns `id`, `artist`, `song`, separated by tabs whatever the file's name.
+
+    Raises:
+        DataError: the table cannot be read or has no ids.
+    """
+    with open_text(path) as file:
+        for _, row in table_rows(file, path, "\t", "id", quoted=False):
+            if isinstance(row, dict):
+                yield str(row.get("id", "")), (str(row.get("song", row.get("title", ""))), str(row.get("artist", "")))
+
+
+def read_music4all(folder: Path, music: Music4All) -> Iterator[Song | Rejected]:
+    """Read Music4All itself: every audio file with its lyrics and names, and no captions.
+
+    Raises:
+        DataError: there is no audio.
+    """
+    lyrics = Place(folder / "lyrics", music.place.follow_outside)
+    found = False
+    for path in walk(music.audios.folder, music.place.follow_outside):
+        found = True
+        title, artist = music.names.get(path.stem, ("", ""))
+        try:
+            if not music.audios.holds(path):
+                raise DataError(f"it is a link out of {music.audios.folder}")
+            yield Song(path.stem, str(path), lyrics_of(path.stem, lyrics), title=title, artist=artist)
+        except RecapError as error:
+            yield Rejected(path.stem, str(path), error.message)
+    if not found:
+        raise DataError(f"{music.audios.folder} holds no audio", f"looked for <id>{', <id>'.join(SUFFIXES)}")
+
+
+def lyrics_of(song: str, lyrics: Place) -> str:
+    """Read `<id>.txt`; "" where there is none."""
+    path = lyrics.find(f"{song}.txt")
+    return read_lyrics(path) if path and is_file(path) else ""

@@ -1,0 +1,218 @@
+"""The files of a data folder: whole, or as slices that a plain merge of folders joins; its lock; its unfinished state.
+
+A whole folder has `dataset.json`, `songs.jsonl`, `captions.jsonl`, `rejected.jsonl`; slice 3 of 8 has
+`dataset-3-of-8.json` and so on. The shards in `mels/` are named for their content, so slices never collide.
+"""
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recap_cli.corpus.manifest import cannot_write, write_json
+from recap_cli.corpus.mels import fingerprint
+from recap_cli.errors import BusyError, DataError, OptionError
+
+MELS = "mels"
+DATASET_FILE = "dataset.json"
+RECORDS = ("songs.jsonl", "captions.jsonl", "rejected.jsonl")
+_SLICE_FILE = re.compile(r"dataset-(\d+)-of-(\d+)\.json")
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The part of a corpus that one run prepares: `number` from 1 to `count`; 1 of 1 is the whole."""
+
+    number: int = 1
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str | None) -> "Slice":
+        """Read `3/8`.
+
+        Raises:
+            OptionError: it is none.
+        """
+        found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text or "1/1")
+        if not found or not 1 <= int(found[1]) <= int(found[2]):
+            raise OptionError(f"--shard {text} is no slice", "give i/n, from 1/8 to 8/8")
+        return cls(int(found[1]), int(found[2]))
+
+    @property
+    def label(self) -> str:
+        """Name the slice in files that only it may delete."""
+        return f"{self.number}-of-{self.count}"
+
+    def file(self, folder: Path, name: str) -> Path:
+        """Give this slice's file: `songs.jsonl` of the whole, `songs-3-of-8.jsonl` of a slice."""
+        if self.count == 1:
+            return folder / name
+        stem, dot, suffix = name.partition(".")
+        return folder / f"{stem}-{self.label}{dot}{suffix}"
+
+    def range(self, total: int) -> tuple[int, int]:
+        """Give the first of this slice's units, and the one behind its last, out of `total`."""
+        return total * (self.number - 1) // self.count, total * self.number // self.count
+
+
+def is_prepared(folder: Path) -> bool:
+    """Whether a folder holds a whole data set."""
+    return (folder / DATASET_FILE).is_file() or bool(finished_slices(folder))
+
+
+def finished_slices(folder: Path) -> list[Slice]:
+    """Give the slices that make up a folder, none when they are not all there."""
+    found: dict[int, set[int]] = {}
+    for path in folder.glob("dataset-*-of-*.json"):
+        if match := _SLICE_FILE.fullmatch(path.name):
+            found.setdefault(int(match[2]), set()).add(int(match[1]))
+    for count, numbers in sorted(found.items()):
+        if numbers == set(range(1, count + 1)):
+            return [Slice(number, count) for number in range(1, count + 1)]
+    return []
+
+
+def parts_of(folder: Path) -> list[Slice]:
+    """Give the parts whose files make up a folder: the whole, or all slices.
+
+    Raises:
+        DataError: the folder is missing or not finished.
+    """
+    if (folder / DATASET_FILE).is_file():
+        return [Slice()]
+    if slices := finished_slices(folder):
+        return slices
+    there = sorted(path.name for path in folder.glob("dataset-*-of-*.json") if _SLICE_FILE.fullmatch(path.name))
+    if there:
+        raise DataError(f"{folder} holds {', '.join(there[:3])} and lacks other slices", "prepare and copy them, too")
+    reason = "was not finished" if (folder / MELS).is_dir() else "is no prepared data folder"
+    raise DataError(f"{folder} {reason}: it has no dataset.json", f"run recap prepare --out {folder}")
+
+
+def read_dataset_file(folder: Path) -> dict[str, Any]:
+    """Read `dataset.json`, which exists once `recap prepare` has finished, or join those of all slices.
+
+    Raises:
+        DataError: there is none, it is damaged, or slices were prepared in different ways.
+    """
+    parts = [read_part(part.file(folder, DATASET_FILE)) for part in parts_of(folder)]
+    info = parts[0]
+    if len(parts) == 1:
+        return info
+    same = ("audio", "excerpt", "precision", "seed", "source", "options")
+    for number, other in enumerate(parts, start=1):
+        for key in same:
+            if other.get(key) != info.get(key):
+                raise DataError(
+                    f"{folder}: slices 1 and {number} differ in {key}", "prepare all of them with the same options"
+                )
+    names = sorted({name for part in parts for name in part["splits"]})
+    info["splits"] = {name: sum(part["splits"].get(name, 0) for part in parts) for name in names}
+    info["music_tags"] = sorted({tag for part in parts for tag in part.get("music_tags", ())})
+    info["fingerprint"] = fingerprint([part["fingerprint"] for part in parts])
+    info.pop("slice", None)
+    return info
+
+
+def read_part(path: Path) -> dict[str, Any]:
+    """Read one `dataset.json`.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    try:
+        info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        info["audio"], info["fingerprint"], info["splits"].keys()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is damaged: {error}", "run recap prepare again") from error
+    return info
+
+
+@contextmanager
+def locked(folder: Path, part: Slice) -> Iterator[None]:
+    """Hold a folder for one preparation; a folder that was made for it and stays empty goes again.
+
+    The operating system lets go of the lock when the process ends, however it ends.
+
+    Raises:
+        BusyError: another preparation of the same part holds it.
+        DataError: the folder cannot be made.
+    """
+    path = part.file(folder, "prepare.lock")
+    made = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = open_lock(path)
+    except BlockingIOError as error:
+        hint = "wait for it, or choose another --out"
+        raise BusyError(f"another recap prepare is working on {folder}", hint) from error
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(handle)
+        if made:
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def open_lock(path: Path) -> int:
+    """Open and lock a file; give its handle.
+
+    Raises:
+        BlockingIOError: another process holds it.
+        OSError: it cannot be made.
+    """
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists() and os.fstat(handle).st_ino == path.stat().st_ino:
+                return handle
+        except BlockingIOError:
+            os.close(handle)
+            raise
+        except OSError:  # a file system without locks
+            return handle
+        os.close(handle)  # its holder has just removed it
+
+
+def begin(folder: Path, part: Slice) -> tuple[str, ...]:
+    """Note which shards a preparation starts from; give them. One that goes on takes the note of the first.
+
+    Raises:
+        DataError: the disk refuses.
+    """
+    mels, note = folder / MELS, part.file(folder, "unfinished.json")
+    try:
+        mels.mkdir(exist_ok=True)
+        stale = [*mels.glob(f"*.{part.label}.*.partial"), *folder.glob(part.file(folder, "*.partial").name)]
+        for path in stale:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(mels, error) from error
+    with suppress(OSError, ValueError, TypeError):
+        base = json.loads(note.read_text(encoding="utf-8"))
+        return tuple(str(name) for name in base)
+    names = sorted(path.name for path in mels.glob("*.safetensors"))
+    write_json(note, names)
+    return tuple(names)
+
+
+def undo(folder: Path, part: Slice) -> None:
+    """Take back a preparation that came to nothing, so that it leaves no trace."""
+    end(folder, part)
+    with suppress(OSError):  # it holds what others made
+        (folder / MELS).rmdir()
+
+
+def end(folder: Path, part: Slice) -> None:
+    """Forget the note: the preparation is finished."""
+    part.file(folder, "unfinished.json").unlink(missing_ok=True)

@@ -1,0 +1,76 @@
+"""Lines of text files by number, read through memory maps."""
+
+import mmap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+BLOCK = 1 << 24
+
+
+class MappedLines(Sequence[bytes]):
+    """The lines of files, one file after the other, without their ends; blank lines are none.
+
+    Args:
+        paths: UTF-8 text files.
+
+    Raises:
+        OSError: one cannot be read.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths = list(paths)
+        self.maps = [open_map(path) for path in self.paths]
+        bounds = [find_lines(text) for text in self.maps]
+        self.files = np.repeat(np.arange(len(bounds)), [len(rows) for rows in bounds])
+        self.bounds = np.concatenate([*bounds, np.zeros((0, 2), np.int64)])
+
+    def __len__(self) -> int:
+        return len(self.bounds)
+
+    def __getitem__(self, number: Any) -> Any:
+        """Give a line."""
+        first, last = self.bounds[number]
+        return self.maps[self.files[number]][first:last]
+
+    def __iter__(self) -> Iterator[bytes]:
+        for file, (first, last) in zip(self.files.tolist(), self.bounds.tolist(), strict=True):
+            yield self.maps[file][first:last]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the maps behind when travelling to another process."""
+        return {**self.__dict__, "maps": []}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.maps = [open_map(path) for path in self.paths]
+
+
+def open_map(path: Path) -> mmap.mmap | bytes:
+    """Map a file; an empty one cannot be mapped."""
+    with path.open("rb") as file:
+        if path.stat().st_size == 0:
+            return b""
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def find_lines(text: mmap.mmap | bytes) -> np.ndarray:
+    """Give first byte and end of each line that is not blank [lines, 2]."""
+    found = [np.zeros(0, np.int64)]
+    for start in range(0, len(text), BLOCK):
+        block = np.frombuffer(text[start : start + BLOCK], np.uint8)
+        found.append(np.flatnonzero(block == ord("\n")) + start)
+    ends = np.concatenate(found)
+    if len(text) and (not len(ends) or ends[-1] != len(text) - 1):
+        ends = np.append(ends, len(text))
+    starts = np.concatenate([np.zeros(1, np.int64), ends[:-1] + 1])[: len(ends)]
+    return keep_filled(text, np.stack([starts, ends], axis=1))
+
+
+def keep_filled(text: mmap.mmap | bytes, bounds: np.ndarray) -> np.ndarray:
+    """Leave out blank lines; only short ones need to be looked at."""
+    short = np.flatnonzero(bounds[:, 1] - bounds[:, 0] < 8)
+    blank = [row for row in short.tolist() if not text[bounds[row, 0] : bounds[row, 1]].strip()]
+    return np.delete(bounds, blank, axis=0)
