@@ -63,7 +63,7 @@ def test_a_probe_learns_what_is_there_and_nothing_else(captioner):
 
 
 def test_report_of_a_run(captioner, tiny_data):
-    songs = tiny_data.split("validation") + tiny_data.split("test")
+    songs = [*tiny_data.split("validation"), *tiny_data.split("test")]
     weights = [parameter.clone() for parameter in captioner.model.parameters()]
     report = measure_run("run", captioner, tiny_data, songs, SILENT)
     document = report.to_json()

@@ -31,7 +31,12 @@ def prepare_table(result: PrepareResult) -> Table:
     rows += [[f"used, but {kind}", f"{count}"] for kind, count in result.warnings.items()]
     rows += [["rejected", f"{result.rejected}"], *reason_rows(result.reasons)]
     rows += time_rows(result)
-    return Table(f"Prepared {result.out}{slice_of}", ["", ""], rows, leakage_line(result.leakage))
+    return Table(
+        f"Prepared {result.out}{slice_of}",
+        ["", ""],
+        rows,
+        leakage_line(None if result.layout == "demo" else result.leakage),
+    )
 
 
 def plan_table(plan: PreparePlan) -> Table:
@@ -48,7 +53,12 @@ def plan_table(plan: PreparePlan) -> Table:
         ["mels, at most", f"{plan.gigabytes:.2f} GB"],
         [f"time with {plan.jobs} processes", f"about {duration(plan.seconds)}" if plan.seconds else "unknown"],
     ]
-    return Table(f"Would prepare {plan.out}; nothing was written", ["", ""], rows, leakage_line(plan.leakage))
+    return Table(
+        f"Would prepare {plan.out}; nothing was written",
+        ["", ""],
+        rows,
+        leakage_line(None if plan.layout == "demo" else plan.leakage),
+    )
 
 
 def cleaned_rows(cleaned: dict[str, int]) -> list[list[str]]:

@@ -40,7 +40,7 @@ def ablate_table(result: AblateResult) -> Table:
             *(percent(interval) for interval in arm.figures.values()),
             percent(arm.difference) if arm.difference else "",
             *([f"{100 * arm.attributes['all']:.1f}"] if with_attributes else []),
-            f"{arm.matched:.3f} / {arm.mismatched:.3f}",
+            " / ".join("-" if value is None else f"{value:.3f}" for value in (arm.matched, arm.mismatched)),
         ]
         for arm in result.arms
     ]

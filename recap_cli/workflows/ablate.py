@@ -73,7 +73,7 @@ class Arm:
         figures: mean and 95 % interval of each metric; over seeds and songs where there are several seeds.
         difference: ROUGE-L minus that of alpha 0, paired by song; None for alpha 0 itself.
         attributes: on demo songs, the mean accuracy of each attribute.
-        matched: cosine of matched music and lyrics on the validation songs, mean over seeds.
+        matched: cosine of matched music and lyrics on the validation songs, mean over seeds; None for a single song.
         mismatched: the same of mismatched ones.
     """
 
@@ -81,8 +81,8 @@ class Arm:
     figures: dict[str, Interval]
     difference: Interval | None
     attributes: dict[str, float]
-    matched: float
-    mismatched: float
+    matched: float | None
+    mismatched: float | None
 
     def to_json(self) -> dict[str, Any]:
         """The arm as plain values."""
@@ -222,8 +222,8 @@ def run_arm(options: AblateOptions, data: PreparedData, alpha: float, seed: int,
         "signature": scored.signature,
         "values": song_values(system),
         "attributes": system.attributes,
-        "matched": best.get("matched_cosine", math.nan),
-        "mismatched": best.get("mismatched_cosine", math.nan),
+        "matched": best.get("matched_cosine"),
+        "mismatched": best.get("mismatched_cosine"),
     }
 
 
@@ -269,9 +269,15 @@ def summarise_arm(alpha: float, records: list[dict[str, Any]], base: list[dict[s
         figures={metric: interval_of(table) for metric, table in tables.items()},
         difference=difference,
         attributes={name: float(np.mean([record["attributes"][name] for record in records])) for name in names},
-        matched=float(np.mean([record["matched"] for record in records])),
-        mismatched=float(np.mean([record["mismatched"] for record in records])),
+        matched=mean_of([record["matched"] for record in records]),
+        mismatched=mean_of([record["mismatched"] for record in records]),
     )
+
+
+def mean_of(values: list[float | None]) -> float | None:
+    """The mean of the runs' figures; None where a run has none."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if len(known) == len(values) else None
 
 
 def interval_of(table: np.ndarray) -> Interval:

@@ -103,6 +103,7 @@ def pretrain_music_encoder(data: PreparedData, options: MusicPretraining, progre
         callbacks=[ProgressCallback(progress, "Pretraining the music encoder on tags")],
     )
     silence(trainer).train()
+    shutil.rmtree(path.with_suffix(".trainer"), ignore_errors=True)  # the Trainer makes it, and leaves it empty
     write_music_encoder(tagger.encoder, path)
     return path
 
