@@ -16,32 +16,13 @@ from recap_cli.workflows.recipes import recipe_settings
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "examples" / "reproduce-table-1.md").read_text(encoding="utf-8")
 VERBS = typer.main.get_command(app).commands
-# Flags that are agreed on and not built yet, with the number of their values.
-PROMISED = {
-    ("prepare", "--variant"): 1,
-    ("train", "--dry-run"): 0,
-    ("train", "--accumulate"): 1,
-    ("eval", "--controls"): 0,
-    ("eval", "--alignment"): 0,
-}
 COMMANDS = re.findall(r"^ {4,}(?:torchrun .* -m recap_cli|recap) (.+)$", TEXT, re.MULTILINE)
 SUMS = re.findall(r"^    (\w.*?)  +([\d(][\d e.+*/()]*) = ([\d.]+)$", TEXT, re.MULTILINE)
 
 
-def arguments_of(command: str) -> tuple[str, list[str]]:
-    """Verb and arguments, without flags that are promised and not there."""
-    verb, *arguments = shlex.split(command)
-    known = {name for parameter in VERBS[verb].params for name in parameter.opts}
-    for (owner, flag), values in PROMISED.items():
-        if owner == verb and flag in arguments and flag not in known:
-            place = arguments.index(flag)
-            del arguments[place : place + 1 + values]
-    return verb, arguments
-
-
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_parses(command):
-    verb, arguments = arguments_of(command)
+    verb, *arguments = shlex.split(command)
     context = VERBS[verb].make_context(verb, arguments)
     assert context.command is VERBS[verb]
 

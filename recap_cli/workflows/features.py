@@ -14,7 +14,7 @@ import torch
 
 from recap_cli.corpus.dataset import PreparedData
 from recap_cli.corpus.mels import fingerprint
-from recap_cli.corpus.shards import SHARD_SONGS, ShardReader, ShardWriter, read_header
+from recap_cli.corpus.shards import SHARD_SONGS, ShardReader, ShardWriter, drop_damaged
 from recap_cli.errors import DataError
 from recap_cli.model.frozen_encoder import FrozenMusicEncoder
 from recap_cli.model.music_encoder import MusicEncoder
@@ -105,15 +105,3 @@ def claim_cache(folder: Path, progress: Progress) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-def drop_damaged(folder: Path) -> list[str]:
-    """Delete shards that cannot be read, as a power cut leaves them, and give their names."""
-    damaged = []
-    for path in sorted(folder.glob("*.safetensors")):
-        try:
-            list(read_header(path))
-        except DataError:
-            path.unlink()
-            damaged.append(path.name)
-    return damaged
