@@ -35,7 +35,7 @@ def test_the_page_has_the_whole_road():
 
 def test_a_wrong_flag_would_be_found():
     with pytest.raises(Exception, match="No such option: --alfa"):
-        VERBS["train"].make_context(*arguments_of("train data --alfa 1"))
+        VERBS["train"].make_context("train", ["data", "--alfa", "1"])
 
 
 @pytest.mark.parametrize(("words", "left", "right"), SUMS)
