@@ -167,7 +167,6 @@ def test_arguments_of_generate():
         "max_length": 129,
         "no_repeat_ngram_size": 0,
         "return_dict_in_generate": True,
-        "output_scores": True,
         "early_stopping": True,
     }
     drawn = generation_arguments(DecodingOptions(beams=1, sample=True, top_p=0.9, num_captions=3), processor)
