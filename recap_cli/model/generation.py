@@ -1,4 +1,4 @@
-"""Fast generation: stock `generate` searches, and each step of BART's decoder shares what a song's beams have in common.
+"""Fast generation: stock `generate` searches, and each decoder step shares what a song's beams have in common.
 
 Stock generation keeps the song's keys and values once for every beam and copies them whenever beams change places. Here
 they are computed once a song, and the beams are the queries of one attention over them. The caption so far is kept the
