@@ -76,7 +76,8 @@ def test_music_and_lyrics_both_count(captioner, song, tmp_path):
 def test_the_same_song_gives_the_same_record(captioner, song):
     first = captioner.caption(song, LYRICS, decoding=SHORT).to_json()
     assert first == captioner.caption(song, LYRICS, decoding=SHORT).to_json()
-    assert list(first) == ["audio", "captions", "scores", "model", "excerpt", "settings", "lyrics_tokens", "warnings"]
+    made_by = ["model", "excerpt", "settings", "lyrics_tokens", "warnings", "weights", "recap"]
+    assert list(first) == ["audio", "caption", "captions", "scores", *made_by]
     assert first["settings"]["beams"] == 4
     json.dumps(first, allow_nan=False)
 
@@ -174,7 +175,7 @@ def test_a_bad_song_does_not_stop_the_others(folder, tiny_run):
     assert b.error == f"{folder / 'b.wav'} is not audio that can be decoded"
     assert b.to_json()["error"] == b.error
     alone = next(caption_songs(CaptionOptions(folder / "a.wav", model=str(tiny_run), decoding=SHORT, device="cpu")))
-    assert alone.to_json() == a.to_json()
+    assert {"id": "a.wav", **alone.to_json()} == a.to_json()
 
 
 def test_a_manifest(folder, tiny_run):

@@ -400,10 +400,10 @@ def test_a_folder_with_a_bad_song(recap, tmp_path):
     bad, good = (json.loads(line) for line in out.splitlines())
     reason = f"{folder / 'bad.wav'} is not audio that can be decoded"
     assert (bad["error"], bad["captions"]) == (reason, [])
-    assert err == [f"warning: {folder / 'bad.wav'}: {reason}"]
+    assert err == ["warning: 1 song failed:", f"warning: {reason}"]
     assert good["captions"][0] + "\n" == recap("caption", ODE, "-q")[1]
     code, out, err = recap("caption", folder, "-q", "--out", tmp_path / "new" / "captions.jsonl")
-    assert (code, out, len(err)) == (1, "", 1)
+    assert (code, out, len(err)) == (1, "", 2)
     lines = (tmp_path / "new" / "captions.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == [bad, good]
 

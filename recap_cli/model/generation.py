@@ -42,14 +42,12 @@ class FastDecoder:
         pack: lay the weights out for oneDNN once instead of at every product; on CPU in float32 only.
         int8: multiply in 8 bit, on CPU: weights rounded for each output, states for each row, so that a caption
             does not depend on its neighbours. Captions may differ from those in float32.
-        share: keep the keys of a song's beams together; False keeps them apart, for measurements.
     """
 
-    def __init__(self, model: Any, pack: bool = False, int8: bool = False, share: bool = True) -> None:
+    def __init__(self, model: Any, pack: bool = False, int8: bool = False) -> None:
         decoder = model.model.decoder
         self.embed_tokens, self.embed_positions = decoder.embed_tokens, decoder.embed_positions
         self.norm = decoder.layernorm_embedding
-        self.share = share
         weight = decoder.embed_tokens.weight
         on_cpu = weight.device.type == "cpu" and weight.dtype == torch.float32
         make = int8_linear if int8 and on_cpu else packed_linear if pack and on_cpu else plain_linear
@@ -106,13 +104,14 @@ class FastLayer:
 class SongCache(EncoderDecoderCache):
     """What the decoder keeps of one batch of songs, `copies` captions of each being written.
 
-    To `generate` it is a cache like any other; rows are songs x copies, the copies of a song side by side.
+    To `generate` it is a cache like any other; rows are songs x copies, the copies of a song side by side. With one
+    copy for every row, nothing is shared.
     """
 
     def __init__(self, decoder: FastDecoder, copies: int) -> None:
         super().__init__(DynamicCache(), DynamicCache())
         self.decoder = decoder
-        self.copies = copies if decoder.share else 1  # rows that share a song's entry
+        self.copies = copies
         self.length = 0
         self.songs: list[tuple[Tensor, Tensor]] = []
         self.song_mask: Tensor | None = None

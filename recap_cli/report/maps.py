@@ -11,7 +11,7 @@ from recap_cli.workflows.captioner import SongCaption
 from recap_cli.workflows.explain import AttentionMap, Explanation
 
 FORMATS = (".png", ".svg", ".pdf")
-LONGEST_LINE = 46  # characters of a lyrics line
+LONGEST_LINE = 56  # characters of a lyrics line
 MOST_LINES = 40  # lines that can be read in one figure
 
 
@@ -70,7 +70,7 @@ def draw_music(axes: Any, explanation: Explanation, figure: Any) -> None:
     found = explanation.music
     assert found is not None
     weights = [row[:] for row in found.weights[:MOST_LINES]]
-    image = axes.imshow(weights, aspect="auto", cmap="Purples", vmin=0, interpolation="nearest")
+    image = axes.imshow(weights, aspect="auto", cmap="Purples", norm=shades(weights), interpolation="nearest")
     label_lines(axes.yaxis, found.rows)
     every = max(1, round(len(found.columns) / 12))
     places = range(0, len(found.columns), every)
@@ -90,6 +90,13 @@ def draw_words(axes: Any, explanation: Explanation, figure: Any) -> None:
     axes.set_xlabel("words of the caption, as they were written")
     axes.set_title(headline("Which line of the lyrics each word of the caption looked at", found), **TITLE)
     figure.colorbar(image, ax=axes, pad=0.01, label="share of a word's look")
+
+
+def shades(weights: list[list[float]]) -> Any:
+    """Spread faint values over more shades than strong ones: one second may take half of all looks."""
+    from matplotlib.colors import PowerNorm
+
+    return PowerNorm(0.5, vmin=0, vmax=max((value for row in weights for value in row), default=0) or 1)
 
 
 TITLE = {"fontsize": 10, "loc": "left"}

@@ -67,6 +67,8 @@ class SongCaption:
         """The result as plain values; time is left out, so that the same song gives the same line."""
         record = {**({"id": self.id} if self.id else {}), "audio": self.audio, "caption": self.caption}
         record |= {name: value for name, value in asdict(self).items() if name not in (*record, "id", "seconds")}
+        # what remains of the digits depends on the songs in the same batch
+        record["scores"] = [None if score is None else round(score, 4) for score in self.scores]
         record["explanation"] = None if self.explanation is None else self.explanation.to_json()
         return {name: value for name, value in record.items() if name not in ("error", "explanation") or value}
 

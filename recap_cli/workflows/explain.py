@@ -1,7 +1,8 @@
 """What a caption looked at: lyrics lines against seconds of the music, caption words against lyrics lines."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -44,15 +45,18 @@ class AttentionMap:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Both maps of one caption.
+    """What one caption looked at.
 
     Attributes:
         caption: the caption.
-        music: lyrics lines against seconds of the music (fusion attention, mean over fusion layers and a line's
-            tokens); None for a model without music.
+        music: lyrics lines against seconds of music (fusion attention, mean over fusion layers and a line's tokens);
+            None for a model without music.
         music_seconds: where each column of `music` starts, in seconds of the file.
         summary_share: share of the fusion attention that went to the states which stand for a whole window.
-        lyrics: caption words against lyrics lines (the decoder's attention, mean over its layers and heads).
+        lyrics: caption words against lyrics lines: the decoder's attention, followed back through the encoder's
+            layers to the words that its states are made of (attention rollout, Abnar and Zuidema 2020).
+        lyrics_direct: the decoder's attention as it is. The states it looks at are mixed by the encoder, so it may say
+            nothing where `lyrics` says much.
     """
 
     caption: str
@@ -60,11 +64,12 @@ class Explanation:
     music_seconds: list[float]
     summary_share: float
     lyrics: AttentionMap
+    lyrics_direct: AttentionMap
 
     def to_json(self) -> dict[str, Any]:
         """The numbers as plain values."""
         record = asdict(self)
-        for name in ("music", "lyrics"):
+        for name in ("music", "lyrics", "lyrics_direct"):
             found = getattr(self, name)
             if found is not None:
                 record[name]["nearly_uniform"] = found.is_nearly_uniform
@@ -91,40 +96,63 @@ def explain_caption(
         heard: the excerpt; its start and length give the seconds.
     """
     inputs = {name: value.to(model.device) for name, value in batch.items()}
-    encoded = model.model.encoder(**inputs, output_music_attentions=model.config.use_music)
     labels = processor.encode_caption(caption)
-    cross = decoder_attention(model, encoded.last_hidden_state, inputs["attention_mask"], labels)
-    tokens = inputs["input_ids"][0].tolist()
-    owner, lines = token_lines(processor, lyrics, tokens)
-    words, spans = token_words(processor, labels)
-    by_word = np.stack([cross[list(span)].mean(axis=0) for span in spans]) if words else np.zeros((0, len(tokens)))
-    lyrics_map = AttentionMap(
-        words,
-        lines,
-        rounded(sum_columns(by_word, owner, len(lines))),
-        mean_entropy(by_word),
-        math.log2(max(len(tokens), 1)),
-    )
-    music, seconds, share = music_map(model, processor, encoded, owner, lines, heard)
-    return Explanation(caption, music, seconds, share, lyrics_map)
-
-
-def decoder_attention(model: RecapForCaptioning, states: Tensor, mask: Tensor, labels: Sequence[int]) -> np.ndarray:
-    """Give how much each caption token looked at each lyrics token [caption tokens, lyrics tokens]."""
     start = torch.tensor([[model.config.decoder_start_token_id, *labels[:-1]]], device=model.device)
-    chosen = model.config._attn_implementation
-    model.set_attn_implementation("eager")  # the others keep no maps
-    try:
-        output = model.model.decoder(
+    with recorded_attention(model) as (inner, cross):
+        encoded = model.model.encoder(**inputs, output_music_attentions=model.config.use_music)
+        model.model.decoder(
             input_ids=start,
-            encoder_hidden_states=states,
-            encoder_attention_mask=mask,
-            output_attentions=True,
+            encoder_hidden_states=encoded.last_hidden_state,
+            encoder_attention_mask=inputs["attention_mask"],
             use_cache=False,
         )
+    direct = np.mean(cross, axis=0)
+    owner, lines = token_lines(processor, lyrics, inputs["input_ids"][0].tolist())
+    words, spans = token_words(processor, labels)
+
+    def words_to_lines(attention: np.ndarray) -> AttentionMap:
+        by_word = np.stack([attention[list(span)].mean(axis=0) for span in spans]) if spans else attention[:0]
+        weights = rounded(sum_columns(by_word, owner, len(lines)))
+        return AttentionMap(words, lines, weights, mean_entropy(by_word), math.log2(attention.shape[1]))
+
+    music, seconds, share = music_map(model, processor, encoded, owner, lines, heard)
+    followed = words_to_lines(direct @ roll_out(inner))
+    return Explanation(caption, music, seconds, share, followed, words_to_lines(direct))
+
+
+@contextmanager
+def recorded_attention(model: RecapForCaptioning) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:
+    """Record the attention of the encoder's layers to themselves, and of the decoder's to the encoder, mean over heads.
+
+    Yields two lists that fill as the model runs, a map a layer: [tokens, tokens] and [caption tokens, lyrics tokens].
+    """
+    inner: list[np.ndarray] = []
+    cross: list[np.ndarray] = []
+
+    def keep(maps: list[np.ndarray]) -> Any:
+        return lambda _module, _inputs, output: maps.append(output[1][0].mean(dim=0).float().cpu().numpy())
+
+    chosen = model.config._attn_implementation
+    model.set_attn_implementation("eager")  # the others keep no maps
+    hooks = [layer.self_attn.register_forward_hook(keep(inner)) for layer in model.model.encoder.layers]
+    hooks += [layer.encoder_attn.register_forward_hook(keep(cross)) for layer in model.model.decoder.layers]
+    try:
+        yield inner, cross
     finally:
+        for hook in hooks:
+            hook.remove()
         model.set_attn_implementation(chosen)
-    return torch.stack([found[0].mean(dim=0) for found in output.cross_attentions]).mean(dim=0).float().cpu().numpy()
+
+
+def roll_out(maps: Sequence[np.ndarray]) -> np.ndarray:
+    """Follow the encoder's states back to the tokens they are made of [tokens, tokens]; rows sum to 1.
+
+    Each layer keeps half of a state and mixes in half of what it attends to (Abnar and Zuidema 2020).
+    """
+    followed = np.eye(maps[0].shape[0])
+    for attention in maps:
+        followed = (0.5 * np.eye(len(attention)) + 0.5 * attention) @ followed
+    return followed
 
 
 def music_map(
