@@ -29,9 +29,7 @@ def caption(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write JSON lines here; start it again and it goes on.")] = None,
     lines_per_file: Annotated[int | None, typer.Option(help="Begin another file after so many songs.")] = None,
-    shard: Annotated[
-        str, typer.Option(help="i/n: only every n-th song, from the i-th; each into its own file.")
-    ] = "1/1",
+    shard: Annotated[str, typer.Option(help="i/n: only the i-th of n parts, into a file of its own.")] = "1/1",
     limit: flags.Limit = None,
     jobs: Annotated[int, typer.Option(help="Processes that decode audio; 0 takes one for each core.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the songs and say how long they take.")] = False,

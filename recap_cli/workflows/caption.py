@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from recap_cli.workflows.captioner import Captioner, SongCaption
 from recap_cli.workflows.catalogue import Catalogue, Writer
 from recap_cli.workflows.decoding import DecodingOptions
 from recap_cli.workflows.hearing import HearingTask
-from recap_cli.workflows.journal import CaptionFile
+from recap_cli.workflows.journal import CaptionFile, song_number
 
 __all__ = ["CaptionOptions", "Captioner", "SongCaption", "Tally", "caption_songs", "find_lyrics", "plan_captions"]
 
@@ -40,7 +39,7 @@ class CaptionOptions:
         device: `auto`, `cpu`, `cuda` or `mps`.
         out: a file of JSON lines; for many songs it is gone on with where it was left.
         lines_per_file: begin another file after so many lines.
-        shard: (i, n): caption only every n-th song, from the i-th.
+        shard: (i, n): caption only the i-th of n parts.
         limit: only so many songs.
         jobs: processes that decode audio ahead of the writing; 0 takes one for each core.
         explain: also say what the caption looked at.
@@ -151,16 +150,12 @@ def caption_songs(
 def caption_catalogue(options: CaptionOptions, progress: Progress, tally: Tally) -> Iterator[SongCaption]:
     """Caption many songs."""
     catalogue = Catalogue(options.audio, options.shard, options.limit)
-    total = catalogue.count()  # a folder or a manifest that is none is refused before the model is loaded
-    tasks = iter(catalogue)
-    first = list(islice(tasks, 1))
-    captioner = load_captioner(options, progress)
-    writer = make_writer(options, captioner, catalogue)
+    next(catalogue.tasks(), None)  # what holds no songs is refused before the model is loaded
+    writer = make_writer(options, load_captioner(options, progress), catalogue)
     file = open_file(options, writer)
     try:
-        progress.start("Captioning songs", total)
-        todo = undone(chain_tasks(first, tasks), file, tally, progress)
-        for result in writer.write(todo):
+        progress.start("Captioning songs", catalogue.count())
+        for result in writer.write(undone(catalogue, file, tally, progress)):
             if file is not None:
                 file.append(result.to_json())
             tally.add(result)
@@ -172,27 +167,18 @@ def caption_catalogue(options: CaptionOptions, progress: Progress, tally: Tally)
             file.close()
 
 
-def chain_tasks(first: list[HearingTask], rest: Iterator[HearingTask]) -> Iterator[HearingTask]:
-    """Give the tasks that were read ahead, then the others."""
-    yield from first
-    yield from rest
-
-
-def undone(
-    tasks: Iterator[HearingTask], file: CaptionFile | None, tally: Tally, progress: Progress
-) -> Iterator[HearingTask]:
-    """Leave out songs that have a line already, and entries that name the same song again."""
+def undone(catalogue: Catalogue, file: CaptionFile | None, tally: Tally, progress: Progress) -> Iterator[HearingTask]:
+    """Leave out the songs that have a line already, and further entries of the same song."""
     if file is None:
-        yield from tasks
+        yield from (task for task in catalogue.tasks() if task is not None)
         return
     tally.failed, tally.reasons = file.failures, dict(file.failed)
-    for task in tasks:
-        number = file.number_of(task.id, task.audio)
-        if number in file.done:
+    for task in catalogue.tasks(file.done.__contains__):
+        if task is None:
             tally.skipped += 1
-            progress.advance(note=f"{tally.skipped} done before")
+            progress.advance(note="done before")
             continue
-        file.done.add(number)
+        file.done.add(song_number(task.id))
         yield task
 
 
@@ -248,7 +234,7 @@ def plan_captions(options: CaptionOptions, progress: Progress | None = None) -> 
     tally, counts = Tally(), {"songs": 0, "unreadable": 0, "with_lyrics": 0}
     trial: list[HearingTask] = []
     progress.start("Counting songs")
-    for task in undone(iter(catalogue), file, tally, progress):
+    for task in undone(catalogue, file, tally, progress):
         counts["songs"] += 1
         counts["unreadable"] += bool(task.error)
         counts["with_lyrics"] += bool(task.lyrics)

@@ -1,7 +1,7 @@
 """Many songs: which there are, heard ahead of the writing, written in batches of like length."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -10,11 +10,13 @@ from typing import Any
 import torch
 
 from recap_cli.corpus.dataset import DATASET_FILE, PreparedData
-from recap_cli.corpus.readers import AUDIO_SUFFIXES, Rejected, read_corpus
+from recap_cli.corpus.manifest import Song
+from recap_cli.corpus.readers import AUDIO_SUFFIXES, Rejected, read_corpus, read_rows, song_from_row
 from recap_cli.errors import ModelError, OptionError
 from recap_cli.workflows.captioner import NO_LYRICS, Captioner, HeardSong, SongCaption
 from recap_cli.workflows.decoding import DecodingOptions
 from recap_cli.workflows.hearing import WHOLE, HeardAudio, HearingResult, HearingTask, hear_songs, hear_task
+from recap_cli.workflows.journal import song_number
 
 WINDOW_BATCHES = 4  # batches that are sorted by length together
 FEW = 8  # songs that are heard in this process, since others take seconds to begin
@@ -25,7 +27,7 @@ class Catalogue:
 
     Args:
         source: where they are.
-        shard: (i, n): only every n-th song, from the i-th, counted from 1.
+        shard: (i, n): only the songs whose id falls into the i-th of n parts, counted from 1.
         limit: only so many.
 
     Raises:
@@ -36,22 +38,46 @@ class Catalogue:
         self.source, self.shard, self.limit = source, shard, limit
         self.data = PreparedData(source) if (source / DATASET_FILE).is_file() else None
 
-    def __iter__(self) -> Iterator[HearingTask]:
-        part, parts = self.shard
-        return islice(islice(self.entries(), part - 1, None, parts), self.limit)
+    def tasks(self, is_done: Callable[[int], bool] = lambda _: False) -> Iterator[HearingTask | None]:
+        """Give the songs to hear; None stands for one that is done, by the number of its id, or was given before."""
+        return islice(self.entries(is_done), self.limit)
 
-    def entries(self) -> Iterator[HearingTask]:
-        """Every song, whatever the shard."""
+    def entries(self, is_done: Callable[[int], bool]) -> Iterator[HearingTask | None]:
+        """Give the songs, whatever the limit."""
         if self.data is not None:
             for one in self.data.songs:
                 song = one.song
-                yield HearingTask(song.id, song.audio or song.id, song.lyrics, mel=one.mel, seconds=one.seconds)
-            return
-        for found in read_corpus(self.source):
-            if isinstance(found, Rejected):
-                yield HearingTask(found.song, found.file, error=found.reason)
-            else:
-                yield HearingTask(found.id, found.audio, found.lyrics or None)
+                if self.has(song.id):
+                    task = HearingTask(song.id, song.audio or song.id, song.lyrics, mel=one.mel, seconds=one.seconds)
+                    yield None if is_done(song_number(song.id)) else task
+        elif self.source.is_dir():
+            for found in read_corpus(self.source):
+                task = as_task(found)
+                if self.has(task.id):
+                    yield None if is_done(song_number(task.id)) else task
+        else:
+            yield from self.rows(is_done)
+
+    def rows(self, is_done: Callable[[int], bool]) -> Iterator[HearingTask | None]:
+        """Give a manifest's songs; a row that is done costs no more than its id, of a million rows a few seconds."""
+        last = 0
+        for number, record in read_rows(self.source):
+            name = None if isinstance(record, str) else str(record.get("id") or record.get("audio") or "")
+            if name and (not self.has(name) or song_number(name) == last):  # rows that follow are captions of one song
+                continue
+            if name and is_done(song_number(name)):
+                last = song_number(name)
+                yield None
+                continue
+            task = as_task(song_from_row(record, number, self.source, self.source.parent))
+            last = song_number(task.id)
+            if self.has(task.id):
+                yield None if is_done(last) else task
+
+    def has(self, name: str) -> bool:
+        """Whether a song belongs to the shard."""
+        part, parts = self.shard
+        return parts == 1 or song_number(name) % parts == part - 1
 
     def count(self) -> int | None:
         """How many songs there are, where that can be told without reading them all."""
@@ -64,8 +90,15 @@ class Catalogue:
                 total = sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
         else:
             return None
-        share = -(-(total - self.shard[0] + 1) // self.shard[1])
+        share = round(total / self.shard[1])
         return share if self.limit is None else min(share, self.limit)
+
+
+def as_task(found: Song | Rejected) -> HearingTask:
+    """Turn what a reader gives into a task; a rejected entry keeps its reason."""
+    if isinstance(found, Rejected):
+        return HearingTask(found.song, found.file, error=found.reason)
+    return HearingTask(found.id, found.audio, found.lyrics or None)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import re
 from glob import escape
 from hashlib import blake2b
 from pathlib import Path
@@ -9,6 +10,11 @@ from typing import Any, BinaryIO
 
 from recap_cli.errors import OptionError
 
+# The beginning of a line without a failure, as `append` writes it; anything else is parsed in full.
+QUICK = re.compile(rb'\{"id": "([^"\\]*)", "audio": "')
+FAILED = b'"error": "'
+BEGIN = b'{"id": "'
+LEFT_ALONE = "name another file; this one is left as it is"
 TAIL = 1 << 16  # bytes read at a time when looking for the end of the last whole line
 SAME = ("model", "weights")  # what all lines of a file have in common, beside the settings
 FREE_SETTINGS = ("batch_size",)  # what captions do not depend on
@@ -42,11 +48,9 @@ class CaptionFile:
         except OSError as error:
             self.close()
             raise cannot_write(out, error) from error
-
-    @staticmethod
-    def number_of(name: str, audio: str) -> int:
-        """A number for a song of many: 64 bits of a hash, so that a million songs take little memory."""
-        return int.from_bytes(blake2b(f"{name}\0{audio}".encode("utf-8", "replace"), digest_size=8).digest())
+        except OptionError:
+            self.close()
+            raise
 
     def parts(self) -> list[Path]:
         """The files that exist, in order."""
@@ -74,6 +78,9 @@ class CaptionFile:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise OptionError(f"another process is writing {path}", "wait for it, or name another file") from error
+        self.file.seek(0)
+        if not BEGIN.startswith(self.file.read(len(BEGIN))):
+            raise OptionError(f"--out {path} holds something else than captions", LEFT_ALONE)
         cut_torn_line(self.file)
 
     def read_part(self, path: Path) -> None:
@@ -81,9 +88,13 @@ class CaptionFile:
         self.lines = 0
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
-                record = self.check_line(line, path, number)
                 self.lines += 1
-                self.done.add(self.number_of(record["id"], record["audio"]))
+                quick = QUICK.match(line) if number > 1 and FAILED not in line else None
+                if quick is not None:
+                    self.done.add(song_number(quick[1].decode("utf-8", "replace")))
+                    continue
+                record = self.check_line(line, path, number)
+                self.done.add(song_number(record["id"]))
                 if record.get("error"):
                     self.note_failure(record["audio"], record["error"])
 
@@ -95,11 +106,10 @@ class CaptionFile:
         """
         try:
             record: dict[str, Any] = json.loads(line)
-            found = {name: record.get(name) for name in SAME} | {"settings": record["settings"]}
-            record["id"], record["audio"]
-        except (ValueError, KeyError, TypeError) as error:
-            hint = "name another file; this one is left as it is"
-            raise OptionError(f"--out {path}, line {number} is no caption of recap", hint) from error
+            found = {name: record.get(name) for name in SAME} | {"settings": dict(record["settings"])}
+            record["id"] + record["audio"]  # both are texts
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise OptionError(f"--out {path}, line {number} is no caption of recap", LEFT_ALONE) from error
         if number == 1 and self.comparable(found) != self.comparable(self.made_by):
             raise OptionError(
                 f"--out {path} holds captions that were made in another way: {difference(found, self.made_by)}",
@@ -130,7 +140,7 @@ class CaptionFile:
         except OSError as error:
             raise cannot_write(self.part(self.number), error) from error
         self.lines += 1
-        self.done.add(self.number_of(record["id"], record["audio"]))
+        self.done.add(song_number(record["id"]))
         if record.get("error"):
             self.note_failure(record["audio"], record["error"])
 
@@ -144,6 +154,11 @@ class CaptionFile:
         """Close the current part."""
         if self.file is not None:
             self.file.close()
+
+
+def song_number(name: str) -> int:
+    """A number for a song's id: 64 bits of a hash, so that a million songs take little memory."""
+    return int.from_bytes(blake2b(name.encode("utf-8", "replace"), digest_size=8).digest())
 
 
 def cut_torn_line(file: BinaryIO) -> None:
