@@ -158,7 +158,7 @@ class RecapForCaptioning(BeamScores, BartForConditionalGeneration):
                 **kwargs,
             )
         cache = kwargs.get(CACHE)
-        if isinstance(cache, SongCache):
+        if isinstance(cache, SongCache) and decoder_input_ids is not None:
             logits = cache.advance(decoder_input_ids, encoder_outputs[0], attention_mask)
             return RecapOutput(logits=logits, **{CACHE: cache})
         if labels is not None and decoder_input_ids is None:

@@ -1,6 +1,7 @@
 """What a caption looked at, drawn: lyrics lines against seconds of music, caption words against lyrics lines."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from textwrap import fill, shorten
 from typing import Any
@@ -59,7 +60,8 @@ def draw_explanation(explanation: Explanation, audio: str, path: Path) -> None:
         figure.savefig(partial, dpi=130, metadata={} if path.suffix.lower() == ".png" else None)
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
         raise OptionError(f"--explain {path} cannot be written: {error.strerror}", "name another file") from error
     finally:
         pyplot.close(figure)

@@ -65,7 +65,7 @@ class SongCaption:
 
     def to_json(self) -> dict[str, Any]:
         """The result as plain values; time is left out, so that the same song gives the same line."""
-        record = {**({"id": self.id} if self.id else {}), "audio": self.audio, "caption": self.caption}
+        record: dict[str, Any] = {**({"id": self.id} if self.id else {}), "audio": self.audio, "caption": self.caption}
         record |= {name: value for name, value in asdict(self).items() if name not in (*record, "id", "seconds")}
         # what remains of the digits depends on the songs in the same batch
         record["scores"] = [None if score is None else round(score, 4) for score in self.scores]

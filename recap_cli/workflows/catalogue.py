@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -157,10 +158,9 @@ class Writer:
         if self.instrumental:
             tasks = (HearingTask(task.id, task.audio, "", task.error, task.mel, task.seconds) for task in tasks)
         if self.data is not None:
-            yield from (hear_task(task, lambda _, task=task: self.prepared(task)) for task in tasks)
+            yield from (hear_task(task, partial(self.prepared, task)) for task in tasks)
         elif self.excerpt == WHOLE:  # needs the model, and keeps no more than a few windows
-            hear = self.captioner.hear_audio
-            yield from (hear_task(task, lambda audio: hear(audio, WHOLE)) for task in tasks)
+            yield from (hear_task(task, partial(self.captioner.hear_audio, excerpt=WHOLE)) for task in tasks)
         else:
             tasks = iter(tasks)
             first = list(islice(tasks, FEW))
@@ -168,7 +168,7 @@ class Writer:
             ahead = WINDOW_BATCHES * self.decoding.batch_size
             yield from hear_songs(chain(first, tasks), self.captioner.processor.audio, self.excerpt, jobs, ahead)
 
-    def prepared(self, task: HearingTask) -> HeardAudio:
+    def prepared(self, task: HearingTask, _audio: str) -> HeardAudio:
         """Take a song's mel from the prepared data folder."""
         assert self.data is not None
         return HeardAudio(self.data.mels[task.mel], {"seconds": round(task.seconds, 3)})

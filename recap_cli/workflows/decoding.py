@@ -90,7 +90,9 @@ def generate_captions(
     """
     decoder = fast_decoder(model, options.int8)
     for number, batch in enumerate(batches):
-        inputs = {name: value.to(model.device) for name, value in batch.items() if name not in ("labels", "song_ids")}
+        inputs: dict[str, Any] = {
+            name: value.to(model.device) for name, value in batch.items() if name not in ("labels", "song_ids")
+        }
         with torch.inference_mode(), own_random_numbers(options, number, model.device):
             output = model.generate(**inputs, decoder=decoder, **generation_arguments(options, processor))
         texts = processor.decode(output.sequences)

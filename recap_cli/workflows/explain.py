@@ -205,7 +205,8 @@ def step_times(processor: RecapProcessor, states: int, excerpt: Mapping[str, flo
 
 def token_lines(processor: RecapProcessor, lyrics: str, tokens: Sequence[int]) -> tuple[list[int], list[str]]:
     """Give the line of each lyrics token, and the lines; the closing tokens count to their neighbours' lines."""
-    numbers, lines = [], []
+    numbers: list[int] = []
+    lines: list[str] = []
     number_of: dict[int, int] = {}
     texts = lyrics.split("\n")
     for start, stop in token_spans(processor, lyrics)[: len(tokens)]:
@@ -240,20 +241,19 @@ def token_spans(processor: RecapProcessor, text: str) -> list[tuple[int, int]]:
 
 def token_words(processor: RecapProcessor, labels: Sequence[int]) -> tuple[list[str], list[range]]:
     """Give a caption's words, and the places of each word's tokens."""
-    words: list[str] = []
     spans: list[range] = []
     special = set(processor.tokenizer.all_special_ids)
     for place, token in enumerate(labels):
         if token in special:
             continue
         text = processor.tokenizer.decode([token], clean_up_tokenization_spaces=False)
-        if not words or text[:1].isspace():
-            words.append(text.strip())
+        if not spans or text[:1].isspace():
             spans.append(range(place, place + 1))
         else:
-            words[-1] += text
             spans[-1] = range(spans[-1].start, place + 1)
-    return words, spans
+    # a letter beyond ASCII may be several tokens, so a word is decoded as a whole
+    texts = [processor.tokenizer.decode(labels[span.start : span.stop]).strip() for span in spans]
+    return texts, spans
 
 
 def sum_columns(weights: np.ndarray, owner: Sequence[int], count: int) -> np.ndarray:
