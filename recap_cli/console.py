@@ -170,7 +170,8 @@ def tell_tally(tally: Any, options: Any, progress: ConsoleProgress) -> None:
     """Say what became of many songs, and list those that failed."""
     before = f", {tally.skipped} done before" if tally.skipped else ""
     where = f" in {options.shard_out}" if options.shard_out is not None else ""
-    progress.say(f"Captioned {tally.captioned} songs{where}{before}.")
+    songs = "1 song" if tally.captioned == 1 else f"{tally.captioned} songs"
+    progress.say(f"Captioned {songs}{where}{before}.")
     if not tally.failed:
         return
     progress.warn(f"{tally.failed} {'song' if tally.failed == 1 else 'songs'} failed:")

@@ -374,9 +374,41 @@ def test_json(recap):
         "no_repeat_ngram": 0,
         "seed": 0,
         "batch_size": 32,
+        "min_caption_tokens": 0,
+        "int8": False,
+        "excerpt": "start",
     }
     assert len(record["captions"]) == len(record["scores"]) == 1
+    assert record["caption"] == record["captions"][0]
+    assert len(record["weights"]) == 12 and record["recap"] == __version__
     assert recap("caption", ODE, "--json", "-q") == (0, out, [])
+
+
+def test_an_explained_caption(recap, refused, tmp_path):
+    code, out, err = recap("caption", ODE, "--explain", tmp_path / "map.svg", "--json", "-q")
+    assert (code, err) == (0, [])
+    record = json.loads(out)
+    assert {"music", "lyrics"} <= record["explanation"].keys()
+    lines = (SONGS / "ode-to-joy.txt").read_text().splitlines()
+    assert record["explanation"]["music"]["rows"] == [line for line in lines if line.strip()]
+    picture = (tmp_path / "map.svg").read_text()
+    assert "time in the song" in picture and record["caption"].split()[-1] in picture
+    assert refused("caption", SONGS, "--explain", tmp_path / "x.png", "-q")[1] == "name one audio file"
+
+
+def test_a_folder_is_planned_captioned_and_gone_on_with(recap, refused, tmp_path):
+    out = tmp_path / "captions.jsonl"
+    code, plan, err = recap("caption", SONGS, "--out", out, "--dry-run", "--json", "-q")
+    assert (code, err, json.loads(plan)["songs"], out.exists()) == (0, [], 3, False)
+    assert "songs an hour" in recap("caption", SONGS, "--dry-run", "-q")[1]
+    assert recap("caption", SONGS, "--out", out, "--limit", "2", "-q") == (0, "", [])
+    before = out.read_text()
+    code, shown, err = recap("caption", SONGS, "--out", out)
+    assert (code, shown, err[-1]) == (0, "", f"Captioned 1 song in {out}, 2 done before.")
+    assert out.read_text().startswith(before)
+    assert len(out.read_text().splitlines()) == 3
+    message, _ = refused("caption", SONGS, "--out", out, "--beams", "1", "-q")
+    assert message.endswith("holds captions that were made in another way: beams 4, now 1")
 
 
 def test_several_captions(recap):
