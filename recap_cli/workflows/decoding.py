@@ -13,6 +13,8 @@ from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.generation import fast_decoder
 from recap_cli.processor import RecapProcessor
 
+SMALL = 5_000_000  # parameters
+
 
 @dataclass(frozen=True)
 class DecodingOptions:
@@ -93,7 +95,7 @@ def generate_captions(
         inputs: dict[str, Any] = {
             name: value.to(model.device) for name, value in batch.items() if name not in ("labels", "song_ids")
         }
-        with torch.inference_mode(), own_random_numbers(options, number, model.device):
+        with torch.inference_mode(), own_random_numbers(options, number, model.device), fitting_threads(model):
             output = model.generate(**inputs, decoder=decoder, **generation_arguments(options, processor))
         texts = processor.decode(output.sequences)
         values: list[float | None] = [None] * len(texts)
@@ -102,6 +104,20 @@ def generate_captions(
         for start in range(0, len(texts), options.num_captions):
             span = slice(start, start + options.num_captions)
             yield Decoded(texts[span], values[span])
+
+
+@contextmanager
+def fitting_threads(model: RecapForCaptioning) -> Iterator[None]:
+    """Let a small model run in one thread: its products are too short to share, and waiting for others costs more."""
+    threads = torch.get_num_threads()
+    if model.device.type != "cpu" or threads == 1 or model.num_parameters() > SMALL:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextmanager
