@@ -261,6 +261,62 @@ def test_a_model_without_its_processor(copy):
     )
 
 
+def change(file: Path, **changes) -> None:
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps({**content, **changes}))
+
+
+def test_a_processor_of_another_model(copy):
+    """What does not fit is refused by name, before anything is captioned."""
+    settings = json.loads((copy / "recap_processor.json").read_text())
+    change(copy / "recap_processor.json", max_lyrics_tokens=4096)
+    message, hint = refused(copy)
+    assert (
+        message
+        == f"the processor in {copy} does not fit the model: recap_processor.json allows 4096 tokens, the model 512"
+    )
+    assert hint == "copy the model folder again"
+    change(copy / "recap_processor.json", **{**settings, "audio": {**settings["audio"], "mels": 64}})
+    assert refused(copy)[0].endswith("recap_processor.json makes 64 mel bands, the music encoder hears 128")
+    change(copy / "recap_processor.json", **settings)
+    whole = json.loads((copy / "config.json").read_text())
+    weights = load_file(copy / "model.safetensors")
+    smaller = whole["vocab_size"] - 7
+    cut = {key: value[:smaller] if value.shape[:1] == (smaller + 7,) else value for key, value in weights.items()}
+    cut["final_logits_bias"] = weights["final_logits_bias"][:, :smaller]
+    save_file({key: value.contiguous() for key, value in cut.items()}, copy / "model.safetensors")
+    change(copy / "config.json", vocab_size=smaller)
+    assert refused(copy)[0].endswith(f"its tokenizer knows {smaller + 7} tokens, the model {smaller}")
+
+
+def test_weights_of_another_config(copy):
+    change(copy / "config.json", encoder_ffn_dim=128)
+    assert refused(copy)[0].endswith("fc1.bias is [256], wanted [128]")
+    change(copy / "config.json", encoder_ffn_dim=256, fusion_layers=[1, 9])
+    assert refused(copy)[0] == f"{copy / 'config.json'} does not fit: --fusion-layers 1,9 is out of range"
+
+
+def test_a_model_without_its_music_encoder(copy):
+    weights = load_file(copy / "model.safetensors")
+    less = {key: value for key, value in weights.items() if "music_encoder" not in key}
+    save_file(less, copy / "model.safetensors", metadata={"format": "pt"})
+    message, _ = refused(copy)
+    assert message.startswith(f"the model in {copy} lacks its music encoder, such as model.encoder.music_encoder.")
+    message, _ = refused(copy, music_encoder=Path("cnnsa.pth"))
+    assert message == f"--music-encoder cnnsa.pth does not go with {copy}, which holds a music encoder of its own"
+
+
+def test_mapped_weights_are_the_models(tiny_run):
+    """The quick loader gives what transformers gives, tied weights and buffers too."""
+    ours = Captioner.from_pretrained(tiny_run, device="cpu").model
+    theirs = RecapForCaptioning.from_pretrained(tiny_run)
+    assert ours.state_dict().keys() == theirs.state_dict().keys()
+    assert all(torch.equal(value, theirs.state_dict()[key]) for key, value in ours.state_dict().items())
+    assert ours.lm_head.weight is ours.model.shared.weight is ours.model.encoder.embed_tokens.weight
+    assert ours.generation_config.to_dict() == theirs.generation_config.to_dict()
+    assert not any(value.is_meta for value in (*ours.parameters(), *ours.buffers()))
+
+
 def test_published_weights(tiny_tokenizer, tiny_config, song, tmp_path):
     """A file with the public code's names, a CNNSA file and a BART folder give the model they were made from."""
     sizes = {**tiny_config.to_dict(), "encoder_layers": 6, "fusion_layers": [4, 5], "align_layer": 4}
