@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -303,6 +304,18 @@ def test_the_whole_song_counts(tmp_path, captioner):
     short = sound(tmp_path / "short.wav", 1, 1.0)
     whole, start = (caption(short, excerpt=excerpt, lyrics_text="the rain")[0] for excerpt in ("whole", "start"))
     assert whole.caption == start.caption and whole.scores == pytest.approx(start.scores, abs=1e-5)
+
+
+def test_a_whole_song_keeps_a_few_windows_in_memory(tmp_path, captioner):
+    """Of a minute more only its states stay: 118 times 8 numbers a window, not its 128 times 938 mel."""
+    peaks = []
+    for seconds in (8, 68):
+        song = sound(tmp_path / "song.wav", 1, seconds)
+        tracemalloc.start()
+        captioner.hear_audio(song, "whole")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 60 * 10_000
 
 
 def test_a_folder_of_whole_songs(folder):

@@ -1,5 +1,6 @@
 """What a caption looked at, drawn: lyrics lines against seconds of music, caption words against lyrics lines."""
 
+import math
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,8 @@ from recap_cli.workflows.explain import AttentionMap, Explanation
 FORMATS = (".png", ".svg", ".pdf")
 LONGEST_LINE = 56  # characters of a lyrics line
 MOST_LINES = 40  # lines that can be read in one figure
+MOST_COLUMNS = 300  # seconds that can be told apart; more are taken together
+STEPS = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1800, 3600)  # seconds
 
 
 def drawn(captions: Iterator[SongCaption], path: Path) -> Iterator[SongCaption]:
@@ -43,7 +46,7 @@ def draw_explanation(explanation: Explanation, audio: str, path: Path) -> None:
 
     lines, words = len(explanation.lyrics.columns), len(explanation.lyrics.rows)
     shown = min(lines, MOST_LINES)
-    height = 1.0 + 0.24 * shown
+    height = 1.3 + 0.24 * shown
     parts = 2 if explanation.music is not None else 1
     width = max(9.0, 4.2 + 0.24 * words)
     figure, axes = pyplot.subplots(
@@ -71,15 +74,24 @@ def draw_music(axes: Any, explanation: Explanation, figure: Any) -> None:
     """Lyrics lines against seconds: darker where a line's words looked more."""
     found = explanation.music
     assert found is not None
-    weights = [row[:] for row in found.weights[:MOST_LINES]]
+    width = nice_step(len(found.columns) / MOST_COLUMNS)
+    weights = [
+        [sum(row[start : start + width]) for start in range(0, len(row), width)] for row in found.weights[:MOST_LINES]
+    ]
     image = axes.imshow(weights, aspect="auto", cmap="Purples", norm=shades(weights), interpolation="nearest")
     label_lines(axes.yaxis, found.rows)
-    every = max(1, round(len(found.columns) / 12))
+    every = nice_step(len(found.columns) / 12)
     places = range(0, len(found.columns), every)
-    axes.set_xticks([place - 0.5 for place in places], [clock(explanation.music_seconds[place]) for place in places])
-    axes.set_xlabel("time in the song")
+    times = [clock(explanation.music_seconds[place]) for place in places]
+    axes.set_xticks([place / width - 0.5 for place in places], times)
+    axes.set_xlabel("time in the song" if width == 1 else f"time in the song, in steps of {clock(width)}")
     axes.set_title(headline("Which seconds of the music each line of the lyrics looked at", found), **TITLE)
-    figure.colorbar(image, ax=axes, pad=0.01, label="share of a line's look")
+    figure.colorbar(image, ax=axes, pad=0.01, label="share of a look")
+
+
+def nice_step(least: float) -> int:
+    """Give the first step of at least so many seconds that a person counts in."""
+    return next((step for step in STEPS if step >= least), 3600 * math.ceil(least / 3600))
 
 
 def draw_words(axes: Any, explanation: Explanation, figure: Any) -> None:
@@ -91,7 +103,7 @@ def draw_words(axes: Any, explanation: Explanation, figure: Any) -> None:
     axes.set_xticks(range(len(found.rows)), [plain(word) for word in found.rows], rotation=60, ha="right", fontsize=8)
     axes.set_xlabel("words of the caption, as they were written")
     axes.set_title(headline("Which line of the lyrics each word of the caption looked at", found), **TITLE)
-    figure.colorbar(image, ax=axes, pad=0.01, label="share of a word's look")
+    figure.colorbar(image, ax=axes, pad=0.01, label="share of a look")
 
 
 def shades(weights: list[list[float]]) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers.modeling_outputs import BaseModelOutput
 
 from recap_cli.errors import OptionError
 from recap_cli.model.captioner import RecapForCaptioning
@@ -92,11 +93,16 @@ def generate_captions(
     """
     decoder = fast_decoder(model, options.int8)
     for number, batch in enumerate(batches):
-        inputs: dict[str, Any] = {
-            name: value.to(model.device) for name, value in batch.items() if name not in ("labels", "song_ids")
-        }
+        inputs = {name: value.to(model.device) for name, value in batch.items() if name not in ("labels", "song_ids")}
         with torch.inference_mode(), own_random_numbers(options, number, model.device), fitting_threads(model):
-            output = model.generate(**inputs, decoder=decoder, **generation_arguments(options, processor))
+            # encoded here, for `generate` would repeat the music for each beam
+            encoded = BaseModelOutput(model.model.encoder(**inputs).last_hidden_state)
+            output = model.generate(
+                encoder_outputs=encoded,
+                attention_mask=inputs["attention_mask"],
+                decoder=decoder,
+                **generation_arguments(options, processor),
+            )
         texts = processor.decode(output.sequences)
         values: list[float | None] = [None] * len(texts)
         if options.beams > 1 and model.beam_scores is not None:

@@ -34,7 +34,7 @@ def encode_windows(
     encoder, settings = model.model.encoder.music_encoder, processor.audio
     step = TIME_STRIDE * settings.hop / settings.sample_rate  # seconds
     kept: list[np.ndarray] = []
-    heard: list[HeardAudio] = []
+    heard: list[tuple[dict[str, float], tuple[str, ...]]] = []
     while several := list(islice(windows, AT_ONCE)):
         batch = pad_mels([window.mel for window, _ in several], settings)
         with torch.inference_mode():
@@ -45,10 +45,10 @@ def encode_windows(
             known = round(repeated / step)
             # the first state stands for the whole window: a window that is mostly known has none of its own
             kept.append(rows[1 + known : steps] if known else rows[:steps])
-            heard.append(HeardAudio(window.mel[:, :0], window.excerpt, window.warnings))
-    last = heard[-1].excerpt
+            heard.append((window.excerpt, window.warnings))
+    last = heard[-1][0]
     excerpt = {"start": 0.0, "seconds": round(last["start"] + last["seconds"], 3), "windows": len(heard)}
-    warnings = dict.fromkeys(text for window in heard for text in window.warnings if text != SILENT)
-    if all(SILENT in window.warnings for window in heard):
+    warnings = dict.fromkeys(text for _, texts in heard for text in texts if text != SILENT)
+    if all(SILENT in texts for _, texts in heard):
         warnings[SILENT] = None
     return HeardAudio(np.zeros((settings.mels, 0), np.float32), excerpt, tuple(warnings), np.concatenate(kept))
