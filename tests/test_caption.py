@@ -26,9 +26,9 @@ LYRICS = "the rain falls over the river and I sing alone"
 NO_LYRICS = "no lyrics, so the caption comes from the music alone (--instrumental says there are none)"
 
 
-def tone(path: Path, hertz: float = 330.0, seconds: float = 2.0, rate: int = 16000, peak: float = 0.4) -> Path:
+def tone(path: Path, hertz: float = 330.0, seconds: float = 8.0, rate: int = 16000, peak: float = 0.4) -> Path:
     time = np.arange(round(seconds * rate)) / rate
-    soundfile.write(path, peak * np.sin(2 * np.pi * hertz * time * (1 + time)), rate)
+    soundfile.write(path, peak * np.sin(2 * np.pi * hertz * time * (1 + time / 4)), rate)
     return path
 
 
@@ -62,7 +62,7 @@ def test_a_caption_is_made_door_by_door(captioner, song):
     assert result.scores == written.scores
     assert result.lyrics_tokens == int(batch["attention_mask"].sum())
     assert (result.audio, result.model, result.warnings) == (str(song), "tiny", [])
-    assert result.excerpt == {"start": 0.0, "seconds": 2.0}
+    assert result.excerpt == {"start": 0.0, "seconds": 8.0}
 
 
 def test_music_and_lyrics_both_count(captioner, song, tmp_path):
@@ -96,13 +96,13 @@ def test_lyrics_are_text_or_a_file(captioner, song, tmp_path):
 def test_excerpts(tiny_model, tiny_tokenizer, song, excerpt):
     captioner = Captioner(tiny_model, RecapProcessor(tiny_tokenizer, AudioSettings(seconds=0.5)), "tiny")
     result = captioner.caption(song, LYRICS, excerpt=excerpt, decoding=SHORT)
-    assert result.excerpt == {"start": 0.75 if excerpt == "middle" else 1.0, "seconds": 0.5}
+    assert result.excerpt == {"start": 3.75 if excerpt == "middle" else 1.0, "seconds": 0.5}
     assert result.scores != captioner.caption(song, LYRICS, decoding=SHORT).scores
 
 
 def test_an_excerpt_behind_the_end(captioner, song):
-    with pytest.raises(AudioError, match=r"song\.wav is 2\.0 s long, no excerpt starts at 5 s"):
-        captioner.caption(song, LYRICS, excerpt=5.0)
+    with pytest.raises(AudioError, match=r"song\.wav is 8\.0 s long, no excerpt starts at 9 s"):
+        captioner.caption(song, LYRICS, excerpt=9.0)
 
 
 def test_warnings(captioner, song, tmp_path, monkeypatch):
@@ -118,6 +118,8 @@ def test_warnings(captioner, song, tmp_path, monkeypatch):
     silent = tone(tmp_path / "silent.wav", peak=0.0)
     assert warnings(silent, LYRICS) == ["silent: the excerpt peaks below -80 dBFS"]
     assert warnings(tone(tmp_path / "short.wav", seconds=0.2), LYRICS) == ["very short: 0.20 s of audio"]
+    half = ["short: 7.0 s were heard, the model was trained on 15 s"]
+    assert warnings(tone(tmp_path / "half.wav", seconds=7.0), LYRICS) == half
     long = captioner.caption(song, f"{LYRICS}\n" * 9, decoding=SHORT)
     assert long.warnings == [f"lyrics of {long.lyrics_tokens} tokens were cut at 64"]
     assert long.lyrics_tokens > 64

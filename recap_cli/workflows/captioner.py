@@ -234,6 +234,9 @@ class Captioner:
     def collect_warnings(self, song: HeardSong, tokens: int, written: Decoded) -> list[str]:
         """Say what a reader of the caption should know."""
         warnings = [*song.heard.warnings, *song.warnings]
+        heard, window = song.heard.excerpt["seconds"], self.processor.audio.seconds
+        if heard < window / 2 and not any(text.startswith("very short") for text in warnings):
+            warnings.append(f"short: {heard:.1f} s were heard, the model was trained on {window:g} s")
         if tokens > self.processor.max_lyrics_tokens:
             warnings.append(f"lyrics of {tokens} tokens were cut at {self.processor.max_lyrics_tokens}")
         if not all(written.captions):
