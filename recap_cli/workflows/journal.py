@@ -3,16 +3,20 @@
 import fcntl
 import json
 import re
+from collections.abc import Iterator
 from glob import escape
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, BinaryIO
+
+import numpy as np
 
 from recap_cli.errors import OptionError
 
 # The beginning of a line without a failure, as `append` writes it; anything else is parsed in full.
 QUICK = re.compile(rb'\{"id": "([^"\\]*)", "audio": "')
 FAILED = b'"error": "'
+NEW_NUMBERS = 50_000
 BEGIN = b'{"id": "'
 LEFT_ALONE = "name another file; this one is left as it is"
 TAIL = 1 << 16  # bytes read at a time when looking for the end of the last whole line
@@ -34,7 +38,7 @@ class CaptionFile:
 
     def __init__(self, out: Path, made_by: dict[str, Any], lines_per_file: int | None = None) -> None:
         self.out, self.made_by, self.lines_per_file = out, made_by, lines_per_file
-        self.done: set[int] = set()
+        self.done = SongNumbers()
         self.failed: dict[str, str] = {}
         self.failures = self.lines = 0
         self.file: BinaryIO | None = None
@@ -154,6 +158,31 @@ class CaptionFile:
         """Close the current part."""
         if self.file is not None:
             self.file.close()
+
+
+class SongNumbers:
+    """A set of 64-bit numbers in little more than 8 bytes each: a few new ones, and a sorted array of the others."""
+
+    def __init__(self) -> None:
+        self.sorted = np.zeros(0, np.uint64)
+        self.new: set[int] = set()
+
+    def add(self, number: int) -> None:
+        """Take a number in."""
+        self.new.add(number)
+        if len(self.new) >= NEW_NUMBERS:
+            self.sorted = np.union1d(self.sorted, np.fromiter(self.new, np.uint64, len(self.new)))
+            self.new = set()
+
+    def __contains__(self, number: int) -> bool:
+        if number in self.new:
+            return True
+        place = int(np.searchsorted(self.sorted, np.uint64(number)))
+        return place < len(self.sorted) and int(self.sorted[place]) == number
+
+    def __iter__(self) -> Iterator[int]:
+        yield from map(int, self.sorted)
+        yield from (number for number in self.new if number not in self.sorted)
 
 
 def song_number(name: str) -> int:
