@@ -118,7 +118,7 @@ def test_warnings(captioner, song, tmp_path, monkeypatch):
     silent = tone(tmp_path / "silent.wav", peak=0.0)
     assert warnings(silent, LYRICS) == ["silent: the excerpt peaks below -80 dBFS"]
     assert warnings(tone(tmp_path / "short.wav", seconds=0.2), LYRICS) == ["very short: 0.20 s of audio"]
-    half = ["short: 7.0 s were heard, the model was trained on 15 s"]
+    half = ["short: the excerpt has less than half of the 15 s that the model can hear"]
     assert warnings(tone(tmp_path / "half.wav", seconds=7.0), LYRICS) == half
     long = captioner.caption(song, f"{LYRICS}\n" * 9, decoding=SHORT)
     assert long.warnings == [f"lyrics of {long.lyrics_tokens} tokens were cut at 64"]

@@ -352,7 +352,7 @@ def test_audio_of_all_kinds(recap, tmp_path):
     assert out.strip()
     many = tone(tmp_path / "many.wav", seconds=1.5, rate=192_000, channels=6)
     code, out, err = recap("caption", many, "--instrumental", "-q")
-    assert (code, err) == (0, ["warning: short: 1.5 s were heard, the model was trained on 15 s"])
+    assert (code, err) == (0, ["warning: short: the excerpt has less than half of the 15 s that the model can hear"])
     assert out.strip()
     one = tone(tmp_path / "one.wav", seconds=1.5, rate=192_000)
     assert recap("caption", one, "--instrumental", "-q")[1] == out  # the mean of equal channels

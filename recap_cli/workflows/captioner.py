@@ -236,7 +236,7 @@ class Captioner:
         warnings = [*song.heard.warnings, *song.warnings]
         heard, window = song.heard.excerpt["seconds"], self.processor.audio.seconds
         if heard < window / 2 and not any(text.startswith("very short") for text in warnings):
-            warnings.append(f"short: {heard:.1f} s were heard, the model was trained on {window:g} s")
+            warnings.append(f"short: the excerpt has less than half of the {window:g} s that the model can hear")
         if tokens > self.processor.max_lyrics_tokens:
             warnings.append(f"lyrics of {tokens} tokens were cut at {self.processor.max_lyrics_tokens}")
         if not all(written.captions):
