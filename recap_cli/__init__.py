@@ -3,10 +3,20 @@
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["Captioner", "RecapConfig", "RecapForCaptioning", "RecapProcessor", "__version__"]
+__all__ = [
+    "EMBEDDED_MODEL",
+    "Captioner",
+    "DecodingOptions",
+    "RecapConfig",
+    "RecapForCaptioning",
+    "RecapProcessor",
+    "__version__",
+]
 
 _HOMES = {
-    "Captioner": "recap_cli.workflows.caption",
+    "Captioner": "recap_cli.workflows.captioner",
+    "DecodingOptions": "recap_cli.workflows.decoding",
+    "EMBEDDED_MODEL": "recap_cli.workflows.models",
     "RecapConfig": "recap_cli.model.config",
     "RecapForCaptioning": "recap_cli.model.captioner",
     "RecapProcessor": "recap_cli.processor",

@@ -4,14 +4,9 @@ import contextlib
 import functools
 import math
 import os
-import shlex
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from subprocess import DEVNULL
 from time import perf_counter
 from typing import Any, Self
 
@@ -19,6 +14,7 @@ import numpy as np
 import soundfile
 
 from recap_cli.errors import AudioError, DataError, OptionError
+from recap_cli.ffmpeg import UNPLAYABLE, ffmpeg_is_there, wav_by_ffmpeg
 
 NATIVE_SUFFIXES = frozenset((".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif"))
 RESAMPLERS = ("resampy", "soxr")
@@ -31,11 +27,8 @@ LOUDEST = 2.0**31  # beyond integer samples that somebody stored as floats there
 BLOCK_FRAMES = 8192  # libsndfile drops the whole block around a damaged FLAC frame, so blocks are small
 LEAD_FRAMES = 32_768  # decoded and dropped after a seek: an MP3 frame leans on those before it
 UNKNOWN_FRAMES = 2**40  # a header that claims this much does not know its length
-FFMPEG_TIMEOUT = 60.0  # seconds
-FFMPEG_SPAN = 1800.0  # seconds from the start of a file that are decoded at most
-FFMPEG_BYTES = 2**30
 _NOTHING = np.zeros(0, np.float32)
-_REFUSED = (soundfile.SoundFileError, TypeError)  # TypeError: a .raw file, which says nothing about itself
+REFUSED = (soundfile.SoundFileError, TypeError)  # TypeError: a .raw file, which says nothing about itself
 
 
 @dataclass(frozen=True)
@@ -147,7 +140,9 @@ class _Request:
         return int(np.random.default_rng(self.seed).integers(0, spare, endpoint=True))
 
 
-class _Reader(soundfile.SoundFile):
+class AudioReader(soundfile.SoundFile):
+    """A sound file that is read in order."""
+
     def seekable(self) -> bool:
         """Deny it: soundfile would seek after every read, which mutes MP3 frames and fails at a damaged end."""
         return False
@@ -182,10 +177,12 @@ def read_excerpt(path: str | Path, settings: AudioSettings, excerpt: str | float
         OptionError: `excerpt` is none of these, or the resampler is not installed.
     """
     request = _Request(Path(path), settings.seconds, _checked_place(excerpt), seed)
-    _check_file(request.path)
+    check_file(request.path)
     try:
         passage = _decode(request, request.path)
-    except _REFUSED:
+    except REFUSED as error:
+        if request.path.suffix.lower() in NATIVE_SUFFIXES and not ffmpeg_is_there():
+            raise AudioError(f"{request.path} is not audio that can be decoded", UNPLAYABLE) from error
         passage = _decode_through_ffmpeg(request)
     if not np.abs(passage.samples).max(initial=0) <= LOUDEST:
         raise AudioError(f"{path} holds samples that are not numbers or not finite", "Export the file again.")
@@ -210,7 +207,7 @@ def _checked_place(excerpt: str | float) -> str | float:
     return start
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
     """Refuse what no decoder should be handed: missing, not a regular file, unreadable, empty."""
     try:
         size = path.stat().st_size
@@ -227,12 +224,12 @@ def _check_file(path: Path) -> None:
 
 def _decode(request: _Request, source: Path) -> _Passage:
     """Seek and read; where the header turns out to be wrong, decode in order instead."""
-    with _Reader(source) as file:
+    with AudioReader(source) as file:
         rate, channels, claimed = file.samplerate, file.channels, file.frames
         if not SOURCE_RATES[0] <= rate <= SOURCE_RATES[1]:
             raise AudioError(f"{request.path} claims a sample rate of {rate} Hz", "Is it damaged?")
         start, wanted = request.start(claimed, rate), request.frames(rate)
-        samples = np.concatenate([_NOTHING, *_mono_blocks(file, wanted, start)])
+        samples = np.concatenate([_NOTHING, *mono_blocks(file, wanted, start)])
     promised = 0 if claimed >= UNKNOWN_FRAMES else max(0, min(wanted, claimed - start))
     # A named place depends on the length, so a short read there means that the place was wrong, too.
     needed = 1 if isinstance(request.place, float) else max(1, promised)
@@ -243,19 +240,19 @@ def _decode(request: _Request, source: Path) -> _Passage:
 
 def _decode_in_order(request: _Request, source: Path, rate: int) -> tuple[int, np.ndarray]:
     """Give the passage's first frame and its samples without trusting the header's length or any seek."""
-    with _Reader(source) as file:
-        length = sum(len(block) for block in _mono_blocks(file, UNKNOWN_FRAMES))
+    with AudioReader(source) as file:
+        length = sum(len(block) for block in mono_blocks(file, UNKNOWN_FRAMES))
     start = request.start(length, rate)
     if length and start >= length:
         message = f"{request.path} is {length / rate:.1f} s long, no excerpt starts at {start / rate:g} s"
         raise AudioError(message, "Choose an earlier --excerpt.")
-    with _Reader(source) as file:
-        for _ in _mono_blocks(file, start):
+    with AudioReader(source) as file:
+        for _ in mono_blocks(file, start):
             pass
-        return start, np.concatenate([_NOTHING, *_mono_blocks(file, request.frames(rate))])
+        return start, np.concatenate([_NOTHING, *mono_blocks(file, request.frames(rate))])
 
 
-def _mono_blocks(file: _Reader, frames: int, start: int = 0) -> Iterator[np.ndarray]:
+def mono_blocks(file: AudioReader, frames: int, start: int = 0) -> Iterator[np.ndarray]:
     """Yield `frames` frames as mono float32 blocks; a failing seek, the file's end or its first damage ends them."""
     with contextlib.suppress(soundfile.SoundFileError):
         if start:
@@ -268,36 +265,12 @@ def _mono_blocks(file: _Reader, frames: int, start: int = 0) -> Iterator[np.ndar
 
 
 def _decode_through_ffmpeg(request: _Request) -> _Passage:
-    """Decode a WAV that ffmpeg makes of the file, at its own rate and channels: mixing and resampling stay ours."""
-    if (program := shutil.which("ffmpeg")) is None:
-        raise _undecodable(request.path, tried_ffmpeg=False)
-    end = request.place + request.seconds + 1 if isinstance(request.place, float) else FFMPEG_SPAN
-    command = [program, "-nostdin", "-v", "quiet", "-protocol_whitelist", "file,pipe", "-i", f"file:{request.path}"]
-    command += ["-map", "0:a:0", "-t", f"{min(end, FFMPEG_SPAN):.3f}", "-c:a", "pcm_f32le"]
-    command += ["-fs", str(FFMPEG_BYTES), "-f", "wav", "pipe:1"]
-    with tempfile.NamedTemporaryFile(suffix=".wav") as wav:
-        try:
-            subprocess.run(command, check=True, timeout=FFMPEG_TIMEOUT, stdin=DEVNULL, stdout=wav, stderr=DEVNULL)
-            return _decode(request, Path(wav.name))
-        except subprocess.TimeoutExpired as error:
-            message = f"{request.path}: ffmpeg took over {FFMPEG_TIMEOUT:g} s"
-            raise AudioError(message, f"Convert it first: {_conversion(request.path)}") from error
-        except (*_REFUSED, OSError, subprocess.CalledProcessError) as error:
-            raise _undecodable(request.path, tried_ffmpeg=True) from error
-
-
-def _undecodable(path: Path, tried_ffmpeg: bool) -> AudioError:
-    if tried_ffmpeg or path.suffix.lower() in NATIVE_SUFFIXES:
-        return AudioError(f"{path} is not audio that can be decoded", "Is it damaged? Try to play it.")
-    hint = f"Install it, or convert the file where it is: {_conversion(path)}"
-    return AudioError(f"{path}: this format needs ffmpeg, which is not installed", hint)
-
-
-def _conversion(path: Path) -> str:
-    """Give the command that makes a WAV, safe to paste into a shell."""
-    names = (str(path), str(path.with_suffix(".wav")))
-    quoted = (shlex.quote(name) if set(name) & set('"$`\\!') else f'"{name}"' for name in names)
-    return "ffmpeg -i {} {}".format(*quoted)
+    end = request.place + request.seconds + 1 if isinstance(request.place, float) else None
+    try:
+        with wav_by_ffmpeg(request.path, end) as wav:
+            return _decode(request, wav)
+    except REFUSED as error:
+        raise AudioError(f"{request.path} is not audio that can be decoded", UNPLAYABLE) from error
 
 
 def _warnings(passage: _Passage, samples: np.ndarray, settings: AudioSettings) -> tuple[str, ...]:

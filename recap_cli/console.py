@@ -3,10 +3,9 @@
 import json
 import sys
 import time
-from contextlib import AbstractContextManager, nullcontext
-from itertools import chain, islice
+from collections import Counter
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
@@ -16,6 +15,7 @@ from recap_cli.errors import OptionError
 from recap_cli.progress import Table
 
 PLAIN_INTERVAL = 15.0
+LISTED = 20  # failures that are told one by one
 
 
 class ConsoleProgress:
@@ -123,43 +123,62 @@ def render(as_json: bool, document: dict[str, Any], *tables: Any) -> None:
             console.print(draw(table))
 
 
-def render_captions(captions: Any, options: Any, out: Path | None, as_json: bool, progress: ConsoleProgress) -> int:
-    """Give captions as they come and count failures: panels to a person, bare text to a pipe, JSON lines when asked."""
-    from recap_cli.report.panels import caption_panel
-
-    failed = 0
-    console = stdout_console()
-    captions = iter(captions)
-    first = list(islice(captions, 1))  # what fails at once leaves an older file alone
-    with open_lines(out) as file:
-        for result in chain(first, captions):
-            failed += bool(result.error)
-            for warning in [*result.warnings, *([result.error] if result.error else [])]:
-                progress.warn(f"{result.audio}: {warning}" if options.is_batch else warning)
-            if file is not None:
-                file.write(json.dumps(result.to_json(), ensure_ascii=False) + "\n")
-            elif as_json or options.is_batch:
-                write_line(json.dumps(result.to_json(), ensure_ascii=False))
-            elif console.is_terminal:
-                console.print(caption_panel(result))
-            else:
-                write_line("\n".join(result.captions))
-    return failed
+def render_captions(captions: Any, options: Any, as_json: bool, progress: ConsoleProgress, tally: Any) -> None:
+    """Give captions as they come: panels to a person, bare text to a pipe, JSON lines when asked or of many songs."""
+    if not options.is_batch:
+        for result in captions:
+            for warning in result.warnings:
+                progress.warn(warning)
+            write_caption(result, options.out, as_json)
+        return
+    warnings: Counter[str] = Counter()
+    for result in captions:
+        warnings.update(result.warnings)
+        if options.out is None:
+            write_line(json.dumps(result.to_json(), ensure_ascii=False))
+    for text, count in warnings.most_common(LISTED):
+        progress.warn(f"{count} {'song' if count == 1 else 'songs'}: {text}")
+    tell_tally(tally, options, progress)
 
 
-def open_lines(out: Path | None) -> AbstractContextManager[TextIO | None]:
-    """Open a file of JSON lines for writing, a line at a time; nothing where none is named.
+def write_caption(result: Any, out: Path | None, as_json: bool) -> None:
+    """Give the caption of one song, to a file or to stdout.
 
     Raises:
-        OptionError: it cannot be written.
+        OptionError: the file cannot be written.
     """
-    if out is None:
-        return nullcontext()
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        return out.open("w", encoding="utf-8", buffering=1)
-    except OSError as error:
-        raise OptionError(f"--out {out} cannot be written: {error.strerror}", "name another file") from error
+    from recap_cli.report.panels import caption_panel
+
+    document = json.dumps(result.to_json(), ensure_ascii=False)
+    if out is not None:
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            partial = out.with_name(out.name + ".partial")
+            partial.write_text(document + "\n", encoding="utf-8", errors="replace")
+            partial.replace(out)
+        except OSError as error:
+            raise OptionError(f"--out {out} cannot be written: {error.strerror}", "name another file") from error
+    elif as_json:
+        write_line(document)
+    elif (console := stdout_console()).is_terminal:
+        console.print(caption_panel(result))
+    else:
+        write_line("\n".join(result.captions))
+
+
+def tell_tally(tally: Any, options: Any, progress: ConsoleProgress) -> None:
+    """Say what became of many songs, and list those that failed."""
+    before = f", {tally.skipped} done before" if tally.skipped else ""
+    where = f" in {options.shard_out}" if options.shard_out is not None else ""
+    songs = "1 song" if tally.captioned == 1 else f"{tally.captioned} songs"
+    progress.say(f"Captioned {songs}{where}{before}.")
+    if not tally.failed:
+        return
+    progress.warn(f"{tally.failed} {'song' if tally.failed == 1 else 'songs'} failed:")
+    for audio, reason in list(tally.reasons.items())[:LISTED]:
+        progress.warn(reason if audio in reason else f"{audio}: {reason}")
+    if tally.failed > LISTED:
+        progress.warn(f"and {tally.failed - LISTED} more, see the lines with an error")
 
 
 def render_evaluation(result: Any, out: Path, form: str, progress: ConsoleProgress) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from recap_cli import audio
+from recap_cli import audio, ffmpeg
 from recap_cli.audio import AudioSettings, hann_window, log_mel, mel_filterbank, mel_power, read_excerpt, resample
 from recap_cli.errors import AudioError, DataError, OptionError
 
@@ -275,7 +275,7 @@ def test_ffmpeg_that_fails(tmp_path, monkeypatch, body):
 
 
 def test_ffmpeg_that_hangs(tmp_path, monkeypatch):
-    monkeypatch.setattr(audio, "FFMPEG_TIMEOUT", 0.2)
+    monkeypatch.setattr(ffmpeg, "TIMEOUT", 0.2)
     monkeypatch.setenv("PATH", program(tmp_path, "time.sleep(60)"))
     (tmp_path / "song.m4a").write_bytes(b"ftypM4A")
     with pytest.raises(AudioError, match=r"ffmpeg took over 0.2 s"):

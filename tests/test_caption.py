@@ -26,9 +26,9 @@ LYRICS = "the rain falls over the river and I sing alone"
 NO_LYRICS = "no lyrics, so the caption comes from the music alone (--instrumental says there are none)"
 
 
-def tone(path: Path, hertz: float = 330.0, seconds: float = 2.0, rate: int = 16000, peak: float = 0.4) -> Path:
+def tone(path: Path, hertz: float = 330.0, seconds: float = 8.0, rate: int = 16000, peak: float = 0.4) -> Path:
     time = np.arange(round(seconds * rate)) / rate
-    soundfile.write(path, peak * np.sin(2 * np.pi * hertz * time * (1 + time)), rate)
+    soundfile.write(path, peak * np.sin(2 * np.pi * hertz * time * (1 + time / 4)), rate)
     return path
 
 
@@ -62,7 +62,7 @@ def test_a_caption_is_made_door_by_door(captioner, song):
     assert result.scores == written.scores
     assert result.lyrics_tokens == int(batch["attention_mask"].sum())
     assert (result.audio, result.model, result.warnings) == (str(song), "tiny", [])
-    assert result.excerpt == {"start": 0.0, "seconds": 2.0}
+    assert result.excerpt == {"start": 0.0, "seconds": 8.0}
 
 
 def test_music_and_lyrics_both_count(captioner, song, tmp_path):
@@ -76,7 +76,8 @@ def test_music_and_lyrics_both_count(captioner, song, tmp_path):
 def test_the_same_song_gives_the_same_record(captioner, song):
     first = captioner.caption(song, LYRICS, decoding=SHORT).to_json()
     assert first == captioner.caption(song, LYRICS, decoding=SHORT).to_json()
-    assert list(first) == ["audio", "captions", "scores", "model", "excerpt", "settings", "lyrics_tokens", "warnings"]
+    made_by = ["model", "excerpt", "settings", "lyrics_tokens", "warnings", "weights", "recap"]
+    assert list(first) == ["audio", "caption", "captions", "scores", *made_by]
     assert first["settings"]["beams"] == 4
     json.dumps(first, allow_nan=False)
 
@@ -95,13 +96,13 @@ def test_lyrics_are_text_or_a_file(captioner, song, tmp_path):
 def test_excerpts(tiny_model, tiny_tokenizer, song, excerpt):
     captioner = Captioner(tiny_model, RecapProcessor(tiny_tokenizer, AudioSettings(seconds=0.5)), "tiny")
     result = captioner.caption(song, LYRICS, excerpt=excerpt, decoding=SHORT)
-    assert result.excerpt == {"start": 0.75 if excerpt == "middle" else 1.0, "seconds": 0.5}
+    assert result.excerpt == {"start": 3.75 if excerpt == "middle" else 1.0, "seconds": 0.5}
     assert result.scores != captioner.caption(song, LYRICS, decoding=SHORT).scores
 
 
 def test_an_excerpt_behind_the_end(captioner, song):
-    with pytest.raises(AudioError, match=r"song\.wav is 2\.0 s long, no excerpt starts at 5 s"):
-        captioner.caption(song, LYRICS, excerpt=5.0)
+    with pytest.raises(AudioError, match=r"song\.wav is 8\.0 s long, no excerpt starts at 9 s"):
+        captioner.caption(song, LYRICS, excerpt=9.0)
 
 
 def test_warnings(captioner, song, tmp_path, monkeypatch):
@@ -117,6 +118,8 @@ def test_warnings(captioner, song, tmp_path, monkeypatch):
     silent = tone(tmp_path / "silent.wav", peak=0.0)
     assert warnings(silent, LYRICS) == ["silent: the excerpt peaks below -80 dBFS"]
     assert warnings(tone(tmp_path / "short.wav", seconds=0.2), LYRICS) == ["very short: 0.20 s of audio"]
+    half = ["short: the excerpt has less than half of the 15 s that the model can hear"]
+    assert warnings(tone(tmp_path / "half.wav", seconds=7.0), LYRICS) == half
     long = captioner.caption(song, f"{LYRICS}\n" * 9, decoding=SHORT)
     assert long.warnings == [f"lyrics of {long.lyrics_tokens} tokens were cut at 64"]
     assert long.lyrics_tokens > 64
@@ -174,7 +177,7 @@ def test_a_bad_song_does_not_stop_the_others(folder, tiny_run):
     assert b.error == f"{folder / 'b.wav'} is not audio that can be decoded"
     assert b.to_json()["error"] == b.error
     alone = next(caption_songs(CaptionOptions(folder / "a.wav", model=str(tiny_run), decoding=SHORT, device="cpu")))
-    assert alone.to_json() == a.to_json()
+    assert {"id": "a.wav", **alone.to_json()} == a.to_json()
 
 
 def test_a_manifest(folder, tiny_run):
@@ -258,6 +261,62 @@ def test_a_model_without_its_processor(copy):
         f"{copy} has no recap_processor.json",
         "is it a model that recap train wrote?",
     )
+
+
+def change(file: Path, **changes) -> None:
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps({**content, **changes}))
+
+
+def test_a_processor_of_another_model(copy):
+    """What does not fit is refused by name, before anything is captioned."""
+    settings = json.loads((copy / "recap_processor.json").read_text())
+    change(copy / "recap_processor.json", max_lyrics_tokens=4096)
+    message, hint = refused(copy)
+    assert (
+        message
+        == f"the processor in {copy} does not fit the model: recap_processor.json allows 4096 tokens, the model 512"
+    )
+    assert hint == "copy the model folder again"
+    change(copy / "recap_processor.json", **{**settings, "audio": {**settings["audio"], "mels": 64}})
+    assert refused(copy)[0].endswith("recap_processor.json makes 64 mel bands, the music encoder hears 128")
+    change(copy / "recap_processor.json", **settings)
+    whole = json.loads((copy / "config.json").read_text())
+    weights = load_file(copy / "model.safetensors")
+    smaller = whole["vocab_size"] - 7
+    cut = {key: value[:smaller] if value.shape[:1] == (smaller + 7,) else value for key, value in weights.items()}
+    cut["final_logits_bias"] = weights["final_logits_bias"][:, :smaller]
+    save_file({key: value.contiguous() for key, value in cut.items()}, copy / "model.safetensors")
+    change(copy / "config.json", vocab_size=smaller)
+    assert refused(copy)[0].endswith(f"its tokenizer knows {smaller + 7} tokens, the model {smaller}")
+
+
+def test_weights_of_another_config(copy):
+    change(copy / "config.json", encoder_ffn_dim=128)
+    assert refused(copy)[0].endswith("fc1.bias is [256], wanted [128]")
+    change(copy / "config.json", encoder_ffn_dim=256, fusion_layers=[1, 9])
+    assert refused(copy)[0] == f"{copy / 'config.json'} does not fit: --fusion-layers 1,9 is out of range"
+
+
+def test_a_model_without_its_music_encoder(copy):
+    weights = load_file(copy / "model.safetensors")
+    less = {key: value for key, value in weights.items() if "music_encoder" not in key}
+    save_file(less, copy / "model.safetensors", metadata={"format": "pt"})
+    message, _ = refused(copy)
+    assert message.startswith(f"the model in {copy} lacks its music encoder, such as model.encoder.music_encoder.")
+    message, _ = refused(copy, music_encoder=Path("cnnsa.pth"))
+    assert message == f"--music-encoder cnnsa.pth does not go with {copy}, which holds a music encoder of its own"
+
+
+def test_mapped_weights_are_the_models(tiny_run):
+    """The quick loader gives what transformers gives, tied weights and buffers too."""
+    ours = Captioner.from_pretrained(tiny_run, device="cpu").model
+    theirs = RecapForCaptioning.from_pretrained(tiny_run)
+    assert ours.state_dict().keys() == theirs.state_dict().keys()
+    assert all(torch.equal(value, theirs.state_dict()[key]) for key, value in ours.state_dict().items())
+    assert ours.lm_head.weight is ours.model.shared.weight is ours.model.encoder.embed_tokens.weight
+    assert ours.generation_config.to_dict() == theirs.generation_config.to_dict()
+    assert not any(value.is_meta for value in (*ours.parameters(), *ours.buffers()))
 
 
 def test_published_weights(tiny_tokenizer, tiny_config, song, tmp_path):

@@ -36,7 +36,7 @@ NO_LYRICS = "warning: no lyrics, so the caption comes from the music alone (--in
 VERBS = ("prepare", "train", "caption", "eval", "ablate")
 
 
-def tone(path: Path, hertz: float = 330.0, seconds: float = 2.0, rate: int = 16000, channels: int = 1) -> Path:
+def tone(path: Path, hertz: float = 330.0, seconds: float = 8.0, rate: int = 16000, channels: int = 1) -> Path:
     time = np.arange(round(seconds * rate)) / rate
     wave = 0.4 * np.sin(2 * np.pi * hertz * time * (1 + time))
     soundfile.write(path, np.repeat(wave[:, None], channels, axis=1), rate)
@@ -352,7 +352,7 @@ def test_audio_of_all_kinds(recap, tmp_path):
     assert out.strip()
     many = tone(tmp_path / "many.wav", seconds=1.5, rate=192_000, channels=6)
     code, out, err = recap("caption", many, "--instrumental", "-q")
-    assert (code, err) == (0, [])
+    assert (code, err) == (0, ["warning: short: the excerpt has less than half of the 15 s that the model can hear"])
     assert out.strip()
     one = tone(tmp_path / "one.wav", seconds=1.5, rate=192_000)
     assert recap("caption", one, "--instrumental", "-q")[1] == out  # the mean of equal channels
@@ -374,9 +374,41 @@ def test_json(recap):
         "no_repeat_ngram": 0,
         "seed": 0,
         "batch_size": 32,
+        "min_caption_tokens": 0,
+        "int8": False,
+        "excerpt": "start",
     }
     assert len(record["captions"]) == len(record["scores"]) == 1
+    assert record["caption"] == record["captions"][0]
+    assert len(record["weights"]) == 12 and record["recap"] == __version__
     assert recap("caption", ODE, "--json", "-q") == (0, out, [])
+
+
+def test_an_explained_caption(recap, refused, tmp_path):
+    code, out, err = recap("caption", ODE, "--explain", tmp_path / "map.svg", "--json", "-q")
+    assert (code, err) == (0, [])
+    record = json.loads(out)
+    assert {"music", "lyrics"} <= record["explanation"].keys()
+    lines = (SONGS / "ode-to-joy.txt").read_text().splitlines()
+    assert record["explanation"]["music"]["rows"] == [line for line in lines if line.strip()]
+    picture = (tmp_path / "map.svg").read_text()
+    assert "time in the song" in picture and record["caption"].split()[-1] in picture
+    assert refused("caption", SONGS, "--explain", tmp_path / "x.png", "-q")[1] == "name one audio file"
+
+
+def test_a_folder_is_planned_captioned_and_gone_on_with(recap, refused, tmp_path):
+    out = tmp_path / "captions.jsonl"
+    code, plan, err = recap("caption", SONGS, "--out", out, "--dry-run", "--json", "-q")
+    assert (code, err, json.loads(plan)["songs"], out.exists()) == (0, [], 3, False)
+    assert "songs an hour" in recap("caption", SONGS, "--dry-run", "-q")[1]
+    assert recap("caption", SONGS, "--out", out, "--limit", "2", "-q") == (0, "", [])
+    before = out.read_text()
+    code, shown, err = recap("caption", SONGS, "--out", out)
+    assert (code, shown, err[-1]) == (0, "", f"Captioned 1 song in {out}, 2 done before.")
+    assert out.read_text().startswith(before)
+    assert len(out.read_text().splitlines()) == 3
+    message, _ = refused("caption", SONGS, "--out", out, "--beams", "1", "-q")
+    assert message.endswith("holds captions that were made in another way: beams 4, now 1")
 
 
 def test_several_captions(recap):
@@ -400,10 +432,10 @@ def test_a_folder_with_a_bad_song(recap, tmp_path):
     bad, good = (json.loads(line) for line in out.splitlines())
     reason = f"{folder / 'bad.wav'} is not audio that can be decoded"
     assert (bad["error"], bad["captions"]) == (reason, [])
-    assert err == [f"warning: {folder / 'bad.wav'}: {reason}"]
+    assert err == ["warning: 1 song failed:", f"warning: {reason}"]
     assert good["captions"][0] + "\n" == recap("caption", ODE, "-q")[1]
     code, out, err = recap("caption", folder, "-q", "--out", tmp_path / "new" / "captions.jsonl")
-    assert (code, out, len(err)) == (1, "", 1)
+    assert (code, out, len(err)) == (1, "", 2)
     lines = (tmp_path / "new" / "captions.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == [bad, good]
 

@@ -3,17 +3,24 @@
 import io
 import json
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from recap_cli import console as module
-from recap_cli.console import ConsoleProgress, render, render_captions, stderr_console, stdout_console, write_line
+from recap_cli.console import (
+    ConsoleProgress,
+    render,
+    render_captions,
+    stderr_console,
+    stdout_console,
+    write_caption,
+    write_line,
+)
 from recap_cli.errors import OptionError
 from recap_cli.progress import Table
-from recap_cli.workflows.caption import SongCaption
+from recap_cli.workflows.caption import SongCaption, Tally
 
 
 def plain(quiet: bool = False) -> tuple[ConsoleProgress, io.StringIO]:
@@ -33,7 +40,8 @@ def song(name: str = "a.wav", *captions: str, **changes) -> SongCaption:
     return SongCaption(**{**fields, **changes})
 
 
-ONE, MANY = SimpleNamespace(is_batch=False), SimpleNamespace(is_batch=True)
+ONE = SimpleNamespace(is_batch=False, out=None, shard_out=None)
+MANY = SimpleNamespace(is_batch=True, out=None, shard_out=None)
 
 
 # progress -------------------------------------------------------------------------------------------------------------
@@ -141,75 +149,71 @@ def test_no_color(monkeypatch):
     assert stderr_console().stderr
 
 
+def counted(tally: Tally, songs):
+    """Captions that are counted as they pass, as the workflow does."""
+    for one in songs:
+        tally.add(one)
+        yield one
+
+
 def test_captions_to_a_pipe_are_bare(capsys):
     progress, file = plain()
-    assert render_captions(iter([song("a.wav", "First.", "Second.")]), ONE, None, False, progress) == 0
+    render_captions(iter([song("a.wav", "First.", "Second.")]), ONE, False, progress, Tally())
     assert capsys.readouterr().out == "First.\nSecond.\n"
     assert file.getvalue() == ""
 
 
 def test_captions_to_a_terminal_are_framed(monkeypatch):
     screen = io.StringIO()
-    monkeypatch.setattr(module, "stdout_console", lambda: Console(file=screen, width=60, force_terminal=True))
-    render_captions([song("[b]/a.wav", "A [sad] song.", seconds=0.25)], ONE, None, False, plain()[0])
+    monkeypatch.setattr(module, "stdout_console", lambda: Console(file=screen, width=64, force_terminal=True))
+    render_captions([song("[b]/a.wav", "A [sad] song.", seconds=0.25)], ONE, False, plain()[0], Tally())
     lines = screen.getvalue().splitlines()
     assert "[b]/a.wav" in lines[0] and lines[0].startswith("╭")
     assert "A [sad] song." in lines[1]
-    assert "tiny · heard 0 to 6.5 s · 0.2 s" in lines[2] and lines[2].startswith("╰")
+    assert "tiny · heard 0:00 to 0:06 · took 0.2 s" in lines[2] and lines[2].startswith("╰")
 
 
 def test_many_songs_are_json_lines(capsys):
     progress, file = plain()
-    bad = song("b.wav", warnings=["odd"], error="is empty", captions=[])
-    assert render_captions([song(), bad, song("c.wav")], MANY, None, False, progress) == 1
+    bad = song("b.wav", error="is empty", captions=[])
+    odd = [song(f"{name}.wav", warnings=["odd"]) for name in "cd"]
+    tally = Tally(skipped=3)
+    render_captions(counted(tally, [song(), bad, *odd]), MANY, False, progress, tally)
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [record["audio"] for record in records] == ["a.wav", "b.wav", "c.wav"]
+    assert [record["audio"] for record in records] == ["a.wav", "b.wav", "c.wav", "d.wav"]
     assert records[1]["error"] == "is empty" and "error" not in records[0]
-    assert file.getvalue().splitlines() == ["warning: b.wav: odd", "warning: b.wav: is empty"]
+    assert file.getvalue().splitlines() == [
+        "warning: 2 songs: odd",
+        "Captioned 3 songs, 3 done before.",
+        "warning: 1 song failed:",
+        "warning: b.wav: is empty",
+    ]
 
 
-def test_one_song_as_json(capsys):
-    render_captions([song()], ONE, None, True, plain()[0])
-    assert json.loads(capsys.readouterr().out)["captions"] == ["A sad song."]
+def test_the_list_of_failures_ends(capsys):
+    progress, file = plain(quiet=True)
+    tally = Tally()
+    bad = [song(f"{name}.wav", error=f"{name}.wav is empty", captions=[]) for name in range(30)]
+    render_captions(counted(tally, bad), MANY, False, progress, tally)
+    lines = file.getvalue().splitlines()
+    assert lines[:2] == ["warning: 30 songs failed:", "warning: 0.wav is empty"]
+    assert lines[-1] == "warning: and 10 more, see the lines with an error"
+    assert len(lines) == 22
 
 
-def test_captions_to_a_file(capsys, tmp_path):
-    out = tmp_path / "new" / "captions.jsonl"
-    render_captions([song(), song("c.wav")], MANY, out, False, plain()[0])
-    assert [json.loads(line)["audio"] for line in out.read_text().splitlines()] == ["a.wav", "c.wav"]
+def test_one_song_as_json(capsys, tmp_path):
+    render_captions([song()], ONE, True, plain()[0], Tally())
+    assert json.loads(capsys.readouterr().out)["caption"] == "A sad song."
+    out = tmp_path / "new" / "caption.json"
+    to_file = SimpleNamespace(is_batch=False, out=out, shard_out=out)
+    render_captions([song()], to_file, False, plain()[0], Tally())
+    assert json.loads(out.read_text())["caption"] == "A sad song."
     assert capsys.readouterr().out == ""
-
-
-def test_captions_are_on_disk_as_soon_as_they_are_there(tmp_path):
-    out = tmp_path / "captions.jsonl"
-    seen = []
-
-    def songs():
-        yield song()
-        yield song("b.wav")
-        seen.append(len(out.read_text().splitlines()))
-
-    render_captions(songs(), MANY, out, False, plain()[0])
-    assert seen == [2]
-
-
-def test_a_failure_at_once_leaves_an_older_file_alone(tmp_path):
-    out = tmp_path / "captions.jsonl"
-    out.write_text("older")
-
-    def fail():
-        raise OptionError("no")
-        yield
-
-    with pytest.raises(OptionError, match="no"):
-        render_captions(fail(), MANY, out, False, plain()[0])
-    assert out.read_text() == "older"
+    assert [path.name for path in out.parent.iterdir()] == ["caption.json"]
 
 
 def test_a_file_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OptionError) as caught:
-        render_captions([song()], ONE, tmp_path, False, plain()[0])
-    assert caught.value.message == f"--out {tmp_path} cannot be written: Is a directory"
-    with pytest.raises(OptionError, match="cannot be written"):
-        render_captions([song()], ONE, Path(tmp_path / "file" / "x.jsonl"), False, plain()[0])
+    for out, reason in ((tmp_path, "Is a directory"), (tmp_path / "file" / "x.json", "Not a directory")):
+        with pytest.raises(OptionError, match=f"cannot be written: (File exists|{reason})"):
+            write_caption(song(), out, False)

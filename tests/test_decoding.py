@@ -116,6 +116,37 @@ def test_sampling_is_fixed_by_the_seed(songs, write):
     assert write(songs, beams=1, sample=True)[0].scores == [None]
 
 
+def test_the_callers_threads_are_left_alone(songs, write, tiny_model, monkeypatch):
+    within = []
+    generate = tiny_model.generate
+    monkeypatch.setattr(
+        tiny_model, "generate", lambda **given: within.append(torch.get_num_threads()) or generate(**given)
+    )
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        write(songs)
+        assert (within, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_shortest_caption(songs, write, tiny_processor, monkeypatch):
+    seen = []
+    decode = tiny_processor.decode
+    monkeypatch.setattr(tiny_processor, "decode", lambda ids: seen.append(ids) or decode(ids))
+    write(songs, max_caption_tokens=20, min_caption_tokens=20)
+    assert seen[0].shape[1] == 21 and not (seen[0][:, 1:20] == 2).any()
+
+
+def test_int8_is_an_option(songs, write):
+    exact, rounded = write(songs), write(songs, int8=True)
+    assert exact != rounded
+    assert write(songs, int8=True) == rounded
+    for size in (1, 3):
+        assert texts(write(songs, size, int8=True)) == texts(rounded)
+
+
 def test_a_narrow_nucleus_leaves_only_the_likeliest_token(songs, write):
     assert texts(write(songs, beams=1, sample=True, top_p=1e-6)) == texts(write(songs, beams=1))
 
@@ -149,6 +180,13 @@ def test_a_model_of_lyrics_alone(tiny_config, tiny_tokenizer, tiny_processor):
         ({"beams": 0}, "--beams 0 is not possible", "give 1 or more"),
         ({"num_captions": 0}, "--num-captions 0 is not possible", "give 1 or more"),
         ({"max_caption_tokens": 2}, "--max-caption-tokens leaves no room for a caption", "give 3 or more"),
+        ({"top_p": 0.0}, "--top-p 0 is no share", "give more than 0 and at most 1"),
+        ({"no_repeat_ngram": -1}, "--no-repeat-ngram -1 is negative", "0 allows all"),
+        (
+            {"min_caption_tokens": 9, "max_caption_tokens": 8},
+            "--min-caption-tokens 9 does not fit",
+            "give 0 up to --max-caption-tokens",
+        ),
         ({"num_captions": 5}, "--num-captions 5 needs as many beams", "raise --beams, or draw with --sample"),
     ],
 )
@@ -167,7 +205,6 @@ def test_arguments_of_generate():
         "max_length": 129,
         "no_repeat_ngram_size": 0,
         "return_dict_in_generate": True,
-        "output_scores": True,
         "early_stopping": True,
     }
     drawn = generation_arguments(DecodingOptions(beams=1, sample=True, top_p=0.9, num_captions=3), processor)

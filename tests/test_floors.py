@@ -14,11 +14,14 @@ FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*
 FLOORS = {
     "errors.py": 0,
     "progress.py": 0,
+    "ffmpeg.py": 0.5,
     "audio.py": 1,
     "lyrics.py": 1,
+    "tags.py": 1,
     "scoring/": 1,
     "model/": 2,
     "processor.py": 2,
+    "windows.py": 2,
     "corpus/": 3,
     "workflows/": 4,
     "report/": 5,
@@ -29,7 +32,7 @@ FLOORS = {
 }
 # Helpers that workflows share, then one workflow a verb.
 WORKFLOWS = (
-    ("training", "recipes", "decoding", "runs", "hub", "batches", "balance"),
+    ("training", "recipes", "decoding", "runs", "hub", "batches", "balance", "audition", "journal"),
     ("train_options",),
     ("validation",),
     ("listener",),
@@ -43,6 +46,9 @@ WORKFLOWS = (
     ("trainer",),
     ("train",),
     ("estimate",),
+    ("models", "whole", "explain"),
+    ("captioner",),
+    ("catalogue",),
     ("caption",),
     ("split_captions",),
     ("systems", "pooling"),
@@ -54,12 +60,24 @@ WORKFLOWS = (
 )
 # The package's own two files: public names, and `python -m recap_cli`.
 DOORS = ("__init__.py", "__main__.py")
-LIGHT = ("errors.py", "progress.py", "audio.py", "lyrics.py", "scoring/", "console.py", "commands/", "cli.py")
+LIGHT = (
+    "errors.py",
+    "progress.py",
+    "ffmpeg.py",
+    "audio.py",
+    "lyrics.py",
+    "tags.py",
+    "windows.py",
+    "scoring/",
+    "console.py",
+    "commands/",
+    "cli.py",
+)
 HEAVY = {"torch", "transformers", "nltk", "numba", "resampy", "matplotlib"}
 LONGEST = 400
 
 
-def floor(file: str) -> int:
+def floor(file: str) -> float:
     for prefix, number in FLOORS.items():
         if file.startswith(prefix):
             return number

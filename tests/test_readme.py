@@ -80,10 +80,15 @@ def test_the_second_command_tests():
     assert code("test") == ('python3 -m venv .venv && .venv/bin/pip install -q ".[dev]" && .venv/bin/python -m pytest')
 
 
-def test_the_python_example_runs(capsys, monkeypatch):
+def test_the_python_examples_run(capsys, monkeypatch):
+    """Both ways give the same caption."""
     monkeypatch.chdir(ROOT)
-    exec(compile(code("python"), "README.md", "exec"), {})
-    assert len(capsys.readouterr().out.split()) > 10
+    printed = []
+    for name in ("python", "transformers"):
+        exec(compile(code(name), "README.md", "exec"), {})
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+    assert len(printed[0].split()) > 10
 
 
 def test_the_recipes_are_those_of_the_code():

@@ -12,6 +12,7 @@ from transformers.models.bart.modeling_bart import shift_tokens_right
 
 from recap_cli.model.alignment import Alignment
 from recap_cli.model.config import RecapConfig
+from recap_cli.model.generation import CACHE, BeamScores, FastDecoder, SongCache, song_cache
 from recap_cli.model.lyrics_encoder import LyricsEncoder, LyricsEncoderOutput, MusicFusion
 from recap_cli.model.music_encoder import MusicEncoder, cls_vector
 
@@ -96,7 +97,7 @@ class SongEncoder(LyricsEncoder):
             init.zeros_(module.self_attn.in_proj_bias)
 
 
-class RecapForCaptioning(BartForConditionalGeneration):
+class RecapForCaptioning(BeamScores, BartForConditionalGeneration):
     """RECAP: a song's audio and lyrics in, what the song is about out.
 
     A plain BART checkpoint loads into it; then only the music encoder, the fusion and the projection are new.
@@ -167,6 +168,10 @@ class RecapForCaptioning(BartForConditionalGeneration):
                 mel_mask=mel_mask,
                 **kwargs,
             )
+        cache = kwargs.get(CACHE)
+        if isinstance(cache, SongCache) and decoder_input_ids is not None:
+            logits = cache.advance(decoder_input_ids, encoder_outputs[0], attention_mask)
+            return RecapOutput(logits=logits, **{CACHE: cache})
         if labels is not None and decoder_input_ids is None:
             decoder_input_ids = shift_tokens_right(labels, self.config.pad_token_id, self.config.decoder_start_token_id)
             kwargs["use_cache"] = False
@@ -190,15 +195,24 @@ class RecapForCaptioning(BartForConditionalGeneration):
         self.add_alignment_loss(result, encoder_outputs, attention_mask, **rows)
         return result
 
-    def generate(self, inputs: Tensor | None = None, **kwargs: Any) -> Any:
-        """Write captions with stock `generate`.
+    def generate(
+        self, inputs: Tensor | None = None, *, decoder: FastDecoder | None = None, fast: bool = True, **kwargs: Any
+    ) -> Any:
+        """Write captions with stock `generate`, a step of the decoder being quicker than stock.
 
         A lyrics mask that is left out is read off the pads, as transformers 4 did and the public code relies on.
+
+        Args:
+            inputs: lyrics tokens, if not given as `input_ids`.
+            decoder: a decoder of this model that was made ready before, for many calls.
+            fast: False uses the stock decoder, and so does whatever the quick one does not know.
+            **kwargs: the arguments of `forward` and of stock `generate`.
         """
         tokens = inputs if inputs is not None else kwargs.get("input_ids")
         if kwargs.get("attention_mask") is None and tokens is not None:
             kwargs["attention_mask"] = (tokens != self.config.pad_token_id).long()
-        return super().generate(inputs, **kwargs)
+        cache = song_cache(self, decoder, kwargs) if fast else None
+        return super().generate(inputs, **kwargs, **({} if cache is None else {CACHE: cache}))
 
     def add_alignment_loss(
         self, result: RecapOutput, encoded: LyricsEncoderOutput, lyrics_mask: Tensor | None, **rows: Any

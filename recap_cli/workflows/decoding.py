@@ -7,10 +7,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers.modeling_outputs import BaseModelOutput
 
 from recap_cli.errors import OptionError
 from recap_cli.model.captioner import RecapForCaptioning
+from recap_cli.model.generation import fast_decoder
 from recap_cli.processor import RecapProcessor
+
+SMALL = 5_000_000  # parameters
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class DecodingOptions:
         no_repeat_ngram: n-grams of this size appear once at most; 0 allows all.
         seed: of sampling.
         batch_size: songs at a time; captions do not depend on it.
+        min_caption_tokens: the shortest caption; 0 sets no limit.
+        int8: multiply in 8 bit on CPU: faster, and captions may differ a little.
     """
 
     beams: int = 4
@@ -36,6 +42,8 @@ class DecodingOptions:
     no_repeat_ngram: int = 0
     seed: int = 0
     batch_size: int = 32
+    min_caption_tokens: int = 0
+    int8: bool = False
 
     def __post_init__(self) -> None:
         for flag in ("beams", "num_captions", "batch_size"):
@@ -43,6 +51,14 @@ class DecodingOptions:
                 raise OptionError(f"--{flag.replace('_', '-')} {getattr(self, flag)} is not possible", "give 1 or more")
         if self.max_caption_tokens is not None and self.max_caption_tokens < 3:
             raise OptionError("--max-caption-tokens leaves no room for a caption", "give 3 or more")
+        if not 0 <= self.min_caption_tokens <= (self.max_caption_tokens or self.min_caption_tokens):
+            raise OptionError(
+                f"--min-caption-tokens {self.min_caption_tokens} does not fit", "give 0 up to --max-caption-tokens"
+            )
+        if not 0 < self.top_p <= 1:
+            raise OptionError(f"--top-p {self.top_p:g} is no share", "give more than 0 and at most 1")
+        if self.no_repeat_ngram < 0:
+            raise OptionError(f"--no-repeat-ngram {self.no_repeat_ngram} is negative", "0 allows all")
         if not self.sample and self.num_captions > self.beams:
             raise OptionError(
                 f"--num-captions {self.num_captions} needs as many beams", "raise --beams, or draw with --sample"
@@ -75,16 +91,39 @@ def generate_captions(
         batches: what the model takes, without labels.
         options: how to write.
     """
+    decoder = fast_decoder(model, options.int8)
     for number, batch in enumerate(batches):
         inputs = {name: value.to(model.device) for name, value in batch.items() if name not in ("labels", "song_ids")}
-        with torch.inference_mode(), own_random_numbers(options, number, model.device):
-            output = model.generate(**inputs, **generation_arguments(options, processor))
+        with torch.inference_mode(), own_random_numbers(options, number, model.device), fitting_threads(model):
+            # encoded here, for `generate` would repeat the music for each beam
+            encoded = BaseModelOutput(model.model.encoder(**inputs).last_hidden_state)
+            output = model.generate(
+                encoder_outputs=encoded,
+                attention_mask=inputs["attention_mask"],
+                decoder=decoder,
+                **generation_arguments(options, processor),
+            )
         texts = processor.decode(output.sequences)
-        scores = getattr(output, "sequences_scores", None)
-        values: list[float | None] = [None] * len(texts) if scores is None else [float(score) for score in scores]
+        values: list[float | None] = [None] * len(texts)
+        if options.beams > 1 and model.beam_scores is not None:
+            values = model.beam_scores[:, : options.num_captions].flatten().tolist()
         for start in range(0, len(texts), options.num_captions):
             span = slice(start, start + options.num_captions)
             yield Decoded(texts[span], values[span])
+
+
+@contextmanager
+def fitting_threads(model: RecapForCaptioning) -> Iterator[None]:
+    """Let a small model run in one thread: its products are too short to share, and waiting for others costs more."""
+    threads = torch.get_num_threads()
+    if model.device.type != "cpu" or threads == 1 or model.num_parameters() > SMALL:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextmanager
@@ -108,8 +147,9 @@ def generation_arguments(options: DecodingOptions, processor: RecapProcessor) ->
         "max_length": (options.max_caption_tokens or processor.max_caption_tokens) + 1,
         "no_repeat_ngram_size": options.no_repeat_ngram,
         "return_dict_in_generate": True,
-        "output_scores": options.beams > 1,
     }
+    if options.min_caption_tokens:
+        arguments["min_length"] = options.min_caption_tokens + 1
     if options.beams > 1:
         arguments["early_stopping"] = True
     if options.sample:

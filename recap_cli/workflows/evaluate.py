@@ -16,11 +16,12 @@ from recap_cli.progress import Progress, SilentProgress
 from recap_cli.scoring.protocols import protocol_named
 from recap_cli.scoring.uncertainty import LEVEL, RESAMPLES, TRIALS
 from recap_cli.workflows.alignment import AlignmentReport, measure_run
-from recap_cli.workflows.caption import EMBEDDED_MODEL, Captioner
+from recap_cli.workflows.captioner import Captioner
 from recap_cli.workflows.cases import CaseStudy, choose_cases
 from recap_cli.workflows.comparisons import Contrast, compare_entries
 from recap_cli.workflows.controls import ControlReport, RunUnderTest, run_controls
 from recap_cli.workflows.decoding import DecodingOptions
+from recap_cli.workflows.models import EMBEDDED_MODEL
 from recap_cli.workflows.split_captions import (
     SongSet,
     caption_file,

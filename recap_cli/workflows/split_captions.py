@@ -15,9 +15,10 @@ from recap_cli.corpus.predictions import Prediction, read_predictions
 from recap_cli.corpus.shards import ShardReader
 from recap_cli.errors import DataError, ModelError
 from recap_cli.progress import Progress
-from recap_cli.workflows.caption import EMBEDDED_MODEL, Captioner
+from recap_cli.workflows.captioner import Captioner
 from recap_cli.workflows.decoding import DecodingOptions, generate_captions
 from recap_cli.workflows.features import cache_features
+from recap_cli.workflows.models import EMBEDDED_MODEL
 
 
 @dataclass(frozen=True)
