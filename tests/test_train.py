@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import fields
 from pathlib import Path
 
@@ -336,6 +337,39 @@ def test_starting_from_a_run(whole, tiny_data, tmp_path):
         run(tiny_data, tmp_path / "other", bart=str(whole.out))
     with pytest.raises(OptionError, match="--init and --bart both name weights"):
         TrainOptions(Path("data"), init=whole.out, bart="pretrain")
+
+
+def test_a_run_of_other_audio_settings(whole, tiny_data, tmp_path):
+    shutil.copytree(whole.out, tmp_path / "other")
+    path = tmp_path / "other" / "recap_processor.json"
+    settings = json.loads(path.read_text())
+    settings["audio"]["resampler"] = "soxr"
+    path.write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match=r"heard its songs with other audio settings than .*: resampler"):
+        run(tiny_data, tmp_path / "run", init=tmp_path / "other")
+
+
+def test_captions_without_a_word(tiny_data, tmp_path):
+    shutil.copytree(tiny_data.folder, tmp_path / "data")
+    path = tmp_path / "data" / "captions.jsonl"
+    lines = [json.dumps({**json.loads(line), "text": ""}) for line in path.read_text().splitlines()]
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match="has no captions to learn from"):
+        run(PreparedData(tmp_path / "data"), tmp_path / "run")
+
+
+def test_infonce_says_where_its_negatives_come_from(tiny_data, tmp_path):
+    said: list[str] = []
+
+    class Heard(SilentProgress):
+        def say(self, message: str) -> None:
+            said.append(message)
+
+    options = TrainOptions(
+        tiny_data.folder, tmp_path / "run", **{**QUICK, "batch_size": 10}, accumulate=2, alignment_loss="infonce"
+    )
+    train(options, Heard())
+    assert any("InfoNCE's negatives come from each micro-batch" in message for message in said)
 
 
 def test_standardised_music(tiny_data, tmp_path):

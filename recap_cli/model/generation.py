@@ -129,16 +129,22 @@ class SongCache(EncoderDecoderCache):
         Returns:
             Logits [rows, 1, vocab].
         """
-        if not self.songs:
-            states = song_states[:: self.copies]
-            self.songs = [layer.encode_song(states) for layer in self.decoder.layers]
-            if song_mask is not None and not bool(song_mask.all()):
-                self.song_mask = song_mask[:: self.copies].bool()[:, None, None]
-                self.song_mask = self.song_mask.expand(-1, 1, self.copies, -1)
-        logits = tokens.new_empty(0)
-        for place in range(tokens.shape[1]):
-            logits = self.decoder.step(tokens[:, place : place + 1], self)
+        # Packed weights take float32 only, also where a training validates under autocast.
+        with torch.autocast("cpu", enabled=False):
+            if not self.songs:
+                self.keep_songs(song_states.to(self.decoder.embed_tokens.weight.dtype), song_mask)
+            logits = tokens.new_empty(0)
+            for place in range(tokens.shape[1]):
+                logits = self.decoder.step(tokens[:, place : place + 1], self)
         return logits
+
+    def keep_songs(self, song_states: Tensor, song_mask: Tensor | None) -> None:
+        """Compute each layer's keys and values of the songs, once for all copies."""
+        states = song_states[:: self.copies]
+        self.songs = [layer.encode_song(states) for layer in self.decoder.layers]
+        if song_mask is not None and not bool(song_mask.all()):
+            self.song_mask = song_mask[:: self.copies].bool()[:, None, None]
+            self.song_mask = self.song_mask.expand(-1, 1, self.copies, -1)
 
     def begin_step(self) -> None:
         """Make room for one more token of each row, which then is part of its own past."""

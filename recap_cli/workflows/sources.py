@@ -108,6 +108,7 @@ def build_model(
     Raises:
         ModelError: weights cannot be loaded.
     """
+    check_hearing(source, data)
     own = None if options.no_music or source.is_run else choose_music_encoder(options, data, progress)
     source = pretrained(source, data, progress)
     sizes = own.sizes if own else source.config.music_sizes if source.is_run and not options.no_music else None
@@ -129,6 +130,23 @@ def build_model(
         min(settings["max_caption_tokens"], limit),
     )
     return model, processor
+
+
+def check_hearing(source: Source, data: PreparedData) -> None:
+    """Check that the data were prepared as an earlier run heard its songs.
+
+    Raises:
+        ModelError: their audio settings differ.
+    """
+    if not source.is_run or source.folder is None:
+        return
+    heard, given = RecapProcessor.from_pretrained(source.folder).audio.to_json(), data.audio.to_json()
+    other = sorted(name for name in given if given[name] != heard.get(name))
+    if other:
+        raise ModelError(
+            f"--init: {source.folder} heard its songs with other audio settings than {data.folder}: {', '.join(other)}",
+            "prepare the data with the run's settings, see recap_processor.json",
+        )
 
 
 def pretrained(source: Source, data: PreparedData, progress: Progress) -> Source:

@@ -92,7 +92,7 @@ def train(options: TrainOptions, progress: Progress | None = None) -> TrainResul
     with state.main_process_first():
         music, kind = choose_music(model, data, options, progress)
     trainer = build_trainer(model, processor, options, settings, data, out, progress, music, kind)
-    if trainer.micro_batch_tokens and settings["alignment_loss"].startswith("infonce"):
+    if (trainer.micro_batch_tokens or options.accumulate > 1) and settings["alignment_loss"].startswith("infonce"):
         progress.say("InfoNCE's negatives come from each micro-batch, not from the whole batch.")
     silence(trainer).train_from(checkpoint)
     return finish_run(trainer, out, settings, data)

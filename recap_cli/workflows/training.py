@@ -1,6 +1,7 @@
 """What every training shares: the Trainer's arguments and a callback that reports to a Progress."""
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -90,17 +91,22 @@ class ProgressCallback(TrainerCallback):
     def __init__(self, progress: Progress, task: str) -> None:
         self.progress = progress
         self.task = task
+        self.began, self.first = 0.0, 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Open the bar."""
+        self.began, self.first = time.monotonic(), state.global_step
         self.progress.start(self.task, state.max_steps)
         if state.global_step:
             self.progress.advance(state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Move the bar by one step."""
-        epoch = f"epoch {int(state.epoch or 0) + 1}/{int(state.num_train_epochs)}"
-        self.progress.advance(note=epoch)
+        seconds = max(time.monotonic() - self.began, 1e-6)
+        examples = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+        rate = (state.global_step - self.first) * examples / seconds
+        epoch = min(int(state.epoch or 0) + 1, state.num_train_epochs)
+        self.progress.advance(note=f"epoch {epoch}/{state.num_train_epochs}, {rate:.0f} examples/s")
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Close the bar."""
