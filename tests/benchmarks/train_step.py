@@ -155,6 +155,12 @@ def step(model: nn.Module, batch: dict[str, Tensor], budget: int | None) -> None
         model(**part, num_items_in_batch=tokens, num_songs_in_batch=songs).loss.backward()
 
 
+def ratio(found: dict[str, list[dict[str, float]]], upper: str, lower: str, figure: str) -> float:
+    """Median over the rounds of one side's figure over another's."""
+    rounds = zip(found[upper], found[lower], strict=True)
+    return round(statistics.median(one[figure] / other[figure] for one, other in rounds), 3)
+
+
 def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
@@ -193,27 +199,17 @@ def main() -> None:
     if set(found) != set(SIDES):
         return
     ratios = {
-        "speedup_over_published": [
-            p["seconds"] / o["seconds"] for p, o in zip(found["published"], found["ours"], strict=True)
-        ],
-        "speedup_over_batch_padding": [
-            p["seconds"] / o["seconds"] for p, o in zip(found["batch-padding"], found["ours"], strict=True)
-        ],
-        "memory_ratio": [o["peak_gb"] / p["peak_gb"] for p, o in zip(found["published"], found["ours"], strict=True)],
+        "speedup_over_published": ratio(found, "published", "ours", "seconds"),
+        "speedup_over_batch_padding": ratio(found, "batch-padding", "ours", "seconds"),
+        "memory_ratio": ratio(found, "ours", "published", "peak_gb"),
+        "cpu_speedup_over_published": ratio(found, "published", "ours", "cpu_seconds"),
+        "cpu_speedup_over_batch_padding": ratio(found, "batch-padding", "ours", "cpu_seconds"),
     }
     sides = {
-        side: {key: round(statistics.median(run[key] for run in runs), 2) for key in runs[0]}
-        for side, runs in found.items()
+        name: {key: round(statistics.median(run[key] for run in runs), 2) for key in runs[0]}
+        for name, runs in found.items()
     }
-    print(
-        json.dumps(
-            {
-                **{name: round(statistics.median(values), 3) for name, values in ratios.items()},
-                **settings,
-                "sides": sides,
-            }
-        )
-    )
+    print(json.dumps({**ratios, **settings, "sides": sides}))
 
 
 if __name__ == "__main__":
