@@ -32,6 +32,7 @@ FLOORS = {
 }
 # Helpers that workflows share, then one workflow a verb.
 WORKFLOWS = (
+    ("threads",),
     ("training", "recipes", "decoding", "runs", "hub", "batches", "balance", "audition", "journal"),
     ("train_options",),
     ("validation",),

@@ -20,8 +20,8 @@ from recap_cli.errors import BusyError, DataError, OptionError
 from recap_cli.progress import SilentProgress
 from recap_cli.workflows import prepare as module
 from recap_cli.workflows import writing
-from recap_cli.workflows.hearing import single_threaded
 from recap_cli.workflows.prepare import PrepareOptions, PrepareResult, demo_folder, plan, prepare
+from recap_cli.workflows.threads import single_threaded
 
 RECORDS = ("songs.jsonl", "captions.jsonl", "dataset.json")
 

@@ -15,7 +15,8 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 from typing import Any
 
 from recap_cli.errors import DataError, RecapError
-from recap_cli.workflows.listener import THREAD_VARIABLES, Heard, HearingSettings, Listener, Task
+from recap_cli.workflows.listener import Heard, HearingSettings, Listener, Task
+from recap_cli.workflows.threads import single_threaded
 
 SONG_SECONDS = 300.0  # for one song; the slowest resampler takes some 40 s for ten minutes of music
 STOP_SECONDS = 30.0  # for a process that is asked to keep what it has
@@ -250,17 +251,3 @@ def without_main() -> Iterator[None]:
         main.__spec__ = spec
         if file is not None:
             main.__file__ = file
-
-
-@contextmanager
-def single_threaded() -> Iterator[None]:
-    """Let child processes start with one numerical thread each."""
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value

@@ -14,9 +14,6 @@ from recap_cli.corpus.mels import Spent, fingerprint, hash_file, hear_demo, hear
 from recap_cli.corpus.shards import ShardReader, write_shard
 from recap_cli.errors import AudioError, RecapError
 
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS",
-)  # fmt: skip
 PRECISIONS = {"fp16": np.float16, "fp32": np.float32}
 
 

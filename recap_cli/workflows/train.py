@@ -178,10 +178,19 @@ def choose_collator(
 
 
 def choose_micro_batch_tokens(model: RecapForCaptioning, options: TrainOptions, settings: Mapping[str, Any]) -> int:
-    """Give the token budget of a micro-batch; 0 leaves batches whole."""
+    """Give the token budget of a micro-batch; 0 leaves batches whole.
+
+    Raises:
+        OptionError: InfoNCE gathers from all processes, which must meet in every micro-batch.
+    """
+    infonce = settings["alignment_loss"].startswith("infonce")
+    if options.micro_batch_tokens and infonce and PartialState().num_processes > 1:
+        raise OptionError(
+            "InfoNCE over several processes cannot be cut into micro-batches", "set --micro-batch-tokens 0"
+        )
     if options.micro_batch_tokens is not None:
         return options.micro_batch_tokens
-    apart = settings["pads_in_loss"] or settings["alignment_loss"].startswith("infonce")
+    apart = settings["pads_in_loss"] or infonce
     small = choose_device(options.device) != "cpu" or model.config.d_model < WIDE
     return 0 if apart or small else CPU_MICRO_BATCH_TOKENS
 

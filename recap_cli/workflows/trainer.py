@@ -17,7 +17,7 @@ from recap_cli.errors import DataError, ModelError
 from recap_cli.processor import RecapProcessor
 from recap_cli.workflows.batches import LengthGrouped, mark_aligned_rows, split_batch
 from recap_cli.workflows.runs import STATE_FILE
-from recap_cli.workflows.validation import Validation
+from recap_cli.workflows.validation import Validation, gather
 
 
 class RunningLosses:
@@ -95,34 +95,18 @@ class RecapTrainer(Seq2SeqTrainer):
         self.losses.steps += 1
         self.songs_in_step = None
         if batches and "song_ids" in batches[0]:
-            gather = self.gather_songs if self.args.world_size > 1 else None
-            self.songs_in_step = mark_aligned_rows(batches, gather)
+            self.songs_in_step = mark_aligned_rows(batches, lambda own: (gather(own.cpu()), self.args.process_index))
         return batches, tokens
-
-    def gather_songs(self, songs: Tensor) -> tuple[list[Tensor], int]:
-        """Give the song numbers of every process."""
-        parts: list[Any] = [None] * self.args.world_size
-        torch.distributed.all_gather_object(parts, songs.cpu())
-        return parts, self.args.process_index
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         """Run a batch forward and backward, in micro-batches under the token budget."""
-        parts = self.equal_parts(split_batch(inputs, self.micro_batch_tokens))
+        parts = split_batch(inputs, self.micro_batch_tokens)
         total = torch.zeros((), device=self.args.device)
         for place, part in enumerate(parts, start=1):
             last = place == len(parts)
             with nullcontext() if last else self.accelerator.no_sync(model):
                 total += super().training_step(model, part, num_items_in_batch)
         return total
-
-    def equal_parts(self, parts: list[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
-        """Leave a batch whole where processes must meet in every micro-batch: InfoNCE gathers from all of them."""
-        meets = self.args.world_size > 1 and self.model.config.alignment_loss.startswith("infonce")
-        if not meets or len(parts) == 1:
-            return parts
-        raise ModelError(
-            "InfoNCE over several processes cannot be cut into micro-batches", "set --micro-batch-tokens 0"
-        )
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
         """Note the parts of the loss on the way; stop where it is no number.
@@ -144,18 +128,11 @@ class RecapTrainer(Seq2SeqTrainer):
         self.model.eval()
         figures = self.validation.run()
         self.model.train(was_training)
-        figures |= self.mean_over_processes(self.losses.take())
+        shares = gather(self.losses.take())  # the processes' shares of each step's loss add up to it
+        figures |= {name: sum(share[name] for share in shares) for name in shares[0]}
         metrics = {f"eval_{name}": value for name, value in figures.items()}
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
-
-    def mean_over_processes(self, losses: dict[str, float]) -> dict[str, float]:
-        """Add up the processes' shares of each step's loss."""
-        if self.args.world_size == 1:
-            return losses
-        parts: list[Any] = [None] * self.args.world_size
-        torch.distributed.all_gather_object(parts, losses)
-        return {name: sum(part[name] for part in parts) for name in losses}
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Write a checkpoint; its last file says that it is whole.
