@@ -15,7 +15,7 @@ from recap_cli.scoring.alignment import AlignmentMeasures, measure_alignment, so
 from recap_cli.scoring.information import InformationBounds, bound_information
 from recap_cli.scoring.uncertainty import Interval, bootstrap_interval
 from recap_cli.workflows.attention import AttentionReport, measure_attention
-from recap_cli.workflows.caption import Captioner
+from recap_cli.workflows.captioner import Captioner
 from recap_cli.workflows.pooling import PooledSongs, pool_songs, project_songs
 from recap_cli.workflows.split_captions import music_states
 

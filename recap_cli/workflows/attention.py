@@ -17,7 +17,7 @@ from recap_cli.corpus.shards import ShardReader
 from recap_cli.processor import pad_mels
 from recap_cli.progress import Progress
 from recap_cli.scoring.uncertainty import Interval, bootstrap_interval
-from recap_cli.workflows.caption import Captioner
+from recap_cli.workflows.captioner import Captioner
 from recap_cli.workflows.controls import partners, swap_music
 from recap_cli.workflows.decoding import DecodingOptions, generate_captions
 from recap_cli.workflows.pooling import encoder_inputs

@@ -16,7 +16,7 @@ from recap_cli.scoring.overlap import rouge
 from recap_cli.scoring.protocols import HEADLINE, protocol_named
 from recap_cli.scoring.tokens import is_other_script, rouge_tokens
 from recap_cli.scoring.uncertainty import Comparison, paired_difference
-from recap_cli.workflows.caption import Captioner
+from recap_cli.workflows.captioner import Captioner
 from recap_cli.workflows.decoding import DecodingOptions
 from recap_cli.workflows.pooling import pool_songs
 from recap_cli.workflows.split_captions import SongSet, caption_file, caption_split, music_states

@@ -11,7 +11,7 @@ from recap_cli.corpus.dataset import PreparedSong, SongCollator, SongDataset
 from recap_cli.corpus.shards import ShardReader
 from recap_cli.model.alignment import pool
 from recap_cli.progress import Progress
-from recap_cli.workflows.caption import Captioner
+from recap_cli.workflows.captioner import Captioner
 
 BATCH_SONGS = 32
 

@@ -43,7 +43,7 @@ from recap_cli.audio import AudioSettings
 from recap_cli.corpus.dataset import PreparedData, SongDataset
 from recap_cli.workflows.train import train
 from recap_cli.processor import RecapProcessor
-from recap_cli.workflows.caption import EMBEDDED_MODEL
+from recap_cli.workflows.models import EMBEDDED_MODEL
 processor = RecapProcessor.from_pretrained(EMBEDDED_MODEL)
 def peak():
     return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
