@@ -20,11 +20,11 @@ from recap_cli.workflows.controls import (
     best_caption,
     control_captions,
     nearest_captions,
-    partners,
     run_controls,
 )
 from recap_cli.workflows.decoding import DecodingOptions
 from recap_cli.workflows.split_captions import SongSet, caption_split, music_states
+from recap_cli.workflows.studies import partners
 from recap_cli.workflows.systems import score_system
 
 SILENT = SilentProgress()

@@ -33,6 +33,7 @@ FLOORS = {
 # Helpers that workflows share, then one workflow a verb.
 WORKFLOWS = (
     ("threads",),
+    ("claims", "studies"),
     ("training", "recipes", "decoding", "runs", "hub", "batches", "balance", "audition", "journal"),
     ("train_options",),
     ("validation",),
@@ -57,7 +58,10 @@ WORKFLOWS = (
     ("attention",),
     ("alignment",),
     ("evaluate",),
+    ("arms", "measurement"),
+    ("summary", "sweep"),
     ("ablate",),
+    ("sweep_plan",),
 )
 # The package's own two files: public names, and `python -m recap_cli`.
 DOORS = ("__init__.py", "__main__.py")

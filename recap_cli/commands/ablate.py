@@ -15,15 +15,43 @@ def ablate(
     data: Annotated[
         Path | None, typer.Argument(help="Prepared data folder.", show_default="./data, else the demo corpus")
     ] = None,
-    weights: Annotated[str, typer.Option(help="Values of alpha, such as 1e-3,2e-2,1e-1.")] = "1e-3,2e-2,1e-1",
-    seeds: Annotated[int, typer.Option(help="Runs of each weight.")] = 1,
-    out: Annotated[Path, typer.Option(help="Folder of runs and results.")] = Path("runs/ablation"),
+    weights: Annotated[
+        str, typer.Option(help="Values of alpha, such as 1e-3,2e-2,1e-1; 0 is always trained, too.")
+    ] = "1e-3,2e-2,1e-1",
+    seeds: Annotated[
+        int, typer.Option(help="Runs of each arm; a seed gives all arms the same start and the same order.")
+    ] = 1,
+    baselines: Annotated[
+        bool,
+        typer.Option(
+            "--baselines",
+            help="Also train BART (no music), shuffled music (a fixed derangement in training and test) and constant "
+            "music (as many parameters as RECAP, and only lyrics to read).",
+        ),
+    ] = False,
+    alignment_losses: Annotated[
+        str | None,
+        typer.Option(
+            help="Losses, each swept over all weights: positive,infonce,infonce-symmetric.", show_default="the recipe's"
+        ),
+    ] = None,
+    align_layers: Annotated[
+        str | None,
+        typer.Option(help="Lyrics states that are aligned, each swept over all weights.", show_default="the recipe's"),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of runs and results; started again, the sweep goes on there.")] = (
+        Path("runs/ablation")
+    ),
     split: Annotated[str, typer.Option(help="Songs to score.")] = "test",
     recipe: Annotated[str | None, typer.Option(help="paper, alcap or tiny.")] = None,
     bart: Annotated[str | None, typer.Option(help="BART to start from: folder or hub id.")] = None,
     music_encoder: Annotated[Path | None, typer.Option(help="Pretrained CNNSA weights.")] = None,
-    alignment_loss: Annotated[str | None, typer.Option(help="positive, infonce or infonce-symmetric.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the captions.")] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(help="Runs at a time.", show_default="one a GPU; on a CPU one a core for demo data, else one"),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the runs and their expected time.")] = False,
     limit: flags.Limit = None,
     device: flags.Device = "auto",
     as_json: flags.AsJson = False,
@@ -31,26 +59,35 @@ def ablate(
 ) -> None:
     """Train and score several weights of the alignment loss (the paper's Figure 2)."""
     sweep = parse_weights(weights)
+    layers = parse_layers(align_layers)
+    losses = tuple(part.strip() for part in (alignment_losses or "").split(",") if part.strip())
     progress = begin_model_work(quiet)
-    from recap_cli.report.plots import plot_ablation, sketch_ablation
-    from recap_cli.report.tables import ablate_table
+    from recap_cli.report.figure_two import plot_ablation, sketch_ablation
+    from recap_cli.report.tables import ablate_table, sweep_table
     from recap_cli.workflows.ablate import AblateOptions
     from recap_cli.workflows.ablate import ablate as run
+    from recap_cli.workflows.arms import BASELINES
+    from recap_cli.workflows.sweep_plan import foresee
 
-    shared = {
-        "recipe": recipe, "bart": bart, "music_encoder": music_encoder, "alignment_loss": alignment_loss,
-        "epochs": epochs,
-    }  # fmt: skip
+    shared = {"recipe": recipe, "bart": bart, "music_encoder": music_encoder, "epochs": epochs}
     options = AblateOptions(
         data=choose_data(data, limit, progress),
         weights=sweep,
+        losses=losses,
+        align_layers=layers,
+        baselines=tuple(BASELINES) if baselines else (),
         seeds=seeds,
         out=out,
         split=split,
         train={name: value for name, value in shared.items() if value is not None},
         limit=limit,
         device=device,
+        jobs=jobs,
     )
+    if dry_run:
+        plan = foresee(options, progress)
+        render(as_json, plan.to_json(), sweep_table(plan))
+        return
     result = run(options, progress)
     files = plot_ablation(result)
     render(as_json, result.to_json(), ablate_table(result))
@@ -70,3 +107,11 @@ def parse_weights(text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(",") if part.strip())
     except ValueError:
         raise OptionError(f"--weights {text} are not numbers", "give numbers such as 1e-3,2e-2,1e-1") from None
+
+
+def parse_layers(text: str | None) -> tuple[int, ...]:
+    """Read layers such as `1,2`."""
+    try:
+        return tuple(int(part) for part in (text or "").split(",") if part.strip())
+    except ValueError:
+        raise OptionError(f"--align-layers {text} are not numbers", "give numbers such as 1,2") from None

@@ -48,6 +48,9 @@ def prepare(
     published_split: PublishedSplit = False,
     resplit: Annotated[bool, typer.Option("--resplit", help="Forget given splits, split by song.")] = False,
     difficulty: Annotated[str, typer.Option(help="Of the demo corpus: easy or hard.")] = "easy",
+    test_songs: Annotated[
+        int | None, typer.Option(help="Songs to judge by, of the demo corpus.", show_default="250")
+    ] = None,
     excerpt: Annotated[str, typer.Option(help="start, middle, random or seconds.")] = "start",
     seconds: Annotated[float, typer.Option(help="Length of the excerpt.")] = 15.0,
     resampler: Annotated[str, typer.Option(help="resampy (kaiser_best) or soxr (extra `fast`).")] = "resampy",
@@ -72,8 +75,8 @@ def prepare(
         progress.say(f"No SOURCE: making the {difficulty} demo corpus, songs rendered in code from seed {seed}.")
     options = PrepareOptions(
         source=source, out=out, audio=audio, layout=layout, metadata=metadata, follow_outside=follow_outside,
-        variant=variant, difficulty=difficulty, excerpt=excerpt, seconds=seconds, resampler=resampler,
-        precision=precision, jobs=jobs, limit=limit, seed=seed, min_votes=min_votes, split_file=split_file,
+        variant=variant, difficulty=difficulty, test_songs=test_songs, excerpt=excerpt, seconds=seconds,
+        resampler=resampler, precision=precision, jobs=jobs, limit=limit, seed=seed, min_votes=min_votes, split_file=split_file,
         published_split=published_split, resplit=resplit, clean_captions=clean_captions, newlines=newlines,
         instrumentals=instrumentals, shard=shard, strict=strict, max_rejected=max_rejected, dry_run=dry_run,
     )  # fmt: skip

@@ -192,6 +192,7 @@ class SongDataset(Dataset):
         music: mels or cached music states by mel key; None leaves the music out.
         per_caption: a row for each caption instead of a row for each song with its first caption.
         min_votes: leave out captions with fewer votes.
+        captioned: songs from this number on have no caption to learn from, and a single row.
     """
 
     def __init__(
@@ -201,11 +202,13 @@ class SongDataset(Dataset):
         music: Mapping[str, np.ndarray] | ShardReader | None,
         per_caption: bool = True,
         min_votes: int | None = None,
+        captioned: int | None = None,
     ) -> None:
         self.songs = songs
         self.music = music
         self.processor = processor
-        self.rows = choose_rows(songs, per_caption, min_votes)
+        self.captioned = len(songs) if captioned is None else captioned
+        self.rows = choose_rows(songs, per_caption, min_votes, self.captioned)
         self.lyrics_tokens = lru_cache(maxsize=KEPT_LYRICS)(self.encode_lyrics)
         self.counted: np.ndarray | None = None
 
@@ -215,9 +218,15 @@ class SongDataset(Dataset):
     def __getitem__(self, row: int) -> dict[str, Any]:
         """Give one example: token lists, the song's number and its music [.., ..]."""
         example = self.read_texts(row)
+        if not self.is_captioned(row):
+            example["labels"] = [IGNORED]
         if self.music is not None:
             example["music"] = self.music[self.songs[example["song_ids"]].mel]
         return example
+
+    def is_captioned(self, row: int) -> bool:
+        """Whether a row's caption is learnt from."""
+        return int(self.rows[row][0]) < self.captioned
 
     def read_texts(self, row: int) -> dict[str, Any]:
         """Give one example without its music."""
@@ -237,13 +246,16 @@ class SongDataset(Dataset):
         return self.counted
 
     def row_lengths(self, row: int) -> tuple[int, int]:
-        """Give one row's number of lyrics and caption tokens."""
+        """Give one row's number of lyrics and caption tokens; a caption that is kept back counts, too.
+
+        So rows without a caption are spread over batches as the others are.
+        """
         example = self.read_texts(row)
         return len(example["input_ids"]), len(example["labels"])
 
     def has_captions(self) -> bool:
         """Whether there is a caption with anything in it to learn."""
-        return any(self.row_lengths(row)[1] > 2 for row in range(len(self)))
+        return any(self.is_captioned(row) and self.row_lengths(row)[1] > 2 for row in range(len(self)))
 
     def encode_lyrics(self, lyrics: str) -> list[int]:
         """Give the tokens of lyrics."""
@@ -258,7 +270,7 @@ class SongDataset(Dataset):
         self.lyrics_tokens = lru_cache(maxsize=KEPT_LYRICS)(self.encode_lyrics)
 
 
-def choose_rows(songs: Sequence[PreparedSong], per_caption: bool, min_votes: int | None) -> np.ndarray:
+def choose_rows(songs: Sequence[PreparedSong], per_caption: bool, min_votes: int | None, captioned: int) -> np.ndarray:
     """Give the rows of a dataset [rows, 2]: the song's number and the caption's; -1 is the empty caption."""
     rows: list[tuple[int, int]] = []
     for index in range(len(songs)):
@@ -269,7 +281,8 @@ def choose_rows(songs: Sequence[PreparedSong], per_caption: bool, min_votes: int
         else:
             captions = enumerate(songs[index].song.captions)
             places = [place for place, caption in captions if enough_votes(caption, min_votes)]
-        rows += [(index, place) for place in (places if per_caption else places[:1] or [-1])]
+        every = per_caption and index < captioned
+        rows += [(index, place) for place in (places if every else places[:1] or [-1])]
     return np.array(rows, np.int32).reshape(-1, 2)
 
 

@@ -38,12 +38,26 @@ class RecapOutput(Seq2SeqLMOutput):
     pooled_lyrics: Tensor | None = None
 
 
+class ConstantMusic(nn.Module):
+    """A learned sequence in the place of music states: a control that has RECAP's size and only lyrics."""
+
+    def __init__(self, config: RecapConfig) -> None:
+        super().__init__()
+        self.states = nn.Parameter(torch.randn(config.constant_music, config.music_sizes.width))
+
+    def forward(self, batch: int) -> Tensor:
+        """Give the sequence for each song [batch, steps, music width]."""
+        return self.states.expand(batch, -1, -1)
+
+
 class SongEncoder(LyricsEncoder):
     """The one encoder that `generate` asks for: the music is encoded, then fused into the lyrics."""
 
     def __init__(self, config: RecapConfig) -> None:
         super().__init__(config)
         self.music_encoder = MusicEncoder(config.music_sizes) if config.use_music else None
+        constant = config.use_music and config.constant_music > 0
+        self.constant_music = ConstantMusic(config) if constant else None
         self.post_init()
 
     def forward(
@@ -65,6 +79,9 @@ class SongEncoder(LyricsEncoder):
         """
         if self.music_encoder is None:
             music_states = music_mask = None
+        elif self.constant_music is not None:
+            rows = len(inputs_embeds) if input_ids is None else len(input_ids)  # type: ignore[arg-type]
+            music_states, music_mask = self.constant_music(rows), None
         elif music_states is None and mel is not None:
             music_states, music_mask = self.music_encoder(mel, mel_mask)
         return super().forward(
@@ -90,6 +107,8 @@ class SongEncoder(LyricsEncoder):
         if isinstance(module, MusicFusion):
             init.xavier_uniform_(module.attention.in_proj_weight)
             init.zeros_(module.attention.in_proj_bias)
+        elif isinstance(module, ConstantMusic):
+            init.normal_(module.states, std=1.0)  # as music states are: a LayerNorm's output
         elif isinstance(module, MusicEncoder):
             init.copy_(module.cls, cls_vector(module.sizes.width))
         elif isinstance(module, nn.TransformerEncoderLayer):
@@ -218,13 +237,17 @@ class RecapForCaptioning(BeamScores, BartForConditionalGeneration):
         self, result: RecapOutput, encoded: LyricsEncoderOutput, lyrics_mask: Tensor | None, **rows: Any
     ) -> None:
         """Add alpha * L_contrast to the loss (paper, eq. 3) and note its parts; `rows` as in `Alignment.forward`."""
-        if self.alignment is None or encoded.music_states is None:
+        if self.alignment is None or encoded.music_states is None or self.model.encoder.constant_music is not None:
             return
+        music, lyrics = encoded.music_states, encoded.unfused_state
+        if self.config.alignment_probe and lyrics is not None:
+            music, lyrics = music.detach(), lyrics.detach()
         result.alignment_loss, result.pooled_music, result.pooled_lyrics = self.alignment(
-            encoded.music_states, encoded.music_mask, encoded.unfused_state, lyrics_mask, **rows
+            music, encoded.music_mask, lyrics, lyrics_mask, **rows
         )
-        if self.config.alpha > 0 and result.caption_loss is not None:
-            result.loss = result.caption_loss + self.config.alpha * result.alignment_loss
+        weight = 1.0 if self.config.alignment_probe else self.config.alpha
+        if weight > 0 and result.caption_loss is not None:
+            result.loss = result.caption_loss + weight * result.alignment_loss
 
     def real_labels(self, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Give the labels [batch, length] that count, and where they are.
@@ -240,7 +263,9 @@ def caption_loss(logits: Tensor, labels: Tensor, tokens: Tensor | int | None = N
     """L_cap (paper, eq. 2): cross-entropy of `logits` [tokens, vocab], summed over the step's number of `tokens`."""
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # half precision is too coarse for a sum
     total = nn.functional.cross_entropy(logits, labels, reduction="sum")
-    return total / (tokens if tokens is not None else max(len(labels), 1))
+    if tokens is None:
+        return total / max(len(labels), 1)
+    return total / (tokens.clamp(min=1) if isinstance(tokens, Tensor) else max(tokens, 1))
 
 
 AutoConfig.register("recap", RecapConfig)

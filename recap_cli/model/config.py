@@ -64,6 +64,8 @@ class RecapConfig(BartConfig):
             frozen features that all point one way otherwise give high cosines for any pair (ours).
         align_layer: the lyrics state that enters this layer is aligned (public code: 4, before any fusion).
         allow_fused_alignment: permits an `align_layer` behind a fusion layer, where music leaks into the lyrics side.
+        alignment_probe: with alpha 0, train the projection on detached states: what it finds by itself (ours).
+        constant_music: steps of a learned sequence that stands in for every song's music; 0 hears the songs (ours).
         pads_in_loss: True counts pad positions in the caption loss (public code); False masks them.
     """
 
@@ -88,6 +90,8 @@ class RecapConfig(BartConfig):
     align_layer: int = 4
     allow_fused_alignment: bool = False
     pads_in_loss: bool = False
+    alignment_probe: bool = False
+    constant_music: int = 0
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Keep lists as JSON gives them back, then check every field that RECAP adds."""
@@ -163,6 +167,8 @@ class RecapConfig(BartConfig):
                 raise OptionError(f"--{flag} {value} is not known", f"choose one of {', '.join(allowed)}")
         if not (math.isfinite(self.alpha) and self.alpha >= 0):
             raise OptionError(f"--alpha {self.alpha} is not a weight", "give a number of 0 or more, such as 0.02")
+        if self.alignment_probe and self.alpha > 0:
+            raise OptionError("the probe of the alignment rides in a run with alpha 0 only", "set alpha to 0")
         if not math.isfinite(self.fusion_scale):
             raise OptionError(f"--fusion-scale {self.fusion_scale} is no number", "the public code uses 0.1")
         if not (math.isfinite(self.alignment_temperature) and self.alignment_temperature > 0):

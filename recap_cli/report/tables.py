@@ -5,6 +5,7 @@ from recap_cli.report.table_one import HEADINGS, percent
 from recap_cli.workflows.ablate import AblateResult
 from recap_cli.workflows.estimate import Estimate
 from recap_cli.workflows.recipes import RECIPE_LINES, RECIPES
+from recap_cli.workflows.sweep_plan import SweepPlan
 from recap_cli.workflows.train import TrainResult
 
 
@@ -47,6 +48,17 @@ def ablate_table(result: AblateResult) -> Table:
     columns += (["all attributes right"] if with_attributes else []) + ["cosine matched / mismatched"]
     claim = "one seed: no claim" if result.seeds == 1 else f"{result.seeds} seeds, intervals over seeds and songs"
     return Table(f"Weight of the alignment loss, {result.songs} songs ({claim})", columns, rows, result.signature)
+
+
+def sweep_table(plan: SweepPlan) -> Table:
+    """A sweep that is to come."""
+    rows = [[name, str(runs), str(done)] for name, runs, done in plan.arms]
+    left = sum(runs - done for _, runs, done in plan.arms)
+    caption = (
+        f"{left} runs are left, {plan.jobs} at a time: about {plan.hours:.1f} hours ({plan.run_seconds:.0f} s a run, "
+        f"by {plan.basis})."
+    )
+    return Table("The runs of this sweep", ["arm", "runs", "done"], rows, caption)
 
 
 def recipe_table() -> Table:

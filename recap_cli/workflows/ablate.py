@@ -1,24 +1,35 @@
-"""The sweep over alpha (the paper's Figure 2): equal in everything but the weight of the alignment loss."""
+"""The sweep over alpha (the paper's Figure 2) with its baselines: equal in everything but what is compared."""
 
 import json
 import math
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import torch
 
+from recap_cli import __version__
 from recap_cli.corpus.dataset import PreparedData
 from recap_cli.corpus.manifest import write_json, write_json_lines
-from recap_cli.errors import DataError, OptionError, RecapError
+from recap_cli.errors import DataError, OptionError
+from recap_cli.model.config import ALIGNMENT_LOSSES
 from recap_cli.progress import Progress, SilentProgress
-from recap_cli.scoring.uncertainty import Interval, bootstrap_interval, two_level_difference, two_level_interval
+from recap_cli.workflows.arms import BART, BASELINES, FUSION, LYRICS_ONLY, SHUFFLED, Arm, RunRecord
+from recap_cli.workflows.captioner import Captioner
+from recap_cli.workflows.claims import claim_cache
 from recap_cli.workflows.decoding import DecodingOptions
-from recap_cli.workflows.evaluate import EvaluateOptions, SystemScores, evaluate
+from recap_cli.workflows.measurement import Measurement
+from recap_cli.workflows.split_captions import weights_fingerprint
+from recap_cli.workflows.studies import CONSTANT, OWN, Study
+from recap_cli.workflows.studies import SHUFFLED as SHUFFLED_MUSIC
+from recap_cli.workflows.summary import AblateResult, summarise, write_result
+from recap_cli.workflows.sweep import Task, default_jobs, run_tasks
 from recap_cli.workflows.train import TrainOptions, train
 
 RESULTS_FILE = "results.jsonl"
-METRICS = ("rouge1", "rouge2", "rougeL", "meteor")
+RECORD_FILE = "record.json"
 
 
 @dataclass(frozen=True)
@@ -28,24 +39,36 @@ class AblateOptions:
     Attributes:
         data: a prepared data folder.
         weights: values of alpha; 0 (BART-fusion) is always trained too, for comparison.
-        seeds: runs of each weight; a seed fixes initial weights and data order for all weights.
+        losses: alignment losses, each swept over all weights; empty is the recipe's.
+        align_layers: lyrics states that are aligned, each swept over all weights; empty is the recipe's.
+        baselines: keys of `BASELINES` that are trained, too.
+        seeds: runs of each arm. A seed fixes initial weights (of the stand-in BART, too) and data order for all arms.
         out: the folder of runs and results.
         split: the songs that are scored.
         train: settings that every run shares, as fields of `TrainOptions`.
+        study: changes to the data that every run shares.
         limit: only so many songs, in training and in scoring.
         decoding: how captions are written.
         device: `auto`, `cpu`, `cuda` or `mps`.
+        results: the file of finished runs; None is `results.jsonl` in `out`.
+        jobs: runs at a time; None is one for each GPU, or for each core where the model is small.
     """
 
     data: Path
     weights: tuple[float, ...]
+    losses: tuple[str, ...] = ()
+    align_layers: tuple[int, ...] = ()
+    baselines: tuple[str, ...] = ()
     seeds: int = 1
     out: Path = Path("runs/ablation")
     split: str = "test"
     train: dict[str, Any] = field(default_factory=dict)
+    study: Study = field(default_factory=Study)
     limit: int | None = None
     decoding: DecodingOptions = field(default_factory=DecodingOptions)
     device: str = "auto"
+    results: Path | None = None
+    jobs: int | None = None
 
     def __post_init__(self) -> None:
         if not self.weights:
@@ -53,122 +76,116 @@ class AblateOptions:
         for weight in self.weights:
             if not (math.isfinite(weight) and weight >= 0):
                 raise OptionError(f"--weights: {weight} is not a weight", "give numbers of 0 or more")
-        if len(set(self.weights)) != len(self.weights):
-            raise OptionError("--weights names a weight twice", "name each once")
+        named = {"weights": self.weights, "alignment-losses": self.losses, "align-layers": self.align_layers}
+        for flag, values in named.items():
+            if len(set(values)) != len(values):
+                raise OptionError(f"--{flag} names {flag.split('-')[-1][:-1]} twice", "name each once")
+        for loss in self.losses:
+            if loss not in ALIGNMENT_LOSSES or loss == "none":
+                known = ", ".join(one for one in ALIGNMENT_LOSSES if one != "none")
+                raise OptionError(f"--alignment-losses: {loss} is not known", f"choose from {known}")
+        for name in self.baselines:
+            if name not in BASELINES:
+                raise OptionError(f"--baselines: {name} is not known", f"choose from {', '.join(BASELINES)}")
         if self.seeds < 1:
             raise OptionError(f"--seeds {self.seeds} leaves no runs", "give 1 or more")
+        if self.jobs is not None and self.jobs < 1:
+            raise OptionError(f"--jobs {self.jobs} is not possible", "give 1 or more")
+
+    def arms(self, loss: str) -> list[Arm]:
+        """Give all arms, alpha 0 first; `loss` is the recipe's, for where none is asked for."""
+        chosen = [name for name in self.baselines if name != FUSION]
+        swept = [
+            Arm("", weight, one, layer)
+            for one in self.losses or (loss,)
+            for layer in self.align_layers or (None,)
+            for weight in sorted(self.weights)
+            if weight > 0
+        ]
+        return [Arm(FUSION), *(Arm(name) for name in chosen), *swept]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep with what its runs share.
+
+    Attributes:
+        options: what was asked for.
+        tasks: every run.
+        key: what results must share to stand in one table.
+    """
+
+    options: AblateOptions
+    tasks: list[Task]
+    key: dict[str, Any]
 
     @property
-    def axis(self) -> tuple[float, ...]:
-        """All weights that are trained, 0 first."""
-        return (0.0, *sorted(weight for weight in self.weights if weight > 0))
+    def results(self) -> Path:
+        """Its file of finished runs."""
+        return self.options.results or self.options.out / RESULTS_FILE
 
 
-@dataclass(frozen=True)
-class Arm:
-    """One weight over all seeds.
-
-    Attributes:
-        alpha: the weight.
-        figures: mean and 95 % interval of each metric; over seeds and songs where there are several seeds.
-        difference: ROUGE-L minus that of alpha 0, paired by song; None for alpha 0 itself.
-        attributes: on demo songs, the mean accuracy of each attribute.
-        matched: cosine of matched music and lyrics on the validation songs, mean over seeds; None for a single song.
-        mismatched: the same of mismatched ones.
-    """
-
-    alpha: float
-    figures: dict[str, Interval]
-    difference: Interval | None
-    attributes: dict[str, float]
-    matched: float | None
-    mismatched: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """The arm as plain values."""
-        return {
-            "alpha": self.alpha,
-            **{name: vars(interval) for name, interval in self.figures.items()},
-            "difference_to_alpha_0": vars(self.difference) if self.difference else None,
-            "attribute_accuracy": self.attributes,
-            "matched_cosine": self.matched,
-            "mismatched_cosine": self.mismatched,
-        }
-
-
-@dataclass(frozen=True)
-class AblateResult:
-    """The finished sweep.
-
-    Attributes:
-        out: its folder.
-        arms: one a weight, ascending.
-        seeds: runs of each.
-        songs: songs scored.
-        signature: how the figures were made.
-        failed: runs that failed, with their reasons.
-    """
-
-    out: Path
-    arms: list[Arm]
-    seeds: int
-    songs: int
-    signature: str
-    failed: dict[str, str]
-
-    def to_json(self) -> dict[str, Any]:
-        """The result as one JSON document."""
-        return {
-            "seeds": self.seeds,
-            "songs": self.songs,
-            "signature": self.signature,
-            "arms": [arm.to_json() for arm in self.arms],
-            "failed": self.failed,
-        }
-
-
-def ablate(options: AblateOptions, progress: Progress | None = None) -> AblateResult:
-    """Train and score every weight and seed; what was done before is not done again.
+def plan_sweep(options: AblateOptions) -> Sweep:
+    """Name every run of a sweep.
 
     Raises:
-        DataError: the folder holds results of other data or settings, or too few runs succeeded.
+        DataError: the data folder cannot be used.
+        OptionError: a setting is impossible.
     """
-    progress = progress or SilentProgress()
     data = PreparedData(options.data)
-    options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / RESULTS_FILE
-    done = read_results(path, results_key(options, data))
-    failed: dict[str, str] = {}
-    plan = [(alpha, seed) for seed in range(options.seeds) for alpha in options.axis]
-    for number, (alpha, seed) in enumerate(plan, start=1):
-        if (alpha, seed) in done:
-            continue
-        progress.say(f"Run {number} of {len(plan)}: alpha {alpha:g}, seed {seed}")
-        try:
-            record = run_arm(options, data, alpha, seed, progress)
-        except RecapError as error:
-            failed[f"alpha {alpha:g}, seed {seed}"] = error.message
-            progress.say(f"Failed: {error.message}")
-            continue
-        done[alpha, seed] = record
-        write_json_lines(path, done.values())
-    return summarise(options, done, failed)
-
-
-def results_key(options: AblateOptions, data: PreparedData) -> dict[str, Any]:
-    """What results must share to stand in one table."""
+    data.split(options.split)
+    settings = TrainOptions(options.data, **options.train).settings(data.is_demo)
+    arms = options.arms(settings["alignment_loss"])
+    tasks = [Task(arm, seed) for seed in range(options.seeds) for arm in arms]
     key = {
         "data": data.fingerprint,
         "split": options.split,
         "train": options.train,
+        "study": asdict(options.study),
         "limit": options.limit,
         "decoding": options.decoding.to_json(),
     }
-    return json.loads(json.dumps(key, default=str))
+    return Sweep(options, tasks, json.loads(json.dumps(key, default=str)))
 
 
-def read_results(path: Path, key: dict[str, Any]) -> dict[tuple[float, int], dict[str, Any]]:
-    """Read finished runs; a torn last line is passed over and its run is done again.
+def ablate(options: AblateOptions, progress: Progress | None = None) -> AblateResult:
+    """Train and score every arm and seed; what was done before is not done again.
+
+    Raises:
+        DataError: the folder holds results of other data or settings, or no run succeeded.
+    """
+    progress = progress or SilentProgress()
+    sweep = plan_sweep(options)
+    options.out.mkdir(parents=True, exist_ok=True)
+    with claim_cache(options.out, progress, f"Another process works in {options.out}"):
+        done = read_results(sweep.results, sweep.key)
+        todo = [task for task in sweep.tasks if task not in done]
+        failed: dict[str, str] = {}
+        if todo:
+            jobs = options.jobs or default_jobs(options.device, PreparedData(options.data).is_demo, len(todo))
+            for task, record, reason in run_tasks(run_task, sweep, todo, jobs, options.device, progress):
+                if record is None:
+                    failed[task.name] = reason
+                    progress.say(f"Failed: {task.name}: {reason}")
+                    continue
+                done[task] = record
+                write_results(sweep.results, done.values())
+    asked = [done[task] for task in sweep.tasks if task in done]
+    if not asked:
+        reason = next(iter(failed.values()), "nothing was run")
+        raise DataError(f"no run succeeded: {reason}", "see the messages above")
+    result = summarise(asked, failed, options.out)
+    write_result(result)
+    return result
+
+
+def write_results(path: Path, records: Iterable[RunRecord]) -> None:
+    """Write finished runs, atomically."""
+    write_json_lines(path, [record.to_json() for record in records])
+
+
+def read_results(path: Path, key: dict[str, Any]) -> dict[Task, RunRecord]:
+    """Read finished runs; a torn line is passed over and its run is done again.
 
     Raises:
         DataError: they are results of other data or settings.
@@ -176,117 +193,85 @@ def read_results(path: Path, key: dict[str, Any]) -> dict[tuple[float, int], dic
     done = {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
         try:
-            record = json.loads(line)
-        except ValueError:
+            record = RunRecord.from_json(json.loads(line))
+        except (ValueError, KeyError, TypeError):
             continue
-        if record["key"] != key:
+        if record.key != key:
             raise DataError(
                 f"{path} holds results of other data or settings", "choose another folder with --out, or delete it"
             )
-        done[record["alpha"], record["seed"]] = record
+        done[Task(record.arm, record.seed)] = record
     return done
 
 
-def run_arm(options: AblateOptions, data: PreparedData, alpha: float, seed: int, progress: Progress) -> dict[str, Any]:
-    """Train and score one weight with one seed; give its record."""
-    run = train(
-        TrainOptions(
-            data=options.data,
-            out=options.out / f"alpha-{alpha:g}-seed-{seed}",
-            alpha=alpha,
-            seed=seed,
-            limit=options.limit,
-            device=options.device,
-            **options.train,
-        ),
-        progress,
-    )
-    scored = evaluate(
-        EvaluateOptions(
-            options.data,
-            (run.out,),
-            options.split,
-            limit=options.limit,
-            decoding=options.decoding,
-            device=options.device,
-        ),
-        progress,
-    )
-    system = scored.systems[0]
-    best = run.figures["best"]
-    return {
-        "key": results_key(options, data),
-        "alpha": alpha,
-        "seed": seed,
-        "run": run.out.name,
-        "signature": scored.signature,
-        "values": song_values(system),
-        "attributes": system.attributes,
-        "matched": best.get("matched_cosine"),
-        "mismatched": best.get("mismatched_cosine"),
-    }
+def run_task(sweep: Sweep, task: Task, progress: Progress) -> RunRecord:
+    """Train and score one arm with one seed; a run that another call finished is not done again."""
+    options = sweep.options
+    folder = options.out / task.folder
+    with claim_cache(folder, progress, f"Another process works in {folder}"):
+        done = read_results(folder / RECORD_FILE, sweep.key)
+        if task in done:
+            return done[task]
+        began = time.monotonic()
+        chosen = train_options(options, task)
+        run = train(chosen, progress)
+        trained = time.monotonic()
+        record = measure_task(sweep, task, chosen, progress)
+        best = {name: value for name, value in run.figures["best"].items() if isinstance(value, int | float)}
+        made = {
+            "recap": __version__,
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+            "device": "cuda" if torch.cuda.is_available() and options.device in ("auto", "cuda") else options.device,
+            "weights": weights_fingerprint(run.out),
+            "train_seconds": round(trained - began, 1),
+            "score_seconds": round(time.monotonic() - trained, 1),
+        }
+        record = replace(record, validation=best, made=made)
+        write_json(folder / RECORD_FILE, record.to_json())
+    return record
 
 
-def song_values(system: SystemScores) -> dict[str, list[float]]:
-    """Give each metric's figure for every song."""
-    names = {metric: metric if metric == "meteor" else f"{metric}.f1" for metric in METRICS}
-    return {metric: [round(float(value), 6) for value in system.scores.values(name)] for metric, name in names.items()}
-
-
-def summarise(
-    options: AblateOptions, done: dict[tuple[float, int], dict[str, Any]], failed: dict[str, str]
-) -> AblateResult:
-    """Turn the runs' records into one arm a weight.
-
-    Raises:
-        DataError: no weight was trained with every seed.
-    """
-    runs = {
-        alpha: [done[alpha, seed] for seed in range(options.seeds) if (alpha, seed) in done] for alpha in options.axis
-    }
-    whole = {alpha: records for alpha, records in runs.items() if len(records) == options.seeds}
-    if not whole:
-        reason = next(iter(failed.values()), "nothing was run")
-        raise DataError(f"no weight could be trained: {reason}", "see the messages above")
-    arms = [summarise_arm(alpha, records, whole.get(0.0)) for alpha, records in whole.items()]
-    first = next(iter(whole.values()))[0]
-    songs = len(first["values"]["rougeL"])
-    result = AblateResult(options.out, arms, options.seeds, songs, first["signature"], failed)
-    write_json(options.out / "ablation.json", result.to_json())
-    return result
-
-
-def summarise_arm(alpha: float, records: list[dict[str, Any]], base: list[dict[str, Any]] | None) -> Arm:
-    """Summarise the runs of one weight and compare them with alpha 0."""
-    tables = {metric: np.array([record["values"][metric] for record in records]) for metric in METRICS}
-    names = records[0]["attributes"]
-    difference = None
-    if base is not None and alpha > 0:
-        reference = np.array([record["values"]["rougeL"] for record in base])
-        difference = difference_of(tables["rougeL"], reference)
-    return Arm(
-        alpha=alpha,
-        figures={metric: interval_of(table) for metric, table in tables.items()},
-        difference=difference,
-        attributes={name: float(np.mean([record["attributes"][name] for record in records])) for name in names},
-        matched=mean_of([record["matched"] for record in records]),
-        mismatched=mean_of([record["mismatched"] for record in records]),
+def train_options(options: AblateOptions, task: Task) -> TrainOptions:
+    """Give the options of one run: those of all runs, and what its arm and seed set."""
+    arm = task.arm
+    music = {LYRICS_ONLY: CONSTANT, SHUFFLED: SHUFFLED_MUSIC}.get(arm.baseline, OWN)
+    own: dict[str, Any] = {"alpha": arm.alpha}
+    if not arm.baseline:
+        own |= {"alignment_loss": arm.loss}
+    elif options.losses:
+        own |= {"alignment_loss": options.losses[0]}
+    layer = arm.align_layer if arm.align_layer is not None else next(iter(options.align_layers), None)
+    own |= {} if layer is None else {"align_layer": layer}
+    return TrainOptions(
+        data=options.data,
+        out=options.out / task.folder,
+        seed=task.seed,
+        pretrain_seed=task.seed,
+        limit=options.limit,
+        device=options.device,
+        no_music=arm.baseline == BART,
+        probe=arm.baseline == FUSION,
+        study=replace(options.study, music=music),
+        **{**options.train, **own},
     )
 
 
-def mean_of(values: list[float | None]) -> float | None:
-    """The mean of the runs' figures; None where a run has none."""
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if len(known) == len(values) else None
-
-
-def interval_of(table: np.ndarray) -> Interval:
-    """The mean of [seeds, songs] with its interval: over songs, and over seeds too where there are several."""
-    return bootstrap_interval(table[0]) if len(table) == 1 else two_level_interval(table)
-
-
-def difference_of(table: np.ndarray, reference: np.ndarray) -> Interval:
-    """The mean difference of two [seeds, songs] with its interval."""
-    if len(table) == 1:
-        return bootstrap_interval(table[0] - reference[0])
-    return two_level_difference(table, reference).difference
+def measure_task(sweep: Sweep, task: Task, chosen: TrainOptions, progress: Progress) -> RunRecord:
+    """Score a finished run on the songs of the sweep."""
+    options = sweep.options
+    assert chosen.out is not None
+    data = PreparedData(options.data)
+    songs = [entry for entry in data.split(options.split) if any(one.text.strip() for one in entry.song.captions)]
+    captioner = Captioner.from_pretrained(chosen.out, device=options.device)
+    subject = Measurement(captioner, data, songs[: options.limit], options.decoding, chosen.study, progress)
+    scores, values, attributes = subject.score()
+    return RunRecord(
+        key=sweep.key,
+        arm=task.arm,
+        seed=task.seed,
+        signature=scores.signature(),
+        values=values,
+        attributes={name: round(value, 5) for name, value in attributes.items()},
+        measures=subject.measure(),
+    )

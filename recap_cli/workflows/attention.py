@@ -18,9 +18,10 @@ from recap_cli.processor import pad_mels
 from recap_cli.progress import Progress
 from recap_cli.scoring.uncertainty import Interval, bootstrap_interval
 from recap_cli.workflows.captioner import Captioner
-from recap_cli.workflows.controls import partners, swap_music
+from recap_cli.workflows.controls import swap_music
 from recap_cli.workflows.decoding import DecodingOptions, generate_captions
 from recap_cli.workflows.pooling import encoder_inputs
+from recap_cli.workflows.studies import partners
 
 # Songs are of different lengths: maps are compared over shares of the song, CLS apart.
 BINS = 20

@@ -35,6 +35,8 @@ def demo_settings(options: PrepareOptions) -> DemoSettings | None:
     if options.source is not None:
         return None
     whole = DemoSettings(seed=options.seed, difficulty=options.difficulty)
+    if options.test_songs is not None:
+        whole = replace(whole, test=options.test_songs)
     if options.limit is None:
         return whole
     total = whole.train + whole.validation + whole.test + whole.unseen

@@ -20,6 +20,7 @@ from recap_cli.workflows.captioner import Captioner
 from recap_cli.workflows.decoding import DecodingOptions
 from recap_cli.workflows.pooling import pool_songs
 from recap_cli.workflows.split_captions import SongSet, caption_file, caption_split, music_states
+from recap_cli.workflows.studies import partners
 from recap_cli.workflows.systems import SystemScores, score_system
 
 CONSTANT_CAPTION = "This song is about love."
@@ -185,14 +186,6 @@ def control_captions(test: RunUnderTest, progress: Progress) -> Iterator[tuple[s
 def enumerate_songs(test: RunUnderTest, others: Sequence[int]) -> Iterator[tuple[PreparedSong, int]]:
     """Pair each song with the number of its partner."""
     return zip(test.songs, others, strict=True)
-
-
-def partners(count: int, seed: int) -> list[int]:
-    """Give each song another one, each used once: a random cycle through all (Sattolo 1986)."""
-    order = np.random.default_rng(seed).permutation(count)
-    other = np.empty(count, dtype=int)
-    other[order] = np.roll(order, 1)
-    return other.tolist()
 
 
 def swap_music(entry: PreparedSong, other: PreparedSong) -> PreparedSong:

@@ -1,13 +1,9 @@
 """Music states of all songs of a data folder, computed once by the frozen music encoder and memory-mapped."""
 
-import fcntl
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from itertools import groupby
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,10 +11,10 @@ import torch
 from recap_cli.corpus.dataset import PreparedData
 from recap_cli.corpus.mels import fingerprint
 from recap_cli.corpus.shards import SHARD_SONGS, ShardReader, ShardWriter, drop_damaged
-from recap_cli.errors import DataError
 from recap_cli.model.frozen_encoder import FrozenMusicEncoder
 from recap_cli.model.music_encoder import MusicEncoder
 from recap_cli.progress import Progress
+from recap_cli.workflows.claims import claim_cache
 
 BATCH_SONGS = 32  # on a GPU
 
@@ -34,7 +30,7 @@ def cache_features(data: PreparedData, encoder: MusicEncoder, progress: Progress
         DataError: the cache cannot be written, or a mel cannot be read.
     """
     folder = data.folder / "features" / encoder_fingerprint(encoder)
-    with claim_cache(folder, progress):
+    with claim_cache(folder, progress, "Another process encodes the music of this data folder"):
         for name in drop_damaged(folder):
             progress.say(f"{folder / name} was damaged; its songs are encoded again.")
         known = ShardReader(folder)
@@ -79,29 +75,3 @@ def encoder_fingerprint(encoder: MusicEncoder) -> str:
     for _, tensor in sorted(encoder.state_dict().items()):
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return fingerprint([asdict(encoder.sizes), digest.hexdigest()])
-
-
-@contextmanager
-def claim_cache(folder: Path, progress: Progress) -> Iterator[None]:
-    """Hold a cache's folder alone; wait where another process has it. A process that dies lets go of it.
-
-    Raises:
-        DataError: the folder cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise DataError(
-            f"cannot keep music features in {folder}: {error.strerror or error}", "copy the data folder to write there"
-        ) from error
-    try:
-        with suppress(OSError):  # a file system without locks
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                progress.say("Another process encodes the music of this data folder; waiting for it.")
-                fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

@@ -35,6 +35,7 @@ class PrepareOptions:
         follow_outside: read files outside of the audio folder, too, where paths and links lead there.
         variant: which of ALCAP's files: `full`, `not_negative` or `positive`.
         difficulty: `easy` or `hard`, of the demo corpus.
+        test_songs: songs to judge by in the demo corpus; None is its own number.
         excerpt: `start`, `middle`, `random` (seeded by song: by the first 8 hexadecimal digits of the fingerprint of
             [seed, id]) or seconds.
         seconds: length of the excerpt.
@@ -64,6 +65,7 @@ class PrepareOptions:
     follow_outside: bool = False
     variant: str | None = None
     difficulty: str = "easy"
+    test_songs: int | None = None
     excerpt: str = "start"
     seconds: float = 15.0
     resampler: str = "resampy"
@@ -101,6 +103,8 @@ class PrepareOptions:
         self.place, self.settings, self.slice  # noqa: B018  checks --excerpt, --seconds, --resampler and --shard
         if self.source is None:
             self.check_demo()
+        elif self.test_songs is not None:
+            raise OptionError("--test-songs is for the demo corpus", "leave it out, or leave SOURCE out")
         if self.resampler == "soxr" and importlib.util.find_spec("soxr") is None:
             raise OptionError("--resampler soxr needs the package soxr", 'pip install "recap-cli[fast]"')
 

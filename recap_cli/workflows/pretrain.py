@@ -24,10 +24,13 @@ from recap_cli.model.config import MusicEncoderSizes, RecapConfig
 from recap_cli.model.music_encoder import MusicEncoder
 from recap_cli.processor import RecapProcessor
 from recap_cli.progress import Progress
+from recap_cli.workflows.claims import claim_cache
+from recap_cli.workflows.studies import Study
 from recap_cli.workflows.training import ProgressCallback, silence, training_arguments
 
 # A shorter memory of squared gradients than 0.999, for runs of a few hundred steps.
 BETA2 = 0.98
+WAITING = "Another process pretrains on this data folder"
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 
 
@@ -83,8 +86,14 @@ def pretrain_music_encoder(data: PreparedData, options: MusicPretraining, progre
         DataError: the songs have no tags.
     """
     path = data.folder / "pretrained" / f"music-{fingerprint([data.fingerprint, asdict(options)])}.safetensors"
-    if path.is_file():
-        return path
+    with claim_cache(path.parent, progress, WAITING):
+        if not path.is_file():
+            train_tagger(path, data, options, progress)
+    return path
+
+
+def train_tagger(path: Path, data: PreparedData, options: MusicPretraining, progress: Progress) -> None:
+    """Train a music encoder on tags and write it."""
     songs = data.split("train")
     tags = tag_values(songs, data.info["music_tags"])
     set_seed(options.seed)
@@ -105,7 +114,6 @@ def pretrain_music_encoder(data: PreparedData, options: MusicPretraining, progre
     silence(trainer).train()
     shutil.rmtree(path.with_suffix(".trainer"), ignore_errors=True)  # the Trainer makes it, and leaves it empty
     write_music_encoder(tagger.encoder, path)
-    return path
 
 
 def write_music_encoder(encoder: MusicEncoder, path: Path) -> None:
@@ -185,13 +193,27 @@ class CropCollator:
         }
 
 
-def pretrain_bart(data: PreparedData, options: LyricsPretraining, progress: Progress) -> Path:
-    """Train a tokenizer and a small BART on lyrics and captions; give its folder, made once per data and options."""
-    folder = data.folder / "pretrained" / f"bart-{fingerprint([data.fingerprint, asdict(options)])}"
-    if (folder / "config.json").is_file():
-        return folder
+def pretrain_bart(
+    data: PreparedData, options: LyricsPretraining, progress: Progress, study: Study | None = None
+) -> Path:
+    """Train a tokenizer and a small BART on lyrics and captions; give its folder, made once per data and options.
+
+    A study that changes captions changes them here, too.
+    """
+    study = study or Study()
+    changes = [study.caption_noise, study.captioned_songs] if study.changes_captions else []
+    folder = data.folder / "pretrained" / f"bart-{fingerprint([data.fingerprint, asdict(options), *changes])}"
+    with claim_cache(folder.parent, progress, WAITING):
+        if not (folder / "config.json").is_file():
+            write_bart(folder, data, study.captioned(data.split("train")), options, progress)
+    return folder
+
+
+def write_bart(
+    folder: Path, data: PreparedData, songs: Sequence[PreparedSong], options: LyricsPretraining, progress: Progress
+) -> None:
+    """Pretrain the small BART on songs and write it."""
     partial = folder.with_suffix(".partial")
-    songs = data.split("train")
     tokenizer = train_tokenizer(songs, options.vocab_size)
     set_seed(options.seed)
     model = BartForConditionalGeneration(BartConfig(**{**options.config, "vocab_size": len(tokenizer)}))
@@ -218,7 +240,6 @@ def pretrain_bart(data: PreparedData, options: LyricsPretraining, progress: Prog
     model.save_pretrained(partial)
     shutil.rmtree(folder, ignore_errors=True)
     partial.replace(folder)
-    return folder
 
 
 def train_tokenizer(songs: Sequence[PreparedSong], vocab_size: int) -> PreTrainedTokenizerFast:

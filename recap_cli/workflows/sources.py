@@ -24,6 +24,7 @@ from recap_cli.workflows.pretrain import (
     pretrain_music_encoder,
     tiny_bart,
 )
+from recap_cli.workflows.studies import CONSTANT, CONSTANT_STEPS
 
 # Settings that go into the config under their own names.
 CONFIG_SETTINGS = (
@@ -110,7 +111,7 @@ def build_model(
     """
     check_hearing(source, data)
     own = None if options.no_music or source.is_run else choose_music_encoder(options, data, progress)
-    source = pretrained(source, data, progress)
+    source = pretrained(source, data, options, progress)
     sizes = own.sizes if own else source.config.music_sizes if source.is_run and not options.no_music else None
     config = recap_config(source.config, settings, options, sizes)
     set_seed(options.seed)
@@ -149,11 +150,12 @@ def check_hearing(source: Source, data: PreparedData) -> None:
         )
 
 
-def pretrained(source: Source, data: PreparedData, progress: Progress) -> Source:
+def pretrained(source: Source, data: PreparedData, options: Any, progress: Progress) -> Source:
     """Put the stand-in BART, pretrained on the data, in the place of a source without a folder."""
     if source.folder is not None:
         return source
-    folder = pretrain_bart(data, LyricsPretraining(tiny_bart(RecapConfig.tiny(5))), progress)
+    how = LyricsPretraining(tiny_bart(RecapConfig.tiny(5)), seed=options.pretrain_seed)
+    folder = pretrain_bart(data, how, progress, options.study)
     return Source(folder, AutoTokenizer.from_pretrained(folder), AutoConfig.from_pretrained(folder))
 
 
@@ -175,6 +177,8 @@ def recap_config(bart: Any, settings: Mapping[str, Any], options: Any, music: Mu
             "use_music": music is not None,
             "train_music_encoder": options.train_music_encoder,
             "allow_fused_alignment": options.allow_fused_alignment,
+            "alignment_probe": options.probe,
+            "constant_music": CONSTANT_STEPS if options.study.music == CONSTANT else 0,
             "fusion_layers": list(settings["fusion_layers"]),
             "alignment_temperature": settings["temperature"],
             **{name: settings[name] for name in CONFIG_SETTINGS},

@@ -26,6 +26,7 @@ from recap_cli.workflows.epochs import EpochReport, best_record, load_best
 from recap_cli.workflows.features import cache_features
 from recap_cli.workflows.runs import FIGURES_FILE, claim_folder, clear_torn_checkpoints, newest_checkpoint, read_log
 from recap_cli.workflows.sources import build_model, check_source, find_source
+from recap_cli.workflows.studies import Music
 from recap_cli.workflows.train_options import TrainOptions
 from recap_cli.workflows.trainer import RecapTrainer, optimizer_arguments
 from recap_cli.workflows.training import ProgressCallback, choose_device, silence, training_arguments
@@ -136,12 +137,13 @@ def build_trainer(
     data: PreparedData,
     out: Path,
     progress: Progress,
-    music: ShardReader | None,
+    music: Music | ShardReader | None,
     kind: str,
 ) -> RecapTrainer:
     """Set up the Trainer with its data, validation and callbacks."""
-    songs = data.split("train")[: options.limit]
-    dataset = SongDataset(songs, processor, music, min_votes=options.min_votes)
+    songs = options.study.training_songs(data.split("train")[: options.limit])
+    captioned = options.study.captioned_songs
+    dataset = SongDataset(songs, processor, music, min_votes=options.min_votes, captioned=captioned)
     if not dataset.has_captions():
         raise DataError(f"{data.folder} has no captions to learn from", "the train split needs captions")
     collate = choose_collator(dataset, processor, kind, settings)
@@ -149,7 +151,7 @@ def build_trainer(
     arguments = trainer_arguments(options, settings, len(dataset), out, **optimizer["args"])
     validation = Validation(model, processor, validation_songs(data, settings, options), music, kind)
     balance = None
-    if model.alignment is not None and settings["alignment_loss"] != "none":
+    if model.alignment is not None and not model.config.constant_music and settings["alignment_loss"] != "none":
         balance = GradientBalance(model, collate([dataset[row] for row in range(min(len(dataset), 16))]))
     report = EpochReport(
         progress, out, validation, settings["best_by"], options.patience, balance, options.report_to == "tensorboard"
@@ -228,7 +230,7 @@ def trainer_arguments(options: TrainOptions, settings: Mapping[str, Any], exampl
 
 def choose_music(
     model: RecapForCaptioning, data: PreparedData, options: TrainOptions, progress: Progress
-) -> tuple[ShardReader | None, str]:
+) -> tuple[Music | ShardReader | None, str]:
     """Give the music of a run: cached states of a frozen encoder, mels for a trained one, or nothing.
 
     With `standardise_music`, the training songs' pooled states give mean and deviation.
@@ -238,7 +240,7 @@ def choose_music(
         return None, ""
     if options.train_music_encoder:
         return data.mels, "mel"
-    states = cache_features(data, encoder, progress, choose_device(options.device))
+    states = options.study.states(cache_features(data, encoder, progress, choose_device(options.device)), data)
     if model.alignment is not None and model.config.standardise_music:
         pooled = [states[entry.mel].mean(axis=0, dtype=np.float32) for entry in data.split("train")]
         model.alignment.fit_standard(torch.from_numpy(np.stack(pooled)))

@@ -1,12 +1,13 @@
 """What may be asked of a training: every setting is a recipe's unless it is given."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from recap_cli.errors import OptionError
 from recap_cli.workflows.recipes import recipe_settings
+from recap_cli.workflows.studies import Study
 
 # What may choose the best epoch.
 BEST_METRICS = ("rougeL", "meteor", "caption_loss")
@@ -42,6 +43,9 @@ class TrainOptions:
         checkpoint_every: steps between checkpoints; None makes one at each validation.
         patience: stop after so many validations without a better figure.
         report_to: `tensorboard`, or nothing.
+        pretrain_seed: of the stand-in BART that the tiny recipe pretrains.
+        probe: with alpha 0, train the projection on detached states; captions do not change by it.
+        study: changes to the data, for controlled experiments.
     """
 
     data: Path
@@ -66,6 +70,9 @@ class TrainOptions:
     checkpoint_every: int | None = None
     patience: int | None = None
     report_to: str | None = None
+    pretrain_seed: int = 0
+    probe: bool = False
+    study: Study = field(default_factory=Study)
     bart: str | None = None
     alpha: float | None = None
     alignment_loss: str | None = None
@@ -137,4 +144,11 @@ class TrainOptions:
     def to_json(self) -> dict[str, Any]:
         """The options as plain values."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+        return {name: plain(value) for name, value in values.items()}
+
+
+def plain(value: Any) -> Any:
+    """Turn an option into what JSON knows."""
+    if isinstance(value, Path):
+        return str(value)
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value

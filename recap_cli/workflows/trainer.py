@@ -122,6 +122,13 @@ class RecapTrainer(Seq2SeqTrainer):
         self.losses.add(outputs)
         return (loss, outputs) if return_outputs else loss
 
+    def _clip_grad_norm(self, model: Any) -> Any:
+        """Clip as the stock trainer does; a probe's projection is left out, so that captions do not depend on it."""
+        if not self.model.config.alignment_probe:
+            return super()._clip_grad_norm(model)
+        own = [one for name, one in self.model.named_parameters() if not name.startswith("alignment.")]
+        return self.accelerator.clip_grad_norm_(own, self.args.max_grad_norm)
+
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Validate and hand the figures to the callbacks, as the stock evaluation does."""
         was_training = self.model.training

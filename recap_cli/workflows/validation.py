@@ -42,7 +42,7 @@ class Validation:
         model: RecapForCaptioning,
         processor: RecapProcessor,
         songs: Sequence[PreparedSong],
-        music: ShardReader | None,
+        music: Mapping[str, np.ndarray] | ShardReader | None,
         kind: str,
         batch_size: int = 64,
     ) -> None:
