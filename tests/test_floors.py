@@ -57,6 +57,8 @@ WORKFLOWS = (
     ("attention",),
     ("alignment",),
     ("evaluate",),
+    ("arms",),
+    ("summary",),
     ("ablate",),
 )
 # The package's own two files: public names, and `python -m recap_cli`.
@@ -74,7 +76,7 @@ LIGHT = (
     "commands/",
     "cli.py",
 )
-HEAVY = {"torch", "transformers", "nltk", "numba", "resampy", "matplotlib"}
+HEAVY = {"torch", "transformers", "nltk", "numba", "resampy", "matplotlib", "scipy"}
 LONGEST = 400
 
 
