@@ -11,7 +11,11 @@ from recap_cli.scoring.uncertainty import LEVEL, Comparison, Interval, bootstrap
 def seeds_interval(values: np.ndarray, level: float = LEVEL) -> Interval:
     """Give the mean over training seeds and songs with its interval, wide enough for few seeds.
 
-    See `paired_seeds` for how; with one seed it is the bootstrap over songs, which says nothing about training.
+    The variance is that of `paired_seeds`. Songs differ far more than seeds do in a single arm, so the degrees of
+    freedom are Satterthwaite's (1946), at least S - 1: with S - 1 alone, two seeds would give a score of 60 an interval
+    of 36 to 84. In 3,000 simulations of 200 songs the interval missed the truth in 4 to 8, 5 to 6 and 5 to 6 % of cases
+    with 3, 5 and 8 seeds, where a tenth to five times the variance of songs came from the seeds; with 2 seeds in 4 to
+    11 %. With one seed it is the bootstrap over songs, which says nothing about training.
 
     Args:
         values: one value per training seed and song [seeds, songs].
@@ -22,7 +26,10 @@ def seeds_interval(values: np.ndarray, level: float = LEVEL) -> Interval:
         OptionError: `level` out of range.
     """
     values = _checked(values)
-    return bootstrap_interval(values[0], level=level) if len(values) == 1 else _t_comparison(values, level).difference
+    if len(values) == 1:
+        return bootstrap_interval(values[0], level=level)
+    variance, degrees = mean_variance(values)
+    return _t_comparison(float(values.mean()), variance, degrees, level).difference
 
 
 def paired_seeds(a: np.ndarray, b: np.ndarray, level: float = LEVEL) -> Comparison:
@@ -55,34 +62,41 @@ def paired_seeds(a: np.ndarray, b: np.ndarray, level: float = LEVEL) -> Comparis
     a, b = _checked(a), _checked(b)
     if a.shape != b.shape:
         raise DataError(f"Paired runs have shapes {a.shape} and {b.shape}.", "Compare equal seeds on equal songs.")
-    return paired_difference(a[0], b[0], level=level) if len(a) == 1 else _t_comparison(a - b, level)
+    if len(a) == 1:
+        return paired_difference(a[0], b[0], level=level)
+    return _t_comparison(float((a - b).mean()), mean_variance(a - b)[0], len(a) - 1, level)
 
 
-def mean_variance(values: np.ndarray) -> float:
+def mean_variance(values: np.ndarray) -> tuple[float, float]:
     """Estimate the variance of the mean of crossed values [seeds, songs], two or more seeds.
 
-    The mean squares of seeds, songs and of what is left estimate it without bias: (seeds + songs - left) / (S n).
+    The mean squares of seeds, of songs and of what is left give it without bias: (seeds + songs - left) / (S n).
+
+    Returns:
+        The variance, and Satterthwaite's degrees of freedom, at least S - 1.
     """
     seeds, songs = values.shape
     mean = values.mean()
     by_seed, by_song = values.mean(axis=1) - mean, values.mean(axis=0) - mean
     left = values - mean - by_seed[:, None] - by_song
-    of_seeds = songs * float(by_seed @ by_seed) / (seeds - 1)
-    if songs == 1:
-        return of_seeds / seeds
-    of_songs = seeds * float(by_song @ by_song) / (songs - 1)
-    of_rest = float(np.sum(left**2)) / ((seeds - 1) * (songs - 1))
-    return max(of_seeds, of_songs, of_seeds + of_songs - of_rest) / (seeds * songs)
+    of_seeds = float(by_seed @ by_seed) / (seeds * (seeds - 1))
+    if songs == 1 or of_seeds == 0 == float(by_song @ by_song):
+        return of_seeds, seeds - 1
+    of_songs = float(by_song @ by_song) / (songs * (songs - 1))
+    rest_freedom = (seeds - 1) * (songs - 1)
+    of_rest = float(np.sum(left**2)) / (rest_freedom * seeds * songs)
+    variance = max(of_seeds, of_songs, of_seeds + of_songs - of_rest)
+    spread = of_seeds**2 / (seeds - 1) + of_songs**2 / (songs - 1) + of_rest**2 / rest_freedom
+    return variance, max(variance**2 / spread, seeds - 1)
 
 
-def _t_comparison(difference: np.ndarray, level: float) -> Comparison:
-    """Test a mean [seeds, songs] against 0."""
+def _t_comparison(mean: float, variance: float, degrees: float, level: float) -> Comparison:
+    """Test a mean against 0."""
     from scipy import stats
 
     if not 0 < level < 1:
         raise OptionError(f"The coverage of an interval must lie between 0 and 1, not at {level}.", "0.95 is usual.")
-    mean, error = float(difference.mean()), mean_variance(difference) ** 0.5
-    student = stats.t(len(difference) - 1)
+    student, error = stats.t(degrees), variance**0.5
     reach = float(student.ppf((1 + level) / 2)) * error
     # Runs that all differ by the very same amount leave no doubt, and equal runs no difference.
     p = 2 * float(student.sf(abs(mean) / error)) if error > 0 else float(mean == 0)

@@ -105,7 +105,7 @@ class LossContrast:
 
     def to_json(self) -> dict[str, Any]:
         """The contrast as plain values."""
-        return {"first": self.first.name, "second": self.second.name, **asdict(self)}
+        return {"name": f"{self.first.name} minus {self.second.name}", **asdict(self)}
 
 
 @dataclass(frozen=True)
