@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from make_runs import ZERO, aligned, run
 
+from recap_cli.errors import DataError
 from recap_cli.report.figure_two import panels_of, plot_ablation, sketch_ablation
 from recap_cli.scoring.uncertainty import Interval
 from recap_cli.workflows.arms import BART, SHUFFLED, Arm
@@ -111,7 +112,7 @@ def test_baselines_are_drawn_where_they_do_not_squash_the_scale(tmp_path, drawn)
     assert (panel.low, panel.high) == pytest.approx((35, 62))
     plot_ablation(result)
     axes = drawn[0].axes[0]
-    assert axes.get_xlabel().endswith("\nbeyond the scale: shuffled music 5.0")
+    assert axes.get_xlabel().endswith("\nbeyond the scale: shuffled\N{NO-BREAK SPACE}music\N{NO-BREAK SPACE}5.0")
     (line,) = (line for line in axes.lines if line.get_label() == "BART, no music")
     assert list(line.get_ydata()) == pytest.approx([35, 35])
     text = sketch_ablation(result)
@@ -138,6 +139,10 @@ def test_files(tmp_path):
     assert (pixels != 255).any(axis=2).mean() > 0.02  # something is drawn on the white
     assert svg.read_text().rstrip().endswith("</svg>")
     assert pyplot.get_fignums() == []
+    before = [file.read_bytes() for file in (png, svg)]
+    assert [file.read_bytes() for file in plot_ablation(swept(tmp_path, *POINTS))] == before
+    with pytest.raises(DataError, match=r"cannot write .*figure2\.png"):
+        plot_ablation(swept(tmp_path / "gone", *POINTS))
 
 
 @pytest.mark.parametrize("points", [POINTS[:1], POINTS[1:2], POINTS[1:], (point(Arm(BART), 0.4, 0.3, 0.5),)])

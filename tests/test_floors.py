@@ -58,6 +58,7 @@ WORKFLOWS = (
     ("alignment",),
     ("evaluate",),
     ("arms",),
+    ("effects",),
     ("summary",),
     ("ablate",),
 )

@@ -11,11 +11,10 @@ from make_runs import SONGS, ZERO, aligned, run, runs
 from recap_cli.errors import DataError
 from recap_cli.scoring.uncertainty import Interval
 from recap_cli.workflows.arms import BART, LYRICS_ONLY, SHUFFLED, Arm
+from recap_cli.workflows.effects import Effect, correct
 from recap_cli.workflows.summary import (
     AblateResult,
-    Effect,
     best_on_validation,
-    correct,
     summarise,
     write_result,
 )
@@ -79,6 +78,12 @@ def test_means_over_seeds_and_songs(tmp_path):
     assert one.attributes == {"theme": 0.75, "all": 0.5}
     assert one.measures == {"gap": 0.375}
     assert one.effects == {}
+
+
+def test_intervals_of_shares_end_at_1(tmp_path):
+    (one,) = summed(tmp_path, [run(ZERO, 0, [0.95, 0.97]), run(ZERO, 1, [0.99, 1.0])]).arms
+    assert one.figures["rougeL"].high == 1.0
+    assert one.figures["rougeL"].low > 0.5
 
 
 def test_real_songs_have_no_attributes(tmp_path):

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recap_cli.corpus.manifest import cannot_write
 from recap_cli.scoring.uncertainty import Interval
 from recap_cli.workflows.arms import BART, LYRICS_ONLY, SHUFFLED
 from recap_cli.workflows.summary import ALPHA_ZERO, AblateResult, ArmSummary
 
 PANELS = {"rougeL": "ROUGE-L F1 (points)", "meteor": "METEOR (points)", "attributes": "attributes named rightly (%)"}
 SHORT_NAMES = {BART: "BART, no music", LYRICS_ONLY: "constant music", SHUFFLED: "shuffled music"}
-SHARED = "all share songs and seeds: differences are surer than the bars"
+SHARED = "all share songs and seeds, so bars that overlap are no test: see the table for paired differences"
 AXIS_LABEL = "alpha, weight of the alignment loss (log scale)"
 
 # Told apart without colour vision (Okabe and Ito 2008), and by marker or dashes without colour.
@@ -101,7 +102,11 @@ def heading(result: AblateResult) -> str:
 
 
 def plot_ablation(result: AblateResult) -> list[Path]:
-    """Draw Figure 2 into the sweep's folder; give the files, PNG and SVG."""
+    """Draw Figure 2 into the sweep's folder; give the files, PNG and SVG.
+
+    Raises:
+        DataError: the disk refuses.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -113,8 +118,9 @@ def plot_ablation(result: AblateResult) -> list[Path]:
     for axes, panel in zip(grid[0], panels, strict=True):
         draw_panel(axes, panel)
     title = "Quality of captions against the weight of the alignment loss"
-    told = fold(f"{result.verdict} ({SHARED})", 30 + 32 * len(panels))
-    figure.suptitle("\n".join([title, heading(result), *told]), fontsize=11)
+    columns = 36 + 32 * len(panels)
+    told = [line for text in (heading(result), result.verdict, SHARED) for line in fold(text, columns)]
+    figure.suptitle("\n".join([title, *told]), fontsize=10)
     handles, labels = grid[0][0].get_legend_handles_labels()
     for axes in grid[0][1:]:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
@@ -122,13 +128,28 @@ def plot_ablation(result: AblateResult) -> list[Path]:
                 handles, labels = [*handles, handle], [*labels, label]
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), len(panels) + 1), frameon=False)
     files = [result.out / "figure2.png", result.out / "figure2.svg"]
-    for file in files:
-        # The whole file or none: a half-written picture would be taken for the result.
-        partial = file.with_name(f"{file.name}.partial")
-        figure.savefig(partial, dpi=150, format=file.suffix[1:])
-        partial.replace(file)
+    # Equal results give equal files.
+    with matplotlib.rc_context({"svg.hashsalt": "recap"}):
+        for file in files:
+            save(figure, file)
     pyplot.close(figure)
     return files
+
+
+def save(figure: Any, file: Path) -> None:
+    """Save a figure, whole or not at all.
+
+    Raises:
+        DataError: the disk refuses.
+    """
+    partial = file.with_name(f"{file.name}.partial")
+    form = file.suffix[1:]
+    try:
+        figure.savefig(partial, dpi=150, format=form, metadata={"Date": None} if form == "svg" else None)
+        partial.replace(file)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise cannot_write(file, error) from error
 
 
 def draw_panel(axes: Any, panel: Panel) -> None:
@@ -146,7 +167,11 @@ def draw_panel(axes: Any, panel: Panel) -> None:
     margin = 0.06 * ((panel.high - panel.low) or 1.0)
     axes.set_ylim(panel.low - margin, panel.high + margin)
     axes.set_title(PANELS[panel.figure], fontsize=10)
-    told = ", ".join(f"{SHORT_NAMES[name]} {found.mean:.1f}" for name, found in panel.beyond.items())
+    # A name is not parted from its value: lines break at plain spaces only.
+    told = ", ".join(
+        f"{SHORT_NAMES[name]} {found.mean:.1f}".replace(" ", "\N{NO-BREAK SPACE}")
+        for name, found in panel.beyond.items()
+    )
     beyond = fold(f"beyond the scale: {told}", 48) if told else []
     axes.set_xlabel("\n".join([AXIS_LABEL, *beyond]), fontsize=9)
     mark_weights(axes, weights)

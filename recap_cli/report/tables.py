@@ -3,9 +3,10 @@
 from recap_cli.progress import Table
 from recap_cli.scoring.uncertainty import Interval
 from recap_cli.workflows.comparisons import ENOUGH_SEEDS
+from recap_cli.workflows.effects import Effect
 from recap_cli.workflows.estimate import Estimate
 from recap_cli.workflows.recipes import RECIPE_LINES, RECIPES
-from recap_cli.workflows.summary import AblateResult, ArmSummary, Effect
+from recap_cli.workflows.summary import AblateResult, ArmSummary
 from recap_cli.workflows.train import TrainResult
 
 MEASURE_NAMES = {

@@ -4,7 +4,7 @@ import csv
 import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,14 @@ import numpy as np
 from recap_cli.corpus.manifest import open_atomically, write_json
 from recap_cli.errors import DataError
 from recap_cli.model.config import ALIGNMENT_LOSSES
-from recap_cli.scoring.seeds import paired_seeds, seeds_interval
-from recap_cli.scoring.uncertainty import Interval, holm
+from recap_cli.scoring.seeds import seeds_interval
+from recap_cli.scoring.uncertainty import Interval
 from recap_cli.workflows.arms import BASELINES, FUSION, Arm, RunRecord, records_of
-from recap_cli.workflows.comparisons import ENOUGH_SEEDS, STARS
+from recap_cli.workflows.effects import Effect, compare, correct, figures_of, table_of
 
 JSON_FILE, CSV_FILE = "ablation.json", "ablation.csv"
 HEADLINE_FIGURE = "rougeL"
 ALPHA_ZERO = Arm(FUSION)
-SIGNIFICANT = 0.05
 METHOD = (
     "differences paired by seed and song, Student's t on a two-level variance (scoring/seeds.py); p after Holm, each "
     "figure by itself: weights of the alignment loss against alpha 0 are one family, baselines (sanity check) another"
@@ -30,35 +29,6 @@ CSV_COLUMNS = (
     "arm", "baseline", "loss", "alpha", "align_layer", "seeds", "figure", "mean", "low", "high",
     "common_seeds", "difference", "difference_low", "difference_high", "p", "p_holm",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Effect:
-    """What one way of training has over another in one figure.
-
-    Attributes:
-        difference: first minus second, with its interval.
-        seeds: seeds that both were trained with; only these count.
-        p: two-sided p value; None with one seed, which says nothing about training.
-        p_holm: the same, corrected within its family.
-    """
-
-    difference: Interval
-    seeds: int
-    p: float | None
-    p_holm: float | None = None
-
-    @property
-    def is_significant(self) -> bool:
-        """Whether the corrected p value is below 0.05."""
-        return self.p_holm is not None and self.p_holm < SIGNIFICANT
-
-    @property
-    def stars(self) -> str:
-        """Stars for the corrected p value; none below five seeds."""
-        if self.p_holm is None or self.seeds < ENOUGH_SEEDS:
-            return ""
-        return next((stars for bound, stars in STARS if self.p_holm < bound), "")
 
 
 @dataclass(frozen=True)
@@ -247,7 +217,7 @@ def summarise_arm(arm: Arm, records: Sequence[RunRecord]) -> ArmSummary:
     return ArmSummary(
         arm=arm,
         seeds=tuple(record.seed for record in own),
-        figures={figure: seeds_interval(table_of(own, figure)) for figure in figures_of(own)},
+        figures={figure: share_interval(table_of(own, figure)) for figure in figures_of(own)},
         effects={} if arm == ALPHA_ZERO else compare(own, records_of(records, ALPHA_ZERO)),
         attributes=mean_over([record.attributes for record in own]),
         validation=mean_over([record.validation for record in own]),
@@ -255,34 +225,10 @@ def summarise_arm(arm: Arm, records: Sequence[RunRecord]) -> ArmSummary:
     )
 
 
-def figures_of(records: Sequence[RunRecord]) -> list[str]:
-    """Give the per-song figures that all these runs have."""
-    return [name for name in records[0].values if all(name in record.values for record in records)]
-
-
-def table_of(records: Sequence[RunRecord], figure: str) -> np.ndarray:
-    """Give a figure of runs [seeds, songs]."""
-    return np.array([record.values[figure] for record in records], dtype=float)
-
-
-def compare(first: Sequence[RunRecord], second: Sequence[RunRecord]) -> dict[str, Effect]:
-    """Compare two arms on the seeds that both have, in every per-song figure; empty where they share none."""
-    common = {record.seed for record in first} & {record.seed for record in second}
-    ours, theirs = ([record for record in side if record.seed in common] for side in (first, second))
-    effects = {}
-    for figure in figures_of([*ours, *theirs]) if common else []:
-        found = paired_seeds(table_of(ours, figure), table_of(theirs, figure))
-        effects[figure] = Effect(found.difference, len(common), found.p if len(common) > 1 else None)
-    return effects
-
-
-def correct(family: Sequence[dict[str, Effect]]) -> None:
-    """Correct the p values of a family after Holm, each figure for itself; single seeds are no part of it."""
-    for figure in {figure for effects in family for figure in effects}:
-        tested = [effects for effects in family if figure in effects and effects[figure].p is not None]
-        corrected = holm([effects[figure].p or 0.0 for effects in tested])
-        for effects, p in zip(tested, corrected, strict=True):
-            effects[figure] = replace(effects[figure], p_holm=float(p))
+def share_interval(values: np.ndarray) -> Interval:
+    """Give the mean of shares [seeds, songs] with its interval, which ends at 0 and 1."""
+    found = seeds_interval(values)
+    return Interval(found.mean, max(found.low, 0.0), min(found.high, 1.0))
 
 
 def highest(arms: Sequence[ArmSummary]) -> tuple[Arm, Effect | None]:
