@@ -58,7 +58,8 @@ WORKFLOWS = (
     ("attention",),
     ("alignment",),
     ("evaluate",),
-    ("arms", "measurement"),
+    ("arms",),
+    ("effects", "measurement"),
     ("summary", "sweep"),
     ("ablate",),
     ("sweep_plan",),
@@ -78,7 +79,7 @@ LIGHT = (
     "commands/",
     "cli.py",
 )
-HEAVY = {"torch", "transformers", "nltk", "numba", "resampy", "matplotlib"}
+HEAVY = {"torch", "transformers", "nltk", "numba", "resampy", "matplotlib", "scipy"}
 LONGEST = 400
 
 

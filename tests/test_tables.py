@@ -4,43 +4,30 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from make_runs import ZERO, aligned, runs
 from rich.console import Console
 
 from recap_cli.progress import Table
 from recap_cli.report.drawing import draw
 from recap_cli.report.pages import write_model_card
+from recap_cli.report.table_one import markdown_table
 from recap_cli.report.tables import (
     ablate_table,
+    losses_table,
+    measures_table,
     recipe_table,
     train_table,
 )
-from recap_cli.scoring.uncertainty import Interval
-from recap_cli.workflows.ablate import AblateResult, Arm
+from recap_cli.workflows.arms import BART, LYRICS_ONLY, Arm
 from recap_cli.workflows.recipes import RECIPE_LINES
+from recap_cli.workflows.summary import AblateResult, summarise
 from recap_cli.workflows.train import TrainResult
-
-METRICS = ("rouge1", "rouge2", "rougeL", "meteor")
 
 
 def print_table(table: Table, width: int = 200) -> str:
     console = Console(width=width, record=True, file=StringIO())
     console.print(draw(table))
     return console.export_text()
-
-
-def arm(alpha: float, mean: float, attributes: bool = True) -> Arm:
-    return Arm(
-        alpha=alpha,
-        figures={metric: Interval(mean, mean - 0.02, mean + 0.02) for metric in METRICS},
-        difference=Interval(0.012, -0.003, 0.03) if alpha else None,
-        attributes={"theme": 0.9, "all": 0.75} if attributes else {},
-        matched=0.8125,
-        mismatched=0.25,
-    )
-
-
-def swept(*arms: Arm, seeds: int = 1) -> AblateResult:
-    return AblateResult(Path("runs/ablation"), list(arms), seeds, 40, "how it was made", {})
 
 
 def test_draw_keeps_every_cell():
@@ -100,32 +87,99 @@ def test_model_card(tmp_path):
     assert "A demonstration" not in write_model_card(other).read_text()
 
 
-def test_ablate_table():
-    table = ablate_table(swept(arm(0.0, 0.5), arm(0.02, 0.5125)))
-    assert table.title == "Weight of the alignment loss, 40 songs (one seed: no claim)"
-    assert table.columns == [
-        "alpha",
-        "ROUGE-1",
-        "ROUGE-2",
-        "ROUGE-L",
-        "METEOR",
-        "ROUGE-L minus alpha 0",
-        "all attributes right",
-        "cosine matched / mismatched",
+def swept(*groups) -> AblateResult:
+    return summarise([record for group in groups for record in group], {}, Path("runs/ablation"))
+
+
+def large() -> AblateResult:
+    """Eight columns: several seeds of baselines and of two losses."""
+    base = runs(ZERO, [0.0, 0.01, 0.02, 0.01, 0.0], measures={"probe_matched": 0.5, "probe_mismatched": -0.25})
+    gains = [0.101, 0.11, 0.121, 0.109, 0.1]
+    noise = [0.01, 0.0, 0.0, 0.0, 0.01]
+    sizes = (aligned(0.02), aligned(0.1), aligned(0.1, "infonce-symmetric"))
+    others = [runs(Arm(BART), [-0.1, -0.09, -0.09], measures={}), runs(Arm(LYRICS_ONLY), noise)]
+    return swept(base, *others, *(runs(one, gains if one.alpha == 0.02 else noise) for one in sizes))
+
+
+def test_ablate_table_of_one_seed():
+    table = ablate_table(swept(runs(ZERO, [0.0]), runs(aligned(0.02), [0.0125])))
+    assert table.title == "Weight of the alignment loss, 4 songs (one seed: no claim)"
+    assert table.columns == ["arm", "seeds", "ROUGE-L F1", "METEOR", "right", "minus alpha 0", "cosine"]
+    zero, one = table.rows
+    assert zero[:2] + zero[3:] == ["BART-fusion (alpha 0)", "1", "25.0", "100.0", "", "0.812\n0.250"]
+    assert zero[2].startswith("50.0\n[")
+    assert one[0] == "alpha 0.02, positive"
+    assert one[5] == "+1.2\n[+1.2, +1.2]"
+    assert "*" not in print_table(table) and "best" not in "".join(one)
+    assert table.caption.startswith("differences may be luck of the training: none is marked best; 95 % intervals over")
+    assert table.caption.count("over songs") == 1
+    assert table.caption.endswith(swept(runs(ZERO, [0.0])).signature)
+
+
+def test_ablate_table_of_several_seeds():
+    table = ablate_table(large())
+    assert table.title == "Weight of the alignment loss, 4 songs (3 to 5 seeds)"
+    assert table.columns[-2:] == ["p, Holm", "cosine"]
+    rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
+    assert list(rows)[:4] == [
+        "BART (no music)",
+        "constant music (as many parameters, lyrics only)",
+        "BART-fusion (alpha 0)",
+        "alpha 0.02, positive (best)",
     ]
-    half = "50.0 [48.0, 52.0]"
-    assert table.rows[0] == ["0", half, half, half, half, "", "75.0", "0.812 / 0.250"]
-    assert table.rows[1][0] == "0.02"
-    assert table.rows[1][5] == "1.2 [-0.3, 3.0]"
-    assert "*" not in print_table(table)
-    several = ablate_table(swept(arm(0.0, 0.5), arm(0.02, 0.5), seeds=3))
-    assert several.title.endswith("(3 seeds, intervals over seeds and songs)")
+    assert rows["alpha 0.02, positive (best)"]["p, Holm"] == "<.0001\n***"
+    assert rows["alpha 0.02, positive (best)"]["minus alpha 0"].startswith("+10.0\n[+")
+    # Three seeds: a p value and no stars, however small it is.
+    assert float(rows["BART (no music)"]["p, Holm"]) < 0.05
+    assert rows["BART (no music)"]["cosine"] == ""
+    assert rows["BART-fusion (alpha 0)"]["cosine"] == "0.500\n-0.250"
+    assert rows["BART-fusion (alpha 0)"]["p, Holm"] == ""
+    assert "of alpha 0: by a probe" in table.caption
+    assert "better than alpha 0 beyond chance: alpha 0.02, positive" in table.caption
+
+
+def test_ablate_table_tells_of_seeds_that_alpha_0_lacks():
+    table = ablate_table(swept(runs(ZERO, [0.0, 0.01]), runs(aligned(0.02), [0.0, 0.02, 0.03])))
+    assert [row[1] for row in table.rows] == ["2", "3 (2)"]
+    assert "seeds in brackets: those that alpha 0 has too" in table.caption
+
+
+def test_ablate_table_fits_80_columns():
+    """No figure is broken, and the markdown form has each interval beside its mean."""
+    table = ablate_table(large())
+    lines = print_table(table, width=80).splitlines()
+    assert max(map(len, lines)) <= 80
+    for row in table.rows:
+        for part in (part for cell in row[1:] for part in cell.split("\n")):
+            assert any(part in line for line in lines), part
+    markdown = markdown_table(table).splitlines()
+    assert markdown[2].startswith("| arm | seeds | ROUGE-L F1 |")
+    assert all(line.count("|") == 9 for line in markdown[2:9])
+    assert "| +10.0 [+" in markdown[7] and "| <.0001 *** |" in markdown[7]
 
 
 def test_ablate_table_of_real_songs_has_no_attributes():
-    table = ablate_table(swept(arm(0.0, 0.5, attributes=False)))
-    assert "all attributes right" not in table.columns
-    assert len(table.rows[0]) == len(table.columns)
+    records = runs(ZERO, [0.0])
+    del records[0].values["attributes"], records[0].measures["matched"]
+    table = ablate_table(swept(records))
+    assert table.columns == ["arm", "seeds", "ROUGE-L F1", "METEOR"]
+    assert [len(row) for row in table.rows] == [4]
+
+
+def test_losses_table():
+    table = losses_table(large())
+    assert [row[2] for row in table.rows] == ["ROUGE-L F1", "METEOR", "attributes named rightly"]
+    assert table.rows[0][0] == "alpha 0.02, positive minus alpha 0.1, infonce-symmetric"
+    assert table.rows[0][3].startswith("+10.4\n[")
+    assert table.rows[2][3:] == ["+0.0\n[+0.0, +0.0]", "1.0000"]
+    assert losses_table(swept(runs(ZERO, [0.0]), runs(aligned(0.02), [0.0]))) is None
+
+
+def test_measures_table():
+    measures = {"gap": 0.5, "recall_at_10": 0.25, "unknown": 1.0}
+    table = measures_table(swept(runs(ZERO, [0.0, 0.1], measures=measures), runs(Arm(BART), [0.0], measures={})))
+    assert table.columns == ["arm", "all attributes right, %", "cosine gap", "lyrics from music, R@10, %"]
+    assert table.rows == [["BART (no music)", "50.0", "", ""], ["BART-fusion (alpha 0)", "50.0", "0.500", "25.0"]]
 
 
 @pytest.mark.parametrize("recipe", ["paper", "alcap", "tiny"])

@@ -1,12 +1,35 @@
 """Results to tables."""
 
 from recap_cli.progress import Table
-from recap_cli.report.table_one import HEADINGS, percent
-from recap_cli.workflows.ablate import AblateResult
+from recap_cli.scoring.uncertainty import Interval
+from recap_cli.workflows.comparisons import ENOUGH_SEEDS
+from recap_cli.workflows.effects import Effect
 from recap_cli.workflows.estimate import Estimate
 from recap_cli.workflows.recipes import RECIPE_LINES, RECIPES
+from recap_cli.workflows.summary import AblateResult, ArmSummary
 from recap_cli.workflows.sweep_plan import SweepPlan
 from recap_cli.workflows.train import TrainResult
+
+MEASURE_NAMES = {
+    "figures": {
+        "rougeL_recall": "ROUGE-L recall",
+        "rougeL_mean": "ROUGE-L F1, mean of references",
+        "rougeL_single": "ROUGE-L F1, one reference",
+    },
+    "attributes": {"all": "all attributes right, %"},
+    "measures": {
+        "unseen_attributes": "attributes of unseen pairs, %",
+        "music_following": "sound words that follow swapped music, %",
+        "caption_loss": "caption loss",
+        "gap": "cosine gap",
+        "probe_gap": "cosine gap, probe",
+        "recall_at_10": "lyrics from music, R@10, %",
+        "probe_recall_at_10": "R@10, probe, %",
+        "attention_entropy": "attention entropy",
+        "attention_swapped": "attention change under other music",
+    },
+}
+FIGURE_NAMES = {"rougeL": "ROUGE-L F1", "meteor": "METEOR", "attributes": "attributes named rightly"}
 
 
 def train_table(result: TrainResult) -> Table:
@@ -32,22 +55,121 @@ def estimate_table(expected: Estimate) -> Table:
 
 
 def ablate_table(result: AblateResult) -> Table:
-    """The sweep over alpha."""
-    columns = ["alpha", *(HEADINGS[name] for name in result.arms[0].figures), "ROUGE-L minus alpha 0"]
-    with_attributes = bool(result.arms[0].attributes)
+    """The sweep over alpha: intervals stand below their means, so that it fits 80 columns."""
+    optional = {
+        "right": any("attributes" in one.figures for one in result.arms),
+        "minus alpha 0": any(one.effects for one in result.arms),
+        "p, Holm": any(one.effects and one.effects["rougeL"].p is not None for one in result.arms),
+        "cosine": any(cosine_cell(one) for one in result.arms),
+    }
+    rows = []
+    for one in result.arms:
+        effect = one.effects.get("rougeL")
+        cells = {
+            "arm": one.arm.name + (" (best)" if one.arm == result.best else ""),
+            "seeds": seeds_cell(one),
+            "ROUGE-L F1": stacked(one.figures["rougeL"]),
+            "METEOR": f"{100 * one.figures['meteor'].mean:.1f}" if "meteor" in one.figures else "",
+            "right": f"{100 * one.figures['attributes'].mean:.1f}" if "attributes" in one.figures else "",
+            "minus alpha 0": stacked(effect.difference, "+.1f") if effect else "",
+            "p, Holm": effect_p(effect),
+            "cosine": cosine_cell(one),
+        }
+        rows.append({name: cell for name, cell in cells.items() if optional.get(name, True)})
+    title = f"Weight of the alignment loss, {result.songs:,} songs ({result.claim})"
+    return Table(title, list(rows[0]), [list(row.values()) for row in rows], ablate_caption(result, optional))
+
+
+def ablate_caption(result: AblateResult, shown: dict[str, bool]) -> str:
+    """What the columns are, and what the sweep says."""
+    over = "songs" if result.seeds == 1 else "seeds and songs"
+    notes = [result.verdict, f"95 % intervals over {over}"]
+    if shown["minus alpha 0"]:
+        notes.append("minus alpha 0: in ROUGE-L F1, on the seeds that both have")
+    if shown["right"]:
+        notes.append("right: attributes of the made-up song named rightly, in %")
+    if shown["cosine"]:
+        notes.append("cosine: of matched / other songs' music and lyrics")
+    if any("probe_matched" in one.measures for one in result.arms):
+        notes.append("of alpha 0: by a probe that leaves it unchanged")
+    if shown["p, Holm"]:
+        notes.append(f"* p < .05, ** p < .01, *** p < .001, not below {ENOUGH_SEEDS} seeds")
+    if any("(" in seeds_cell(one) for one in result.arms):
+        notes.append("seeds in brackets: those that alpha 0 has too")
+    return "; ".join([*notes, result.signature])
+
+
+def seeds_cell(one: ArmSummary) -> str:
+    """The number of seeds, and how many of them alpha 0 has too, where these are fewer."""
+    effect = one.effects.get("rougeL")
+    common = f" ({effect.seeds})" if effect and effect.seeds < len(one.seeds) else ""
+    return f"{len(one.seeds)}{common}"
+
+
+def stacked(interval: Interval, form: str = ".1f") -> str:
+    """Write a share in points, its interval below it."""
+    mean, low, high = (format(100 * value, form) for value in (interval.mean, interval.low, interval.high))
+    return f"{mean}\n[{low}, {high}]"
+
+
+def effect_p(effect: Effect | None) -> str:
+    """Write a corrected p value with its stars; nothing where there is no claim."""
+    if effect is None or effect.p_holm is None:
+        return ""
+    p = "<.0001" if effect.p_holm < 0.0001 else f"{effect.p_holm:.4f}".lstrip("0")
+    return f"{p}\n{effect.stars}".rstrip()
+
+
+def cosine_cell(one: ArmSummary) -> str:
+    """Write the cosines of matched and mismatched music and lyrics; those of the probe where there is one."""
+    for names in (("probe_matched", "probe_mismatched"), ("matched", "mismatched")):
+        if all(name in one.measures for name in names):
+            return "\n".join(f"{one.measures[name]:.3f}" for name in names)
+    return ""
+
+
+def measures_table(result: AblateResult) -> Table:
+    """Other figures of the test songs, means over seeds: shares in %, losses in nats a token, cosines as they are."""
+    present = [
+        (kind, name)
+        for kind, names in MEASURE_NAMES.items()
+        for name in names
+        if any(measure_cell(one, kind, name) for one in result.arms)
+    ]
+    rows = [[one.arm.name, *(measure_cell(one, kind, name) for kind, name in present)] for one in result.arms]
+    columns = ["arm", *(MEASURE_NAMES[kind][name] for kind, name in present)]
+    return Table(f"Other figures of {result.songs:,} songs, means over seeds", columns, rows)
+
+
+def measure_cell(one: ArmSummary, kind: str, name: str) -> str:
+    """Write a mean; nothing where the arm has none."""
+    if kind == "figures":
+        return f"{100 * one.figures[name].mean:.1f}" if name in one.figures else ""
+    found = (one.attributes if kind == "attributes" else one.measures).get(name)
+    if found is None:
+        return ""
+    return f"{100 * found:.1f}" if kind == "attributes" or MEASURE_NAMES[kind][name].endswith("%") else f"{found:.3f}"
+
+
+def losses_table(result: AblateResult) -> Table | None:
+    """The alignment losses against each other, each at its best weight on the validation songs."""
     rows = [
         [
-            f"{arm.alpha:g}",
-            *(percent(interval) for interval in arm.figures.values()),
-            percent(arm.difference) if arm.difference else "",
-            *([f"{100 * arm.attributes['all']:.1f}"] if with_attributes else []),
-            " / ".join("-" if value is None else f"{value:.3f}" for value in (arm.matched, arm.mismatched)),
+            f"{contrast.first.name} minus {contrast.second.name}",
+            str(effect.seeds),
+            FIGURE_NAMES[figure],
+            stacked(effect.difference, "+.1f"),
+            effect_p(effect),
         ]
-        for arm in result.arms
+        for contrast in result.losses
+        for figure, effect in contrast.effects.items()
+        if figure in FIGURE_NAMES
     ]
-    columns += (["all attributes right"] if with_attributes else []) + ["cosine matched / mismatched"]
-    claim = "one seed: no claim" if result.seeds == 1 else f"{result.seeds} seeds, intervals over seeds and songs"
-    return Table(f"Weight of the alignment loss, {result.songs} songs ({claim})", columns, rows, result.signature)
+    if not rows:
+        return None
+    caption = "the test songs chose nothing; paired by seed and song, p corrected after Holm over the pairs of losses"
+    title = "Losses, each at its best weight on the validation songs"
+    return Table(title, ["losses", "seeds", "figure", "difference", "p, Holm"], rows, caption)
 
 
 def sweep_table(plan: SweepPlan) -> Table:

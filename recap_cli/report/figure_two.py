@@ -1,0 +1,280 @@
+"""The paper's Figure 2, scores against the weight of the alignment loss: PNG, SVG and text."""
+
+import itertools
+import math
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recap_cli.corpus.manifest import cannot_write
+from recap_cli.scoring.uncertainty import Interval
+from recap_cli.workflows.arms import BART, LYRICS_ONLY, SHUFFLED
+from recap_cli.workflows.summary import ALPHA_ZERO, AblateResult, ArmSummary
+
+PANELS = {"rougeL": "ROUGE-L F1 (points)", "meteor": "METEOR (points)", "attributes": "attributes named rightly (%)"}
+SHORT_NAMES = {BART: "BART, no music", LYRICS_ONLY: "constant music", SHUFFLED: "shuffled music"}
+SHARED = "all share songs and seeds, so bars that overlap are no test: see the table for paired differences"
+AXIS_LABEL = "alpha, weight of the alignment loss (log scale)"
+
+# Told apart without colour vision (Okabe and Ito 2008), and by marker or dashes without colour.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = "osD^vP"
+DASHES = {BART: (0, (1, 2)), LYRICS_ONLY: (0, (6, 2, 1, 2)), SHUFFLED: (0, (9, 3))}
+
+# A baseline is drawn where the points keep this share of the height; farther ones are told in words.
+LEAST_SHARE = 0.4
+# Between the points of two lines at the same weight, and what a label needs, as shares of the log axis.
+DODGE = 0.025
+LABEL_SHARE = 0.1
+
+NAME_WIDTH, VALUE_WIDTH = 18, 6
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One figure of merit, in points or per cent.
+
+    Attributes:
+        figure: its name among the per-song figures.
+        low: lower end of the scale.
+        high: upper end.
+        base: alpha 0, or None.
+        axes: the arms of each line.
+        drawn: baselines within the scale.
+        beyond: baselines beyond it.
+    """
+
+    figure: str
+    low: float
+    high: float
+    base: Interval | None
+    axes: dict[str, list[ArmSummary]]
+    drawn: dict[str, Interval]
+    beyond: dict[str, Interval]
+
+
+def panels_of(result: AblateResult) -> list[Panel]:
+    """Lay out a panel for each figure that all arms have."""
+    return [
+        lay_out(result, figure)
+        for figure in PANELS
+        if all(figure in one.figures for one in result.arms) and result.arms
+    ]
+
+
+def lay_out(result: AblateResult, figure: str) -> Panel:
+    """Choose a panel's scale by weights and alpha 0, and the baselines that fit on it."""
+    base = result.base
+    inner = [scale(one.figures[figure]) for one in result.arms if one.arm.axis or one.arm == ALPHA_ZERO]
+    others = {one.arm.baseline: scale(one.figures[figure]) for one in result.arms if one.arm.baseline in SHORT_NAMES}
+    inner = inner or list(others.values())
+    low, high = min(one.low for one in inner), max(one.high for one in inner)
+    room = (high - low) or 1.0
+    drawn = {}
+    # The nearest first: each must leave the points their share of the height.
+    for name in sorted(others, key=lambda name: max(low - others[name].mean, others[name].mean - high)):
+        reach = max(high, others[name].mean) - min(low, others[name].mean)
+        if room >= LEAST_SHARE * reach:
+            drawn[name] = others[name]
+    ends = [low, high, *(one.mean for one in drawn.values())]
+    return Panel(
+        figure,
+        min(ends),
+        max(ends),
+        scale(base.figures[figure]) if base is not None else None,
+        result.axes,
+        {name: others[name] for name in others if name in drawn},
+        {name: others[name] for name in others if name not in drawn},
+    )
+
+
+def scale(interval: Interval) -> Interval:
+    """Turn shares into points."""
+    return Interval(100 * interval.mean, 100 * interval.low, 100 * interval.high)
+
+
+def heading(result: AblateResult) -> str:
+    """Say what stands behind the figure."""
+    over = "songs" if result.seeds == 1 else "seeds and songs"
+    return f"{result.songs:,} songs, {result.claim}, 95 % intervals over {over}"
+
+
+def plot_ablation(result: AblateResult) -> list[Path]:
+    """Draw Figure 2 into the sweep's folder; give the files, PNG and SVG.
+
+    Raises:
+        DataError: the disk refuses.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    panels = panels_of(result)
+    size = (max(6.4, 3.7 * len(panels)), 5.0)
+    figure, grid = pyplot.subplots(1, len(panels), figsize=size, layout="constrained", squeeze=False)
+    for axes, panel in zip(grid[0], panels, strict=True):
+        draw_panel(axes, panel)
+    title = "Quality of captions against the weight of the alignment loss"
+    columns = 36 + 32 * len(panels)
+    told = [line for text in (heading(result), result.verdict, SHARED) for line in fold(text, columns)]
+    figure.suptitle("\n".join([title, *told]), fontsize=10)
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    for axes in grid[0][1:]:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            if label not in labels:
+                handles, labels = [*handles, handle], [*labels, label]
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), len(panels) + 1), frameon=False)
+    files = [result.out / "figure2.png", result.out / "figure2.svg"]
+    # Equal results give equal files.
+    with matplotlib.rc_context({"svg.hashsalt": "recap"}):
+        for file in files:
+            save(figure, file)
+    pyplot.close(figure)
+    return files
+
+
+def save(figure: Any, file: Path) -> None:
+    """Save a figure, whole or not at all.
+
+    Raises:
+        DataError: the disk refuses.
+    """
+    partial = file.with_name(f"{file.name}.partial")
+    form = file.suffix[1:]
+    try:
+        figure.savefig(partial, dpi=150, format=form, metadata={"Date": None} if form == "svg" else None)
+        partial.replace(file)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise cannot_write(file, error) from error
+
+
+def draw_panel(axes: Any, panel: Panel) -> None:
+    """Draw one figure of merit: a line for each loss and layer, alpha 0 and the baselines across."""
+    if panel.base is not None:
+        axes.axhspan(panel.base.low, panel.base.high, color="0.5", alpha=0.15, linewidth=0)
+        axes.axhline(panel.base.mean, color="0.35", linestyle="--", label="alpha 0 (BART-fusion) and its interval")
+    for name, found in panel.drawn.items():
+        axes.axhline(found.mean, color="0.2", linewidth=0.9, linestyle=DASHES[name], label=SHORT_NAMES[name])
+    weights = sorted({one.arm.alpha for arms in panel.axes.values() for one in arms})
+    for number, (name, arms) in enumerate(panel.axes.items()):
+        # A little beside each other, so that no interval hides another.
+        shift = 10 ** (DODGE * decades(weights) * (number - (len(panel.axes) - 1) / 2))
+        draw_line(axes, panel.figure, name, arms, number, shift)
+    margin = 0.06 * ((panel.high - panel.low) or 1.0)
+    axes.set_ylim(panel.low - margin, panel.high + margin)
+    axes.set_title(PANELS[panel.figure], fontsize=10)
+    # A name is not parted from its value: lines break at plain spaces only.
+    told = ", ".join(
+        f"{SHORT_NAMES[name]} {found.mean:.1f}".replace(" ", "\N{NO-BREAK SPACE}")
+        for name, found in panel.beyond.items()
+    )
+    beyond = fold(f"beyond the scale: {told}", 48) if told else []
+    axes.set_xlabel("\n".join([AXIS_LABEL, *beyond]), fontsize=9)
+    mark_weights(axes, weights)
+
+
+def draw_line(axes: Any, figure: str, name: str, arms: Sequence[ArmSummary], number: int, shift: float) -> None:
+    """Draw the weights of one loss and layer, each times `shift`."""
+    points = [scale(one.figures[figure]) for one in arms]
+    reach = [[p.mean - p.low for p in points], [p.high - p.mean for p in points]]
+    axes.errorbar(
+        [one.arm.alpha * shift for one in arms],
+        [point.mean for point in points],
+        yerr=reach,
+        color=COLOURS[number % len(COLOURS)],
+        marker=MARKERS[number % len(MARKERS)],
+        markersize=5,
+        linewidth=1.3,
+        elinewidth=1,
+        capsize=3,
+        label=f"alignment: {name}",
+    )
+
+
+def mark_weights(axes: Any, weights: Sequence[float]) -> None:
+    """Label the weights on a log axis, wide enough for them and the lines beside each other."""
+    axes.minorticks_off()
+    if not weights:
+        axes.set_xticks([])
+        return
+    axes.set_xscale("log")
+    margin = 10 ** (0.1 * decades(weights))
+    axes.set_xlim(weights[0] / margin, weights[-1] * margin)
+    axes.set_xticks(weights, [f"{weight:g}" for weight in weights], fontsize=9)
+    axes.minorticks_off()
+    steps = [math.log10(after / before) for before, after in itertools.pairwise(weights)]
+    if steps and min(steps) < LABEL_SHARE * decades(weights):
+        axes.tick_params(axis="x", rotation=90)
+
+
+def decades(weights: Sequence[float]) -> float:
+    """Give the length of a log axis, one decade at least."""
+    return max(math.log10(weights[-1] / weights[0]), 1.0)
+
+
+def sketch_ablation(result: AblateResult, width: int = 80) -> str:
+    """Draw the same figure with characters, a row an arm.
+
+    The mean is `o`, its interval `-`, alpha 0 `|`, and `<` or `>` a mean beyond the scale.
+
+    Args:
+        result: the finished sweep.
+        width: columns of the terminal; 40 are enough.
+    """
+    lines = [*fold(f"{heading(result)}; o mean, - interval, | alpha 0", width)]
+    for panel in panels_of(result):
+        lines += ["", *sketch_panel(result, panel, min(width, 100))]
+    return "\n".join(lines)
+
+
+def fold(text: str, width: int) -> list[str]:
+    """Break a text into lines."""
+    return textwrap.wrap(text, max(width, 20))
+
+
+def sketch_panel(result: AblateResult, panel: Panel, width: int) -> Iterator[str]:
+    """Draw one figure of merit: its name, the rows, the scale."""
+    rows = list(row_names(result))
+    label = min(NAME_WIDTH, max(len(name) for name, one in rows if one is not None))
+    room = max(width - label - VALUE_WIDTH - 2, 8)
+    yield PANELS[panel.figure]
+    for name, one in rows:
+        if one is None:
+            yield name
+            continue
+        found = scale(one.figures[panel.figure])
+        yield f"{name[:label]:<{label}} {sketch_row(panel, found, room)} {found.mean:{VALUE_WIDTH}.1f}"
+    ends = f"{panel.low:.1f}", f"{panel.high:.1f}"
+    yield f"{'':{label}} {ends[0]:<{room - len(ends[1])}}{ends[1]}"
+
+
+def row_names(result: AblateResult) -> Iterator[tuple[str, ArmSummary | None]]:
+    """Name the rows; the name of a loss has a row for itself, its weights are indented."""
+    for one in result.arms:
+        if not one.arm.axis:
+            yield SHORT_NAMES.get(one.arm.baseline, "alpha 0"), one
+    for axis, arms in result.axes.items():
+        yield f"{axis}, alpha:", None
+        for one in arms:
+            yield f"  {one.arm.alpha:g}", one
+
+
+def sketch_row(panel: Panel, found: Interval, room: int) -> str:
+    """Draw one interval on the panel's scale."""
+    column = column_of(panel, room)
+    cells = ["-" if column(found.low) <= place <= column(found.high) else " " for place in range(room)]
+    if panel.base is not None:
+        cells[column(panel.base.mean)] = "|"
+    place = column(found.mean)
+    cells[min(max(place, 0), room - 1)] = "<" if place < 0 else ">" if place >= room else "o"
+    return "".join(cells)
+
+
+def column_of(panel: Panel, room: int) -> Callable[[float], int]:
+    """Give the column of a value; outside the scale it lies outside the room."""
+    span = (panel.high - panel.low) or 1.0
+    return lambda value: round((value - panel.low) / span * (room - 1))
