@@ -76,9 +76,10 @@ def prepare(
     options = PrepareOptions(
         source=source, out=out, audio=audio, layout=layout, metadata=metadata, follow_outside=follow_outside,
         variant=variant, difficulty=difficulty, test_songs=test_songs, excerpt=excerpt, seconds=seconds,
-        resampler=resampler, precision=precision, jobs=jobs, limit=limit, seed=seed, min_votes=min_votes, split_file=split_file,
-        published_split=published_split, resplit=resplit, clean_captions=clean_captions, newlines=newlines,
-        instrumentals=instrumentals, shard=shard, strict=strict, max_rejected=max_rejected, dry_run=dry_run,
+        resampler=resampler, precision=precision, jobs=jobs, limit=limit, seed=seed, min_votes=min_votes,
+        split_file=split_file, published_split=published_split, resplit=resplit, clean_captions=clean_captions,
+        newlines=newlines, instrumentals=instrumentals, shard=shard, strict=strict, max_rejected=max_rejected,
+        dry_run=dry_run,
     )  # fmt: skip
     if dry_run:
         planned = plan(options, progress)

@@ -11,7 +11,7 @@ from recap_cli.errors import OptionError
 BART, LYRICS_ONLY, SHUFFLED, FUSION = "bart", "constant-music", "shuffled-music", "fusion"
 BASELINES = {
     BART: "BART (no music)",
-    LYRICS_ONLY: "constant music (as many parameters, lyrics only)",
+    LYRICS_ONLY: "constant music (same size, lyrics only)",
     SHUFFLED: "shuffled music",
     FUSION: "BART-fusion (alpha 0)",
 }
