@@ -53,7 +53,7 @@ def table_of(records: Sequence[RunRecord], figure: str) -> np.ndarray:
 
 
 def compare(first: Sequence[RunRecord], second: Sequence[RunRecord]) -> dict[str, Effect]:
-    """Compare two arms, runs by seed, on the seeds that both have, in every per-song figure; empty where there is none."""
+    """Compare two arms, runs by seed, on the seeds that both have, in every per-song figure; empty without such."""
     common = {record.seed for record in first} & {record.seed for record in second}
     ours, theirs = ([record for record in side if record.seed in common] for side in (first, second))
     return {
