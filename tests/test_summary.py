@@ -92,6 +92,13 @@ def test_real_songs_have_no_attributes(tmp_path):
     assert (list(one.figures), one.attributes) == (["rougeL"], {})
 
 
+def test_a_run_that_was_done_again_counts_once(tmp_path):
+    result = summed(tmp_path, [run(ZERO, 0, [0.1, 0.2])], runs(aligned(0.1), FIVE), runs(ZERO, FIVE))
+    assert result.arms[0].figures["rougeL"].mean == pytest.approx(0.508)
+    assert result.arms[1].effects["rougeL"].p == 1.0
+    assert len(result.runs) == 10
+
+
 # differences ----------------------------------------------------------------------------------------------------------
 
 

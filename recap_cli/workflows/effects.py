@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from recap_cli.scoring.seeds import paired_seeds
-from recap_cli.scoring.uncertainty import Interval, holm
+from recap_cli.scoring.uncertainty import Interval, bootstrap_interval, holm
 from recap_cli.workflows.arms import RunRecord
 from recap_cli.workflows.comparisons import ENOUGH_SEEDS, STARS
 
@@ -53,14 +53,21 @@ def table_of(records: Sequence[RunRecord], figure: str) -> np.ndarray:
 
 
 def compare(first: Sequence[RunRecord], second: Sequence[RunRecord]) -> dict[str, Effect]:
-    """Compare two arms on the seeds that both have, in every per-song figure; empty where they share none."""
+    """Compare two arms, runs by seed, on the seeds that both have, in every per-song figure; empty without such."""
     common = {record.seed for record in first} & {record.seed for record in second}
     ours, theirs = ([record for record in side if record.seed in common] for side in (first, second))
-    effects = {}
-    for figure in figures_of([*ours, *theirs]) if common else []:
-        found = paired_seeds(table_of(ours, figure), table_of(theirs, figure))
-        effects[figure] = Effect(found.difference, len(common), found.p if len(common) > 1 else None)
-    return effects
+    return {
+        figure: subtract(table_of(ours, figure), table_of(theirs, figure))
+        for figure in (figures_of([*ours, *theirs]) if common else [])
+    }
+
+
+def subtract(ours: np.ndarray, theirs: np.ndarray) -> Effect:
+    """Compare two tables [seeds, songs]; with one seed there is an interval over songs and no p."""
+    if len(ours) == 1:
+        return Effect(bootstrap_interval(ours[0] - theirs[0]), 1, None)
+    found = paired_seeds(ours, theirs)
+    return Effect(found.difference, len(ours), found.p)
 
 
 def correct(family: Sequence[dict[str, Effect]]) -> None:

@@ -167,7 +167,7 @@ class AblateResult:
 
 
 def summarise(records: Sequence[RunRecord], failed: Mapping[str, str], out: Path) -> AblateResult:
-    """Turn the runs' records into the result of the sweep.
+    """Turn the runs' records into the result of the sweep; of an arm and seed that come twice the last counts.
 
     Raises:
         DataError: there are none, or they were scored on other songs.
@@ -175,6 +175,7 @@ def summarise(records: Sequence[RunRecord], failed: Mapping[str, str], out: Path
     if not records:
         reason = next(iter(failed.values()), "nothing was run")
         raise DataError(f"no run has finished: {reason}", "see the messages above")
+    records = list({(record.arm, record.seed): record for record in records}.values())
     counts = {len(values) for record in records for values in record.values.values()}
     if len(counts) > 1:
         raise DataError(f"the runs in {out} were scored on {sorted(counts)} songs", "delete the odd ones out")
