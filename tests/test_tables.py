@@ -123,7 +123,7 @@ def test_ablate_table_of_several_seeds():
     rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
     assert list(rows)[:4] == [
         "BART (no music)",
-        "constant music (as many parameters, lyrics only)",
+        "constant music (same size, lyrics only)",
         "BART-fusion (alpha 0)",
         "alpha 0.02, positive (best)",
     ]
