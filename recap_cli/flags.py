@@ -82,3 +82,31 @@ Warmup = Annotated[float | None, typer.Option(help="Share of the steps in which 
 SavedBeams = Annotated[int | None, typer.Option(help="Saved with the model for generation.")]
 SavedSample = Annotated[bool | None, typer.Option(help="Saved with the model for generation.")]
 SavedTopP = Annotated[float | None, typer.Option(help="Saved with the model for generation.")]
+
+# For controlled experiments: what `recap ablate` sets, see `workflows/studies.py`.
+STUDIES = "For studies"
+PretrainSeed = Annotated[int, typer.Option(help="Of the stand-in BART of the tiny recipe.", rich_help_panel=STUDIES)]
+Probe = Annotated[
+    bool,
+    typer.Option("--probe", help="With alpha 0, train the projection on detached states.", rich_help_panel=STUDIES),
+]
+Music = Annotated[
+    str,
+    typer.Option(
+        help="What a song hears: own, shuffled (another song's), or constant (a learned sequence).",
+        rich_help_panel=STUDIES,
+    ),
+]
+MusicNoise = Annotated[
+    float, typer.Option(help="Noise on the music states, relative to theirs.", rich_help_panel=STUDIES)
+]
+CaptionNoise = Annotated[
+    float, typer.Option(help="Share of training captions of other songs.", rich_help_panel=STUDIES)
+]
+CaptionedSongs = Annotated[
+    int | None,
+    typer.Option(
+        help="Only so many songs keep their captions; the others count in the alignment loss alone.",
+        rich_help_panel=STUDIES,
+    ),
+]

@@ -16,13 +16,15 @@ import numpy as np
 import pytest
 import soundfile
 import typer
+from make_runs import SONGS as SCORES
+from make_runs import ZERO, aligned, run
 
 from recap_cli import __version__
 from recap_cli.cli import app, main
 from recap_cli.errors import ModelError, RecapError
-from recap_cli.scoring.uncertainty import Interval
-from recap_cli.workflows.ablate import AblateResult, Arm
 from recap_cli.workflows.recipes import RECIPE_LINES
+from recap_cli.workflows.studies import Study
+from recap_cli.workflows.summary import summarise
 from recap_cli.workflows.train import TrainOptions
 
 ROOT = Path(__file__).parents[1]
@@ -139,7 +141,7 @@ def test_no_arguments_are_answered_with_help(recap):
 
 def test_every_option_of_a_training_is_a_flag():
     flags = {option.name: option.opts for option in typer.main.get_command(app).commands["train"].params}
-    assert {option.name for option in fields(TrainOptions)} <= flags.keys()
+    assert {option.name for option in (*fields(TrainOptions), *fields(Study))} - {"study"} <= flags.keys()
     for line in RECIPE_LINES:
         assert f"--{line.setting.replace('_', '-')}" in flags[line.setting]
 
@@ -534,8 +536,17 @@ def test_flags_reach_the_options(recap, stop):
     assert (options.best_by, options.recipe, options.lr, options.data) == ("meteor", None, None, Path("d"))
     recap("ablate", "d", "--weights", "1e-3, 2e-2,1e-1", "--seeds", "2", "--epochs", "3", "--split", "unseen")
     options = stop[-1]
+    assert (options.losses, options.align_layers, options.baselines, options.jobs) == ((), (), (), None)
     assert (options.weights, options.seeds, options.split) == ((0.001, 0.02, 0.1), 2, "unseen")
     assert options.train == {"epochs": 3.0}
+    recap(
+        "ablate", "d", "--alignment-losses", "positive, infonce", "--align-layers", "0,1", "--baselines", "--jobs", "3"
+    )
+    options = stop[-1]
+    assert (options.weights, options.losses, options.align_layers) == (
+        (0.001, 0.02, 0.1), ("positive", "infonce"), (0, 1)
+    )  # fmt: skip
+    assert (options.baselines, options.jobs) == (("bart", "constant-music", "shuffled-music", "fusion"), 3)
     recap("eval", "a", "b", "--data", "d", "--protocol", "published", "--beams", "2", "--limit", "5")
     options = stop[-1]
     assert (options.runs, options.protocol, options.limit) == ((Path("a"), Path("b")), "published", 5)
@@ -581,22 +592,17 @@ def test_train_and_train_again(recap, tiny_data, tmp_path):
 
 
 def test_ablate(recap, tmp_path, monkeypatch):
-    metrics = ("rouge1", "rouge2", "rougeL", "meteor")
-    arms = [
-        Arm(alpha, dict.fromkeys(metrics, Interval(0.5, 0.4, 0.6)), None, {"all": 0.5}, 0.5, 0.5)
-        for alpha in (0.0, 0.02)
-    ]
-    failed: dict[str, str] = {}
-    result = AblateResult(tmp_path, arms, 1, 40, "signature", failed)
+    records = [run(ZERO, 0, SCORES), run(aligned(0.02), 0, SCORES)]
+    result = summarise(records, {}, tmp_path)
     monkeypatch.setattr("recap_cli.workflows.ablate.ablate", lambda *arguments: result)
     code, out, err = recap("ablate", "d", "--weights", "2e-2")
     assert code == 0
     assert "one seed: no claim" in out
-    assert "alpha 0.02" in out and "ROUGE-L F1" in out  # the sketch
+    assert "alpha 0.02, positive" in out and "ROUGE-L F1 (points)" in out  # the table and the sketch
     assert err == [f"Figure: {tmp_path / 'figure2.png'}, {tmp_path / 'figure2.svg'}"]
     code, out, err = recap("ablate", "d", "--weights", "2e-2", "--json")
-    assert [arm["alpha"] for arm in json.loads(out)["arms"]] == [0.0, 0.02]
-    failed["alpha 0.1, seed 0"] = ModelError("the loss is nan").message
+    assert [one["arm"]["alpha"] for one in json.loads(out)["arms"]] == [0.0, 0.02]
+    result.failed["alpha 0.1, seed 0"] = ModelError("the loss is nan").message
     code, out, err = recap("ablate", "d", "--weights", "2e-2", "-q")
     assert code == 1
     assert "one seed: no claim" in out  # what succeeded is shown

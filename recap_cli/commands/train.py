@@ -65,6 +65,12 @@ def train(
     checkpoint_every: flags.CheckpointEvery = None,
     patience: flags.Patience = None,
     report_to: flags.ReportTo = None,
+    pretrain_seed: flags.PretrainSeed = 0,
+    probe: flags.Probe = False,
+    music: flags.Music = "own",
+    music_noise: flags.MusicNoise = 0.0,
+    caption_noise: flags.CaptionNoise = 0.0,
+    captioned_songs: flags.CaptionedSongs = None,
     limit: flags.Limit = None,
     seed: flags.Seed = 0,
     device: flags.Device = "auto",
@@ -80,11 +86,13 @@ def train(
     from recap_cli.report.pages import write_model_card
     from recap_cli.report.tables import estimate_table, train_table
     from recap_cli.workflows.estimate import estimate
+    from recap_cli.workflows.studies import Study
     from recap_cli.workflows.train import train as run
     from recap_cli.workflows.train_options import TrainOptions
 
-    chosen = {option.name: given[option.name] for option in fields(TrainOptions)}
+    chosen = {option.name: given[option.name] for option in fields(TrainOptions) if option.name != "study"}
     chosen |= {"data": choose_data(data, limit, progress), "fusion_layers": parse_layers(fusion_layers)}
+    chosen |= {"study": Study(music, music_noise, caption_noise, captioned_songs)}
     options = TrainOptions(**chosen)
     if dry_run:
         expected = estimate(options, progress)

@@ -12,7 +12,7 @@ import torch
 
 from recap_cli import __version__
 from recap_cli.corpus.dataset import PreparedData
-from recap_cli.corpus.manifest import write_json, write_json_lines
+from recap_cli.corpus.manifest import write_json_lines
 from recap_cli.errors import DataError, OptionError
 from recap_cli.model.config import ALIGNMENT_LOSSES
 from recap_cli.progress import Progress, SilentProgress
@@ -29,7 +29,7 @@ from recap_cli.workflows.sweep import Task, default_jobs, run_tasks
 from recap_cli.workflows.train import TrainOptions, train
 
 RESULTS_FILE = "results.jsonl"
-RECORD_FILE = "record.json"
+RECORD_FILE = "record.jsonl"
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,10 @@ class AblateOptions:
         for weight in self.weights:
             if not (math.isfinite(weight) and weight >= 0):
                 raise OptionError(f"--weights: {weight} is not a weight", "give numbers of 0 or more")
-        named = {"weights": self.weights, "alignment-losses": self.losses, "align-layers": self.align_layers}
-        for flag, values in named.items():
+        named = (("weight", "weights", self.weights), ("loss", "alignment-losses", self.losses))
+        for one, flag, values in (*named, ("layer", "align-layers", self.align_layers)):
             if len(set(values)) != len(values):
-                raise OptionError(f"--{flag} names {flag.split('-')[-1][:-1]} twice", "name each once")
+                raise OptionError(f"--{flag} names a {one} twice", "name each once")
         for loss in self.losses:
             if loss not in ALIGNMENT_LOSSES or loss == "none":
                 known = ", ".join(one for one in ALIGNMENT_LOSSES if one != "none")
@@ -228,7 +228,7 @@ def run_task(sweep: Sweep, task: Task, progress: Progress) -> RunRecord:
             "score_seconds": round(time.monotonic() - trained, 1),
         }
         record = replace(record, validation=best, made=made)
-        write_json(folder / RECORD_FILE, record.to_json())
+        write_results(folder / RECORD_FILE, [record])
     return record
 
 
