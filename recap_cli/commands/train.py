@@ -82,6 +82,7 @@ def train(
     from recap_cli.workflows.estimate import estimate
     from recap_cli.workflows.train import train as run
     from recap_cli.workflows.train_options import TrainOptions
+    from recap_cli.workflows.training import leave_processes
 
     chosen = {option.name: given[option.name] for option in fields(TrainOptions)}
     chosen |= {"data": choose_data(data, limit, progress), "fusion_layers": parse_layers(fusion_layers)}
@@ -91,6 +92,7 @@ def train(
         render(as_json, expected.to_json(), estimate_table(expected))
         return
     result = run(options, progress)
+    leave_processes()
     if not result.writes:
         return
     if result.trained:

@@ -88,6 +88,8 @@ def train(options: TrainOptions, progress: Progress | None = None) -> TrainResul
         figures = json.loads((out / FIGURES_FILE).read_text(encoding="utf-8"))
         return TrainResult(out, settings, figures, read_log(out), data.info, False, state.is_main_process)
     checkpoint = find_checkpoint(out, options, state)
+    if state.num_processes > 1:
+        progress.say(f"{state.num_processes} processes share each step of {settings['batch_size']} captions.")
     model, processor = build_model(source, options, settings, data, progress)
     with state.main_process_first():
         music, kind = choose_music(model, data, options, progress)
