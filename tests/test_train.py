@@ -455,6 +455,21 @@ def test_a_kill_between_training_and_the_last_file(whole, tiny_data, tmp_path, m
     assert equal(weights(run(tiny_data, tmp_path / "run", limit=10, epochs=2).out), weights(whole.out))
 
 
+def test_a_full_disk_at_the_last_file(whole, tiny_data, tmp_path, monkeypatch):
+    """No half-written model stays, and the run started again is saved from its checkpoint."""
+
+    def refuse(*arguments):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RecapProcessor, "save_pretrained", refuse)
+        with pytest.raises(DataError, match=r"cannot write .*/run: No space left on device"):
+            run(tiny_data, tmp_path / "run", limit=10, epochs=2)
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+    again = run(tiny_data, tmp_path / "run", limit=10, epochs=2)
+    assert again.figures == whole.figures and equal(weights(again.out), weights(whole.out))
+
+
 def test_a_torn_checkpoint_and_a_torn_log(tmp_path):
     for name in ("checkpoint-3", "checkpoint-12", "checkpoint-20", "checkpoint-tmp"):
         (tmp_path / name).mkdir()
@@ -478,13 +493,33 @@ def test_the_newest_finished_run(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "message"), [(10, "the loss is nan at step 1"), (24, "the loss on the validation songs is nan")]
+    ("batch_size", "message"),
+    [(10, "the loss is nan at step 1"), (24, "the loss on the validation songs is nan at step 1")],
 )
 def test_a_loss_that_is_no_number_stops_the_run(tiny_data, tmp_path, batch_size, message):
     with pytest.raises(ModelError) as caught:
         run(tiny_data, tmp_path / "run", lr=1e30, schedule="constant", batch_size=batch_size)
-    assert (caught.value.message, caught.value.hint) == (message, "try a lower --lr")
+    hint = "try a lower --lr in another --out; the newest checkpoint is from before"
+    assert (caught.value.message, caught.value.hint) == (message, hint)
     assert not (tmp_path / "run" / "figures.json").exists()
+
+
+def test_weights_that_are_no_numbers_are_not_kept(whole, tiny_data, tmp_path, monkeypatch):
+    """The last good checkpoint stays, and the run can go on from it."""
+    stock = ProgressCallback.on_step_end
+    options = {"limit": 10, "epochs": 2, "checkpoint_every": 1}
+
+    def spoil(self, args, state, control, **kwargs):
+        stock(self, args, state, control, **kwargs)
+        if self.task == "Training" and state.global_step == 2:
+            kwargs["model"].model.shared.weight.data[3] = math.nan
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ProgressCallback, "on_step_end", spoil)
+        with pytest.raises(ModelError, match="a weight is no number any more at step 2"):
+            run(tiny_data, tmp_path / "run", **options)
+    assert Path(newest_checkpoint(tmp_path / "run" / "checkpoints")).name == "checkpoint-1"
+    assert equal(weights(run(tiny_data, tmp_path / "run", **options).out), weights(whole.out))
 
 
 # the best epoch -------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from recap_cli.workflows.batches import LengthGrouped, group_order, mark_aligned
 from recap_cli.workflows.pretrain import LyricsPretraining, pretrain_bart, tiny_bart
 from recap_cli.workflows.sources import build_model, find_source
 from recap_cli.workflows.train import TrainOptions, train
-from recap_cli.workflows.trainer import RecapTrainer
+from recap_cli.workflows.trainer import RecapTrainer, RunningLosses
 from recap_cli.workflows.training import training_arguments
 
 ROOT = Path(__file__).parents[1]
@@ -292,6 +292,19 @@ def test_a_full_disk_at_a_checkpoint(tiny_data, tmp_path, monkeypatch):
     resumed = train(TrainOptions(tiny_data.folder, tmp_path / "run", **options, resume=True))
     whole = train(TrainOptions(tiny_data.folder, tmp_path / "whole", **options))
     assert (resumed.log, resumed.figures) == (whole.log, whole.figures)
+
+
+def test_a_checkpoint_holds_the_losses_of_all_processes(monkeypatch):
+    """The first process takes them over, so that their sum over the processes is right again."""
+    monkeypatch.setattr("recap_cli.workflows.trainer.gather", lambda share: [share, {"caption_loss": 2.0}])
+    losses = RunningLosses()
+    losses.steps, losses.sums = 4, {"caption_loss": 1.0}
+    record = losses.to_json()
+    assert record == {"steps": 4, "sums": {"caption_loss": 3.0}}
+    for rank, expected in ((0, 0.75), (1, 0.0)):
+        monkeypatch.setattr("recap_cli.workflows.trainer.process", lambda rank=rank: (rank, 2))
+        losses.restore(record)
+        assert losses.take() == {"train_caption_loss": expected}
 
 
 def test_nothing_to_go_on_with(tiny_data, tmp_path):

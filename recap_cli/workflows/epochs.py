@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from recap_cli.corpus.manifest import write_json_lines
+from recap_cli.corpus.manifest import cannot_write, write_json_lines
 from recap_cli.errors import DataError, ModelError, OptionError
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.progress import Progress
@@ -58,7 +58,11 @@ class EpochReport(TrainerCallback):
         control.should_save |= state.global_step == state.max_steps
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
-        """Log the figures, keep the best weights, and stop when they no longer improve."""
+        """Log the figures, keep the best weights, and stop when they no longer improve.
+
+        Raises:
+            DataError: the disk refuses.
+        """
         figures = {name.removeprefix("eval_"): round(value, 5) for name, value in metrics.items()}
         if self.balance is not None:
             figures |= {name: round(value, 6) for name, value in self.balance.measure().items()}
@@ -70,8 +74,11 @@ class EpochReport(TrainerCallback):
         before = [entry for entry in read_log(self.out) if entry["step"] < state.global_step]
         if best_record([*before, record], self.best_by) is record:
             save_best(self.validation.model, self.out, state.global_step)
-        with (self.out / LOG_FILE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        try:
+            with (self.out / LOG_FILE).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise cannot_write(self.out / LOG_FILE, error) from error
         self.show(record)
         control.should_training_stop |= self.is_patience_over([*before, record])
 

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import PartialState
+from safetensors import SafetensorError
 
 from recap_cli import __version__
 from recap_cli.corpus.dataset import PreparedData, PreparedSong, SongCollator, SongDataset
-from recap_cli.corpus.manifest import write_json
+from recap_cli.corpus.manifest import cannot_write, write_json
 from recap_cli.corpus.shards import ShardReader
 from recap_cli.errors import DataError, OptionError
 from recap_cli.model.captioner import RecapForCaptioning
@@ -258,7 +259,11 @@ def validation_songs(data: PreparedData, settings: Mapping[str, Any], options: T
 
 
 def finish_run(trainer: RecapTrainer, out: Path, settings: dict[str, Any], data: PreparedData) -> TrainResult:
-    """Save the best model with its processor; `figures.json` comes last and says that the run is finished."""
+    """Save the best model with its processor; `figures.json` comes last and says that the run is finished.
+
+    Raises:
+        DataError: the disk refuses; started again, the run is saved from its last checkpoint.
+    """
     log = read_log(out)
     best = best_record(log, settings["best_by"])
     state = PartialState()
@@ -275,9 +280,13 @@ def finish_run(trainer: RecapTrainer, out: Path, settings: dict[str, Any], data:
     trainer.model.generation_config.num_beams = settings["beams"]
     if settings["sample"]:
         trainer.model.generation_config.update(do_sample=True, top_p=settings["top_p"])
-    trainer.model.save_pretrained(out)
-    (out / "model.safetensors").chmod(0o644)  # safetensors writes for its owner only
-    trainer.processor.save_pretrained(out)
+    try:
+        trainer.model.save_pretrained(out)
+        (out / "model.safetensors").chmod(0o644)  # safetensors writes for its owner only
+        trainer.processor.save_pretrained(out)
+    except (OSError, SafetensorError) as error:
+        (out / "model.safetensors").unlink(missing_ok=True)
+        raise cannot_write(out, error) from error
     write_json(out / FIGURES_FILE, figures)
     for folder in ("checkpoints", "best"):
         shutil.rmtree(out / folder, ignore_errors=True)
