@@ -96,6 +96,8 @@ assert not heavy, heavy
     assert (done.returncode, done.stderr) == (0, "")
     for word in (*VERBS, "--alpha", "--recipes", "--instrumental", "--protocol", "--weights", "--max-rejected"):
         assert word in done.stdout, word
+    for line in RECIPE_LINES:  # the table at the foot of a training's help
+        assert line.source in done.stdout, line.setting
 
 
 def test_help_at_forty_columns(recap, monkeypatch):

@@ -9,9 +9,9 @@ from rich.console import Console
 from recap_cli.progress import Table
 from recap_cli.report.drawing import draw
 from recap_cli.report.pages import write_model_card
+from recap_cli.report.recipes import recipe_table
 from recap_cli.report.tables import (
     ablate_table,
-    recipe_table,
     train_table,
 )
 from recap_cli.scoring.uncertainty import Interval

@@ -4,7 +4,6 @@ from recap_cli.progress import Table
 from recap_cli.report.table_one import HEADINGS, percent
 from recap_cli.workflows.ablate import AblateResult
 from recap_cli.workflows.estimate import Estimate
-from recap_cli.workflows.recipes import RECIPE_LINES, RECIPES
 from recap_cli.workflows.train import TrainResult
 
 
@@ -47,12 +46,3 @@ def ablate_table(result: AblateResult) -> Table:
     columns += (["all attributes right"] if with_attributes else []) + ["cosine matched / mismatched"]
     claim = "one seed: no claim" if result.seeds == 1 else f"{result.seeds} seeds, intervals over seeds and songs"
     return Table(f"Weight of the alignment loss, {result.songs} songs ({claim})", columns, rows, result.signature)
-
-
-def recipe_table() -> Table:
-    """Every recipe setting and who set it."""
-    rows = [
-        [line.setting.replace("_", "-"), *(str(getattr(line, name)) for name in RECIPES), line.source]
-        for line in RECIPE_LINES
-    ]
-    return Table("Recipes", ["setting", *RECIPES, "set by"], rows)
