@@ -113,6 +113,14 @@ def test_demo_data_take_the_tiny_recipe_and_others_the_papers():
         ({"best_by": "luck"}, "--best-by luck is not known"),
         ({"max_lyrics_tokens": 2}, "--max-lyrics-tokens 2 leaves no room for text"),
         ({"max_caption_tokens": 1}, "--max-caption-tokens 1 leaves no room for text"),
+        ({"beams": 0}, "--beams 0 is not possible"),
+        ({"weight_decay": math.nan}, "--weight-decay nan is not possible"),
+        ({"warmup": -1.0}, "--warmup -1.0 is not possible"),
+        ({"adam_beta2": 3.0}, "--adam-beta2 3.0 is not possible"),
+        ({"top_p": 9.0}, "--top-p 9.0 is not possible"),
+        ({"seed": -1}, "--seed -1 is not possible"),
+        ({"optimizer": "luck"}, "--optimizer luck is not known"),
+        ({"schedule": "luck"}, "--schedule luck is not known"),
     ],
 )
 def test_impossible_options(options, message):
@@ -234,6 +242,12 @@ def test_a_folder_of_something_else_is_refused(tiny_data, tmp_path):
     with pytest.raises(OptionError, match="is not empty and holds no run"):
         run(tiny_data, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_a_folder_that_cannot_be_made(tiny_data, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"cannot write .*file/run: Not a directory"):
+        run(tiny_data, tmp_path / "file" / "run")
 
 
 # interruption ---------------------------------------------------------------------------------------------------------
@@ -499,7 +513,7 @@ def test_the_newest_finished_run(tmp_path):
 def test_a_loss_that_is_no_number_stops_the_run(tiny_data, tmp_path, batch_size, message):
     with pytest.raises(ModelError) as caught:
         run(tiny_data, tmp_path / "run", lr=1e30, schedule="constant", batch_size=batch_size)
-    hint = "try a lower --lr in another --out; the newest checkpoint is from before"
+    hint = "a lower --lr in another --out; the newest checkpoint is from before"
     assert (caught.value.message, caught.value.hint) == (message, hint)
     assert not (tmp_path / "run" / "figures.json").exists()
 

@@ -20,7 +20,7 @@ from recap_cli.workflows.batches import LengthGrouped, mark_aligned_rows, split_
 from recap_cli.workflows.runs import STATE_FILE
 from recap_cli.workflows.validation import Validation, gather, process
 
-NO_NUMBER = "try a lower --lr in another --out; the newest checkpoint is from before"
+NO_NUMBER = "a lower --lr in another --out; the newest checkpoint is from before"
 
 
 class RunningLosses:
