@@ -75,7 +75,9 @@ def test_every_recipe_setting_is_an_option_that_overrides_it():
     for line in RECIPE_LINES:
         assert names[line.setting].default is None
         other = {"float": 0.5, "int": 7, "bool": True, "str": "other"}.get(type(line.tiny).__name__, (0,))
-        other = {"best_by": "meteor", "padding": "corpus"}.get(line.setting, other)
+        other = {"best_by": "meteor", "padding": "corpus", "optimizer": "sgd", "schedule": "cosine"}.get(
+            line.setting, other
+        )
         settings = TrainOptions(Path("data"), **{line.setting: other}).settings(demo=True)
         assert settings[line.setting] == other
         rest = {name: value for name, value in settings.items() if name not in (line.setting, "recipe")}
@@ -361,6 +363,22 @@ def test_a_run_of_other_audio_settings(whole, tiny_data, tmp_path):
     path.write_text(json.dumps(settings))
     with pytest.raises(ModelError, match=r"heard its songs with other audio settings than .*: resampler"):
         run(tiny_data, tmp_path / "run", init=tmp_path / "other")
+
+
+@pytest.mark.parametrize(("setting", "value", "named"), [("mels", 96, False), ("hop", 200, True)])
+def test_data_that_the_music_encoder_would_hear_wrongly(tiny_data, tmp_path, setting, value, named):
+    """Any encoder has its number of mel bands; published weights have every other constant of the signal path, too."""
+    shutil.copytree(tiny_data.folder, tmp_path / "data")
+    info = json.loads((tmp_path / "data" / "dataset.json").read_text())
+    info["audio"][setting] = value
+    (tmp_path / "data" / "dataset.json").write_text(json.dumps(info))
+    weights = {"music_encoder": pretrained_music(tiny_data)} if named else {}
+    with pytest.raises(ModelError) as caught:
+        run(PreparedData(tmp_path / "data"), tmp_path / "run", **weights)
+    data = tmp_path / "data"
+    assert caught.value.message == f"the music encoder heard its songs with other audio settings than {data}: {setting}"
+    assert caught.value.hint == "prepare the data with recap prepare's own settings"
+    assert not (tmp_path / "run").exists()
 
 
 def test_captions_without_a_word(tiny_data, tmp_path):

@@ -26,7 +26,7 @@ from recap_cli.workflows.balance import GradientBalance
 from recap_cli.workflows.epochs import EpochReport, best_record, load_best
 from recap_cli.workflows.features import cache_features
 from recap_cli.workflows.runs import FIGURES_FILE, claim_folder, clear_torn_checkpoints, newest_checkpoint, read_log
-from recap_cli.workflows.sources import build_model, check_source, find_source
+from recap_cli.workflows.sources import build_model, check_hearing, check_source, find_source
 from recap_cli.workflows.train_options import TrainOptions
 from recap_cli.workflows.trainer import RecapTrainer, optimizer_arguments
 from recap_cli.workflows.training import ProgressCallback, choose_device, silence, training_arguments
@@ -82,6 +82,7 @@ def train(options: TrainOptions, progress: Progress | None = None) -> TrainResul
     settings = options.settings(data.is_demo)
     source = find_source(settings, options.init)
     check_source(source, settings, options)
+    check_hearing(source, options, data)
     out = options.out or Path("runs") / run_name(options, settings)
     with state.main_process_first():
         finished = claim_folder(out, run_record(options, settings, data))
