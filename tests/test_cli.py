@@ -250,6 +250,11 @@ def test_data_and_runs_that_cannot_be_used(refused, tiny_data, tiny_run, tmp_pat
             f"{half} was not finished: it has no dataset.json",
             f"run recap prepare --out {half}",
         )
+    nowhere = tmp_path / "nowhere"
+    assert refused("train", nowhere) == (
+        f"{nowhere} is no prepared data folder: it has no dataset.json",
+        f"run recap prepare --out {nowhere}",
+    )
     assert refused("eval", tiny_run, "--data", tiny_data.folder, "--split", "hidden") == (
         f"{tiny_data.folder} has no songs in split 'hidden'",
         "its splits are test, train, unseen, validation",

@@ -132,19 +132,28 @@ def test_impossible_options(options, message):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "message", "hint"),
     [
-        ({"alpha": -1.0}, "--alpha -1.0 is not a weight"),
-        ({"alpha": math.nan}, "--alpha nan is not a weight"),
-        ({"fusion_layers": (9,)}, "--fusion-layers 9 is out of range"),
-        ({"align_layer": 2}, "--align-layer 2 lies behind fusion layer 1, where music has leaked into the lyrics"),
-        ({"alignment_loss": "best"}, "--alignment-loss best is not known"),
+        ({"alpha": -1.0}, "--alpha -1.0 is not a weight", "give a number of 0 or more, such as 0.02"),
+        ({"alpha": math.nan}, "--alpha nan is not a weight", "give a number of 0 or more, such as 0.02"),
+        ({"fusion_layers": (9,)}, "--fusion-layers 9 is out of range", "the encoder's layers are 0 to 2"),
+        ({"align_layer": 5}, "--align-layer 5 is out of range", "states that can be aligned are 0 to 3"),
+        (
+            {"align_layer": 2},
+            "--align-layer 2 lies behind fusion layer 1, where music has leaked into the lyrics",
+            "choose an earlier layer, or --allow-fused-alignment for a study",
+        ),
+        (
+            {"alignment_loss": "best"},
+            "--alignment-loss best is not known",
+            "choose one of positive, infonce, infonce-symmetric, none",
+        ),
     ],
 )
-def test_impossible_models(tiny_data, tmp_path, options, message):
+def test_impossible_models(tiny_data, tmp_path, options, message, hint):
     with pytest.raises(OptionError) as caught:
         run(tiny_data, tmp_path / "run", **options)
-    assert caught.value.message == message
+    assert (caught.value.message, caught.value.hint) == (message, hint)
 
 
 # a run ----------------------------------------------------------------------------------------------------------------
@@ -386,8 +395,10 @@ def test_captions_without_a_word(tiny_data, tmp_path):
     path = tmp_path / "data" / "captions.jsonl"
     lines = [json.dumps({**json.loads(line), "text": ""}) for line in path.read_text().splitlines()]
     path.write_text("\n".join(lines) + "\n")
-    with pytest.raises(DataError, match="has no captions to learn from"):
+    with pytest.raises(DataError) as caught:
         run(PreparedData(tmp_path / "data"), tmp_path / "run")
+    assert caught.value.message == f"{tmp_path / 'data'} has no captions to learn from"
+    assert caught.value.hint == "the train split needs captions"
 
 
 def test_infonce_says_where_its_negatives_come_from(tiny_data, tmp_path):

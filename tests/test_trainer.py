@@ -286,8 +286,11 @@ def test_a_full_disk_at_a_checkpoint(tiny_data, tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(RecapTrainer, "_save_optimizer_and_scheduler", refuse)
-        with pytest.raises(DataError, match="checkpoint-2: No space left on device"):
+        with pytest.raises(DataError) as caught:
             train(TrainOptions(tiny_data.folder, tmp_path / "run", **options))
+    folder = tmp_path / "run" / "checkpoints" / "checkpoint-2"
+    assert caught.value.message == f"cannot write {folder}: No space left on device"
+    assert caught.value.hint == "is the disk full? start again to go on"
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["checkpoint-1"]
     resumed = train(TrainOptions(tiny_data.folder, tmp_path / "run", **options, resume=True))
     whole = train(TrainOptions(tiny_data.folder, tmp_path / "whole", **options))
@@ -327,5 +330,7 @@ def test_a_checkpoint_of_another_architecture(tiny_data, tmp_path):
     tensors = load_file(path)
     tensors["model.decoder.layers.0.fc1.weight"] = torch.zeros(3, 3)
     save_file(tensors, path, {"format": "pt"})
-    with pytest.raises(ModelError, match="is of another architecture"):
+    with pytest.raises(ModelError) as caught:
         train(TrainOptions(tiny_data.folder, tmp_path / "run", **options))
+    assert caught.value.message == f"{path.parent} is of another architecture"
+    assert caught.value.hint == "delete the run's folder, or choose another --out"
