@@ -19,6 +19,7 @@ from recap_cli.progress import SilentProgress
 from recap_cli.workflows import train as module
 from recap_cli.workflows.caption import Captioner
 from recap_cli.workflows.decoding import DecodingOptions
+from recap_cli.workflows.epochs import EpochReport
 from recap_cli.workflows.evaluate import caption_split
 from recap_cli.workflows.pretrain import (
     LyricsPretraining,
@@ -436,6 +437,24 @@ def test_the_log_tells_of_the_alignment(whole):
         assert names < record.keys()
         assert record["cosine_gap"] == pytest.approx(record["matched_cosine"] - record["mismatched_cosine"], abs=2e-5)
         assert 0 < record["gradient_ratio"] < 10 and -1 <= record["gradient_cosine"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("music", "lyrics", "words"),
+    [(0.1, 0.9, "the pooled music has"), (0.1, 0.19, "the pooled music and lyrics have"), (0.3, 0.9, None)],
+)
+def test_a_collapse_is_said(tmp_path, music, lyrics, words):
+    warned: list[str] = []
+
+    class Heard(SilentProgress):
+        def warn(self, message: str) -> None:
+            warned.append(message)
+
+    figures = {"music_deviation": music, "lyrics_deviation": lyrics, "cosine_gap": 0.002, "rougeL": 0.1}
+    sample = {"song": "s", "caption": "c", "reference": "r"}
+    EpochReport(Heard(), tmp_path, None, "rougeL").show({"epoch": 1.0, "step": 3, **figures, "sample": sample})
+    end = "collapsed (std x sqrt(d) below 0.2); matched and mismatched pairs differ by 0.002 in cosine"
+    assert warned == ([f"{words} {end}"] if words else [])
 
 
 def test_bf16_and_gradient_checkpointing_and_tensorboard(tiny_data, tmp_path):

@@ -95,9 +95,9 @@ class EpochReport(TrainerCallback):
         self.progress.say(f"{sample['song']}: {sample['caption']}\n  reference: {sample['reference']}")
         low = [side for side in ("music", "lyrics") if record.get(f"{side}_deviation", 1.0) < COLLAPSED]
         if low:
-            self.progress.say(
-                f"warning: the pooled {' and '.join(low)} have collapsed (std x sqrt(d) below {COLLAPSED}); "
-                f"matched and mismatched pairs differ by {record['cosine_gap']:.3f} in cosine"
+            self.progress.warn(
+                f"the pooled {' and '.join(low)} {'has' if low == ['music'] else 'have'} collapsed (std x sqrt(d) "
+                f"below {COLLAPSED}); matched and mismatched pairs differ by {record['cosine_gap']:.3f} in cosine"
             )
         if self.board is not None:
             for name, value in record.items():

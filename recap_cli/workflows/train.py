@@ -89,7 +89,7 @@ def train(options: TrainOptions, progress: Progress | None = None) -> TrainResul
     if finished:
         figures = json.loads((out / FIGURES_FILE).read_text(encoding="utf-8"))
         return TrainResult(out, settings, figures, read_log(out), data.info, False, state.is_main_process)
-    checkpoint = find_checkpoint(out, options, state)
+    checkpoint = find_checkpoint(out, options, state, progress)
     if state.num_processes > 1:
         progress.say(f"{state.num_processes} processes share each step of {settings['batch_size']} captions.")
     model, processor = build_model(source, options, settings, data, progress)
@@ -102,7 +102,7 @@ def train(options: TrainOptions, progress: Progress | None = None) -> TrainResul
     return finish_run(trainer, out, settings, data)
 
 
-def find_checkpoint(out: Path, options: TrainOptions, state: PartialState) -> str | None:
+def find_checkpoint(out: Path, options: TrainOptions, state: PartialState, progress: Progress) -> str | None:
     """Find where an interrupted run goes on, and clear what a kill left half-written.
 
     Raises:
@@ -112,6 +112,8 @@ def find_checkpoint(out: Path, options: TrainOptions, state: PartialState) -> st
         clear_torn_checkpoints(out / "checkpoints")
     state.wait_for_everyone()
     checkpoint = newest_checkpoint(out / "checkpoints")
+    if checkpoint is not None:
+        progress.say(f"Going on from {checkpoint}.")
     if options.resume and checkpoint is None:
         raise OptionError(f"--resume: {out} holds no checkpoint to go on with", "leave --resume out to begin")
     return checkpoint
