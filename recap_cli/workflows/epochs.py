@@ -8,12 +8,12 @@ from typing import Any
 from transformers import TrainerCallback
 
 from recap_cli.corpus.manifest import cannot_write, write_json_lines
-from recap_cli.errors import DataError, ModelError, OptionError
+from recap_cli.errors import DataError, ModelError
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.progress import Progress
 from recap_cli.workflows.balance import GradientBalance
 from recap_cli.workflows.runs import LOG_FILE, read_log
-from recap_cli.workflows.validation import LOWER_IS_BETTER, Validation, epoch_table
+from recap_cli.workflows.validation import LOWER_IS_BETTER, Validation, epoch_table, process
 
 # Standard deviation times sqrt(width) below which a side counts as collapsed (VICReg looks at the same figure).
 COLLAPSED = 0.2
@@ -44,7 +44,7 @@ class EpochReport(TrainerCallback):
     ) -> None:
         self.progress, self.out, self.validation = progress, out, validation
         self.best_by, self.patience, self.balance = best_by, patience, balance
-        self.board = open_board(out) if board else None
+        self.board = open_board(out) if board and process()[0] == 0 else None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Forget what an interrupted run logged after its checkpoint; it is trained again."""
@@ -147,13 +147,7 @@ def load_best(model: RecapForCaptioning, out: Path, step: int) -> None:
 
 
 def open_board(out: Path) -> Any:
-    """Open a TensorBoard writer in the run's folder.
+    """Open a TensorBoard writer in the run's folder."""
+    from torch.utils.tensorboard import SummaryWriter
 
-    Raises:
-        OptionError: TensorBoard is not installed.
-    """
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise OptionError("--report-to tensorboard: TensorBoard is not installed", "pip install tensorboard") from error
     return SummaryWriter(str(out / "tensorboard"))

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,8 @@ class TrainOptions:
                 raise OptionError(f"--{flag.replace('_', '-')} {value} is not possible", f"give {words}")
 
     def _check_library_names(self) -> None:
+        if self.report_to == "tensorboard" and find_spec("tensorboard") is None:
+            raise OptionError("--report-to tensorboard: TensorBoard is not installed", "pip install tensorboard")
         if self.optimizer is None and self.schedule is None:
             return
         from transformers.trainer_utils import SchedulerType
