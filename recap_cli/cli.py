@@ -11,7 +11,7 @@ from recap_cli.commands.ablate import ablate
 from recap_cli.commands.caption import caption
 from recap_cli.commands.evaluate import evaluate
 from recap_cli.commands.prepare import prepare
-from recap_cli.commands.train import train
+from recap_cli.commands.train import TrainCommand, train
 from recap_cli.console import write_line
 from recap_cli.errors import RecapError
 
@@ -44,7 +44,7 @@ def root(
 
 
 app.command()(prepare)
-app.command()(train)
+app.command(cls=TrainCommand)(train)
 app.command()(caption)
 app.command("eval")(evaluate)
 app.command()(ablate)

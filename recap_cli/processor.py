@@ -4,11 +4,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers.utils import PushToHubMixin
 
 from recap_cli.audio import AudioSettings
 from recap_cli.errors import ModelError, RecapError
@@ -18,8 +20,8 @@ IGNORED = -100
 
 
 @dataclass
-class RecapProcessor:
-    """Turns what people have into what the model takes; saved beside the model.
+class RecapProcessor(PushToHubMixin):
+    """Turns what people have into what the model takes; saved beside the model, and pushed beside it (`push_to_hub`).
 
     Attributes:
         tokenizer: the model's tokenizer.
@@ -76,8 +78,8 @@ class RecapProcessor:
         texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return [text.strip() for text in texts]
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write the tokenizer and `recap_processor.json` into a model folder."""
+    def save_pretrained(self, folder: str | Path, **ignored: Any) -> None:
+        """Write the tokenizer and `recap_processor.json` into a model folder; what only models take is ignored."""
         folder = Path(folder)
         self.tokenizer.save_pretrained(folder)
         settings = {

@@ -18,6 +18,9 @@ class Progress(Protocol):
     def say(self, message: str) -> None:
         """Tell the user one line, for example which default was chosen."""
 
+    def warn(self, message: str) -> None:
+        """Tell one line that must not be missed."""
+
     def show(self, table: "Table") -> None:
         """Show a small table, for example the figures of an epoch."""
 
@@ -53,6 +56,9 @@ class SilentProgress:
 
     def say(self, message: str) -> None:
         """Ignore a message."""
+
+    def warn(self, message: str) -> None:
+        """Ignore a warning."""
 
     def show(self, table: Table) -> None:
         """Ignore a table."""

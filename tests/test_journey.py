@@ -83,3 +83,14 @@ def test_the_owners_calls():
     assert {"prepare_s", "train_s", "caption_s", "eval_s", "ablate_s"} <= times.keys()
     assert all(times[name] > 0 for name in times if name.endswith("_s"))
     assert times["limit"] == 24
+
+
+@pytest.mark.slow
+def test_a_run_from_published_weights_survives_kill_9():
+    """The paper's recipe trains, validates, is killed, goes on and finishes, by the benchmark for the real size."""
+    command = [sys.executable, str(ROOT / "tests" / "benchmarks" / "paper_run.py"), "--tiny", "--device", "cpu"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert (found["steps"], found["validated_before_the_kill"], found["validations"]) == (4, 1, 2)
+    assert found["went_on"] and found["finished_run_is_kept"] and found["tiny"]

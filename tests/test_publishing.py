@@ -16,6 +16,7 @@ from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.config import MusicEncoderSizes, RecapConfig
 from recap_cli.model.music_encoder import MusicEncoder
 from recap_cli.model.published import load_captioner, load_music_encoder
+from recap_cli.workflows.models import load_folder
 
 PARITY = Path(__file__).parent / "parity"
 SIZES = json.loads((PARITY / "fusion_config.json").read_text())
@@ -103,7 +104,7 @@ def hub(tmp_path, monkeypatch) -> Path:
 
     def commit(self: HfApi, repo_id: str, operations: list, **rest: object) -> str:
         assert repo_id == "owner/song-captions"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         for operation in operations:
             shutil.copy(operation.path_or_fileobj, folder / operation.path_in_repo)
         return "done"
@@ -121,3 +122,14 @@ def test_the_local_half_of_push_to_hub(model, hub):
     assert not [name for name in names if Path(name).suffix in (".bin", ".pt", ".pth", ".pkl")]
     assert AutoConfig.from_pretrained(hub).model_type == "recap"
     assert torch.equal(logits(AutoModelForSeq2SeqLM.from_pretrained(hub)), logits(model))
+
+
+def test_a_model_and_its_processor_are_pushed_as_any_of_transformers(tiny_model, tiny_processor, hub):
+    """Two calls, and what was uploaded is a whole model folder."""
+    tiny_model.push_to_hub("owner/song-captions")
+    tiny_processor.push_to_hub("owner/song-captions")
+    assert {"recap_processor.json", "tokenizer.json", "README.md"} <= {path.name for path in hub.iterdir()}
+    model, processor = load_folder(hub)
+    assert (processor.audio, processor.max_lyrics_tokens) == (tiny_processor.audio, 64)
+    assert processor(["the rain"])["input_ids"].equal(tiny_processor(["the rain"])["input_ids"])
+    assert all(torch.equal(value, model.state_dict()[key]) for key, value in tiny_model.state_dict().items())

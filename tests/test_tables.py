@@ -10,12 +10,12 @@ from rich.console import Console
 from recap_cli.progress import Table
 from recap_cli.report.drawing import draw
 from recap_cli.report.pages import write_model_card
+from recap_cli.report.recipes import recipe_table
 from recap_cli.report.table_one import markdown_table
 from recap_cli.report.tables import (
     ablate_table,
     losses_table,
     measures_table,
-    recipe_table,
     train_table,
 )
 from recap_cli.workflows.arms import BART, LYRICS_ONLY, Arm

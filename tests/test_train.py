@@ -19,6 +19,7 @@ from recap_cli.progress import SilentProgress
 from recap_cli.workflows import train as module
 from recap_cli.workflows.caption import Captioner
 from recap_cli.workflows.decoding import DecodingOptions
+from recap_cli.workflows.epochs import EpochReport
 from recap_cli.workflows.evaluate import caption_split
 from recap_cli.workflows.pretrain import (
     LyricsPretraining,
@@ -75,7 +76,9 @@ def test_every_recipe_setting_is_an_option_that_overrides_it():
     for line in RECIPE_LINES:
         assert names[line.setting].default is None
         other = {"float": 0.5, "int": 7, "bool": True, "str": "other"}.get(type(line.tiny).__name__, (0,))
-        other = {"best_by": "meteor", "padding": "corpus"}.get(line.setting, other)
+        other = {"best_by": "meteor", "padding": "corpus", "optimizer": "sgd", "schedule": "cosine"}.get(
+            line.setting, other
+        )
         settings = TrainOptions(Path("data"), **{line.setting: other}).settings(demo=True)
         assert settings[line.setting] == other
         rest = {name: value for name, value in settings.items() if name not in (line.setting, "recipe")}
@@ -113,6 +116,14 @@ def test_demo_data_take_the_tiny_recipe_and_others_the_papers():
         ({"best_by": "luck"}, "--best-by luck is not known"),
         ({"max_lyrics_tokens": 2}, "--max-lyrics-tokens 2 leaves no room for text"),
         ({"max_caption_tokens": 1}, "--max-caption-tokens 1 leaves no room for text"),
+        ({"beams": 0}, "--beams 0 is not possible"),
+        ({"weight_decay": math.nan}, "--weight-decay nan is not possible"),
+        ({"warmup": -1.0}, "--warmup -1.0 is not possible"),
+        ({"adam_beta2": 3.0}, "--adam-beta2 3.0 is not possible"),
+        ({"top_p": 9.0}, "--top-p 9.0 is not possible"),
+        ({"seed": -1}, "--seed -1 is not possible"),
+        ({"optimizer": "luck"}, "--optimizer luck is not known"),
+        ({"schedule": "luck"}, "--schedule luck is not known"),
     ],
 )
 def test_impossible_options(options, message):
@@ -122,19 +133,28 @@ def test_impossible_options(options, message):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "message", "hint"),
     [
-        ({"alpha": -1.0}, "--alpha -1.0 is not a weight"),
-        ({"alpha": math.nan}, "--alpha nan is not a weight"),
-        ({"fusion_layers": (9,)}, "--fusion-layers 9 is out of range"),
-        ({"align_layer": 2}, "--align-layer 2 lies behind fusion layer 1, where music has leaked into the lyrics"),
-        ({"alignment_loss": "best"}, "--alignment-loss best is not known"),
+        ({"alpha": -1.0}, "--alpha -1.0 is not a weight", "give a number of 0 or more, such as 0.02"),
+        ({"alpha": math.nan}, "--alpha nan is not a weight", "give a number of 0 or more, such as 0.02"),
+        ({"fusion_layers": (9,)}, "--fusion-layers 9 is out of range", "the encoder's layers are 0 to 2"),
+        ({"align_layer": 5}, "--align-layer 5 is out of range", "states that can be aligned are 0 to 3"),
+        (
+            {"align_layer": 2},
+            "--align-layer 2 lies behind fusion layer 1, where music has leaked into the lyrics",
+            "choose an earlier layer, or --allow-fused-alignment for a study",
+        ),
+        (
+            {"alignment_loss": "best"},
+            "--alignment-loss best is not known",
+            "choose one of positive, infonce, infonce-symmetric, none",
+        ),
     ],
 )
-def test_impossible_models(tiny_data, tmp_path, options, message):
+def test_impossible_models(tiny_data, tmp_path, options, message, hint):
     with pytest.raises(OptionError) as caught:
         run(tiny_data, tmp_path / "run", **options)
-    assert caught.value.message == message
+    assert (caught.value.message, caught.value.hint) == (message, hint)
 
 
 # a run ----------------------------------------------------------------------------------------------------------------
@@ -234,6 +254,12 @@ def test_a_folder_of_something_else_is_refused(tiny_data, tmp_path):
     with pytest.raises(OptionError, match="is not empty and holds no run"):
         run(tiny_data, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_a_folder_that_cannot_be_made(tiny_data, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"cannot write .*file/run: Not a directory"):
+        run(tiny_data, tmp_path / "file" / "run")
 
 
 # interruption ---------------------------------------------------------------------------------------------------------
@@ -349,13 +375,31 @@ def test_a_run_of_other_audio_settings(whole, tiny_data, tmp_path):
         run(tiny_data, tmp_path / "run", init=tmp_path / "other")
 
 
+@pytest.mark.parametrize(("setting", "value", "named"), [("mels", 96, False), ("hop", 200, True)])
+def test_data_that_the_music_encoder_would_hear_wrongly(tiny_data, tmp_path, setting, value, named):
+    """Any encoder has its number of mel bands; published weights have every other constant of the signal path, too."""
+    shutil.copytree(tiny_data.folder, tmp_path / "data")
+    info = json.loads((tmp_path / "data" / "dataset.json").read_text())
+    info["audio"][setting] = value
+    (tmp_path / "data" / "dataset.json").write_text(json.dumps(info))
+    weights = {"music_encoder": pretrained_music(tiny_data)} if named else {}
+    with pytest.raises(ModelError) as caught:
+        run(PreparedData(tmp_path / "data"), tmp_path / "run", **weights)
+    data = tmp_path / "data"
+    assert caught.value.message == f"the music encoder heard its songs with other audio settings than {data}: {setting}"
+    assert caught.value.hint == "prepare the data with recap prepare's own settings"
+    assert not (tmp_path / "run").exists()
+
+
 def test_captions_without_a_word(tiny_data, tmp_path):
     shutil.copytree(tiny_data.folder, tmp_path / "data")
     path = tmp_path / "data" / "captions.jsonl"
     lines = [json.dumps({**json.loads(line), "text": ""}) for line in path.read_text().splitlines()]
     path.write_text("\n".join(lines) + "\n")
-    with pytest.raises(DataError, match="has no captions to learn from"):
+    with pytest.raises(DataError) as caught:
         run(PreparedData(tmp_path / "data"), tmp_path / "run")
+    assert caught.value.message == f"{tmp_path / 'data'} has no captions to learn from"
+    assert caught.value.hint == "the train split needs captions"
 
 
 def test_infonce_says_where_its_negatives_come_from(tiny_data, tmp_path):
@@ -393,6 +437,24 @@ def test_the_log_tells_of_the_alignment(whole):
         assert names < record.keys()
         assert record["cosine_gap"] == pytest.approx(record["matched_cosine"] - record["mismatched_cosine"], abs=2e-5)
         assert 0 < record["gradient_ratio"] < 10 and -1 <= record["gradient_cosine"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("music", "lyrics", "words"),
+    [(0.1, 0.9, "the pooled music has"), (0.1, 0.19, "the pooled music and lyrics have"), (0.3, 0.9, None)],
+)
+def test_a_collapse_is_said(tmp_path, music, lyrics, words):
+    warned: list[str] = []
+
+    class Heard(SilentProgress):
+        def warn(self, message: str) -> None:
+            warned.append(message)
+
+    figures = {"music_deviation": music, "lyrics_deviation": lyrics, "cosine_gap": 0.002, "rougeL": 0.1}
+    sample = {"song": "s", "caption": "c", "reference": "r"}
+    EpochReport(Heard(), tmp_path, None, "rougeL").show({"epoch": 1.0, "step": 3, **figures, "sample": sample})
+    end = "collapsed (std x sqrt(d) below 0.2); matched and mismatched pairs differ by 0.002 in cosine"
+    assert warned == ([f"{words} {end}"] if words else [])
 
 
 def test_bf16_and_gradient_checkpointing_and_tensorboard(tiny_data, tmp_path):
@@ -455,6 +517,21 @@ def test_a_kill_between_training_and_the_last_file(whole, tiny_data, tmp_path, m
     assert equal(weights(run(tiny_data, tmp_path / "run", limit=10, epochs=2).out), weights(whole.out))
 
 
+def test_a_full_disk_at_the_last_file(whole, tiny_data, tmp_path, monkeypatch):
+    """No half-written model stays, and the run started again is saved from its checkpoint."""
+
+    def refuse(*arguments):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RecapProcessor, "save_pretrained", refuse)
+        with pytest.raises(DataError, match=r"cannot write .*/run: No space left on device"):
+            run(tiny_data, tmp_path / "run", limit=10, epochs=2)
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+    again = run(tiny_data, tmp_path / "run", limit=10, epochs=2)
+    assert again.figures == whole.figures and equal(weights(again.out), weights(whole.out))
+
+
 def test_a_torn_checkpoint_and_a_torn_log(tmp_path):
     for name in ("checkpoint-3", "checkpoint-12", "checkpoint-20", "checkpoint-tmp"):
         (tmp_path / name).mkdir()
@@ -478,13 +555,33 @@ def test_the_newest_finished_run(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "message"), [(10, "the loss is nan at step 1"), (24, "the loss on the validation songs is nan")]
+    ("batch_size", "message"),
+    [(10, "the loss is nan at step 1"), (24, "the loss on the validation songs is nan at step 1")],
 )
 def test_a_loss_that_is_no_number_stops_the_run(tiny_data, tmp_path, batch_size, message):
     with pytest.raises(ModelError) as caught:
         run(tiny_data, tmp_path / "run", lr=1e30, schedule="constant", batch_size=batch_size)
-    assert (caught.value.message, caught.value.hint) == (message, "try a lower --lr")
+    hint = "a lower --lr in another --out; the newest checkpoint is from before"
+    assert (caught.value.message, caught.value.hint) == (message, hint)
     assert not (tmp_path / "run" / "figures.json").exists()
+
+
+def test_weights_that_are_no_numbers_are_not_kept(whole, tiny_data, tmp_path, monkeypatch):
+    """The last good checkpoint stays, and the run can go on from it."""
+    stock = ProgressCallback.on_step_end
+    options = {"limit": 10, "epochs": 2, "checkpoint_every": 1}
+
+    def spoil(self, args, state, control, **kwargs):
+        stock(self, args, state, control, **kwargs)
+        if self.task == "Training" and state.global_step == 2:
+            kwargs["model"].model.shared.weight.data[3] = math.nan
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ProgressCallback, "on_step_end", spoil)
+        with pytest.raises(ModelError, match="a weight is no number any more at step 2"):
+            run(tiny_data, tmp_path / "run", **options)
+    assert Path(newest_checkpoint(tmp_path / "run" / "checkpoints")).name == "checkpoint-1"
+    assert equal(weights(run(tiny_data, tmp_path / "run", **options).out), weights(whole.out))
 
 
 # the best epoch -------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,14 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from recap_cli.corpus.dataset import SongCollator
 from recap_cli.errors import DataError, ModelError, OptionError
 from recap_cli.model.captioner import RecapForCaptioning
+from recap_cli.model.config import RecapConfig
+from recap_cli.progress import SilentProgress
 from recap_cli.workflows.balance import GradientBalance
 from recap_cli.workflows.batches import LengthGrouped, group_order, mark_aligned_rows, split_batch
+from recap_cli.workflows.pretrain import LyricsPretraining, pretrain_bart, tiny_bart
+from recap_cli.workflows.sources import build_model, find_source
 from recap_cli.workflows.train import TrainOptions, train
-from recap_cli.workflows.trainer import RecapTrainer
+from recap_cli.workflows.trainer import RecapTrainer, RunningLosses
 from recap_cli.workflows.training import training_arguments
 
 ROOT = Path(__file__).parents[1]
@@ -124,36 +130,68 @@ def test_infonce_takes_its_negatives_from_the_micro_batch(model, tiny_processor,
     assert cut["caption_loss"] == pytest.approx(whole["caption_loss"], rel=1e-9)
 
 
-def test_two_processes_learn_what_one_learns(tiny_data, tmp_path):
-    """torchrun with gloo: the same losses, each validation song once, one log, for both kinds of alignment loss."""
-    train(TrainOptions(tiny_data.folder, tmp_path / "warm", limit=4, epochs=1, max_caption_tokens=10, device="cpu"))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    settings = "--limit 10 --epochs 1 --batch-size 10 --max-caption-tokens 10 --device cpu --alpha 0.5 --lr 1e-9"
-    for loss in ("positive", "infonce"):
-        call = ["-m", "recap_cli", "train", tiny_data.folder, "--alignment-loss", loss, *settings.split(), "--json"]
-        two = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29611"]
-        records = []
-        for name, start in (("one", [sys.executable]), ("two", two)):
-            out = tmp_path / f"{name}-{loss}"
-            done = subprocess.run(
-                [*map(str, [*start, *call]), "--out", str(out)],
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=200,
-            )
-            assert done.returncode == 0, done.stderr[-2000:]
-            assert len(done.stdout.splitlines()) == 1
-            (record,) = json.loads(done.stdout)["log"]
-            assert len((out / "log.jsonl").read_text().splitlines()) == 1
-            records.append(record)
-        one, other = records
-        assert other["sample"] == one["sample"]
-        for figure in ("rougeL", "caption_loss", "matched_cosine", "distinct"):
-            assert other[figure] == pytest.approx(one[figure], rel=1e-4), figure
-        # dropout draws other numbers, so the training losses agree only nearly
-        for figure in ("train_caption_loss", "train_alignment_loss"):
-            assert other[figure] == pytest.approx(one[figure], rel=0.05), figure
+LAUNCHERS = {
+    "torchrun": ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"],
+    "accelerate": ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", "0"],
+}
+
+
+@pytest.fixture(scope="module")
+def sober_bart(tiny_data, tmp_path_factory) -> Path:
+    """The tiny recipe's BART without dropout, whose draws no two layouts share."""
+    folder = tmp_path_factory.mktemp("bart") / "bart"
+    shutil.copytree(
+        pretrain_bart(tiny_data, LyricsPretraining(tiny_bart(RecapConfig.tiny(5))), SilentProgress()), folder
+    )
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("launcher", "loss", "accumulate"), [("torchrun", "positive", 5), ("accelerate", "infonce-symmetric", 1)]
+)
+def test_two_processes_learn_what_one_learns(tiny_data, sober_bart, tmp_path, launcher, loss, accumulate):
+    """One step by plain gradient descent: losses and gradients to 1e-5, each validation song once, one log."""
+    options = {"alignment_loss": loss, "alpha": 0.5, "lr": 10.0, "optimizer": "sgd", "schedule": "constant"}
+    options |= {"weight_decay": 0.0, "warmup": 0.0, "bart": str(sober_bart), "max_caption_tokens": 20}
+    options |= {"limit": 10, "batch_size": 50, "epochs": 1, "device": "cpu"}
+    one = train(TrainOptions(tiny_data.folder, tmp_path / "one", **options))
+    flags = [str(word) for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
+    flags += ["--accumulate", str(accumulate), "--out", str(tmp_path / "two"), "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", *LAUNCHERS[launcher], "-m", "recap_cli", "train", str(tiny_data.folder), *flags],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stderr.count("2 processes share each step of 50 captions.") == 1
+    assert len(done.stdout.splitlines()) == len((tmp_path / "two" / "log.jsonl").read_text().splitlines()) == 1
+    (two,) = json.loads(done.stdout)["log"]
+    assert two["sample"] == one.log[0]["sample"]
+    for figure in (
+        "train_caption_loss",
+        "train_alignment_loss",
+        "caption_loss",
+        "matched_cosine",
+        "rougeL",
+        "distinct",
+    ):
+        assert two[figure] == pytest.approx(one.log[0][figure], rel=1e-5, abs=1e-5), figure
+    chosen = TrainOptions(tiny_data.folder, **options)
+    settings = chosen.settings(demo=True)
+    before = build_model(find_source(settings, None), chosen, settings, tiny_data, SilentProgress())[0].state_dict()
+    moved, other = (
+        {name: value.double() - before[name] for name, value in load_file(tmp_path / run / "model.safetensors").items()}
+        for run in ("one", "two")
+    )
+    whole = torch.cat([step.flatten() for step in moved.values()]).norm()
+    assert whole > 1
+    for name, step in moved.items():
+        assert (other[name] - step).norm() <= 1e-5 * step.norm() + 1e-6 * whole, name
 
 
 # batches --------------------------------------------------------------------------------------------------------------
@@ -248,12 +286,28 @@ def test_a_full_disk_at_a_checkpoint(tiny_data, tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(RecapTrainer, "_save_optimizer_and_scheduler", refuse)
-        with pytest.raises(DataError, match="checkpoint-2: No space left on device"):
+        with pytest.raises(DataError) as caught:
             train(TrainOptions(tiny_data.folder, tmp_path / "run", **options))
+    folder = tmp_path / "run" / "checkpoints" / "checkpoint-2"
+    assert caught.value.message == f"cannot write {folder}: No space left on device"
+    assert caught.value.hint == "is the disk full? start again to go on"
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["checkpoint-1"]
     resumed = train(TrainOptions(tiny_data.folder, tmp_path / "run", **options, resume=True))
     whole = train(TrainOptions(tiny_data.folder, tmp_path / "whole", **options))
     assert (resumed.log, resumed.figures) == (whole.log, whole.figures)
+
+
+def test_a_checkpoint_holds_the_losses_of_all_processes(monkeypatch):
+    """The first process takes them over, so that their sum over the processes is right again."""
+    monkeypatch.setattr("recap_cli.workflows.trainer.gather", lambda share: [share, {"caption_loss": 2.0}])
+    losses = RunningLosses()
+    losses.steps, losses.sums = 4, {"caption_loss": 1.0}
+    record = losses.to_json()
+    assert record == {"steps": 4, "sums": {"caption_loss": 3.0}}
+    for rank, expected in ((0, 0.75), (1, 0.0)):
+        monkeypatch.setattr("recap_cli.workflows.trainer.process", lambda rank=rank: (rank, 2))
+        losses.restore(record)
+        assert losses.take() == {"train_caption_loss": expected}
 
 
 def test_nothing_to_go_on_with(tiny_data, tmp_path):
@@ -276,5 +330,7 @@ def test_a_checkpoint_of_another_architecture(tiny_data, tmp_path):
     tensors = load_file(path)
     tensors["model.decoder.layers.0.fc1.weight"] = torch.zeros(3, 3)
     save_file(tensors, path, {"format": "pt"})
-    with pytest.raises(ModelError, match="is of another architecture"):
+    with pytest.raises(ModelError) as caught:
         train(TrainOptions(tiny_data.folder, tmp_path / "run", **options))
+    assert caught.value.message == f"{path.parent} is of another architecture"
+    assert caught.value.hint == "delete the run's folder, or choose another --out"

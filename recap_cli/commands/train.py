@@ -2,14 +2,24 @@
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 import recap_cli.flags as flags
 from recap_cli.commands.defaults import begin_model_work, choose_data
 from recap_cli.console import render, stdout_console
 from recap_cli.errors import OptionError
+
+
+class TrainCommand(TyperCommand):
+    """The command with the table of recipes at the foot of its help."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help."""
+        super().format_help(ctx, formatter)
+        show_recipes()
 
 
 def train(
@@ -89,6 +99,7 @@ def train(
     from recap_cli.workflows.studies import Study
     from recap_cli.workflows.train import train as run
     from recap_cli.workflows.train_options import TrainOptions
+    from recap_cli.workflows.training import leave_processes
 
     chosen = {option.name: given[option.name] for option in fields(TrainOptions) if option.name != "study"}
     chosen |= {"data": choose_data(data, limit, progress), "fusion_layers": parse_layers(fusion_layers)}
@@ -99,18 +110,18 @@ def train(
         render(as_json, expected.to_json(), estimate_table(expected))
         return
     result = run(options, progress)
+    leave_processes()
     if not result.writes:
         return
-    if result.trained:
+    if result.trained or not (result.out / "README.md").exists():
         write_model_card(result)
     render(as_json, result.to_json(), train_table(result))
 
 
 def show_recipes() -> None:
     """Show every recipe setting and who set it."""
-    begin_model_work(quiet=True)
     from recap_cli.report.drawing import draw
-    from recap_cli.report.tables import recipe_table
+    from recap_cli.report.recipes import recipe_table
 
     stdout_console().print(draw(recipe_table()))
 

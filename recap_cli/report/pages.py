@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from recap_cli.corpus.manifest import open_atomically
 from recap_cli.workflows.recipes import RECIPE_LINES
 from recap_cli.workflows.runs import OPTIONS_FILE
 from recap_cli.workflows.train import TrainResult
@@ -84,6 +85,9 @@ def write_model_card(result: TrainResult) -> Path:
     """Write `README.md` into a run's folder: data, recipe, figures and limits.
 
     The paths of this machine stay out of it: files are named without their folders.
+
+    Raises:
+        DataError: the disk refuses.
     """
     best = result.figures["best"]
     options = read_options(result.out)
@@ -114,9 +118,8 @@ def write_model_card(result: TrainResult) -> Path:
             )
         ),
     )
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    with open_atomically(path) as file:
+        file.write(text)
     return path
 
 

@@ -5,7 +5,6 @@ from recap_cli.scoring.uncertainty import Interval
 from recap_cli.workflows.comparisons import ENOUGH_SEEDS
 from recap_cli.workflows.effects import Effect
 from recap_cli.workflows.estimate import Estimate
-from recap_cli.workflows.recipes import RECIPE_LINES, RECIPES
 from recap_cli.workflows.summary import AblateResult, ArmSummary
 from recap_cli.workflows.sweep_plan import SweepPlan
 from recap_cli.workflows.train import TrainResult
@@ -181,12 +180,3 @@ def sweep_table(plan: SweepPlan) -> Table:
         f"by {plan.basis})."
     )
     return Table("The runs of this sweep", ["arm", "runs", "done"], rows, caption)
-
-
-def recipe_table() -> Table:
-    """Every recipe setting and who set it."""
-    rows = [
-        [line.setting.replace("_", "-"), *(str(getattr(line, name)) for name in RECIPES), line.source]
-        for line in RECIPE_LINES
-    ]
-    return Table("Recipes", ["setting", *RECIPES, "set by"], rows)

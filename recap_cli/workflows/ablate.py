@@ -27,6 +27,7 @@ from recap_cli.workflows.studies import SHUFFLED as SHUFFLED_MUSIC
 from recap_cli.workflows.summary import AblateResult, summarise, write_result
 from recap_cli.workflows.sweep import Task, default_jobs, run_tasks
 from recap_cli.workflows.train import TrainOptions, train
+from recap_cli.workflows.training import choose_device
 
 RESULTS_FILE = "results.jsonl"
 RECORD_FILE = "record.jsonl"
@@ -156,7 +157,8 @@ def ablate(options: AblateOptions, progress: Progress | None = None) -> AblateRe
     """
     progress = progress or SilentProgress()
     sweep = plan_sweep(options)
-    options.out.mkdir(parents=True, exist_ok=True)
+    for folder in (options.out, sweep.results.parent):
+        make_folder(folder)
     with claim_cache(options.out, progress, f"Another process works in {options.out}"):
         done = read_results(sweep.results, sweep.key)
         todo = [task for task in sweep.tasks if task not in done]
@@ -177,6 +179,18 @@ def ablate(options: AblateOptions, progress: Progress | None = None) -> AblateRe
     result = summarise(asked, failed, options.out)
     write_result(result)
     return result
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder.
+
+    Raises:
+        DataError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot make {folder}: {error.strerror}", "choose another folder with --out") from error
 
 
 def write_results(path: Path, records: Iterable[RunRecord]) -> None:
@@ -222,7 +236,7 @@ def run_task(sweep: Sweep, task: Task, progress: Progress) -> RunRecord:
             "recap": __version__,
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
-            "device": "cuda" if torch.cuda.is_available() and options.device in ("auto", "cuda") else options.device,
+            "device": choose_device(options.device),
             "weights": weights_fingerprint(run.out),
             "train_seconds": round(trained - began, 1),
             "score_seconds": round(time.monotonic() - trained, 1),

@@ -7,13 +7,13 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from recap_cli.corpus.manifest import write_json_lines
-from recap_cli.errors import DataError, ModelError, OptionError
+from recap_cli.corpus.manifest import cannot_write, write_json_lines
+from recap_cli.errors import DataError, ModelError
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.progress import Progress
 from recap_cli.workflows.balance import GradientBalance
 from recap_cli.workflows.runs import LOG_FILE, read_log
-from recap_cli.workflows.validation import LOWER_IS_BETTER, Validation, epoch_table
+from recap_cli.workflows.validation import LOWER_IS_BETTER, Validation, epoch_table, process
 
 # Standard deviation times sqrt(width) below which a side counts as collapsed (VICReg looks at the same figure).
 COLLAPSED = 0.2
@@ -44,7 +44,7 @@ class EpochReport(TrainerCallback):
     ) -> None:
         self.progress, self.out, self.validation = progress, out, validation
         self.best_by, self.patience, self.balance = best_by, patience, balance
-        self.board = open_board(out) if board else None
+        self.board = open_board(out) if board and process()[0] == 0 else None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Forget what an interrupted run logged after its checkpoint; it is trained again."""
@@ -58,7 +58,11 @@ class EpochReport(TrainerCallback):
         control.should_save |= state.global_step == state.max_steps
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
-        """Log the figures, keep the best weights, and stop when they no longer improve."""
+        """Log the figures, keep the best weights, and stop when they no longer improve.
+
+        Raises:
+            DataError: the disk refuses.
+        """
         figures = {name.removeprefix("eval_"): round(value, 5) for name, value in metrics.items()}
         if self.balance is not None:
             figures |= {name: round(value, 6) for name, value in self.balance.measure().items()}
@@ -70,8 +74,11 @@ class EpochReport(TrainerCallback):
         before = [entry for entry in read_log(self.out) if entry["step"] < state.global_step]
         if best_record([*before, record], self.best_by) is record:
             save_best(self.validation.model, self.out, state.global_step)
-        with (self.out / LOG_FILE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        try:
+            with (self.out / LOG_FILE).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise cannot_write(self.out / LOG_FILE, error) from error
         self.show(record)
         control.should_training_stop |= self.is_patience_over([*before, record])
 
@@ -88,9 +95,9 @@ class EpochReport(TrainerCallback):
         self.progress.say(f"{sample['song']}: {sample['caption']}\n  reference: {sample['reference']}")
         low = [side for side in ("music", "lyrics") if record.get(f"{side}_deviation", 1.0) < COLLAPSED]
         if low:
-            self.progress.say(
-                f"warning: the pooled {' and '.join(low)} have collapsed (std x sqrt(d) below {COLLAPSED}); "
-                f"matched and mismatched pairs differ by {record['cosine_gap']:.3f} in cosine"
+            self.progress.warn(
+                f"the pooled {' and '.join(low)} {'has' if low == ['music'] else 'have'} collapsed (std x sqrt(d) "
+                f"below {COLLAPSED}); matched and mismatched pairs differ by {record['cosine_gap']:.3f} in cosine"
             )
         if self.board is not None:
             for name, value in record.items():
@@ -140,13 +147,7 @@ def load_best(model: RecapForCaptioning, out: Path, step: int) -> None:
 
 
 def open_board(out: Path) -> Any:
-    """Open a TensorBoard writer in the run's folder.
+    """Open a TensorBoard writer in the run's folder."""
+    from torch.utils.tensorboard import SummaryWriter
 
-    Raises:
-        OptionError: TensorBoard is not installed.
-    """
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise OptionError("--report-to tensorboard: TensorBoard is not installed", "pip install tensorboard") from error
     return SummaryWriter(str(out / "tensorboard"))

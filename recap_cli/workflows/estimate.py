@@ -21,7 +21,7 @@ from recap_cli.processor import RecapProcessor
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.workflows.epochs import EpochReport
 from recap_cli.workflows.pretrain import train_tokenizer
-from recap_cli.workflows.sources import Source, check_source, find_source, recap_config
+from recap_cli.workflows.sources import Source, check_hearing, check_source, find_source, recap_config
 from recap_cli.workflows.train import build_trainer
 from recap_cli.workflows.train_options import TrainOptions
 from recap_cli.workflows.training import choose_device, silence
@@ -95,6 +95,7 @@ def estimate(options: TrainOptions, progress: Progress | None = None) -> Estimat
     settings = options.settings(data.is_demo)
     source = find_source(settings, options.init)
     check_source(source, settings, options)
+    check_hearing(source, options, data)
     model, processor = draw_model(source, options, settings, data)
     kind = "" if options.no_music else "mel" if options.train_music_encoder else "states"
     music: Any = {"": None, "mel": data.mels}.get(kind, RandomStates(data, model.config.music_sizes.width))

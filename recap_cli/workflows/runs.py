@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from recap_cli.corpus.manifest import write_json
+from recap_cli.corpus.manifest import cannot_write, write_json
 from recap_cli.errors import OptionError
 
 FIGURES_FILE = "figures.json"
@@ -19,6 +19,7 @@ def claim_folder(out: Path, record: dict[str, Any]) -> bool:
     """Take a folder for a run; say whether the very same run is finished there.
 
     Raises:
+        DataError: the folder cannot be made.
         OptionError: the folder holds something else.
     """
     path = out / OPTIONS_FILE
@@ -34,7 +35,10 @@ def claim_folder(out: Path, record: dict[str, Any]) -> bool:
             return (out / FIGURES_FILE).is_file()
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OptionError(f"{out} is not empty and holds no run", "choose another folder with --out")
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(out, error) from error
     write_json(path, record)
     return False
 

@@ -8,6 +8,7 @@ from typing import Any
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, BartConfig, PreTrainedTokenizerBase, set_seed
 
+from recap_cli.audio import AudioSettings
 from recap_cli.corpus.dataset import PreparedData
 from recap_cli.errors import ModelError, OptionError
 from recap_cli.model.captioner import RecapForCaptioning
@@ -109,7 +110,6 @@ def build_model(
     Raises:
         ModelError: weights cannot be loaded.
     """
-    check_hearing(source, data)
     own = None if options.no_music or source.is_run else choose_music_encoder(options, data, progress)
     source = pretrained(source, data, options, progress)
     sizes = own.sizes if own else source.config.music_sizes if source.is_run and not options.no_music else None
@@ -133,20 +133,27 @@ def build_model(
     return model, processor
 
 
-def check_hearing(source: Source, data: PreparedData) -> None:
-    """Check that the data were prepared as an earlier run heard its songs.
+def check_hearing(source: Source, options: Any, data: PreparedData) -> None:
+    """Check that the data were prepared as an earlier run, or the music encoder, heard its songs.
+
+    Published weights know the constants of the signal path, but songs of any length; any encoder has its mel bands.
 
     Raises:
         ModelError: their audio settings differ.
     """
-    if not source.is_run or source.folder is None:
+    given = data.audio.to_json()
+    heard, who = AudioSettings().to_json(), "the music encoder"
+    hint = "prepare the data with recap prepare's own settings"
+    names = set(given) - {"seconds", "resampler"} if options.music_encoder is not None else {"mels"}
+    if source.is_run and source.folder is not None:
+        heard, names = RecapProcessor.from_pretrained(source.folder).audio.to_json(), set(given)
+        who, hint = f"--init: {source.folder}", "prepare the data with the run's settings, see recap_processor.json"
+    elif options.no_music:
         return
-    heard, given = RecapProcessor.from_pretrained(source.folder).audio.to_json(), data.audio.to_json()
-    other = sorted(name for name in given if given[name] != heard.get(name))
+    other = sorted(name for name in names if given[name] != heard.get(name))
     if other:
         raise ModelError(
-            f"--init: {source.folder} heard its songs with other audio settings than {data.folder}: {', '.join(other)}",
-            "prepare the data with the run's settings, see recap_processor.json",
+            f"{who} heard its songs with other audio settings than {data.folder}: {', '.join(other)}", hint
         )
 
 

@@ -194,6 +194,9 @@ class PipeProgress:
     def say(self, message: str) -> None:
         """Keep a line to itself: the run's log has what matters."""
 
+    def warn(self, message: str) -> None:
+        """Keep a warning to itself: the figures of the run say the same."""
+
     def show(self, table: Table) -> None:
         """Keep a table to itself."""
 

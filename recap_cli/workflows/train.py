@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import PartialState
+from safetensors import SafetensorError
 
 from recap_cli import __version__
 from recap_cli.corpus.dataset import PreparedData, PreparedSong, SongCollator, SongDataset
-from recap_cli.corpus.manifest import write_json
+from recap_cli.corpus.manifest import cannot_write, write_json
 from recap_cli.corpus.shards import ShardReader
 from recap_cli.errors import DataError, OptionError
 from recap_cli.model.captioner import RecapForCaptioning
@@ -25,7 +26,7 @@ from recap_cli.workflows.balance import GradientBalance
 from recap_cli.workflows.epochs import EpochReport, best_record, load_best
 from recap_cli.workflows.features import cache_features
 from recap_cli.workflows.runs import FIGURES_FILE, claim_folder, clear_torn_checkpoints, newest_checkpoint, read_log
-from recap_cli.workflows.sources import build_model, check_source, find_source
+from recap_cli.workflows.sources import build_model, check_hearing, check_source, find_source
 from recap_cli.workflows.studies import Music
 from recap_cli.workflows.train_options import TrainOptions
 from recap_cli.workflows.trainer import RecapTrainer, optimizer_arguments
@@ -82,13 +83,16 @@ def train(options: TrainOptions, progress: Progress | None = None) -> TrainResul
     settings = options.settings(data.is_demo)
     source = find_source(settings, options.init)
     check_source(source, settings, options)
+    check_hearing(source, options, data)
     out = options.out or Path("runs") / run_name(options, settings)
     with state.main_process_first():
         finished = claim_folder(out, run_record(options, settings, data))
     if finished:
         figures = json.loads((out / FIGURES_FILE).read_text(encoding="utf-8"))
         return TrainResult(out, settings, figures, read_log(out), data.info, False, state.is_main_process)
-    checkpoint = find_checkpoint(out, options, state)
+    checkpoint = find_checkpoint(out, options, state, progress)
+    if state.num_processes > 1:
+        progress.say(f"{state.num_processes} processes share each step of {settings['batch_size']} captions.")
     model, processor = build_model(source, options, settings, data, progress)
     with state.main_process_first():
         music, kind = choose_music(model, data, options, progress)
@@ -99,7 +103,7 @@ def train(options: TrainOptions, progress: Progress | None = None) -> TrainResul
     return finish_run(trainer, out, settings, data)
 
 
-def find_checkpoint(out: Path, options: TrainOptions, state: PartialState) -> str | None:
+def find_checkpoint(out: Path, options: TrainOptions, state: PartialState, progress: Progress) -> str | None:
     """Find where an interrupted run goes on, and clear what a kill left half-written.
 
     Raises:
@@ -109,6 +113,8 @@ def find_checkpoint(out: Path, options: TrainOptions, state: PartialState) -> st
         clear_torn_checkpoints(out / "checkpoints")
     state.wait_for_everyone()
     checkpoint = newest_checkpoint(out / "checkpoints")
+    if checkpoint is not None:
+        progress.say(f"Going on from {checkpoint}.")
     if options.resume and checkpoint is None:
         raise OptionError(f"--resume: {out} holds no checkpoint to go on with", "leave --resume out to begin")
     return checkpoint
@@ -258,7 +264,11 @@ def validation_songs(data: PreparedData, settings: Mapping[str, Any], options: T
 
 
 def finish_run(trainer: RecapTrainer, out: Path, settings: dict[str, Any], data: PreparedData) -> TrainResult:
-    """Save the best model with its processor; `figures.json` comes last and says that the run is finished."""
+    """Save the best model with its processor; `figures.json` comes last and says that the run is finished.
+
+    Raises:
+        DataError: the disk refuses; started again, the run is saved from its last checkpoint.
+    """
     log = read_log(out)
     best = best_record(log, settings["best_by"])
     state = PartialState()
@@ -275,9 +285,13 @@ def finish_run(trainer: RecapTrainer, out: Path, settings: dict[str, Any], data:
     trainer.model.generation_config.num_beams = settings["beams"]
     if settings["sample"]:
         trainer.model.generation_config.update(do_sample=True, top_p=settings["top_p"])
-    trainer.model.save_pretrained(out)
-    (out / "model.safetensors").chmod(0o644)  # safetensors writes for its owner only
-    trainer.processor.save_pretrained(out)
+    try:
+        trainer.model.save_pretrained(out)
+        (out / "model.safetensors").chmod(0o644)  # safetensors writes for its owner only
+        trainer.processor.save_pretrained(out)
+    except (OSError, SafetensorError) as error:
+        (out / "model.safetensors").unlink(missing_ok=True)
+        raise cannot_write(out, error) from error
     write_json(out / FIGURES_FILE, figures)
     for folder in ("checkpoints", "best"):
         shutil.rmtree(out / folder, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,14 @@ from recap_cli.workflows.studies import Study
 BEST_METRICS = ("rougeL", "meteor", "caption_loss")
 PRECISIONS = ("auto", "fp32", "bf16")
 PADDINGS = ("batch", "corpus")
+# Lowest and highest value of settings that are no plain counts.
+RANGES = {
+    "weight_decay": (0.0, math.inf),
+    "warmup": (0.0, 1.0),
+    "adam_beta2": (0.0, 0.9999999),
+    "top_p": (0.0, 1.0),
+    "seed": (0, 2**32 - 1),
+}
 
 
 @dataclass(frozen=True)
@@ -113,11 +122,13 @@ class TrainOptions:
             "accumulate",
             "validate_every",
             "patience",
+            "beams",
         )
         for flag in (*numbers, "checkpoint_every"):
             value = getattr(self, flag)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise OptionError(f"--{flag.replace('_', '-')} {value} is not possible", "give a number above 0")
+        self._check_ranges()
         choices = {"best_by": BEST_METRICS, "precision": PRECISIONS, "padding": PADDINGS, "report_to": ("tensorboard",)}
         for flag, known in choices.items():
             value = getattr(self, flag)
@@ -125,6 +136,7 @@ class TrainOptions:
                 raise OptionError(
                     f"--{flag.replace('_', '-')} {value} is not known", f"choose one of {', '.join(known)}"
                 )
+        self._check_library_names()
         if self.micro_batch_tokens is not None and self.micro_batch_tokens < 0:
             raise OptionError(f"--micro-batch-tokens {self.micro_batch_tokens} is negative", "0 cuts nothing")
         if self.init is not None and self.bart is not None:
@@ -133,6 +145,26 @@ class TrainOptions:
             value = getattr(self, flag)
             if value is not None and value < 3:
                 raise OptionError(f"--{flag.replace('_', '-')} {value} leaves no room for text", "give 3 or more")
+
+    def _check_ranges(self) -> None:
+        for flag, (low, high) in RANGES.items():
+            value = getattr(self, flag)
+            if value is not None and not (math.isfinite(value) and low <= value <= high):
+                words = f"a number from {low:g} to {high:g}" if high < math.inf else f"a number of {low:g} or more"
+                raise OptionError(f"--{flag.replace('_', '-')} {value} is not possible", f"give {words}")
+
+    def _check_library_names(self) -> None:
+        if self.report_to == "tensorboard" and find_spec("tensorboard") is None:
+            raise OptionError("--report-to tensorboard: TensorBoard is not installed", "pip install tensorboard")
+        if self.optimizer is None and self.schedule is None:
+            return
+        from transformers.trainer_utils import SchedulerType
+        from transformers.training_args import OptimizerNames
+
+        for flag, names in (("optimizer", OptimizerNames), ("schedule", SchedulerType)):
+            value, known = getattr(self, flag), [name.value for name in names]
+            if value is not None and value not in known:
+                raise OptionError(f"--{flag} {value} is not known", f"the Trainer knows {', '.join(known[:6])}, ...")
 
     def settings(self, demo: bool) -> dict[str, Any]:
         """Give every recipe setting with this run's overrides, and the recipe's name."""

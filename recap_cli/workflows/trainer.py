@@ -1,6 +1,7 @@
 """RecapTrainer: the stock Seq2SeqTrainer with losses that are exact on any layout, and checkpoints that are whole."""
 
 import json
+import math
 import shutil
 import time
 from contextlib import nullcontext
@@ -17,7 +18,9 @@ from recap_cli.errors import DataError, ModelError
 from recap_cli.processor import RecapProcessor
 from recap_cli.workflows.batches import LengthGrouped, mark_aligned_rows, split_batch
 from recap_cli.workflows.runs import STATE_FILE
-from recap_cli.workflows.validation import Validation, gather
+from recap_cli.workflows.validation import Validation, gather, process
+
+NO_NUMBER = "a lower --lr in another --out; the newest checkpoint is from before"
 
 
 class RunningLosses:
@@ -35,12 +38,15 @@ class RunningLosses:
                 self.sums[name] = self.sums.get(name, 0.0) + value.detach().double()
 
     def to_json(self) -> dict[str, Any]:
-        """The sums as plain values."""
-        return {"steps": self.steps, "sums": {name: float(value) for name, value in self.sums.items()}}
+        """The sums as plain values, over all processes, which meet here."""
+        shares = gather({name: float(value) for name, value in self.sums.items()})
+        return {"steps": self.steps, "sums": {name: sum(share[name] for share in shares) for name in shares[0]}}
 
     def restore(self, record: dict[str, Any]) -> None:
-        """Go on from the sums of a checkpoint."""
-        self.steps, self.sums = record["steps"], dict(record["sums"])
+        """Go on from the sums of a checkpoint, which the first process takes over."""
+        first = process()[0] == 0
+        self.steps = record["steps"]
+        self.sums = {name: value if first else 0.0 for name, value in record["sums"].items()}
 
     def take(self) -> dict[str, float]:
         """Give the means per step and begin anew."""
@@ -118,7 +124,7 @@ class RecapTrainer(Seq2SeqTrainer):
             inputs = {**inputs, "num_songs_in_batch": self.songs_in_step}
         loss, outputs = super().compute_loss(model, inputs, True, **kwargs)
         if not torch.isfinite(loss):
-            raise ModelError(f"the loss is {float(loss.detach())} at step {self.state.global_step}", "try a lower --lr")
+            raise ModelError(f"the loss is {float(loss.detach())} at step {self.state.global_step}", NO_NUMBER)
         self.losses.add(outputs)
         return (loss, outputs) if return_outputs else loss
 
@@ -130,11 +136,17 @@ class RecapTrainer(Seq2SeqTrainer):
         return self.accelerator.clip_grad_norm_(own, self.args.max_grad_norm)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Validate and hand the figures to the callbacks, as the stock evaluation does."""
+        """Validate and hand the figures to the callbacks, as the stock evaluation does.
+
+        Raises:
+            ModelError: the loss is NaN or infinite.
+        """
         was_training = self.model.training
         self.model.eval()
         figures = self.validation.run()
         self.model.train(was_training)
+        if not math.isfinite(loss := figures["caption_loss"]):
+            raise ModelError(f"the loss on the validation songs is {loss} at step {self.state.global_step}", NO_NUMBER)
         shares = gather(self.losses.take())  # the processes' shares of each step's loss add up to it
         figures |= {name: sum(share[name] for share in shares) for name in shares[0]}
         metrics = {f"eval_{name}": value for name, value in figures.items()}
@@ -146,15 +158,20 @@ class RecapTrainer(Seq2SeqTrainer):
 
         Raises:
             DataError: the disk refuses; the checkpoint before it stays.
+            ModelError: a weight is NaN or infinite, so that nothing could go on from here.
         """
+        if not all(bool(torch.isfinite(one).all()) for one in self.model.parameters()):
+            raise ModelError(f"a weight is no number any more at step {self.state.global_step}", NO_NUMBER)
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
         try:
             super()._save_checkpoint(model, trial)
+            losses = self.losses.to_json()  # every process has written its part by then
             if self.args.should_save:
-                write_json(folder / STATE_FILE, {"losses": self.losses.to_json()})
+                write_json(folder / STATE_FILE, {"losses": losses})
         except (OSError, SafetensorError, RuntimeError) as error:
             shutil.rmtree(folder, ignore_errors=True)
             reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            reason = "it could not be written whole" if "unexpected pos" in reason else reason  # as torch says it
             raise DataError(f"cannot write {folder}: {reason}", "is the disk full? start again to go on") from error
 
     def train_from(self, checkpoint: str | None) -> None:

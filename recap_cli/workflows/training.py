@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
+from torch import distributed
 from transformers import PrinterCallback, Seq2SeqTrainingArguments, Trainer, TrainerCallback
 
 from recap_cli.errors import ModelError, OptionError
@@ -83,6 +85,13 @@ def choose_device(device: str) -> str:
     if not found.get(device):
         raise ModelError(f"--device {device} is not available here", "choose auto or cpu")
     return device
+
+
+def leave_processes() -> None:
+    """Part from the other processes in order; one that just ends may abort in a thread of its process group."""
+    if distributed.is_available() and distributed.is_initialized():
+        PartialState().wait_for_everyone()
+        distributed.destroy_process_group()
 
 
 class ProgressCallback(TrainerCallback):
