@@ -1,10 +1,10 @@
 """The controlled experiment that the paper's Table 1 lacks: equal in all, and only the loss differs.
 
-    python examples/controlled-experiment/experiment.py run [--jobs 2] [--parts hard,easy] [--minutes 90]
-    python examples/controlled-experiment/experiment.py report
+    python examples/controlled-experiment/experiment.py [--jobs 2] [--parts hard,easy]
+    python examples/controlled-experiment/report.py
 
-`run` makes the data from their seeds, trains what `results/` does not hold yet, and adds a line a run; stopped or
-killed, it goes on. `report` turns the results into the tables and figures of this folder. What is compared, and what
+The first makes the data from their seeds, trains what `results/` does not hold yet, and adds a line a run; stopped or
+killed, it goes on. The second turns the results into the tables and figures of this folder. What is compared, and what
 counts as an answer, stands in README.md, which was written before the runs.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 from recap_cli.commands.defaults import begin_model_work
 from recap_cli.workflows.ablate import AblateOptions, ablate
-from recap_cli.workflows.arms import BART, LYRICS_ONLY, SHUFFLED
+from recap_cli.workflows.arms import BART, LYRICS_ONLY, SHUFFLED, Arm
 from recap_cli.workflows.prepare import PrepareOptions, prepare
 from recap_cli.workflows.studies import Study
 
@@ -35,6 +35,10 @@ class Sweep:
     seeds: int
     losses: tuple[str, ...] = ("positive",)
     baselines: tuple[str, ...] = ()
+
+    def arms(self) -> list[Arm]:
+        """Give its arms."""
+        return AblateOptions(Path(), self.weights, self.losses, baselines=self.baselines).arms("")
 
 
 @dataclass(frozen=True)
@@ -143,13 +147,11 @@ def run(runs: Path, names: list[str], jobs: int | None) -> None:
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="The controlled experiment.")
-    parser.add_argument("what", choices=("run", "report"))
     parser.add_argument("--runs", type=Path, default=Path("runs/controlled-experiment"), help="data and weights")
     parser.add_argument("--parts", default=",".join(part.name for part in PARTS))
     parser.add_argument("--jobs", type=int, help="runs at a time; default: one a GPU, or one a core")
     arguments = parser.parse_args()
-    if arguments.what == "run":
-        run(arguments.runs, arguments.parts.split(","), arguments.jobs)
+    run(arguments.runs, arguments.parts.split(","), arguments.jobs)
 
 
 if __name__ == "__main__":

@@ -79,7 +79,8 @@ class RunRecord:
         attributes: on demo songs, the share of captions that name each attribute rightly; "all" is all at once.
         validation: figures of the best epoch on the validation songs: `rougeL`, `meteor`, `caption_loss` (nats a
             token) and, with music, `matched_cosine`, `mismatched_cosine`, `cosine_gap`.
-        measures: of the test songs, one number each: `caption_loss` (nats a token), and with music `matched`,
+        measures: of the test songs, one number each: `caption_loss` (nats a token),
+            `caption_tokens` (tokens a caption), and with music `matched`,
             `mismatched`, `gap`, `recall_at_10`, `attention_entropy` (1 is uniform), `attention_swapped`, and on demo
             songs `music_following` (share of sound words that follow another song's music) and `unseen_attributes`.
             Those of the probe that rides in an alpha-0 run begin with `probe_`.

@@ -79,7 +79,10 @@ class Measurement:
         kind = "" if self.music is None else "states"
         validation = Validation(self.captioner.model, self.captioner.processor, self.songs, self.music, kind)
         losses = validation.measure_losses(list(validation.collate.batches(validation.dataset, validation.batch_size)))
-        found = {"caption_loss": summarise_losses([losses])["caption_loss"]}
+        found = {
+            "caption_loss": summarise_losses([losses])["caption_loss"],
+            "caption_tokens": losses["tokens"] / len(self.songs),
+        }
         hears = self.music is not None and self.study.music != CONSTANT
         if hears and len(self.songs) > 1:
             found |= self.measure_sides(np.concatenate(losses["music"]), np.concatenate(losses["lyrics"]))

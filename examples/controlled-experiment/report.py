@@ -1,0 +1,309 @@
+"""From the results of the controlled experiment to RESULTS.md, tables and figures; the protocol says what to ask."""
+
+import argparse
+import json
+import math
+from collections.abc import Iterator, Sequence
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from experiment import HERE, PARTS, RESULTS, TEST_SONGS, Part
+
+from recap_cli.corpus.attributes import chances
+from recap_cli.corpus.demo import DemoSettings, lyrics_only_oracle, make_songs, music_only_oracle
+from recap_cli.corpus.lexicon import ATTRIBUTES, PHRASES, SENTENCES, write_caption
+from recap_cli.report.figure_two import plot_ablation
+from recap_cli.report.table_one import markdown_table
+from recap_cli.report.tables import ablate_table, losses_table, measures_table
+from recap_cli.scoring.text import score_songs
+from recap_cli.scoring.uncertainty import Comparison, Interval, holm
+from recap_cli.workflows.arms import BART, FUSION, Arm, RunRecord, records_of
+from recap_cli.workflows.comparisons import ENOUGH_SEEDS
+from recap_cli.workflows.effects import Effect, compare, subtract, table_of
+from recap_cli.workflows.summary import AblateResult, summarise, write_result
+from recap_cli.workflows.systems import attribute_accuracy
+
+ZERO, PAPER = Arm(FUSION), Arm("", 0.02, "positive")
+STRONG = Arm("", 0.1, "infonce")
+PRIMARY = ("attributes", "rougeL")
+NAMES = {"attributes": "attribute accuracy", "rougeL": "ROUGE-L F1", "meteor": "METEOR"}
+SOUND = ("mode", "tempo", "timbre", "drums")
+# A training caption is wrong with chance .08, then in one or two of the seven attributes: so often is each one wrong.
+WRONG = 0.08 * 1.5 / 7
+
+
+def main() -> None:
+    """Write the report."""
+    parser = argparse.ArgumentParser(description="Tables and figures of the controlled experiment.")
+    parser.add_argument("--out", type=Path, default=HERE)
+    out = parser.parse_args().out
+    records = {part.name: read(part) for part in PARTS}
+    text = "\n\n".join(line for line in sections(records, out) if line)
+    (out / "RESULTS.md").write_text(text + "\n", encoding="utf-8")
+    print(f"Written: {out / 'RESULTS.md'}")
+
+
+def read(part: Part) -> list[RunRecord]:
+    """Read the finished runs of a part."""
+    path = RESULTS / f"{part.name}.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return [RunRecord.from_json(json.loads(line)) for line in lines]
+
+
+def sections(records: dict[str, list[RunRecord]], out: Path) -> Iterator[str]:
+    """Give the sections of the report."""
+    yield "# Results of the controlled experiment"
+    yield "Written by `report.py` from `results/`; what was asked, and why, stands in README.md."
+    yield progress_table(records)
+    hard = records["hard"]
+    if not records_of(hard, ZERO):
+        return
+    yield primary(hard)
+    yield sanity(hard)
+    yield floors(hard)
+    yield oracles()
+    yield from part_tables("hard", hard, out, "Hard setting")
+    yield cleaner(hard, records["cleaner-captions"])
+    for name, title in (("easy", "Easy setting"), ("cleaner-captions", "Captions with more than 0 votes")):
+        if records[name]:
+            yield from part_tables(name, records[name], out, title)
+    yield elsewhere(records)
+
+
+def progress_table(records: dict[str, list[RunRecord]]) -> str:
+    """Say which runs are there, and which were planned."""
+    rows = []
+    for part in PARTS:
+        planned = {task for sweep in part.sweeps for task in product(sweep.arms(), range(sweep.seeds))}
+        done = {(record.arm, record.seed) for record in records[part.name]}
+        rows.append([part.name, str(len(planned & done)), str(len(planned)), part.reason])
+    lacking = sum(int(row[2]) - int(row[1]) for row in rows)
+    minutes = [
+        record.made["train_seconds"] + record.made["score_seconds"] for part in records.values() for record in part
+    ]
+    note = f"\n\nA run took {np.median(minutes) / 60:.1f} minutes of one core (median)." if minutes else ""
+    left = (
+        f" **{lacking} of the planned runs are not done yet**; `experiment.py run` goes on with them."
+        if lacking
+        else ""
+    )
+    return "## Runs\n\n" + plain_table(["part", "done", "planned", "what it asks"], rows) + note + left
+
+
+def primary(hard: Sequence[RunRecord]) -> str:
+    """The primary contrast."""
+    effects = compare(records_of(hard, PAPER), records_of(hard, ZERO))
+    if not effects or effects["rougeL"].seeds < ENOUGH_SEEDS:
+        return ""
+    corrected = holm([effects[figure].p or 1.0 for figure in PRIMARY])
+    rows = [effect_row(NAMES[figure], effects[figure], p) for figure, p in zip(PRIMARY, corrected, strict=True)]
+    found = [figure for figure, p in zip(PRIMARY, corrected, strict=True) if p < 0.05]
+    verdict = (
+        f"**An effect**, in {' and '.join(NAMES[one] for one in found)}."
+        if found
+        else "**A null**: no effect of alignment at the paper's weight was found."
+    )
+    reach = 100 * (effects["rougeL"].difference.high - effects["rougeL"].difference.low) / 2
+    wide = "as planned" if reach <= 1.0 else "wider than the planned 1"
+    return (
+        "## Primary contrast: positive pairs, alpha 0.02 minus alpha 0, hard setting\n\n"
+        + plain_table(["figure", "seeds", "difference, points", "p", "p, Holm over both"], rows)
+        + f"\n\n{verdict} The interval of ROUGE-L reaches {reach:.2f} points either way, {wide}."
+    )
+
+
+def effect_row(name: str, effect: Effect, corrected: float | None = None) -> list[str]:
+    """Write an effect as cells."""
+    p = ["" if effect.p is None else f"{effect.p:.4f}"]
+    return [
+        name,
+        str(effect.seeds),
+        points(effect.difference),
+        *p,
+        *([] if corrected is None else [f"{corrected:.4f}"]),
+    ]
+
+
+def points(interval: Interval) -> str:
+    """Write a difference in points with its interval."""
+    return f"{100 * interval.mean:+.2f} [{100 * interval.low:+.2f}, {100 * interval.high:+.2f}]"
+
+
+def sanity(hard: Sequence[RunRecord]) -> str:
+    """BART must lie below BART-fusion: the corpus is built so."""
+    effects = compare(records_of(hard, Arm(BART)), records_of(hard, ZERO))
+    if not effects or effects["attributes"].p is None:
+        return ""
+    effect = effects["attributes"]
+    passed = effect.difference.high < 0 and (effect.p or 1) < 0.01
+    return (
+        "## Sanity check, built into the corpus\n\n"
+        f"BART minus BART-fusion in attribute accuracy: {points(effect.difference)} points, {effect.seeds} seeds, "
+        f"p = {effect.p:.2g}: {'passed' if passed else '**not passed**'} (p < .01 was asked for)."
+    )
+
+
+def oracles() -> str:
+    """What perfect captioners reach on the test songs: they know all, or what one input tells."""
+    songs = list(make_songs(DemoSettings(difficulty="hard", train=0, validation=0, test=TEST_SONGS, unseen=0)))
+    tags, references = [song.tags for song in songs], [[one.text for one in song.captions] for song in songs]
+    knowing = {
+        "both inputs": lambda song: song.tags,
+        "lyrics only": lyrics_only_oracle,
+        "music only": music_only_oracle,
+    }
+    rows = []
+    for name, guess in knowing.items():
+        random = np.random.default_rng(0)
+        captions = [write_caption(guess(song), random) for song in songs]
+        means = score_songs([song.id for song in songs], captions, references).headline()
+        shares = attribute_accuracy(tags, captions)
+        right = np.mean([shares[attribute] for attribute in ATTRIBUTES])
+        figures = [100 * right, 100 * shares["all"], 100 * means["rougeL"], 100 * means["meteor"]]
+        rows.append([name, *(f"{value:.1f}" for value in figures)])
+    return (
+        "## Oracles\n\nThe best that one can know from the inputs, in words drawn at random from the corpus's own. A "
+        "captioner may write the likeliest words instead and score a little more.\n\n"
+        + plain_table(["who knows", "attribute accuracy", "all attributes", "ROUGE-L F1", "METEOR"], rows)
+    )
+
+
+def floors(hard: Sequence[RunRecord]) -> str:
+    """How far the runs are from what could be known: past all plateaus, or not."""
+    tokens = next((record.measures["caption_tokens"] for record in hard if "caption_tokens" in record.measures), None)
+    if tokens is None:
+        return ""
+    rows = [[name, f"{nats:.2f}", f"{nats / tokens:.3f}"] for name, nats in floor_nats().items()]
+    for arm in dict.fromkeys(record.arm for record in hard):
+        losses = [record.measures["caption_loss"] for record in records_of(hard, arm)]
+        rows.append([f"{arm.name}, {len(losses)} seeds", f"{tokens * np.mean(losses):.2f}", f"{np.mean(losses):.3f}"])
+    return (
+        "## Loss floors\n\nTest captions, nats a caption and nats a token. The floors are computed from the corpus's "
+        "probabilities, for one who reads and hears without error and has learnt from captions of which 8 % are "
+        "wrong.\n\n" + plain_table(["who", "nats a caption", "nats a token"], rows)
+    )
+
+
+def floor_nats() -> dict[str, float]:
+    """Compute the loss of a captioner who knows all that its inputs tell, in nats a caption."""
+    words = (len(PHRASES) + len(SENTENCES)) * math.log(2) - len(PHRASES) * math.log(1 - WRONG)
+    themes, stances = len(ATTRIBUTES["theme"]), len(ATTRIBUTES["stance"])
+    joint: dict[tuple[str, ...], float] = {}
+    for theme in ATTRIBUTES["theme"]:
+        tables = [chances(name, theme) for name in SOUND]
+        for values in product(*tables):
+            chance = math.prod(table[value] for table, value in zip(tables, values, strict=True)) / themes
+            joint[theme, *values] = chance
+    total = entropy(joint.values())
+    of_sound = entropy(sums(joint, lambda key: key[1:]))
+    # The mood follows from theme and mode, so it adds nothing.
+    return {
+        "floor, both inputs": words,
+        "floor, lyrics only": words + total - math.log(themes),
+        "floor, music only": words + total - of_sound + math.log(stances),
+        "floor, neither": words + total + math.log(stances),
+    }
+
+
+def sums(joint: dict[tuple[str, ...], float], part) -> list[float]:
+    """Sum a joint distribution over what `part` leaves out."""
+    found: dict[tuple[str, ...], float] = {}
+    for key, chance in joint.items():
+        found[part(key)] = found.get(part(key), 0.0) + chance
+    return list(found.values())
+
+
+def entropy(chances_of) -> float:
+    """Give the entropy of a distribution in nats."""
+    return -sum(chance * math.log(chance) for chance in chances_of if chance > 0)
+
+
+def part_tables(name: str, records: Sequence[RunRecord], out: Path, title: str) -> Iterator[str]:
+    """The tables and the figure of a part."""
+    folder = out / name
+    folder.mkdir(exist_ok=True)
+    result: AblateResult = summarise(records, {}, folder)
+    write_result(result)
+    png, _ = plot_ablation(result)
+    yield f"## {title}\n\n{markdown_table(ablate_table(result))}"
+    yield f"![Scores against the weight of the alignment loss]({png.relative_to(out)})"
+    losses = losses_table(result)
+    yield markdown_table(losses) if losses is not None else ""
+    yield markdown_table(measures_table(result))
+
+
+def cleaner(full: Sequence[RunRecord], clean: Sequence[RunRecord]) -> str:
+    """Whether alignment gains more on cleaner captions: a difference of differences, paired by seed."""
+    arms = [(records, arm) for records in (clean, full) for arm in (PAPER, ZERO)]
+    seeds = set.intersection(*({record.seed for record in records_of(records, arm)} for records, arm in arms))
+    if len(seeds) < 2:
+        return ""
+    rows = []
+    for figure in PRIMARY:
+        tables = [
+            table_of([one for one in records_of(records, arm) if one.seed in seeds], figure) for records, arm in arms
+        ]
+        rows.append(effect_row(NAMES[figure], subtract(tables[0] - tables[1], tables[2] - tables[3])))
+    return (
+        "## Does alignment gain more on cleaner captions?\n\n"
+        "The gain of alpha 0.02 with captions of more than 0 votes, minus its gain with all of them.\n\n"
+        + plain_table(["figure", "seeds", "difference of differences, points", "p"], rows)
+    )
+
+
+def elsewhere(records: dict[str, list[RunRecord]]) -> str:
+    """Where alignment could help: one arm a setting, corrected over the settings."""
+    names = ("few-captions", "noisy-captions", "noisy-audio", "trained-music")
+    found = {name: compare(records_of(records[name], STRONG), records_of(records[name], ZERO)) for name in names}
+    found = {name: effects for name, effects in found.items() if effects and effects["attributes"].p is not None}
+    held_out = unseen_gain(records["hard"])
+    ps = {name: effects["attributes"].p for name, effects in found.items()}
+    if held_out is not None:
+        ps["held-out pairs"] = held_out.p
+    if not ps:
+        return ""
+    corrected = dict(zip(ps, holm(list(ps.values())), strict=True))
+    rows = [
+        [name, str(effects["attributes"].seeds), points(effects["attributes"].difference),
+         f"{corrected[name]:.4f}", points(effects["rougeL"].difference)]
+        for name, effects in found.items()
+    ]  # fmt: skip
+    if held_out is not None:
+        rows.append(["held-out pairs", "", points(held_out.difference), f"{corrected['held-out pairs']:.4f}", ""])
+    gains = [name for name, p in corrected.items() if p < 0.05 and gain(name, found, held_out) > 0]
+    verdict = f"A gain: {', '.join(gains)}." if gains else "**None of these settings shows a gain beyond chance.**"
+    return (
+        "## Where could alignment help?\n\nInfoNCE with alpha 0.1 minus alpha 0.\n\n"
+        + plain_table(["setting", "seeds", "attribute accuracy, points", "p, Holm", "ROUGE-L F1, points"], rows)
+        + f"\n\n{verdict}"
+    )
+
+
+def gain(name: str, found: dict[str, dict[str, Effect]], held_out: Comparison | None) -> float:
+    """Give a setting's difference."""
+    return found[name]["attributes"].difference.mean if name in found else held_out.difference.mean if held_out else 0.0
+
+
+def unseen_gain(hard: Sequence[RunRecord]) -> Comparison | None:
+    """The gain on pairs of theme and mode that never met in training; runs keep its mean, so only seeds are sampled."""
+    sides = [
+        {record.seed: record.measures["unseen_attributes"] for record in records_of(hard, arm)}
+        for arm in (STRONG, ZERO)
+    ]
+    seeds = sorted(sides[0].keys() & sides[1].keys())
+    if len(seeds) < 2:
+        return None
+    ours, theirs = (np.array([[side[seed]] for seed in seeds]) for side in sides)
+    effect = subtract(ours, theirs)
+    return Comparison(effect.difference, effect.p or 1.0)
+
+
+def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Write a Markdown table."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+if __name__ == "__main__":
+    main()
