@@ -38,10 +38,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Tables and figures of the controlled experiment.")
     parser.add_argument("--out", type=Path, default=HERE)
     out = parser.parse_args().out
-    records = {part.name: read(part) for part in PARTS}
-    text = "\n\n".join(line for line in sections(records, out) if line)
-    (out / "RESULTS.md").write_text(text + "\n", encoding="utf-8")
+    write_report(out)
     print(f"Written: {out / 'RESULTS.md'}")
+
+
+def write_report(out: Path) -> str:
+    """Write RESULTS.md with its tables and figures into a folder; give its text."""
+    records = {part.name: read(part) for part in PARTS}
+    text = "\n\n".join(line for line in sections(records, out) if line) + "\n"
+    (out / "RESULTS.md").write_text(text, encoding="utf-8")
+    return text
 
 
 def read(part: Part) -> list[RunRecord]:

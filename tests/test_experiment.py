@@ -1,0 +1,80 @@
+"""The controlled experiment: its plan, and a report that says what the committed results say."""
+
+import importlib
+import json
+import math
+import sys
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from recap_cli.workflows.arms import BART, FUSION, Arm, RunRecord
+
+FOLDER = Path(__file__).parents[1] / "examples" / "controlled-experiment"
+
+
+@pytest.fixture(scope="module")
+def experiment():
+    sys.path.insert(0, str(FOLDER))
+    yield importlib.import_module("experiment")
+    sys.path.remove(str(FOLDER))
+
+
+@pytest.fixture(scope="module")
+def report(experiment):
+    return importlib.import_module("report")
+
+
+def test_the_plan_is_that_of_the_protocol(experiment):
+    parts = {part.name: part for part in experiment.PARTS}
+    assert experiment.TEST_SONGS >= 500
+    counts: dict[Arm, int] = {}
+    for sweep in parts["hard"].sweeps:
+        for arm in sweep.arms():
+            counts[arm] = max(counts.get(arm, 0), sweep.seeds)
+    assert [counts[arm] for arm in (Arm(FUSION), Arm(BART), Arm("", 0.02, "positive"))] == [8, 8, 8]
+    axis = product((1e-3, 5e-3, 2e-2, 1e-1, 5e-1), ("positive", "infonce"))
+    assert all(counts[Arm("", alpha, loss)] >= 5 for alpha, loss in axis)
+    assert all(sweep.seeds == 5 for part in experiment.PARTS[1:] for sweep in part.sweeps)
+
+
+def test_every_result_is_planned_and_made_with_its_parts_settings(experiment):
+    for part in experiment.PARTS:
+        path = experiment.RESULTS / f"{part.name}.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        planned = {task for sweep in part.sweeps for task in product(sweep.arms(), range(sweep.seeds))}
+        records = [RunRecord.from_json(json.loads(line)) for line in lines]
+        assert {(record.arm, record.seed) for record in records} <= planned
+        assert len({(record.arm, record.seed) for record in records}) == len(records)
+        assert all(len(values) == experiment.TEST_SONGS for record in records for values in record.values.values())
+        for record in records:
+            assert record.key["train"] == part.train
+            assert record.key["study"]["captioned_songs"] == part.study.captioned_songs
+
+
+def test_the_report_says_what_the_results_say(report, tmp_path):
+    text = report.write_report(tmp_path)
+    assert text == (FOLDER / "RESULTS.md").read_text(encoding="utf-8")
+
+
+def test_floors_by_hand(report):
+    """Ten choices of two words each; then what the corpus's table of habits leaves open."""
+    found = report.floor_nats()
+    words = 10 * math.log(2) - 7 * math.log(1 - report.WRONG)
+    assert found["floor, both inputs"] == pytest.approx(words)
+    assert words < found["floor, lyrics only"] < found["floor, neither"]
+    assert words < found["floor, music only"] < found["floor, neither"]
+    # Mode .7, tempo .5, timbre .4 and drums .65 for the habit; mode is certain for the two themes of held-out pairs.
+    open_ = (
+        6 / 8 * two(0.7)
+        + (-0.5 * math.log(0.5) - 0.5 * math.log(0.25))
+        + (-0.4 * math.log(0.4) - 0.6 * math.log(0.15))
+        + two(0.65)
+    )
+    assert found["floor, lyrics only"] == pytest.approx(words + open_)
+
+
+def two(chance: float) -> float:
+    """Entropy of a coin."""
+    return -chance * math.log(chance) - (1 - chance) * math.log(1 - chance)
