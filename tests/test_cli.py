@@ -588,15 +588,16 @@ def test_train_and_train_again(recap, tiny_data, tmp_path):
     call = ("train", tiny_data.folder, "--limit", "4", "--epochs", "1", "--max-caption-tokens", "8", "-q")
     call = (*call, "--out", tmp_path / "run")
     code, out, err = recap(*call)
-    assert code == 0
-    assert all(line.startswith("warning: the pooled") for line in err)  # four songs teach nothing
-    assert "caption loss" in out
+    assert code == 0 and all(line.startswith("warning: the pooled ") for line in err)
+    assert "caption loss" in out and "Validation took " in out
     assert "# run\n" in (tmp_path / "run" / "README.md").read_text()
     code, again, err = recap(*call)
     assert (code, err) == (0, [])
     assert "Trained before:" in again
+    (tmp_path / "run" / "README.md").unlink()  # as a kill just before it would have it
     code, out, _ = recap(*call, "--json")
     assert json.loads(out)["run"] == str(tmp_path / "run")
+    assert "# run\n" in (tmp_path / "run" / "README.md").read_text()
 
 
 def test_ablate(recap, tmp_path, monkeypatch):

@@ -471,6 +471,20 @@ def test_bf16_and_gradient_checkpointing_and_tensorboard(tiny_data, tmp_path):
         assert list(board.glob("events.*"))
 
 
+def test_a_compiled_run(tiny_data, tmp_path, monkeypatch):
+    """Traced as torch compiles it, but not handed to a C++ compiler: the same model comes out, under the same keys."""
+    stock = module.training_arguments
+
+    def trace_only(folder, **arguments):
+        return stock(folder, **arguments, **({"torch_compile_backend": "eager"} if arguments["torch_compile"] else {}))
+
+    monkeypatch.setattr(module, "training_arguments", trace_only)
+    plain, compiled = (run(tiny_data, tmp_path / str(flag), compile=flag) for flag in (False, True))
+    for figure in ("train_caption_loss", "train_alignment_loss", "caption_loss", "matched_cosine"):
+        assert compiled.log[0][figure] == pytest.approx(plain.log[0][figure], rel=1e-4), figure
+    assert weights(compiled.out).keys() == weights(plain.out).keys()
+
+
 def test_the_public_codes_recipe(tiny_data, tmp_path, monkeypatch):
     """Adafactor as the public code sets it; captions padded to the corpus's longest, and pads counted in the loss."""
     seen = []

@@ -66,7 +66,8 @@ class TrainResult:
 
     def to_json(self) -> dict[str, Any]:
         """The result as plain values."""
-        return {"run": str(self.out), "settings": self.settings, "figures": self.figures, "log": self.log}
+        values = {"run": str(self.out), "settings": self.settings, "figures": self.figures, "log": self.log}
+        return {**values, "validation_share": round(self.validation_share, 3)}
 
 
 def train(options: TrainOptions, progress: Progress | None = None) -> TrainResult:
