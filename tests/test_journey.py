@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -59,17 +61,44 @@ def test_the_five_commands(fresh, capsys):
     assert [system["run"] for system in document["systems"]] == ["runs/tiny-alpha-0.02-seed-0"]
     assert document["systems"][0]["songs"] == 3
 
-    out, err = recap("ablate", "--weights", "1e-3,2e-2,1e-1", *SMALL)
-    assert "Run 4 of 4: alpha 0.1, seed 0" in err
+    out, err = recap("ablate", "--weights", "1e-3,2e-2,1e-1", *SMALL, "--jobs", "1")
+    assert "Run 4 of 4: alpha 0.1, positive, seed 0" in err
     assert "one seed: no claim" in out
     document = json.loads((fresh / "runs" / "ablation" / "ablation.json").read_text())
-    assert [arm["alpha"] for arm in document["arms"]] == [0.0, 0.001, 0.02, 0.1]
+    assert [one["arm"]["alpha"] for one in document["arms"]] == [0.0, 0.001, 0.02, 0.1]
     assert (fresh / "runs" / "ablation" / "figure2.png").read_bytes().startswith(b"\x89PNG")
     out, err = recap("ablate", "--weights", "1e-3,2e-2,1e-1", *SMALL)  # done before, so nothing is trained
     assert "Run " not in err
 
     names = {"data", "runs", "song", "cache"}
     assert {path.name for path in fresh.iterdir()} <= names  # nothing is left elsewhere
+
+
+def test_an_ablation_survives_two_kills(fresh, tiny_data):
+    """Two runs at a time, killed after the first and after the third result: same table, and no run done twice."""
+    call = [sys.executable, "-m", "recap_cli", "ablate", str(tiny_data.folder), "--weights", "0.02,0.1", "--seeds", "2"]
+    call += ["--limit", "4", "--epochs", "1", "--jobs", "2", "--quiet"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    results = fresh / "killed" / "results.jsonl"
+
+    def lines() -> list[str]:
+        return results.read_text(encoding="utf-8").splitlines() if results.is_file() else []
+
+    trained = {}
+    for least in (1, 3):
+        process = subprocess.Popen([*call, "--out", "killed"], env=environment, stdout=subprocess.DEVNULL)
+        while process.poll() is None and len(lines()) < least:
+            time.sleep(0.05)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        trained |= {path: path.stat().st_mtime_ns for path in results.parent.glob("*/record.jsonl")}
+    last = subprocess.run([*call, "--out", "killed"], env=environment, capture_output=True, text=True)
+    whole = subprocess.run([*call, "--out", "whole"], env=environment, capture_output=True, text=True)
+    assert (last.returncode, whole.returncode) == (0, 0), last.stderr + whole.stderr
+    assert last.stdout == whole.stdout
+    assert len(lines()) == 6
+    assert len(trained) >= 3
+    assert all(path.stat().st_mtime_ns == before for path, before in trained.items())
 
 
 @pytest.mark.slow
