@@ -285,9 +285,7 @@ def match_predictions(path: Path, songs: SongSet, progress: Progress, limit: int
         progress.say(f"{path}: {len(by_id) - len(songs.ids)} rows belong to other songs and are left out.")
     texts = zip(songs.ids, songs.references, strict=True)
     if others := sum(not set(by_id[song].references) <= set(references) for song, references in texts):
-        progress.say(
-            f"{path} has other references for {others} songs; all systems are scored on the same, not on these"
-        )
+        progress.say(f"{path} has other references for {others} songs; all systems are scored on the same, not these")
     return [by_id[song].prediction for song in songs.ids]
 
 
