@@ -12,7 +12,7 @@ from recap_cli.commands.caption import caption
 from recap_cli.commands.evaluate import evaluate
 from recap_cli.commands.prepare import prepare
 from recap_cli.commands.train import TrainCommand, train
-from recap_cli.console import write_line
+from recap_cli.console import one_line, write_line
 from recap_cli.errors import RecapError
 
 app = typer.Typer(
@@ -77,8 +77,3 @@ def complain(error: RecapError) -> None:
     """Say what was wrong and what to try, a line each."""
     print(f"recap: {one_line(error.message)}", file=sys.stderr)  # noqa: T201
     print(f"try: {one_line(error.hint or 'recap COMMAND --help')}", file=sys.stderr)  # noqa: T201
-
-
-def one_line(text: str) -> str:
-    """Keep a message on one line, control characters shown as spaces."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

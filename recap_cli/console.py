@@ -82,7 +82,7 @@ class ConsoleProgress:
 
     def warn(self, message: str) -> None:
         """Tell one line, even when quiet."""
-        self.console.print(f"warning: {message}", highlight=False, markup=False, soft_wrap=True)
+        self.console.print(f"warning: {one_line(message)}", highlight=False, markup=False, soft_wrap=True)
 
     def show(self, table: Table) -> None:
         """Show a small table."""
@@ -91,6 +91,11 @@ class ConsoleProgress:
         from recap_cli.report.drawing import draw
 
         self.console.print(draw(table))
+
+
+def one_line(text: str) -> str:
+    """Keep a message on one line, control characters shown as spaces."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def stderr_console() -> Console:

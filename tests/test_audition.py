@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from recap_cli.audio import AudioSettings, log_mel, read_excerpt
-from recap_cli.errors import AudioError
+from recap_cli.errors import AudioError, OptionError
 from recap_cli.workflows import audition
 from recap_cli.workflows.audition import HearingTask, hear_audio, hear_songs, hear_task, retry
 
@@ -37,6 +37,12 @@ def test_songs_come_in_order(tasks, jobs):
     mel = log_mel(read_excerpt(tasks[3].audio, SETTINGS, "middle").samples, SETTINGS)
     assert np.array_equal(results[3].heard.mel, mel)
     assert results[3].heard.excerpt == {"start": 0.25, "seconds": 0.5}
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_setting_that_cannot_be_used_is_no_fault_of_the_songs(tasks, jobs):
+    with pytest.raises(OptionError, match="--excerpt foo is no place in a song"):
+        list(hear_songs(tasks, SETTINGS, "foo", jobs, ahead=2))
 
 
 def die(task, settings, excerpt):

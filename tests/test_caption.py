@@ -197,6 +197,14 @@ def test_one_lyrics_for_many_songs(folder):
         CaptionOptions(Path("songs.csv"), lyrics_text="la")
 
 
+@pytest.mark.parametrize("excerpt", ["random", "foo", "-1", "nan", "inf", ""])
+def test_no_place_in_a_song(folder, song, excerpt):
+    """Refused before any work: it is no fault of the songs, each of which would fail."""
+    for audio in (folder, song):
+        with pytest.raises(OptionError, match="is no place in a song"):
+            CaptionOptions(audio, excerpt=excerpt)
+
+
 # which model ----------------------------------------------------------------------------------------------------------
 
 

@@ -93,8 +93,8 @@ def test_messages_stand_on_one_line_each_without_markup():
     progress, file = plain()
     long = "[bold]x[/] " + "word " * 30
     progress.say(long)
-    progress.warn("b.wav: [/] is odd")
-    assert file.getvalue().splitlines() == [long, "warning: b.wav: [/] is odd"]
+    progress.warn("b\n.wav: [/] is odd")
+    assert file.getvalue().splitlines() == [long, "warning: b .wav: [/] is odd"]
 
 
 def test_tables_are_shown():

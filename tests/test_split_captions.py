@@ -164,6 +164,16 @@ def test_predictions_are_put_in_order_by_id(tmp_path):
         match(tmp_path, *rows[1:])
 
 
+def test_other_references_are_told_of(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(SilentProgress, "say", lambda self, message: said.append(message))
+    match(tmp_path, {"id": "a", "prediction": "1", "reference": "x"}, {"id": "b", "prediction": "2", "reference": "z"})
+    assert said == []
+    match(tmp_path, {"id": "a", "prediction": "1", "reference": "x"}, {"id": "b", "prediction": "2", "reference": "w"})
+    assert len(said) == 1
+    assert "has other references for 1 songs; all systems are scored on the same, not these" in said[0]
+
+
 def test_rows_without_ids_are_known_by_their_references(tmp_path):
     rows = [{"prediction": "1", "reference": "x"}, {"prediction": "2", "references": ["y", "z"]}]
     assert match(tmp_path, *rows) == ["1", "2"]

@@ -126,6 +126,8 @@ def test_stars_stand_beside_their_p():
     assert table.title == "Differences to runs/a, paired by song"
     assert table.columns == ["run", "figure", "difference", "p", "p, Holm"]
     assert table.rows == [["runs/b", "ROUGE-L F1", "3.4 [1.0, 6.0]", "0.0123", "0.0494 *"]]
+    summed = contrast(figure="chrf", comparison=Comparison(Interval(3.4, 1.0, 6.0), 0.01234))
+    assert contrast_table(evaluated(system("a"), contrasts=[summed])).rows[0][1:3] == ["chrF", "3.4 [1.0, 6.0]"]
     assert "corrected for the 1 comparisons" in table.caption
     assert "compares two models, not two ways of training" in table.caption
     seeds = contrast_table(evaluated(system("runs/a"), contrasts=[contrast(seeds=(3, 3))]))

@@ -59,5 +59,6 @@ def draw_histogram(axes: Any, cosines: np.ndarray) -> str:
         axes.hist(values, edges, density=True, color=color, alpha=0.6, label=label)
     axes.set_xlabel("cosine of music and lyrics")
     axes.set_ylabel("density")
-    axes.legend(frameon=False)
+    axes.margins(y=0.15)  # room for the legend
+    axes.legend(frameon=False, ncols=2, loc="upper center")
     return f"{len(matched)} held-out songs"

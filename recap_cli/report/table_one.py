@@ -12,7 +12,14 @@ from recap_cli.workflows.comparisons import ENOUGH_SEEDS
 from recap_cli.workflows.evaluate import EvaluateResult
 from recap_cli.workflows.systems import FULL
 
-HEADINGS = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L", "meteor": "METEOR", "bleu": "BLEU"}
+HEADINGS = {
+    "rouge1": "ROUGE-1",
+    "rouge2": "ROUGE-2",
+    "rougeL": "ROUGE-L",
+    "meteor": "METEOR",
+    "bleu": "BLEU",
+    "chrf": "chrF",
+}
 PRINTED = "as printed in the paper, on another corpus"
 
 
@@ -93,11 +100,12 @@ def contrast_table(result: EvaluateResult) -> Table | None:
     """Later rows of Table 1 against the first."""
     if not result.contrasts:
         return None
+    names = {**HEADINGS, **headings(result.protocol)}
     rows = [
         [
             found.name,
-            headings(result.protocol)[found.figure],
-            percent(found.comparison.difference),
+            names[found.figure],
+            (percent if found.figure in HEADLINE else points)(found.comparison.difference),
             f"{found.comparison.p:.4f}",
             f"{found.p_holm:.4f} {found.stars}".rstrip(),
         ]

@@ -18,7 +18,7 @@ import numpy as np
 import soundfile
 
 from recap_cli.audio import AudioSettings, Excerpt, log_mel, read_excerpt
-from recap_cli.errors import RecapError
+from recap_cli.errors import OptionError, RecapError
 from recap_cli.lyrics import clean_lyrics
 from recap_cli.tags import lyrics_in_tags
 from recap_cli.windows import read_windows
@@ -105,13 +105,19 @@ def as_heard(found: Excerpt, settings: AudioSettings) -> HeardAudio:
 
 
 def hear_task(task: HearingTask, hear: Callable[[str], HeardAudio]) -> HearingResult:
-    """Hear a song of many. What passes is tried again, and a failure becomes the answer."""
+    """Hear a song of many. What passes is tried again, and a failure becomes the answer.
+
+    Raises:
+        OptionError: a setting cannot be used, which is no fault of the song.
+    """
     if task.error:
         return HearingResult(task, None, error=task.error)
     try:
         heard = retry(lambda: hear(task.audio))
         lyrics = task.lyrics if task.lyrics is not None else clean_lyrics(lyrics_in_tags(task.audio) or "")
         return HearingResult(task, heard, lyrics)
+    except OptionError:
+        raise
     except RecapError as error:
         return HearingResult(task, None, error=error.message)
     except OSError as error:

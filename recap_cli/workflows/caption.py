@@ -1,5 +1,6 @@
 """`recap caption`: one song, or all songs of a folder, a manifest or a prepared data folder, to captions."""
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from recap_cli.errors import AudioError, OptionError
 from recap_cli.lyrics import clean_lyrics, read_lyrics
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.tags import lyrics_in_tags
-from recap_cli.workflows.audition import HearingTask
+from recap_cli.workflows.audition import WHOLE, HearingTask
 from recap_cli.workflows.captioner import Captioner, SongCaption
 from recap_cli.workflows.catalogue import Catalogue, Writer
 from recap_cli.workflows.decoding import DecodingOptions
@@ -83,6 +84,10 @@ class CaptionOptions:
             )
         if self.is_batch and self.explain:
             raise OptionError(f"--explain draws one song, and {self.audio} stands for many", "name one audio file")
+        if not (self.excerpt in ("start", "middle", WHOLE) or is_time(self.excerpt)):
+            raise OptionError(
+                f"--excerpt {self.excerpt} is no place in a song", "give start, middle, whole, or seconds from 0"
+            )
         part, parts = self.shard
         if not 1 <= part <= parts:
             raise OptionError(f"--shard {part}/{parts} is no part", "give i/n with i from 1 to n, such as 2/8")
@@ -94,6 +99,14 @@ class CaptionOptions:
             raise OptionError(f"--jobs {self.jobs} is negative", "0 takes one process for each core")
         if self.lines_per_file is not None and self.out is None:
             raise OptionError("--lines-per-file needs a file to begin with", "name one with --out captions.jsonl")
+
+
+def is_time(text: str) -> bool:
+    """Whether a text is a number of seconds from 0."""
+    try:
+        return 0 <= float(text) < math.inf
+    except ValueError:
+        return False
 
 
 @dataclass

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from recap_cli.scoring.corpus_differences import summed_difference
 from recap_cli.scoring.protocols import HEADLINE, protocol_named
+from recap_cli.scoring.text import SUMMED
 from recap_cli.scoring.uncertainty import Comparison, holm, paired_difference, two_level_difference
 from recap_cli.workflows.systems import Entry
 
@@ -19,10 +21,9 @@ class Contrast:
 
     Attributes:
         name: the later system.
-        figure: one of `HEADLINE`.
-        difference: later minus first, with its interval.
-        p: two-sided p value.
-        p_holm: the same, corrected for all contrasts of the table.
+        figure: one of `HEADLINE`, from 0 to 1, or of `SUMMED`, from 0 to 100.
+        comparison: later minus first, with its interval and two-sided p value.
+        p_holm: the p value, corrected for all contrasts of the table.
         seeds: seeds of the two sides.
     """
 
@@ -73,6 +74,8 @@ def compare_entries(entries: Sequence[Entry], protocol: str) -> list[Contrast]:
             else:
                 comparison = two_level_difference(ours, theirs, weights=weights)
             found.append((entry, figure, comparison))
+        later, earlier = ([system.scores for system in one.systems] for one in (entry, first))
+        found += [(entry, figure, summed_difference(figure, later, earlier)) for figure in SUMMED]
     corrected = holm([comparison.p for _, _, comparison in found])
     return [
         Contrast(entry.name, figure, comparison, float(p), (len(entry.systems), len(first.systems)))

@@ -267,7 +267,7 @@ def match_predictions(path: Path, songs: SongSet, progress: Progress, limit: int
         limit: where rows have no ids, only so many of them stand for songs.
 
     Raises:
-        DataError: the file cannot be used, has other songs, or has other references.
+        DataError: the file cannot be used, has other songs, or has other references and no ids.
     """
     rows = read_predictions(path)
     if not rows[0].id:
@@ -283,6 +283,9 @@ def match_predictions(path: Path, songs: SongSet, progress: Progress, limit: int
         )
     if len(by_id) > len(songs.ids):
         progress.say(f"{path}: {len(by_id) - len(songs.ids)} rows belong to other songs and are left out.")
+    texts = zip(songs.ids, songs.references, strict=True)
+    if others := sum(not set(by_id[song].references) <= set(references) for song, references in texts):
+        progress.say(f"{path} has other references for {others} songs; all systems are scored on the same, not these")
     return [by_id[song].prediction for song in songs.ids]
 
 
