@@ -44,7 +44,8 @@ class Task:
 def default_jobs(device: str, small: bool, tasks: int) -> int:
     """Give the number of runs at a time: one a GPU; on a CPU one a core for small models, and one for large ones."""
     where = choose_device(device)
-    most = torch.cuda.device_count() if where == "cuda" else min(os.cpu_count() or 1, MOST_JOBS) if small else 1
+    cores = min(os.cpu_count() or 1, MOST_JOBS) if where == "cpu" and small else 1
+    most = torch.cuda.device_count() if where == "cuda" else cores
     return max(1, min(most, tasks))
 
 
