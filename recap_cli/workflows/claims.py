@@ -27,7 +27,7 @@ def claim_cache(folder: Path, progress: Progress, working: str) -> Iterator[None
         handle = os.open(folder, os.O_RDONLY)
     except OSError as error:
         raise DataError(
-            f"cannot write into {folder}: {error.strerror or error}", "copy the data folder to write there"
+            f"cannot write into {folder}: {error.strerror or error}", "see that it can be written, or work in a copy"
         ) from error
     try:
         with suppress(OSError):  # a file system without locks
