@@ -16,6 +16,7 @@ from recap_cli.report.tables import (
     ablate_table,
     losses_table,
     measures_table,
+    measures_tables,
     train_table,
 )
 from recap_cli.workflows.arms import BART, LYRICS_ONLY, Arm
@@ -190,3 +191,19 @@ def test_recipe_table(recipe):
     column = table.columns.index(recipe)
     assert [row[column] for row in table.rows] == [str(getattr(line, recipe)) for line in RECIPE_LINES]
     assert all(row[-1] for row in table.rows)
+
+
+def test_measures_fit_80_columns():
+    """A column an arm, four arms a table; every figure of the wide table is in one of them."""
+    result = large()
+    whole, tables = measures_table(result), measures_tables(result)
+    assert len(tables) == -(-len(result.arms) // 4)
+    cells = {(row[0], name): cell for row in whole.rows for name, cell in zip(whole.columns, row, strict=True)}
+    found = {}
+    for table in tables:
+        for row in table.rows:
+            for arm, cell in zip(table.columns[1:], row[1:], strict=True):
+                found[arm.replace("\n", " "), row[0]] = cell
+    assert found == {key: cell for key, cell in cells.items() if key[1] != "arm"}
+    text = "".join(print_table(table, width=80) for table in tables)
+    assert all(name in text for name in whole.columns[1:])

@@ -63,7 +63,7 @@ def ablate(
     losses = tuple(part.strip() for part in (alignment_losses or "").split(",") if part.strip())
     progress = begin_model_work(quiet)
     from recap_cli.report.figure_two import plot_ablation, sketch_ablation
-    from recap_cli.report.tables import ablate_table, losses_table, measures_table, sweep_table
+    from recap_cli.report.tables import ablate_table, losses_table, measures_tables, sweep_table
     from recap_cli.workflows.ablate import AblateOptions
     from recap_cli.workflows.ablate import ablate as run
     from recap_cli.workflows.arms import BASELINES
@@ -90,7 +90,8 @@ def ablate(
         return
     result = run(options, progress)
     files = plot_ablation(result)
-    tables = [table for table in (losses_table(result), measures_table(result)) if table is not None]
+    losses = losses_table(result)
+    tables = [*([losses] if losses else []), *measures_tables(result)]
     render(as_json, result.to_json(), ablate_table(result), *tables)
     if not as_json:
         console = stdout_console()

@@ -140,6 +140,18 @@ def measures_table(result: AblateResult) -> Table:
     return Table(f"Other figures of {result.songs:,} songs, means over seeds", columns, rows)
 
 
+def measures_tables(result: AblateResult, arms: int = 4) -> list[Table]:
+    """The same with a column an arm, a few arms a table, so that it fits 80 columns."""
+    whole = measures_table(result)
+    tables = []
+    for first in range(0, len(whole.rows), arms):
+        chosen = whole.rows[first : first + arms]
+        names = [row[0].replace(" (", "\n(").replace(", ", ",\n") for row in chosen]
+        rows = [[name, *(row[place] for row in chosen)] for place, name in enumerate(whole.columns) if place]
+        tables.append(Table(whole.title if not first else "", ["", *names], rows))
+    return tables
+
+
 def measure_cell(one: ArmSummary, kind: str, name: str) -> str:
     """Write a mean; nothing where the arm has none."""
     if kind == "figures":

@@ -110,12 +110,14 @@ class Crew:
 
     def run(self, tasks: Sequence[Task]) -> Iterator[Finished]:
         """Run all tasks."""
-        waiting = list(tasks)
+        waiting = list(enumerate(tasks, start=1))
         self.progress.start(f"{len(tasks)} runs, {self.jobs} at a time", len(tasks))
         try:
             while waiting or self.workers:
                 while waiting and len(self.workers) < self.jobs:
-                    self.begin(waiting.pop(0))
+                    number, task = waiting.pop(0)
+                    self.progress.say(f"Run {number} of {len(tasks)}: {task.name}")
+                    self.begin(task)
                 for finished in self.listen():
                     self.progress.advance(note=self.note())
                     yield finished
@@ -167,7 +169,7 @@ class Crew:
 
     def note(self) -> str:
         """Say in a few words how far all are."""
-        return "; ".join(f"{worker.task.name}: {worker.state}" for worker in self.workers)
+        return "; ".join(worker.state for worker in self.workers)
 
 
 class PipeProgress:
@@ -187,7 +189,7 @@ class PipeProgress:
         if time.monotonic() - self.told >= 1:
             self.told = time.monotonic()
             share = f" {100 * self.done // self.total} %" if self.total else ""
-            self.connection.send(("state", f"{self.task.lower()}{share}"))
+            self.connection.send(("state", f"{self.task.split()[0].lower()}{share}"))
 
     def finish(self) -> None:
         """End the task; the next one says more."""
