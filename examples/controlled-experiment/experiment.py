@@ -82,7 +82,9 @@ PARTS = (
         "few-captions",
         "hard",
         (Sweep((0.1,), 5, ("infonce",)),),
-        "100 songs have captions, 1,300 more only audio and lyrics: alignment alone can learn from those",
+        "100 songs have captions, 1,300 more only audio and lyrics: alignment alone can learn from those; 12 "
+        "epochs, for an epoch has a quarter of the steps",
+        train={"epochs": 12},
         study=Study(captioned_songs=100),
     ),
     Part(

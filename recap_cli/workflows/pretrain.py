@@ -6,7 +6,7 @@ Both learn from the TRAIN split only and are kept in the data folder, so that ev
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ class LyricsPretraining:
 
     config: dict[str, Any]
     vocab_size: int = 1600
-    epochs: int = 2
+    epochs: float = 2
     batch_size: int = 24
     lr: float = 2e-3
     position_std: float = 0.02
@@ -205,7 +205,11 @@ def pretrain_bart(
     folder = data.folder / "pretrained" / f"bart-{fingerprint([data.fingerprint, asdict(options), *changes])}"
     with claim_cache(folder.parent, progress, WAITING):
         if not (folder / "config.json").is_file():
-            write_bart(folder, data, study.captioned(data.split("train")), options, progress)
+            songs = data.split("train")
+            captioned = study.captioned(songs)
+            # As many steps on few captions as on all.
+            options = replace(options, epochs=options.epochs * len(songs) / len(captioned))
+            write_bart(folder, data, captioned, options, progress)
     return folder
 
 
