@@ -339,3 +339,21 @@ def test_losses_layers_and_baselines_multiply():
         ("positive", 0), ("positive", 1), ("infonce", 0), ("infonce", 1),
     ]  # fmt: skip
     assert len({Task(arm, 0).folder for arm in arms}) == len(arms)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"align_layers": (0, 9)}, "--align-layer 9 is out of range"),
+        ({"align_layers": (2,)}, "--align-layer 2 lies behind fusion layer 1, where music has leaked into the lyrics"),
+        ({"train": {"bart": "/nowhere"}}, "--bart: no folder /nowhere"),
+        ({"train": {"lr": -1.0}}, "--lr -1.0 is not possible"),
+    ],
+)
+def test_an_arm_that_cannot_be_is_refused_before_any_run(tiny_data, tmp_path, made_up, change, message):
+    options = AblateOptions(**{**vars(options_for(tiny_data, tmp_path / "out", 0.1)), **change})
+    for work in (ablate, foresee):
+        with pytest.raises((OptionError, ModelError)) as caught:
+            work(options)
+        assert caught.value.message.startswith(message)
+    assert not made_up and not (tmp_path / "out").exists()

@@ -1,5 +1,6 @@
 """`recap ablate`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -71,7 +72,7 @@ def ablate(
 
     shared = {"recipe": recipe, "bart": bart, "music_encoder": music_encoder, "epochs": epochs}
     options = AblateOptions(
-        data=choose_data(data, limit, progress),
+        data=data or Path(),
         weights=sweep,
         losses=losses,
         align_layers=layers,
@@ -84,14 +85,15 @@ def ablate(
         device=device,
         jobs=jobs,
     )
+    options = replace(options, data=choose_data(data, limit, progress))
     if dry_run:
         plan = foresee(options, progress)
         render(as_json, plan.to_json(), sweep_table(plan))
         return
     result = run(options, progress)
     files = plot_ablation(result)
-    losses = losses_table(result)
-    tables = [*([losses] if losses else []), *measures_tables(result)]
+    versus = losses_table(result)
+    tables = [*([versus] if versus else []), *measures_tables(result)]
     render(as_json, result.to_json(), ablate_table(result), *tables)
     if not as_json:
         console = stdout_console()

@@ -21,6 +21,7 @@ from recap_cli.workflows.captioner import Captioner
 from recap_cli.workflows.claims import claim_cache
 from recap_cli.workflows.decoding import DecodingOptions
 from recap_cli.workflows.measurement import Measurement
+from recap_cli.workflows.sources import check_source, find_source
 from recap_cli.workflows.split_captions import weights_fingerprint
 from recap_cli.workflows.studies import CONSTANT, OWN, Study
 from recap_cli.workflows.studies import SHUFFLED as SHUFFLED_MUSIC
@@ -137,6 +138,7 @@ def plan_sweep(options: AblateOptions) -> Sweep:
     data.split(options.split)
     settings = TrainOptions(options.data, **options.train).settings(data.is_demo)
     arms = options.arms(settings["alignment_loss"])
+    check_arms(options, arms, data)
     tasks = [Task(arm, seed) for seed in range(options.seeds) for arm in arms]
     key = {
         "data": data.fingerprint,
@@ -147,6 +149,21 @@ def plan_sweep(options: AblateOptions) -> Sweep:
         "decoding": options.decoding.to_json(),
     }
     return Sweep(options, tasks, json.loads(json.dumps(key, default=str)))
+
+
+def check_arms(options: AblateOptions, arms: list[Arm], data: PreparedData) -> None:
+    """Find impossible settings of any arm before the first run.
+
+    Raises:
+        OptionError: a setting is impossible.
+        ModelError: a model that is named cannot be had.
+    """
+    source = None
+    for arm in arms:
+        chosen = train_options(options, Task(arm, 0))
+        settings = chosen.settings(data.is_demo)
+        source = source or find_source(settings, chosen.init)
+        check_source(source, settings, chosen)
 
 
 def ablate(options: AblateOptions, progress: Progress | None = None) -> AblateResult:
