@@ -3,6 +3,7 @@
 import importlib
 import json
 import math
+import re
 import sys
 from itertools import product
 from pathlib import Path
@@ -78,3 +79,12 @@ def test_floors_by_hand(report):
 def two(chance: float) -> float:
     """Entropy of a coin."""
     return -chance * math.log(chance) - (1 - chance) * math.log(1 - chance)
+
+
+def test_the_readme_quotes_the_results():
+    """Every interval of its section, to the digit."""
+    section = (FOLDER.parents[1] / "README.md").read_text(encoding="utf-8").partition("### Does alignment help?")[2]
+    quoted = re.findall(r"[+-][\d.]+ \[[^]]+\]", section.partition("\n## ")[0])
+    results = (FOLDER / "RESULTS.md").read_text(encoding="utf-8")
+    assert len(quoted) >= 2
+    assert all(one in results for one in quoted)
