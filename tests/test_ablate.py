@@ -1,6 +1,7 @@
 """The sweep over alpha: equal in all but the weight, resumable run by run, honest about what failed."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,25 @@ def test_figure_files(swept, options):
         assert image.format == "PNG"
         assert len(image.convert("RGB").getcolors(1_000_000)) > 10  # lines were drawn
     assert "<svg" in svg.read_text()[:500]
+
+
+def test_what_runs_share_is_made_before_they_part(tiny_data, tmp_path, monkeypatch):
+    """Otherwise one process would pretrain on its share of the cores, and the others would wait for it."""
+    folder = tmp_path / "data"
+    shutil.copytree(tiny_data.folder, folder, ignore=shutil.ignore_patterns("pretrained", "features"))
+    seen = {}
+
+    def stop(*arguments):
+        seen.update(
+            {name: len(list(folder.glob(name))) for name in ("pretrained/music-*", "pretrained/bart-*", "features/*")}
+        )
+        raise ModelError("stop")
+
+    monkeypatch.setattr(module, "run_tasks", stop)
+    options = AblateOptions(**{**vars(options_for(tiny_data, tmp_path / "out", 0.1)), "data": folder, "jobs": 2})
+    with pytest.raises(ModelError, match="stop"):
+        ablate(options)
+    assert seen == {"pretrained/music-*": 1, "pretrained/bart-*": 1, "features/*": 1}
 
 
 def test_arms_of_one_seed_start_from_equal_weights(tiny_data):

@@ -21,13 +21,13 @@ from recap_cli.workflows.captioner import Captioner
 from recap_cli.workflows.claims import claim_cache
 from recap_cli.workflows.decoding import DecodingOptions
 from recap_cli.workflows.measurement import Measurement
-from recap_cli.workflows.sources import check_source, find_source
+from recap_cli.workflows.sources import build_model, check_source, find_source
 from recap_cli.workflows.split_captions import weights_fingerprint
 from recap_cli.workflows.studies import CONSTANT, OWN, Study
 from recap_cli.workflows.studies import SHUFFLED as SHUFFLED_MUSIC
 from recap_cli.workflows.summary import AblateResult, summarise, write_result
 from recap_cli.workflows.sweep import Task, default_jobs, run_tasks
-from recap_cli.workflows.train import TrainOptions, train
+from recap_cli.workflows.train import TrainOptions, choose_music, train
 from recap_cli.workflows.training import choose_device
 
 RESULTS_FILE = "results.jsonl"
@@ -182,6 +182,8 @@ def ablate(options: AblateOptions, progress: Progress | None = None) -> AblateRe
         failed: dict[str, str] = {}
         if todo:
             jobs = options.jobs or default_jobs(options.device, PreparedData(options.data).is_demo, len(todo))
+            if jobs > 1:
+                make_shared(options, todo[0].seed, progress)
             for task, record, reason in run_tasks(run_task, sweep, todo, jobs, options.device, progress):
                 if record is None:
                     failed[task.name] = reason
@@ -196,6 +198,15 @@ def ablate(options: AblateOptions, progress: Progress | None = None) -> AblateRe
     result = summarise(asked, failed, options.out)
     write_result(result)
     return result
+
+
+def make_shared(options: AblateOptions, seed: int, progress: Progress) -> None:
+    """Make what runs share, with all cores: stand-ins that are pretrained, and music features."""
+    data = PreparedData(options.data)
+    chosen = train_options(options, Task(Arm(FUSION), seed))
+    settings = chosen.settings(data.is_demo)
+    model, _ = build_model(find_source(settings, chosen.init), chosen, settings, data, progress)
+    choose_music(model, data, chosen, progress)
 
 
 def make_folder(folder: Path) -> None:
