@@ -28,6 +28,14 @@ ZERO, PAPER = Arm(FUSION), Arm("", 0.02, "positive")
 STRONG = Arm("", 0.1, "infonce")
 PRIMARY = ("attributes", "rougeL")
 NAMES = {"attributes": "attribute accuracy", "rougeL": "ROUGE-L F1", "meteor": "METEOR"}
+TITLES = {
+    "cleaner-captions": "Captions with more than 0 votes",
+    "easy": "Easy setting",
+    "few-captions": "Few captions",
+    "noisy-captions": "Noisy captions",
+    "noisy-audio": "Noisy audio",
+    "trained-music": "Music encoder trained, too",
+}
 SOUND = ("mode", "tempo", "timbre", "drums")
 # A training caption is wrong with chance .08, then in one or two of the seven attributes: so often is each one wrong.
 WRONG = 0.08 * 1.5 / 7
@@ -71,10 +79,10 @@ def sections(records: dict[str, list[RunRecord]], out: Path) -> Iterator[str]:
     yield oracles()
     yield from part_tables("hard", hard, out, "Hard setting")
     yield cleaner(hard, records["cleaner-captions"])
-    for name, title in (("easy", "Easy setting"), ("cleaner-captions", "Captions with more than 0 votes")):
-        if records[name]:
-            yield from part_tables(name, records[name], out, title)
     yield elsewhere(records)
+    for part in PARTS[1:]:
+        if records_of(records[part.name], ZERO):
+            yield from part_tables(part.name, records[part.name], out, TITLES[part.name])
 
 
 def progress_table(records: dict[str, list[RunRecord]]) -> str:
@@ -88,12 +96,12 @@ def progress_table(records: dict[str, list[RunRecord]]) -> str:
     minutes = [
         record.made["train_seconds"] + record.made["score_seconds"] for part in records.values() for record in part
     ]
-    note = f"\n\nA run took {np.median(minutes) / 60:.1f} minutes of one core (median)." if minutes else ""
-    left = (
-        f" **{lacking} of the planned runs are not done yet**; `experiment.py run` goes on with them."
-        if lacking
+    note = (
+        f"\n\nA run took {np.median(minutes) / 60:.1f} minutes of one core (median, by the clock; other work shared the machine)."
+        if minutes
         else ""
     )
+    left = f" **{lacking} of the planned runs are not done yet**; `experiment.py` goes on with them." if lacking else ""
     return "## Runs\n\n" + plain_table(["part", "done", "planned", "what it asks"], rows) + note + left
 
 
