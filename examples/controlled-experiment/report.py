@@ -93,14 +93,11 @@ def progress_table(records: dict[str, list[RunRecord]]) -> str:
         done = {(record.arm, record.seed) for record in records[part.name]}
         rows.append([part.name, str(len(planned & done)), str(len(planned)), part.reason])
     lacking = sum(int(row[2]) - int(row[1]) for row in rows)
-    minutes = [
-        record.made["train_seconds"] + record.made["score_seconds"] for part in records.values() for record in part
-    ]
-    note = (
-        f"\n\nA run took {np.median(minutes) / 60:.1f} minutes of one core (median, by the clock; other work shared the machine)."
-        if minutes
-        else ""
-    )
+    made = [record.made for part in records.values() for record in part]
+    minutes = [(one["train_seconds"] + one["score_seconds"]) / 60 for one in made]
+    note = ""
+    if minutes:
+        note = f"\n\nA run took {np.median(minutes):.1f} minutes of one core (median; other work shared the machine)."
     left = f" **{lacking} of the planned runs are not done yet**; `experiment.py` goes on with them." if lacking else ""
     return "## Runs\n\n" + plain_table(["part", "done", "planned", "what it asks"], rows) + note + left
 
