@@ -75,8 +75,8 @@ def test_the_five_commands(fresh, capsys):
 
 
 def test_an_ablation_survives_two_kills(fresh, tiny_data):
-    """Two runs at a time, killed after the first and after the third result: same table, and no run done twice."""
-    call = [sys.executable, "-m", "recap_cli", "ablate", str(tiny_data.folder), "--weights", "0.02,0.1", "--seeds", "2"]
+    """Two runs at a time, killed after the first and after the second result: same table, and no run done twice."""
+    call = [sys.executable, "-m", "recap_cli", "ablate", str(tiny_data.folder), "--weights", "0.02,0.1"]
     call += ["--limit", "4", "--epochs", "1", "--jobs", "2", "--quiet"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     results = fresh / "killed" / "results.jsonl"
@@ -85,7 +85,7 @@ def test_an_ablation_survives_two_kills(fresh, tiny_data):
         return results.read_text(encoding="utf-8").splitlines() if results.is_file() else []
 
     trained = {}
-    for least in (1, 3):
+    for least in (1, 2):
         process = subprocess.Popen([*call, "--out", "killed"], env=environment, stdout=subprocess.DEVNULL)
         while process.poll() is None and len(lines()) < least:
             time.sleep(0.05)
@@ -96,8 +96,8 @@ def test_an_ablation_survives_two_kills(fresh, tiny_data):
     whole = subprocess.run([*call, "--out", "whole"], env=environment, capture_output=True, text=True)
     assert (last.returncode, whole.returncode) == (0, 0), last.stderr + whole.stderr
     assert last.stdout == whole.stdout
-    assert len(lines()) == 6
-    assert len(trained) >= 3
+    assert len(lines()) == 3
+    assert len(trained) >= 2
     assert all(path.stat().st_mtime_ns == before for path, before in trained.items())
 
 
