@@ -53,6 +53,9 @@ class Part:
     study: Study = field(default_factory=Study)
 
 
+# Where alignment could help: InfoNCE, strong enough to matter.
+STRONG = (Sweep((0.1,), 5, ("infonce",)),)
+
 # In the order of their weight: if time runs out, what is lacking is at the end.
 PARTS = (
     Part(
@@ -81,7 +84,7 @@ PARTS = (
     Part(
         "few-captions",
         "hard",
-        (Sweep((0.1,), 5, ("infonce",)),),
+        STRONG,
         "100 songs have captions, 1,300 more only audio and lyrics: alignment alone can learn from those; 12 "
         "epochs, for an epoch has a quarter of the steps",
         train={"epochs": 12},
@@ -90,21 +93,21 @@ PARTS = (
     Part(
         "noisy-captions",
         "hard",
-        (Sweep((0.1,), 5, ("infonce",)),),
+        STRONG,
         "40 % of the training captions belong to other songs; audio and lyrics still belong together",
         study=Study(caption_noise=0.4),
     ),
     Part(
         "noisy-audio",
         "hard",
-        (Sweep((0.1,), 5, ("infonce",)),),
+        STRONG,
         "noise of the music states' own size: the lyrics could help to hear",
         study=Study(music_noise=1.0),
     ),
     Part(
         "trained-music",
         "hard",
-        (Sweep((0.1,), 5, ("infonce",)),),
+        STRONG,
         "the music encoder is trained, too, so that alignment reaches both sides; InfoNCE's negatives prevent "
         "collapse; one epoch, for its steps cost many times as much",
         train={"train_music_encoder": True, "epochs": 1},

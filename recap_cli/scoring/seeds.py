@@ -5,7 +5,7 @@ import sys
 import numpy as np
 
 from recap_cli.errors import DataError, OptionError
-from recap_cli.scoring.uncertainty import LEVEL, Comparison, Interval, bootstrap_interval, paired_difference
+from recap_cli.scoring.uncertainty import LEVEL, Comparison, Interval, bootstrap_interval, checked, paired_difference
 
 
 def seeds_interval(values: np.ndarray, level: float = LEVEL) -> Interval:
@@ -25,7 +25,7 @@ def seeds_interval(values: np.ndarray, level: float = LEVEL) -> Interval:
         DataError: no values, or a NaN.
         OptionError: `level` out of range.
     """
-    values = _checked(values)
+    values, _ = checked(values, None, dimensions=2)
     if len(values) == 1:
         return bootstrap_interval(values[0], level=level)
     variance, degrees = mean_variance(values)
@@ -60,7 +60,7 @@ def paired_seeds(a: np.ndarray, b: np.ndarray, level: float = LEVEL) -> Comparis
         DataError: other seeds or songs on the two sides, no values, or a NaN.
         OptionError: `level` out of range.
     """
-    a, b = _checked(a), _checked(b)
+    a, b = (checked(values, None, dimensions=2)[0] for values in (a, b))
     if a.shape != b.shape:
         raise DataError(f"Paired runs have shapes {a.shape} and {b.shape}.", "Compare equal seeds on equal songs.")
     if len(a) == 1:
@@ -102,13 +102,3 @@ def _t_comparison(mean: float, variance: float, degrees: float, level: float) ->
     # Runs that all differ by the very same amount leave no doubt, and equal runs no difference.
     p = 2 * float(student.sf(abs(mean) / error)) if error > 0 else float(mean == 0)
     return Comparison(Interval(mean, mean - reach, mean + reach), min(1.0, max(p, sys.float_info.min)))
-
-
-def _checked(values: np.ndarray) -> np.ndarray:
-    """Give values [seeds, songs] as floats, or say what is wrong with them."""
-    values = np.asarray(values, dtype=float)
-    if values.ndim != 2 or values.size == 0:
-        raise DataError(f"Scores must be a filled array of 2 dimensions, not of shape {values.shape}.")
-    if not np.isfinite(values).all():
-        raise DataError("Scores hold a value that is not a number.", "Look for the song that could not be scored.")
-    return values

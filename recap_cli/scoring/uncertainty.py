@@ -65,7 +65,7 @@ def bootstrap_interval(
         DataError: no values, a NaN, or weights that do not fit.
         OptionError: `resamples` or `level` out of range.
     """
-    values, weights = _checked(values, weights, dimensions=1)
+    values, weights = checked(values, weights, dimensions=1)
     blocks = song_counts(len(values), resamples, np.random.default_rng(seed))
     draws = [counts @ (weights * values) / (counts @ weights) for counts in blocks]
     return interval(float(np.average(values, weights=weights)), np.concatenate(draws), level)
@@ -122,7 +122,7 @@ def two_level_interval(values: np.ndarray, resamples: int = RESAMPLES, seed: int
         DataError: no values, or a NaN.
         OptionError: `resamples` or `level` out of range.
     """
-    values, _ = _checked(values, None, dimensions=2)
+    values, _ = checked(values, None, dimensions=2)
     return interval(float(values.mean()), _two_level_draws([values], resamples, seed)[0], level)
 
 
@@ -153,8 +153,8 @@ def two_level_difference(
         DataError: other songs on the two sides, no values, or a NaN.
         OptionError: `resamples` or `level` out of range.
     """
-    a, weights = _checked(a, weights, dimensions=2)
-    b, _ = _checked(b, None, dimensions=2)
+    a, weights = checked(a, weights, dimensions=2)
+    b, _ = checked(b, None, dimensions=2)
     if a.shape[1] != b.shape[1]:
         raise DataError(f"Compared runs have {a.shape[1]} and {b.shape[1]} songs.", "Score both on the same songs.")
     draws_a, draws_b = _two_level_draws([a, b], resamples, seed, weights)
@@ -220,7 +220,7 @@ def draw_sums(rows: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np
         DataError: no rows, or a NaN.
         OptionError: fewer than one resample.
     """
-    rows, _ = _checked(rows.T, None, dimensions=2)
+    rows, _ = checked(rows.T, None, dimensions=2)
     blocks = song_counts(rows.shape[1], resamples, np.random.default_rng(seed))
     return np.concatenate([counts @ rows.T for counts in blocks])
 
@@ -254,7 +254,7 @@ def _two_level_draws(
 
 def _sign_flip_p(difference: np.ndarray, trials: int, seed: int, weights: np.ndarray | None) -> float:
     """Count random swaps of the two systems that differ at least as much as seen, either way."""
-    difference, weights = _checked(difference, weights, dimensions=1)
+    difference, weights = checked(difference, weights, dimensions=1)
     terms = difference * weights
     rng = np.random.default_rng(seed)
     bound = _just_under(float(terms.sum()))
@@ -289,7 +289,7 @@ def _difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return a - b
 
 
-def _checked(values: np.ndarray, weights: np.ndarray | None, dimensions: int) -> tuple[np.ndarray, np.ndarray]:
+def checked(values: np.ndarray, weights: np.ndarray | None, dimensions: int) -> tuple[np.ndarray, np.ndarray]:
     """Give values and song weights as floats, or say what is wrong with them."""
     values = np.asarray(values, dtype=float)
     if values.ndim != dimensions or values.size == 0:

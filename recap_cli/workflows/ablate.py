@@ -22,7 +22,7 @@ from recap_cli.workflows.claims import claim_cache
 from recap_cli.workflows.decoding import DecodingOptions
 from recap_cli.workflows.measurement import Measurement
 from recap_cli.workflows.sources import build_model, check_source, find_source
-from recap_cli.workflows.split_captions import weights_fingerprint
+from recap_cli.workflows.split_captions import captioned_songs, weights_fingerprint
 from recap_cli.workflows.studies import CONSTANT, OWN, Study
 from recap_cli.workflows.studies import SHUFFLED as SHUFFLED_MUSIC
 from recap_cli.workflows.summary import AblateResult, summarise, write_result
@@ -115,11 +115,13 @@ class Sweep:
         options: what was asked for.
         tasks: every run.
         key: what results must share to stand in one table.
+        is_demo: whether the songs are made up, so that models are small.
     """
 
     options: AblateOptions
     tasks: list[Task]
     key: dict[str, Any]
+    is_demo: bool
 
     @property
     def results(self) -> Path:
@@ -148,7 +150,7 @@ def plan_sweep(options: AblateOptions) -> Sweep:
         "limit": options.limit,
         "decoding": options.decoding.to_json(),
     }
-    return Sweep(options, tasks, json.loads(json.dumps(key, default=str)))
+    return Sweep(options, tasks, json.loads(json.dumps(key, default=str)), data.is_demo)
 
 
 def check_arms(options: AblateOptions, arms: list[Arm], data: PreparedData) -> None:
@@ -181,7 +183,7 @@ def ablate(options: AblateOptions, progress: Progress | None = None) -> AblateRe
         todo = [task for task in sweep.tasks if task not in done]
         failed: dict[str, str] = {}
         if todo:
-            jobs = options.jobs or default_jobs(options.device, PreparedData(options.data).is_demo, len(todo))
+            jobs = options.jobs or default_jobs(options.device, sweep.is_demo, len(todo))
             if jobs > 1:
                 make_shared(options, todo[0].seed, progress)
             for task, record, reason in run_tasks(run_task, sweep, todo, jobs, options.device, progress):
@@ -304,7 +306,7 @@ def measure_task(sweep: Sweep, task: Task, chosen: TrainOptions, progress: Progr
     options = sweep.options
     assert chosen.out is not None
     data = PreparedData(options.data)
-    songs = [entry for entry in data.split(options.split) if any(one.text.strip() for one in entry.song.captions)]
+    songs = captioned_songs(data, options.split)
     captioner = Captioner.from_pretrained(chosen.out, device=options.device)
     subject = Measurement(captioner, data, songs[: options.limit], options.decoding, chosen.study, progress)
     scores, values, attributes = subject.score()

@@ -26,6 +26,7 @@ from recap_cli.workflows.split_captions import (
     SongSet,
     caption_file,
     caption_split,
+    captioned_songs,
     file_stem,
     match_predictions,
     weights_fingerprint,
@@ -239,12 +240,7 @@ def set_scene(options: EvaluateOptions) -> Scene:
         path = options.predictions[0]
         return Scene(None, [], SongSet.from_predictions(path, read_predictions(path)[: options.limit]))
     data = PreparedData(options.data)
-    songs = [entry for entry in data.split(options.split) if any(c.text.strip() for c in entry.song.captions)]
-    if not songs:
-        raise DataError(
-            f"split {options.split!r} of {options.data} has no captions to compare with", "choose another with --split"
-        )
-    songs = songs[: options.limit]
+    songs = captioned_songs(data, options.split)[: options.limit]
     return Scene(data, songs, SongSet.from_prepared(songs, data.is_demo))
 
 

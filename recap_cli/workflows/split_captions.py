@@ -64,6 +64,20 @@ class SongSet:
         )
 
 
+def captioned_songs(data: PreparedData, split: str) -> list[PreparedSong]:
+    """Give the songs of a split that have captions to compare with.
+
+    Raises:
+        DataError: there are none.
+    """
+    songs = [entry for entry in data.split(split) if any(one.text.strip() for one in entry.song.captions)]
+    if not songs:
+        raise DataError(
+            f"split {split!r} of {data.folder} has no captions to compare with", "choose another with --split"
+        )
+    return songs
+
+
 @dataclass(frozen=True)
 class CaptionFile:
     """Where a system's captions are kept, and what they were made with.

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 
-from recap_cli.corpus.dataset import PreparedData
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.workflows.ablate import AblateOptions, plan_sweep, read_results, train_options
 from recap_cli.workflows.estimate import estimate
@@ -49,7 +48,7 @@ def foresee(options: AblateOptions, progress: Progress | None = None) -> SweepPl
     sweep = plan_sweep(options)
     done = read_results(sweep.results, sweep.key)
     todo = [task for task in sweep.tasks if task not in done]
-    jobs = options.jobs or default_jobs(options.device, PreparedData(options.data).is_demo, max(len(todo), 1))
+    jobs = options.jobs or default_jobs(options.device, sweep.is_demo, max(len(todo), 1))
     arms = {task.arm: [0, 0] for task in sweep.tasks}
     for task in sweep.tasks:
         arms[task.arm][0] += 1
