@@ -12,7 +12,7 @@ import pytest
 from recap_cli.errors import ModelError
 from recap_cli.progress import SilentProgress
 from recap_cli.workflows.arms import FUSION, Arm, RunRecord
-from recap_cli.workflows.sweep import Task, default_jobs, run_tasks
+from recap_cli.workflows.sweep import Task, default_jobs, run_tasks, spread
 
 ROOT = Path(__file__).parents[1]
 TASKS = [Task(Arm(FUSION), 0), *(Task(Arm("", alpha, "positive"), 0) for alpha in (0.1, 0.2, 0.3, 0.4))]
@@ -97,3 +97,12 @@ def test_jobs_by_default():
     assert default_jobs("cpu", small=False, tasks=5) == 1
     assert default_jobs("cpu", small=True, tasks=1) == 1
     assert default_jobs("cpu", small=True, tasks=100) == min(os.cpu_count() or 1, 8)
+
+
+def test_runs_at_work_together_are_of_different_seeds():
+    arms = [Arm("", weight, "positive") for weight in (0.0, 0.1)]
+    tasks = [Task(arm, seed) for seed in range(3) for arm in arms]
+    alone = spread(tasks, 1)
+    assert alone == tasks
+    pairs = spread(tasks[1:], 2)
+    assert [(task.arm.alpha, task.seed) for task in pairs] == [(0.1, 0), (0.1, 1), (0.0, 1), (0.1, 2), (0.0, 2)]

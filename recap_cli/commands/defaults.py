@@ -16,6 +16,9 @@ def begin_model_work(quiet: bool) -> ConsoleProgress:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    if os.environ["TRANSFORMERS_VERBOSITY"] == "error":
+        # Its own look at the variable came too early where transformers was imported before.
+        logging.set_verbosity_error()
     return ConsoleProgress(stderr_console(), quiet)
 
 

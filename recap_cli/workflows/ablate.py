@@ -26,7 +26,7 @@ from recap_cli.workflows.split_captions import captioned_songs, weights_fingerpr
 from recap_cli.workflows.studies import CONSTANT, OWN, Study
 from recap_cli.workflows.studies import SHUFFLED as SHUFFLED_MUSIC
 from recap_cli.workflows.summary import AblateResult, summarise, write_result
-from recap_cli.workflows.sweep import Task, default_jobs, run_tasks
+from recap_cli.workflows.sweep import Task, default_jobs, run_tasks, spread
 from recap_cli.workflows.train import TrainOptions, choose_music, train
 from recap_cli.workflows.training import choose_device
 
@@ -186,7 +186,7 @@ def ablate(options: AblateOptions, progress: Progress | None = None) -> AblateRe
             jobs = options.jobs or default_jobs(options.device, sweep.is_demo, len(todo))
             if jobs > 1:
                 make_shared(options, todo[0].seed, progress)
-            for task, record, reason in run_tasks(run_task, sweep, todo, jobs, options.device, progress):
+            for task, record, reason in run_tasks(run_task, sweep, spread(todo, jobs), jobs, options.device, progress):
                 if record is None:
                     failed[task.name] = reason
                     progress.say(f"Failed: {task.name}: {reason}")

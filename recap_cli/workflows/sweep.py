@@ -49,6 +49,12 @@ def default_jobs(device: str, small: bool, tasks: int) -> int:
     return max(1, min(most, tasks))
 
 
+def spread(tasks: Sequence[Task], jobs: int) -> list[Task]:
+    """Order runs so that those at work at one time are of different seeds: none waits for another's pretraining."""
+    arms = list(dict.fromkeys(task.arm for task in tasks))
+    return sorted(tasks, key=lambda task: (task.seed // jobs, arms.index(task.arm), task.seed))
+
+
 def run_tasks(
     work: Callable[[Any, Task, Progress], RunRecord],
     sweep: Any,
