@@ -104,5 +104,12 @@ def test_runs_at_work_together_are_of_different_seeds():
     tasks = [Task(arm, seed) for seed in range(3) for arm in arms]
     alone = spread(tasks, 1)
     assert alone == tasks
-    pairs = spread(tasks[1:], 2)
-    assert [(task.arm.alpha, task.seed) for task in pairs] == [(0.1, 0), (0.1, 1), (0.0, 1), (0.1, 2), (0.0, 2)]
+    pairs = spread(tasks, 2)
+    assert [(task.arm.alpha, task.seed) for task in pairs] == [
+        (0.0, 0),
+        (0.0, 1),
+        (0.1, 0),
+        (0.1, 1),
+        (0.0, 2),
+        (0.1, 2),
+    ]
