@@ -222,6 +222,12 @@ def test_weights(refused, tiny_data, weights, message):
     assert refused("ablate", tiny_data.folder, "--weights", weights)[0] == message
 
 
+@pytest.mark.parametrize("layers", ["a,b", "1,"])
+def test_layers_to_align(refused, tiny_data, layers):
+    message, _ = refused("ablate", tiny_data.folder, "--weights", "0.1", "--align-layers", layers)
+    assert message == f"--align-layers {layers} names no layers"
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

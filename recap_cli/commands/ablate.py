@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import recap_cli.flags as flags
-from recap_cli.commands.defaults import begin_model_work, choose_data
+from recap_cli.commands.defaults import begin_model_work, choose_data, read_layers
 from recap_cli.console import render, stdout_console
 from recap_cli.errors import OptionError, RecapError
 
@@ -60,7 +60,7 @@ def ablate(
 ) -> None:
     """Train and score several weights of the alignment loss (the paper's Figure 2)."""
     sweep = parse_weights(weights)
-    layers = parse_layers(align_layers)
+    layers = read_layers("--align-layers", align_layers) or ()
     losses = tuple(part.strip() for part in (alignment_losses or "").split(",") if part.strip())
     progress = begin_model_work(quiet)
     from recap_cli.report.figure_two import plot_ablation, sketch_ablation
@@ -112,11 +112,3 @@ def parse_weights(text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(",") if part.strip())
     except ValueError:
         raise OptionError(f"--weights {text} are not numbers", "give numbers such as 1e-3,2e-2,1e-1") from None
-
-
-def parse_layers(text: str | None) -> tuple[int, ...]:
-    """Read layers such as `1,2`."""
-    try:
-        return tuple(int(part) for part in (text or "").split(",") if part.strip())
-    except ValueError:
-        raise OptionError(f"--align-layers {text} are not numbers", "give numbers such as 1,2") from None

@@ -1,9 +1,10 @@
-"""What every command does before its work: quiet libraries, and what is used when nothing is named."""
+"""What commands do before their work: quiet libraries, what is used when nothing is named, lists from text."""
 
 import os
 from pathlib import Path
 
 from recap_cli.console import ConsoleProgress, stderr_console
+from recap_cli.errors import OptionError
 
 
 def begin_model_work(quiet: bool) -> ConsoleProgress:
@@ -38,3 +39,13 @@ def choose_runs(runs: list[Path] | None, progress: ConsoleProgress) -> tuple[Pat
     found = newest_run(Path("runs"))
     progress.say(f"No RUN: scoring {found or 'the embedded model'}.")
     return (found,) if found else ()
+
+
+def read_layers(flag: str, text: str | None) -> tuple[int, ...] | None:
+    """Read layers such as `4,5`; None where the flag is not given."""
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise OptionError(f"{flag} {text} names no layers", "give numbers such as 4,5") from None

@@ -8,9 +8,8 @@ import typer
 from typer.core import TyperCommand
 
 import recap_cli.flags as flags
-from recap_cli.commands.defaults import begin_model_work, choose_data
+from recap_cli.commands.defaults import begin_model_work, choose_data, read_layers
 from recap_cli.console import render, stdout_console
-from recap_cli.errors import OptionError
 
 
 class TrainCommand(TyperCommand):
@@ -102,7 +101,10 @@ def train(
     from recap_cli.workflows.training import leave_processes
 
     chosen = {option.name: given[option.name] for option in fields(TrainOptions) if option.name != "study"}
-    chosen |= {"data": choose_data(data, limit, progress), "fusion_layers": parse_layers(fusion_layers)}
+    chosen |= {
+        "data": choose_data(data, limit, progress),
+        "fusion_layers": read_layers("--fusion-layers", fusion_layers),
+    }
     chosen |= {"study": Study(music, music_noise, caption_noise, captioned_songs)}
     options = TrainOptions(**chosen)
     if dry_run:
@@ -124,13 +126,3 @@ def show_recipes() -> None:
     from recap_cli.report.recipes import recipe_table
 
     stdout_console().print(draw(recipe_table()))
-
-
-def parse_layers(text: str | None) -> tuple[int, ...] | None:
-    """Read layers such as `4,5`."""
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise OptionError(f"--fusion-layers {text} names no layers", "give numbers such as 4,5") from None
