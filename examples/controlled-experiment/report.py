@@ -282,8 +282,10 @@ def elsewhere(records: dict[str, list[RunRecord]]) -> str:
     ]  # fmt: skip
     if held_out is not None:
         rows.append(["held-out pairs", "", points(held_out.difference), f"{corrected['held-out pairs']:.4f}", ""])
-    gains = [name for name, p in corrected.items() if p < 0.05 and gain(name, found, held_out) > 0]
+    proven = {name: gain(name, found, held_out) for name, p in corrected.items() if p < 0.05}
+    gains, harms = ([name for name, value in proven.items() if sign * value > 0] for sign in (1, -1))
     verdict = f"A gain: {', '.join(gains)}." if gains else "**None of these settings shows a gain beyond chance.**"
+    verdict += f" A harm: {', '.join(harms)}." if harms else ""
     return (
         "## Where could alignment help?\n\nInfoNCE with alpha 0.1 minus alpha 0.\n\n"
         + plain_table(["setting", "seeds", "attribute accuracy, points", "p, Holm", "ROUGE-L F1, points"], rows)

@@ -111,6 +111,18 @@ def cannot_write(path: Path, error: Exception) -> DataError:
     return DataError(f"cannot write {path}: {reason}", "make room or choose another folder, then start it again")
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder with those above it, or find it.
+
+    Raises:
+        DataError: the disk refuses, for example because a file stands there.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
 def write_json_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
     """Write records as JSON lines, atomically."""
     with open_atomically(path) as file:

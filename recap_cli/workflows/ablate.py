@@ -12,7 +12,7 @@ import torch
 
 from recap_cli import __version__
 from recap_cli.corpus.dataset import PreparedData
-from recap_cli.corpus.manifest import write_json_lines
+from recap_cli.corpus.manifest import make_folder, write_json_lines
 from recap_cli.errors import DataError, OptionError
 from recap_cli.model.config import ALIGNMENT_LOSSES
 from recap_cli.progress import Progress, SilentProgress
@@ -210,18 +210,6 @@ def make_shared(options: AblateOptions, seed: int, progress: Progress) -> None:
     settings = chosen.settings(data.is_demo)
     model, _ = build_model(find_source(settings, chosen.init), chosen, settings, data, progress)
     choose_music(model, data, chosen, progress)
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder.
-
-    Raises:
-        DataError: it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot make {folder}: {error.strerror}", "choose another folder with --out") from error
 
 
 def write_results(path: Path, records: Iterable[RunRecord]) -> None:

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from recap_cli.corpus.manifest import cannot_write, write_json
+from recap_cli.corpus.manifest import make_folder, write_json
 from recap_cli.errors import OptionError
 
 FIGURES_FILE = "figures.json"
@@ -35,10 +35,7 @@ def claim_folder(out: Path, record: dict[str, Any]) -> bool:
             return (out / FIGURES_FILE).is_file()
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OptionError(f"{out} is not empty and holds no run", "choose another folder with --out")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(out, error) from error
+    make_folder(out)
     write_json(path, record)
     return False
 
