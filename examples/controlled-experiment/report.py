@@ -78,6 +78,7 @@ def sections(records: dict[str, list[RunRecord]], out: Path) -> Iterator[str]:
     yield floors(hard)
     yield oracles()
     yield from part_tables("hard", hard, out, "Hard setting")
+    yield weights(hard)
     yield cleaner(hard, records["cleaner-captions"])
     yield elsewhere(records)
     for part in PARTS[1:]:
@@ -242,6 +243,35 @@ def part_tables(name: str, records: Sequence[RunRecord], out: Path, title: str) 
     losses = losses_table(result)
     yield markdown_table(losses) if losses is not None else ""
     yield markdown_table(measures_table(result))
+
+
+def weights(hard: Sequence[RunRecord]) -> str:
+    """What each weight of the alignment loss does to the attributes, and whether alignment reaches songs unheard."""
+    arms = sorted(
+        {record.arm for record in hard if record.arm.axis}, key=lambda arm: (arm.loss != "positive", arm.alpha)
+    )
+    effects = {arm: compare(records_of(hard, arm), records_of(hard, ZERO)) for arm in arms}
+    tested = {arm: found["attributes"] for arm, found in effects.items() if found and found["attributes"].p is not None}
+    if not tested:
+        return ""
+    corrected = holm([effect.p or 1.0 for effect in tested.values()])
+    rows = [["alpha 0, probe", "", "", "", *cosines(hard, ZERO, "probe_")]]
+    for (arm, effect), p in zip(tested.items(), corrected, strict=True):
+        rows.append([arm.name, str(effect.seeds), points(effect.difference), f"{p:.4f}", *cosines(hard, arm)])
+    columns = ["arm", "seeds", "attribute accuracy minus alpha 0, points", "p, Holm over the weights"]
+    return (
+        "## By weight: attribute accuracy, and where alignment holds\n\nSecondary. Cosines of music and lyrics of the "
+        "same song; those in training are the mean over the epoch that was chosen, with dropout (InfoNCE's loss is no "
+        "cosine).\n\n" + plain_table([*columns, "cosine in training", "cosine on test songs"], rows)
+    )
+
+
+def cosines(records: Sequence[RunRecord], arm: Arm, prefix: str = "") -> list[str]:
+    """Write an arm's cosines of matched pairs: in training, and on the test songs."""
+    found = records_of(records, arm)
+    trained = [1 - record.validation["train_alignment_loss"] for record in found]
+    tested = [record.measures[f"{prefix}matched"] for record in found]
+    return ["" if arm.loss == "infonce" else f"{np.mean(trained):.3f}", f"{np.mean(tested):.3f}"]
 
 
 def cleaner(full: Sequence[RunRecord], clean: Sequence[RunRecord]) -> str:
