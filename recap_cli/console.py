@@ -61,13 +61,14 @@ class ConsoleProgress:
         """Say that more units are done."""
         self.done += count
         now = time.monotonic()
-        rate = f"{self.done / max(now - self.began, 1e-6):.1f}/s"
+        rate = tell_rate(self.done, now - self.began)
         if self.bar is not None and self.task is not None:
             self.bar.update(self.task, advance=count, rate=rate, note=note)
         elif not self.quiet and now - self.told > PLAIN_INTERVAL:
             self.told = now
             total = f"/{self.total}" if self.total else ""
-            self.console.print(f"{self.name}: {self.done}{total} ({rate}) {note}".rstrip(), highlight=False)
+            parts = [f"{self.name}: {self.done}{total}", f"({rate})" if rate else "", note]
+            self.console.print(" ".join(part for part in parts if part), highlight=False)
 
     def finish(self) -> None:
         """End the current task."""
@@ -91,6 +92,14 @@ class ConsoleProgress:
         from recap_cli.report.drawing import draw
 
         self.console.print(draw(table))
+
+
+def tell_rate(done: int, seconds: float) -> str:
+    """Write units a second, or a minute where they are slow."""
+    rate = done / max(seconds, 1e-6)
+    if not done:
+        return ""
+    return f"{rate:.1f}/s" if rate >= 0.1 else f"{60 * rate:.1f}/min"
 
 
 def one_line(text: str) -> str:

@@ -15,6 +15,7 @@ from recap_cli.console import (
     render_captions,
     stderr_console,
     stdout_console,
+    tell_rate,
     write_caption,
     write_line,
 )
@@ -70,7 +71,7 @@ def test_an_unknown_total(monkeypatch):
     progress.start("Scoring")
     clock[0] = 20.0
     progress.advance()
-    assert file.getvalue().splitlines() == ["Scoring ...", "Scoring: 1 (0.1/s)"]
+    assert file.getvalue().splitlines() == ["Scoring ...", "Scoring: 1 (3.0/min)"]
 
 
 def test_a_terminal_gets_a_bar_that_goes_away():
@@ -217,3 +218,8 @@ def test_a_file_that_cannot_be_written(tmp_path):
     for out, reason in ((tmp_path, "Is a directory"), (tmp_path / "file" / "x.json", "Not a directory")):
         with pytest.raises(OptionError, match=f"cannot be written: (File exists|{reason})"):
             write_caption(song(), out, False)
+
+
+def test_slow_work_is_told_by_the_minute():
+    told = [tell_rate(done, seconds) for done, seconds in ((0, 5), (32, 16), (2, 300), (1, 3600))]
+    assert told == ["", "2.0/s", "0.4/min", "0.0/min"]
