@@ -81,10 +81,12 @@ def two(chance: float) -> float:
     return -chance * math.log(chance) - (1 - chance) * math.log(1 - chance)
 
 
-def test_the_readme_quotes_the_results():
-    """Every interval of its section, to the digit."""
+def test_the_readmes_quote_the_results():
+    """Every interval of the README's section and of the experiment's own, to the digit."""
     section = (FOLDER.parents[1] / "README.md").read_text(encoding="utf-8").partition("### Does alignment help?")[2]
-    quoted = re.findall(r"[+-][\d.]+ \[[^]]+\]", section.partition("\n## ")[0])
+    meaning = (FOLDER / "README.md").read_text(encoding="utf-8").partition("## What the results mean")[2]
     results = (FOLDER / "RESULTS.md").read_text(encoding="utf-8")
-    assert len(quoted) >= 2
-    assert all(one in results for one in quoted)
+    for text in (section.partition("\n## ")[0], meaning):
+        quoted = re.findall(r"[+-][\d.]+ \[[^]]+\]", " ".join(text.split()))
+        assert len(quoted) >= 2
+        assert all(one in results for one in quoted)

@@ -127,6 +127,15 @@ def test_close_weights_have_readable_labels(tmp_path, drawn):
     assert rotations == [0, 90]
 
 
+@pytest.mark.parametrize(
+    ("seeds", "caution"), [(5, "bars that overlap are no test"), (8, "not all have the same seeds")]
+)
+def test_the_title_warns_of_what_the_heights_do_not_say(tmp_path, drawn, seeds, caution):
+    arms = [*of_all(*POINTS[:2]), *of_all(POINTS[2], seeds=seeds)]
+    plot_ablation(swept(tmp_path, *arms))
+    assert caution in drawn[0].get_suptitle()
+
+
 def test_files(tmp_path):
     from matplotlib import pyplot
     from PIL import Image

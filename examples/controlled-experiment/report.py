@@ -17,7 +17,7 @@ from recap_cli.report.figure_two import plot_ablation
 from recap_cli.report.table_one import markdown_table
 from recap_cli.report.tables import ablate_table, losses_table, measures_table
 from recap_cli.scoring.text import score_songs
-from recap_cli.scoring.uncertainty import Comparison, Interval, holm
+from recap_cli.scoring.uncertainty import Interval, holm
 from recap_cli.workflows.arms import BART, FUSION, Arm, RunRecord, records_of
 from recap_cli.workflows.comparisons import ENOUGH_SEEDS
 from recap_cli.workflows.effects import Effect, compare, subtract, table_of
@@ -237,9 +237,12 @@ def part_tables(name: str, records: Sequence[RunRecord], out: Path, title: str) 
     folder.mkdir(exist_ok=True)
     result: AblateResult = summarise(records, {}, folder)
     write_result(result)
-    png, _ = plot_ablation(result)
+    shared = set.intersection(*({*one.seeds} for one in result.arms if one.arm.axis or one.arm == ZERO))
+    drawn = [record for record in records if record.seed in shared] or records
+    png, _ = plot_ablation(summarise(drawn, {}, folder))
     yield f"## {title}\n\n{markdown_table(ablate_table(result))}"
-    yield f"![Scores against the weight of the alignment loss]({png.relative_to(out)})"
+    note = "" if len(drawn) == len(records) else f"\n\nThe figure is of the {len(shared)} seeds that all weights have."
+    yield f"![Scores against the weight of the alignment loss]({png.relative_to(out)}){note}"
     losses = losses_table(result)
     yield markdown_table(losses) if losses is not None else ""
     yield markdown_table(measures_table(result))
@@ -300,7 +303,7 @@ def elsewhere(records: dict[str, list[RunRecord]]) -> str:
     found = {name: effects for name, effects in found.items() if effects and effects["attributes"].p is not None}
     held_out = unseen_gain(records["hard"])
     ps = {name: effects["attributes"].p for name, effects in found.items()}
-    if held_out is not None:
+    if held_out is not None and held_out.p is not None:
         ps["held-out pairs"] = held_out.p
     if not ps:
         return ""
@@ -310,8 +313,9 @@ def elsewhere(records: dict[str, list[RunRecord]]) -> str:
          f"{corrected[name]:.4f}", points(effects["rougeL"].difference)]
         for name, effects in found.items()
     ]  # fmt: skip
-    if held_out is not None:
-        rows.append(["held-out pairs", "", points(held_out.difference), f"{corrected['held-out pairs']:.4f}", ""])
+    if held_out is not None and "held-out pairs" in corrected:
+        p = f"{corrected['held-out pairs']:.4f}"
+        rows.append(["held-out pairs", str(held_out.seeds), points(held_out.difference), p, ""])
     proven = {name: gain(name, found, held_out) for name, p in corrected.items() if p < 0.05}
     gains, harms = ([name for name, value in proven.items() if sign * value > 0] for sign in (1, -1))
     verdict = f"A gain: {', '.join(gains)}." if gains else "**None of these settings shows a gain beyond chance.**"
@@ -323,12 +327,12 @@ def elsewhere(records: dict[str, list[RunRecord]]) -> str:
     )
 
 
-def gain(name: str, found: dict[str, dict[str, Effect]], held_out: Comparison | None) -> float:
+def gain(name: str, found: dict[str, dict[str, Effect]], held_out: Effect | None) -> float:
     """Give a setting's difference."""
     return found[name]["attributes"].difference.mean if name in found else held_out.difference.mean if held_out else 0.0
 
 
-def unseen_gain(hard: Sequence[RunRecord]) -> Comparison | None:
+def unseen_gain(hard: Sequence[RunRecord]) -> Effect | None:
     """The gain on pairs of theme and mode that never met in training; runs keep its mean, so only seeds are sampled."""
     sides = [
         {record.seed: record.measures["unseen_attributes"] for record in records_of(hard, arm)}
@@ -338,8 +342,7 @@ def unseen_gain(hard: Sequence[RunRecord]) -> Comparison | None:
     if len(seeds) < 2:
         return None
     ours, theirs = (np.array([[side[seed]] for seed in seeds]) for side in sides)
-    effect = subtract(ours, theirs)
-    return Comparison(effect.difference, effect.p or 1.0)
+    return subtract(ours, theirs)
 
 
 def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

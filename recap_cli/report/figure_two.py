@@ -16,6 +16,7 @@ from recap_cli.workflows.summary import ALPHA_ZERO, AblateResult, ArmSummary
 PANELS = {"rougeL": "ROUGE-L F1 (points)", "meteor": "METEOR (points)", "attributes": "attributes named rightly (%)"}
 SHORT_NAMES = {BART: "BART, no music", LYRICS_ONLY: "constant music", SHUFFLED: "shuffled music"}
 SHARED = "all share songs and seeds, so bars that overlap are no test: see the table for paired differences"
+UNEQUAL = "not all have the same seeds, so heights are no test either: see the table for paired differences"
 AXIS_LABEL = "alpha, weight of the alignment loss (log scale)"
 
 # Told apart without colour vision (Okabe and Ito 2008), and by marker or dashes without colour.
@@ -119,7 +120,8 @@ def plot_ablation(result: AblateResult) -> list[Path]:
         draw_panel(axes, panel)
     title = "Quality of captions against the weight of the alignment loss"
     columns = 36 + 32 * len(panels)
-    told = [line for text in (heading(result), result.verdict, SHARED) for line in fold(text, columns)]
+    caution = SHARED if len({one.seeds for one in result.arms}) == 1 else UNEQUAL
+    told = [line for text in (heading(result), result.verdict, caution) for line in fold(text, columns)]
     figure.suptitle("\n".join([title, *told]), fontsize=10)
     handles, labels = grid[0][0].get_legend_handles_labels()
     for axes in grid[0][1:]:
