@@ -20,7 +20,7 @@ from recap_cli.scoring.text import score_songs
 from recap_cli.scoring.uncertainty import Interval, holm
 from recap_cli.workflows.arms import BART, FUSION, Arm, RunRecord, records_of
 from recap_cli.workflows.comparisons import ENOUGH_SEEDS
-from recap_cli.workflows.effects import Effect, compare, subtract, table_of
+from recap_cli.workflows.effects import Effect, compare, correct, subtract, table_of
 from recap_cli.workflows.summary import AblateResult, summarise, write_result
 from recap_cli.workflows.systems import attribute_accuracy
 
@@ -108,7 +108,7 @@ def primary(hard: Sequence[RunRecord]) -> str:
     effects = compare(records_of(hard, PAPER), records_of(hard, ZERO))
     if not effects or effects["rougeL"].seeds < ENOUGH_SEEDS:
         return ""
-    corrected = holm([effects[figure].p or 1.0 for figure in PRIMARY])
+    corrected = holm([effects[figure].p or 0.0 for figure in PRIMARY])
     rows = [effect_row(NAMES[figure], effects[figure], p) for figure, p in zip(PRIMARY, corrected, strict=True)]
     found = [figure for figure, p in zip(PRIMARY, corrected, strict=True) if p < 0.05]
     verdict = (
@@ -148,7 +148,7 @@ def sanity(hard: Sequence[RunRecord]) -> str:
     if not effects or effects["attributes"].p is None:
         return ""
     effect = effects["attributes"]
-    passed = effect.difference.high < 0 and (effect.p or 1) < 0.01
+    passed = effect.difference.high < 0 and effect.p < 0.01
     return (
         "## Sanity check, built into the corpus\n\n"
         f"BART minus BART-fusion in attribute accuracy: {points(effect.difference)} points, {effect.seeds} seeds, "
@@ -239,7 +239,7 @@ def part_tables(name: str, records: Sequence[RunRecord], out: Path, title: str) 
     write_result(result)
     shared = set.intersection(*({*one.seeds} for one in result.arms if one.arm.axis or one.arm == ZERO))
     drawn = [record for record in records if record.seed in shared] or records
-    png, _ = plot_ablation(summarise(drawn, {}, folder))
+    png, _ = plot_ablation(result if len(drawn) == len(records) else summarise(drawn, {}, folder))
     yield f"## {title}\n\n{markdown_table(ablate_table(result))}"
     note = "" if len(drawn) == len(records) else f"\n\nThe figure is of the {len(shared)} seeds that all weights have."
     yield f"![Scores against the weight of the alignment loss]({png.relative_to(out)}){note}"
@@ -254,13 +254,15 @@ def weights(hard: Sequence[RunRecord]) -> str:
         {record.arm for record in hard if record.arm.axis}, key=lambda arm: (arm.loss != "positive", arm.alpha)
     )
     effects = {arm: compare(records_of(hard, arm), records_of(hard, ZERO)) for arm in arms}
+    correct(list(effects.values()))
     tested = {arm: found["attributes"] for arm, found in effects.items() if found and found["attributes"].p is not None}
     if not tested:
         return ""
-    corrected = holm([effect.p or 1.0 for effect in tested.values()])
     rows = [["alpha 0, probe", "", "", "", *cosines(hard, ZERO, "probe_")]]
-    for (arm, effect), p in zip(tested.items(), corrected, strict=True):
-        rows.append([arm.name, str(effect.seeds), points(effect.difference), f"{p:.4f}", *cosines(hard, arm)])
+    for arm, effect in tested.items():
+        rows.append(
+            [arm.name, str(effect.seeds), points(effect.difference), f"{effect.p_holm:.4f}", *cosines(hard, arm)]
+        )
     columns = ["arm", "seeds", "attribute accuracy minus alpha 0, points", "p, Holm over the weights"]
     return (
         "## By weight: attribute accuracy, and where alignment holds\n\nSecondary. Cosines of music and lyrics of the "
@@ -300,23 +302,17 @@ def elsewhere(records: dict[str, list[RunRecord]]) -> str:
     """Where alignment could help: one arm a setting, corrected over the settings."""
     names = ("few-captions", "noisy-captions", "noisy-audio", "trained-music")
     found = {name: compare(records_of(records[name], STRONG), records_of(records[name], ZERO)) for name in names}
-    found = {name: effects for name, effects in found.items() if effects and effects["attributes"].p is not None}
-    held_out = unseen_gain(records["hard"])
-    ps = {name: effects["attributes"].p for name, effects in found.items()}
-    if held_out is not None and held_out.p is not None:
-        ps["held-out pairs"] = held_out.p
-    if not ps:
+    effects = {name: figures.get("attributes") for name, figures in found.items()}
+    effects["held-out pairs"] = unseen_gain(records["hard"])
+    tested = {name: effect for name, effect in effects.items() if effect is not None and effect.p is not None}
+    if not tested:
         return ""
-    corrected = dict(zip(ps, holm(list(ps.values())), strict=True))
-    rows = [
-        [name, str(effects["attributes"].seeds), points(effects["attributes"].difference),
-         f"{corrected[name]:.4f}", points(effects["rougeL"].difference)]
-        for name, effects in found.items()
-    ]  # fmt: skip
-    if held_out is not None and "held-out pairs" in corrected:
-        p = f"{corrected['held-out pairs']:.4f}"
-        rows.append(["held-out pairs", str(held_out.seeds), points(held_out.difference), p, ""])
-    proven = {name: gain(name, found, held_out) for name, p in corrected.items() if p < 0.05}
+    corrected = dict(zip(tested, holm([effect.p for effect in tested.values()]), strict=True))
+    rows = []
+    for name, effect in tested.items():
+        overlap = points(found[name]["rougeL"].difference) if name in found else ""
+        rows.append([name, str(effect.seeds), points(effect.difference), f"{corrected[name]:.4f}", overlap])
+    proven = {name: tested[name].difference.mean for name, p in corrected.items() if p < 0.05}
     gains, harms = ([name for name, value in proven.items() if sign * value > 0] for sign in (1, -1))
     verdict = f"A gain: {', '.join(gains)}." if gains else "**None of these settings shows a gain beyond chance.**"
     verdict += f" A harm: {', '.join(harms)}." if harms else ""
@@ -325,11 +321,6 @@ def elsewhere(records: dict[str, list[RunRecord]]) -> str:
         + plain_table(["setting", "seeds", "attribute accuracy, points", "p, Holm", "ROUGE-L F1, points"], rows)
         + f"\n\n{verdict}"
     )
-
-
-def gain(name: str, found: dict[str, dict[str, Effect]], held_out: Effect | None) -> float:
-    """Give a setting's difference."""
-    return found[name]["attributes"].difference.mean if name in found else held_out.difference.mean if held_out else 0.0
 
 
 def unseen_gain(hard: Sequence[RunRecord]) -> Effect | None:

@@ -186,7 +186,7 @@ def ablate(options: AblateOptions, progress: Progress | None = None) -> AblateRe
             jobs = options.jobs or default_jobs(options.device, sweep.is_demo, len(todo))
             if jobs > 1:
                 make_shared(options, todo[0].seed, progress)
-            todo = [task for task in spread(sweep.tasks, jobs) if task not in done]
+            todo.sort(key=spread(sweep.tasks, jobs).index)
             for task, record, reason in run_tasks(run_task, sweep, todo, jobs, options.device, progress):
                 if record is None:
                     failed[task.name] = reason
