@@ -580,6 +580,16 @@ def test_a_loss_that_is_no_number_stops_the_run(tiny_data, tmp_path, batch_size,
     assert not (tmp_path / "run" / "figures.json").exists()
 
 
+def test_too_little_memory_is_an_error_with_a_way_out(tiny_data, tmp_path, monkeypatch):
+    def fail(*arguments, **named):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(RecapTrainer, "compute_loss", fail)
+    with pytest.raises(ModelError, match="10 captions at a time need more memory") as caught:
+        run(tiny_data, tmp_path / "run", batch_size=10)
+    assert "--gradient-checkpointing" in caught.value.hint
+
+
 def test_weights_that_are_no_numbers_are_not_kept(whole, tiny_data, tmp_path, monkeypatch):
     """The last good checkpoint stays, and the run can go on from it."""
     stock = ProgressCallback.on_step_end

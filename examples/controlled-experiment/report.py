@@ -78,12 +78,13 @@ def sections(records: dict[str, list[RunRecord]], out: Path) -> Iterator[str]:
     yield floors(hard)
     yield oracles()
     yield from part_tables("hard", hard, out, "Hard setting")
-    yield weights(hard)
+    yield weights(hard, "Hard setting")
     yield cleaner(hard, records["cleaner-captions"])
     yield elsewhere(records)
     for part in PARTS[1:]:
         if records_of(records[part.name], ZERO):
             yield from part_tables(part.name, records[part.name], out, TITLES[part.name])
+            yield weights(records[part.name], TITLES[part.name]) if part.name == "easy" else ""
 
 
 def progress_table(records: dict[str, list[RunRecord]]) -> str:
@@ -248,26 +249,27 @@ def part_tables(name: str, records: Sequence[RunRecord], out: Path, title: str) 
     yield markdown_table(measures_table(result))
 
 
-def weights(hard: Sequence[RunRecord]) -> str:
+def weights(records: Sequence[RunRecord], title: str) -> str:
     """What each weight of the alignment loss does to the attributes, and whether alignment reaches songs unheard."""
     arms = sorted(
-        {record.arm for record in hard if record.arm.axis}, key=lambda arm: (arm.loss != "positive", arm.alpha)
+        {record.arm for record in records if record.arm.axis}, key=lambda arm: (arm.loss != "positive", arm.alpha)
     )
-    effects = {arm: compare(records_of(hard, arm), records_of(hard, ZERO)) for arm in arms}
+    effects = {arm: compare(records_of(records, arm), records_of(records, ZERO)) for arm in arms}
     correct(list(effects.values()))
     tested = {arm: found["attributes"] for arm, found in effects.items() if found and found["attributes"].p is not None}
     if not tested:
         return ""
-    rows = [["alpha 0, probe", "", "", "", *cosines(hard, ZERO, "probe_")]]
+    rows = [["alpha 0, probe", "", "", "", *cosines(records, ZERO, "probe_")]]
     for arm, effect in tested.items():
         rows.append(
-            [arm.name, str(effect.seeds), points(effect.difference), f"{effect.p_holm:.4f}", *cosines(hard, arm)]
+            [arm.name, str(effect.seeds), points(effect.difference), f"{effect.p_holm:.4f}", *cosines(records, arm)]
         )
     columns = ["arm", "seeds", "attribute accuracy minus alpha 0, points", "p, Holm over the weights"]
+    columns += ["cosine in training", "cosine on test songs"]
     return (
-        "## By weight: attribute accuracy, and where alignment holds\n\nSecondary. Cosines of music and lyrics of the "
-        "same song; those in training are the mean over the epoch that was chosen, with dropout (InfoNCE's loss is no "
-        "cosine).\n\n" + plain_table([*columns, "cosine in training", "cosine on test songs"], rows)
+        f"### {title}: attribute accuracy by weight, and where alignment holds\n\nSecondary. Cosines of music and "
+        "lyrics of the same song; those in training are the mean over the epoch that was chosen, with dropout "
+        "(InfoNCE's loss is no cosine).\n\n" + plain_table(columns, rows)
     )
 
 

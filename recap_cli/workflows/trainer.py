@@ -178,13 +178,18 @@ class RecapTrainer(Seq2SeqTrainer):
         """Train, from the start or from a whole checkpoint.
 
         Raises:
-            ModelError: the checkpoint is of another architecture.
+            ModelError: the checkpoint is of another architecture, or the GPU's memory is too small.
         """
         if checkpoint is not None:
             record = json.loads((Path(checkpoint) / STATE_FILE).read_text(encoding="utf-8"))
             self.losses.restore(record["losses"])
         try:
             self.train(resume_from_checkpoint=checkpoint)
+        except torch.OutOfMemoryError as error:
+            raise ModelError(
+                f"{self.args.train_batch_size} captions at a time need more memory than the GPU has",
+                "--micro-batch-tokens 8192, --accumulate 2 or --gradient-checkpointing in another --out",
+            ) from error
         except RuntimeError as error:
             if checkpoint is None or "size mismatch" not in str(error):
                 raise
