@@ -288,7 +288,7 @@ def test_a_plan_before_and_after_the_first_runs(tiny_data, tmp_path, made_up):
     options = options_for(tiny_data, tmp_path, 0.1, seeds=2)
     plan = foresee(options)
     assert plan.arms == [("BART-fusion (alpha 0)", 2, 0), ("alpha 0.1, positive", 2, 0)]
-    assert plan.basis.endswith("real training steps; pretraining, validation and scoring are not counted")
+    assert plan.basis.endswith("a few timed training steps; pretraining, validation and scoring are not counted")
     assert plan.run_seconds > 0 and plan.hours == pytest.approx(4 * plan.run_seconds / 3600)
     assert not made_up and not (tmp_path / "results.jsonl").exists()
     ablate(options_for(tiny_data, tmp_path, 0.1))

@@ -1,6 +1,7 @@
 """Results to tables."""
 
 from recap_cli.progress import Table
+from recap_cli.report.preparation import duration
 from recap_cli.scoring.uncertainty import Interval
 from recap_cli.workflows.comparisons import ENOUGH_SEEDS
 from recap_cli.workflows.effects import Effect
@@ -188,7 +189,7 @@ def sweep_table(plan: SweepPlan) -> Table:
     rows = [[name, str(runs), str(done)] for name, runs, done in plan.arms]
     left = sum(runs - done for _, runs, done in plan.arms)
     caption = (
-        f"{left} runs are left, {plan.jobs} at a time: about {plan.hours:.1f} hours ({plan.run_seconds:.0f} s a run, "
-        f"by {plan.basis})."
+        f"{left} runs are left, {plan.jobs} at a time: about {duration(3600 * plan.hours)} "
+        f"({duration(plan.run_seconds)} a run, by {plan.basis})."
     )
     return Table("The runs of this sweep", ["arm", "runs", "done"], rows, caption)

@@ -56,7 +56,7 @@ def foresee(options: AblateOptions, progress: Progress | None = None) -> SweepPl
     known = [record.made for record in done.values() if "train_seconds" in record.made]
     if known:
         seconds = fmean(made["train_seconds"] + made["score_seconds"] for made in known)
-        basis = f"{len(known)} finished runs"
+        basis = f"{len(known)} finished run{'s' if len(known) > 1 else ''}"
     elif todo:
         threads = torch.get_num_threads()
         try:
@@ -66,7 +66,7 @@ def foresee(options: AblateOptions, progress: Progress | None = None) -> SweepPl
         finally:
             torch.set_num_threads(threads)
         seconds = 3600 * expected.hours
-        basis = f"{expected.measured} real training steps; pretraining, validation and scoring are not counted"
+        basis = "a few timed training steps; pretraining, validation and scoring are not counted"
     else:
         seconds, basis = 0.0, "nothing is left"
     return SweepPlan(
