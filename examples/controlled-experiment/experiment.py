@@ -78,7 +78,7 @@ PARTS = (
     Part(
         "easy",
         "easy",
-        (Sweep((0.02,), 5, baselines=(BART,)), Sweep((0.1,), 5, ("infonce",)), Sweep((0.5,), 5, ("infonce",))),
+        (Sweep((0.02,), 5, baselines=(BART,)), Sweep((0.1, 0.5), 5, ("infonce",))),
         "the same question with clean audio and plain lyrics",
     ),
     Part(

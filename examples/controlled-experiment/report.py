@@ -84,7 +84,7 @@ def sections(records: dict[str, list[RunRecord]], out: Path) -> Iterator[str]:
     for part in PARTS[1:]:
         if records_of(records[part.name], ZERO):
             yield from part_tables(part.name, records[part.name], out, TITLES[part.name])
-            yield weights(records[part.name], TITLES[part.name]) if part.name == "easy" else ""
+            yield weights(records[part.name], TITLES[part.name])
 
 
 def progress_table(records: dict[str, list[RunRecord]]) -> str:
@@ -257,7 +257,7 @@ def weights(records: Sequence[RunRecord], title: str) -> str:
     effects = {arm: compare(records_of(records, arm), records_of(records, ZERO)) for arm in arms}
     correct(list(effects.values()))
     tested = {arm: found["attributes"] for arm, found in effects.items() if found and found["attributes"].p is not None}
-    if not tested:
+    if len(tested) < 2:  # one weight alone makes no table by weight
         return ""
     rows = [["alpha 0, probe", "", "", "", *cosines(records, ZERO, "probe_")]]
     for arm, effect in tested.items():
