@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -310,7 +311,9 @@ def test_an_interruption(recap, monkeypatch, tmp_path):
 def test_control_c_and_on_again(tmp_path):
     """Sent to the whole process group, as a terminal does; what was prepared is kept."""
     call = ("prepare", "--limit", "1000", "--jobs", "2", "--out", tmp_path / "data")
-    process = start(*call, start_new_session=True, text=True)
+    # a shell's background job ignores SIGINT and its children inherit that
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = start(*call, start_new_session=True, text=True, preexec_fn=heed)
     for line in process.stderr:
         if line.startswith("Preparing"):
             break
