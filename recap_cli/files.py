@@ -158,7 +158,7 @@ def check_output_file(
     if kind != "file":
         raise OptionError(f"{flag} {path} is a {kind}, not a file to write", "name another file")
     if found.st_size and not is_ours(path):
-        raise OptionError(f"{flag} {path} is there already and not of our making", "name another file; it stays as it is")
+        raise OptionError(f"{flag} {path} is there already, and not of our making", "name another file; this one stays")
 
 
 def kind_of(mode: int) -> str:
