@@ -400,7 +400,6 @@ def test_json(recap):
         "seed": 0,
         "batch_size": 32,
         "min_caption_tokens": 0,
-        "int8": False,
         "excerpt": "start",
     }
     assert len(record["captions"]) == len(record["scores"]) == 1

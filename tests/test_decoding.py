@@ -139,14 +139,6 @@ def test_the_shortest_caption(songs, write, tiny_processor, monkeypatch):
     assert seen[0].shape[1] == 21 and not (seen[0][:, 1:20] == 2).any()
 
 
-def test_int8_is_an_option(songs, write):
-    exact, rounded = write(songs), write(songs, int8=True)
-    assert exact != rounded
-    assert write(songs, int8=True) == rounded
-    for size in (1, 3):
-        assert texts(write(songs, size, int8=True)) == texts(rounded)
-
-
 def test_a_narrow_nucleus_leaves_only_the_likeliest_token(songs, write):
     assert texts(write(songs, beams=1, sample=True, top_p=1e-6)) == texts(write(songs, beams=1))
 

@@ -48,6 +48,7 @@ def test_rounding_is_a_plain_convolutions():
     exact = functional.conv2d(picture.double(), weight.double(), padding=1)
     target = torch.full((12, 40, 128), 100.0)  # nothing is cut at zero
     WinogradConv(weight).add_to(target, picture[0].permute(1, 2, 0).contiguous())
-    plain = functional.conv2d(picture, weight, torch.full((128,), 100.0), padding=1)
+    # as a product of matrices: on some processors oneDNN's own convolution rounds a hundred times more coarsely
+    plain = 100 + (weight.flatten(1) @ functional.unfold(picture, 3, padding=1)[0]).view(128, 12, 40)
     ours = float((target.permute(2, 0, 1).double() - 100 - exact[0]).abs().max())
-    assert ours < 2.5 * float((plain.double() - 100 - exact).abs().max()) < 1e-4
+    assert ours < 2.5 * float((plain.double() - 100 - exact[0]).abs().max()) < 1e-4

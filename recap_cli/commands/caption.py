@@ -40,9 +40,6 @@ def caption(
     max_caption_tokens: Annotated[int | None, typer.Option(help="Longest caption.")] = None,
     min_caption_tokens: Annotated[int, typer.Option(help="Shortest caption.")] = 0,
     no_repeat_ngram: Annotated[int, typer.Option(help="Word groups of this size appear once; 0 allows all.")] = 0,
-    int8: Annotated[
-        bool, typer.Option("--int8", help="Multiply in 8 bit on CPU: faster, slightly other words.")
-    ] = False,
     batch_size: Annotated[int, typer.Option(help="Songs at a time; captions do not depend on it.")] = 32,
     seed: flags.Seed = 0,
     device: flags.Device = "auto",
@@ -73,7 +70,6 @@ def caption(
             seed,
             batch_size,
             min_caption_tokens,
-            int8,
         ),
         device=device,
         out=out,

@@ -40,17 +40,15 @@ class FastDecoder:
     Args:
         model: a model in eval mode whose decoder is BART's own, see `is_stock_decoder`.
         pack: lay the weights out for oneDNN once instead of at every product; on CPU in float32 only.
-        int8: multiply in 8 bit, on CPU: weights rounded for each output, states for each row, so that a caption
-            does not depend on its neighbours. Captions may differ from those in float32.
     """
 
-    def __init__(self, model: Any, pack: bool = False, int8: bool = False) -> None:
+    def __init__(self, model: Any, pack: bool = False) -> None:
         decoder = model.model.decoder
         self.embed_tokens, self.embed_positions = decoder.embed_tokens, decoder.embed_positions
         self.norm = decoder.layernorm_embedding
         weight = decoder.embed_tokens.weight
         on_cpu = weight.device.type == "cpu" and weight.dtype == torch.float32
-        make = int8_linear if int8 and on_cpu else packed_linear if pack and on_cpu else plain_linear
+        make = packed_linear if pack and on_cpu else plain_linear
         self.layers = [FastLayer(layer, make) for layer in decoder.layers]
         self.output = make(model.lm_head.weight, model.final_logits_bias[0])
 
@@ -233,9 +231,9 @@ def is_stock_decoder(model: Any) -> bool:
     return type(model.lm_head) is nn.Linear and {type(part) for part in parts} <= expected
 
 
-def fast_decoder(model: Any, int8: bool = False) -> FastDecoder | None:
+def fast_decoder(model: Any) -> FastDecoder | None:
     """Make a model's decoder ready for many songs; None where the stock one has to do."""
-    return FastDecoder(model, pack=True, int8=int8) if is_stock_decoder(model) and not model.training else None
+    return FastDecoder(model, pack=True) if is_stock_decoder(model) and not model.training else None
 
 
 def plain_linear(weight: Tensor, bias: Tensor) -> Linear:
@@ -250,26 +248,3 @@ def packed_linear(weight: Tensor, bias: Tensor) -> Linear:
     packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous())
     bias = bias.detach().contiguous()
     return lambda rows: torch.ops.mkldnn._linear_pointwise(rows, packed, bias, "none", [], "")
-
-
-def int8_linear(weight: Tensor, bias: Tensor) -> Linear:
-    """The same in 8 bit: symmetric, a scale for each output and each row, sums in 32 bit."""
-    weight = weight.detach()
-    scales = weight.abs().amax(dim=1).clamp(min=1e-12) / 127
-    whole = (weight / scales[:, None]).round().to(torch.int8)
-    if not hasattr(torch.ops.onednn, "qlinear_prepack"):
-        rounded = whole.to(torch.float32) * scales[:, None]
-        return plain_linear(rounded, bias)
-    packed = torch.ops.onednn.qlinear_prepack(whole, None)
-    zeros = torch.zeros(len(scales), dtype=torch.long)
-    bias = bias.detach()
-
-    def multiply(rows: Tensor) -> Tensor:
-        scale = rows.abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / 127
-        states = (rows / scale).round().add_(128).to(torch.uint8)
-        found = torch.ops.onednn.qlinear_pointwise(
-            states, 1.0, 128, packed, scales, zeros, None, 1.0, 0, torch.float32, "none", [], ""
-        )
-        return torch.addcmul(bias, found, scale)
-
-    return multiply

@@ -31,7 +31,6 @@ class DecodingOptions:
         seed: of sampling.
         batch_size: songs at a time; captions do not depend on it.
         min_caption_tokens: the shortest caption; 0 sets no limit.
-        int8: multiply in 8 bit on CPU: faster, and captions may differ a little.
     """
 
     beams: int = 4
@@ -43,7 +42,6 @@ class DecodingOptions:
     seed: int = 0
     batch_size: int = 32
     min_caption_tokens: int = 0
-    int8: bool = False
 
     def __post_init__(self) -> None:
         for flag in ("beams", "num_captions", "batch_size"):
@@ -91,7 +89,7 @@ def generate_captions(
         batches: what the model takes, without labels.
         options: how to write.
     """
-    decoder = fast_decoder(model, options.int8)
+    decoder = fast_decoder(model)
     for number, batch in enumerate(batches):
         inputs = {name: value.to(model.device) for name, value in batch.items() if name not in ("labels", "song_ids")}
         with torch.inference_mode(), own_random_numbers(options, number, model.device), fitting_threads(model):

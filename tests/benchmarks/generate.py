@@ -20,19 +20,12 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache
 
-from recap_cli import Captioner
-from recap_cli.audio import log_mel, resample
-from recap_cli.corpus.demo import DEMO_SAMPLE_RATE, DemoSettings, held_out_songs, render_song
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.config import RecapConfig
-from recap_cli.model.generation import CACHE, FastDecoder, SongCache, int8_linear, packed_linear, plain_linear
-from recap_cli.scoring.text import score_songs
-from recap_cli.workflows.audition import HeardAudio
-from recap_cli.workflows.captioner import HeardSong
-from recap_cli.workflows.decoding import DecodingOptions
+from recap_cli.model.generation import CACHE, FastDecoder, SongCache, packed_linear, plain_linear
 
 LONGEST, BEAMS = 433, 4
-STEPS = ("stock", "published", "own step", "shared", "packed", "int8")
+STEPS = ("stock", "published", "own step", "shared", "packed")
 
 
 class UnmovedCache(EncoderDecoderCache):
@@ -73,7 +66,6 @@ def make_arms(model: RecapForCaptioning, batch: dict[str, Tensor], tokens: int) 
         "own step": lambda: generate(**{CACHE: SongCache(FastDecoder(model), copies=1)}),
         "shared": lambda: generate(decoder=FastDecoder(model)),
         "packed": lambda: generate(decoder=FastDecoder(model, pack=True)),
-        "int8": lambda: generate(decoder=FastDecoder(model, int8=True)),
     }
 
 
@@ -95,7 +87,7 @@ def measure(arms: dict[str, Callable[[], Tensor]], repeats: int) -> tuple[dict, 
 def output_layer(model: RecapForCaptioning, rows: int) -> dict[str, float]:
     """Milliseconds of the output layer a step."""
     states, found = torch.randn(rows, model.config.d_model), {}
-    for name, make in (("plain", plain_linear), ("packed", packed_linear), ("int8", int8_linear)):
+    for name, make in (("plain", plain_linear), ("packed", packed_linear)):
         multiply = make(model.lm_head.weight, model.final_logits_bias[0])
         times = []
         with torch.inference_mode():
@@ -105,23 +97,6 @@ def output_layer(model: RecapForCaptioning, rows: int) -> dict[str, float]:
                 times.append(time.perf_counter() - began)
         found[name] = round(1000 * statistics.median(times), 2)
     return found
-
-
-def int8_on_the_demo(songs: int) -> tuple[float, float]:
-    """Share of demo songs whose caption stays the same in 8 bit, and ROUGE-L F1 against float32."""
-    captioner, settings = Captioner.from_pretrained(device="cpu"), DemoSettings()
-    audio, heard = captioner.processor.audio, []
-    for song in held_out_songs(settings, songs):
-        samples = resample(render_song(song, settings), DEMO_SAMPLE_RATE, audio)[: audio.samples]
-        heard.append(HeardSong(song.id, song.lyrics, HeardAudio(log_mel(samples, audio), {"seconds": 15.0})))
-    texts = {}
-    for int8 in (False, True):
-        options = DecodingOptions(int8=int8)
-        batches = (heard[start : start + 32] for start in range(0, songs, 32))
-        texts[int8] = [one.caption for batch in batches for one in captioner.write(batch, options)]
-    same = sum(a == b for a, b in zip(texts[False], texts[True], strict=True)) / songs
-    scores = score_songs([song.audio for song in heard], texts[True], [[text] for text in texts[False]])
-    return same, scores.headline()["rougeL"]
 
 
 def on_cuda(model: RecapForCaptioning, lengths: tuple[float, float], tokens: int, songs: int = 64) -> dict[str, float]:
@@ -159,7 +134,6 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--lengths", default="260,0.5", help="median and sigma of the lyrics' log-normal lengths")
     parser.add_argument("--arms", default=",".join(STEPS), help="leave out 'own step' or 'shared' to save time")
-    parser.add_argument("--demo-songs", type=int, default=100)
     arguments = parser.parse_args()
     median, sigma = (float(part) for part in arguments.lengths.split(","))
     torch.manual_seed(0)
@@ -176,24 +150,18 @@ def main() -> None:
     same = {name: sum(torch.equal(a, b) for a, b in zip(ids[name], ids["stock"], strict=True)) for name in chosen}
     before = times["stock"]
     for name in chosen:
-        gain = f"{before / times[name]:5.2f} x the step before, " if name not in ("stock", "int8") else ""
+        gain = f"{before / times[name]:5.2f} x the step before, " if name != "stock" else ""
         ratio = f"{times['stock'] / times[name]:5.2f} x stock"
         print(f"{name:10} {times[name]:6.2f} s, {gain}{ratio}, same ids for {same[name]} of {arguments.songs}")
         before = times[name]
     layer = output_layer(model, arguments.songs * BEAMS)
     print("output layer, ms a step:", ", ".join(f"{name} {value}" for name, value in layer.items()))
-    equal, rouge = int8_on_the_demo(arguments.demo_songs)
     figures = {
         "speedup": round(times["stock"] / times["packed"], 2),
         "speedup_published": round(times["published"] / times["packed"], 2),
         "same_captions": f"{same['packed']}/{arguments.songs}",
-        "speedup_int8": round(times["stock"] / times["int8"], 2),
-        "same_captions_int8": f"{same['int8']}/{arguments.songs}",
-        "int8_demo_equal": round(equal, 3),
-        "int8_demo_rougeL": round(rouge, 4),
         "cpu_speedup": round(cpu["stock"] / cpu["packed"], 2),
         "cpu_speedup_published": round(cpu["published"] / cpu["packed"], 2),
-        "cpu_speedup_int8": round(cpu["stock"] / cpu["int8"], 2),
         "threads": torch.get_num_threads(),
         "captions_per_s": round(arguments.songs / times["packed"], 3),
         "seconds": {name: round(value, 2) for name, value in times.items()},
