@@ -47,6 +47,16 @@ def open_privately(path: Path, label: str = "") -> tuple[int, Path]:
             return os.open(partial, flags, 0o666), partial
 
 
+def open_to_append(path: Path) -> IO[str]:
+    """Opens a text file to go on at its end, line by line on disk; follows no link in its place.
+
+    Raises:
+        OSError: the disk refuses, or a link stands there.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o666), "a", 1, encoding="utf-8", errors="backslashreplace")
+
+
 @contextmanager
 def replace_atomically(path: Path, label: str = "") -> Iterator[Path]:
     """Yields the path of an empty private file to fill; it takes the place of `path` when all went well.

@@ -38,7 +38,7 @@ def hold_folder(
         OptionError: it holds something else, or is an input.
         DataError: it cannot be made.
     """
-    made = not os.path.lexists(folder)
+    made = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
     claim_folder(folder, holds, flag, inputs, is_ours)
     try:
         with locked(folder / lock, f"another {work} is working on {folder}"):
@@ -47,8 +47,8 @@ def hold_folder(
         with suppress(OSError):
             if [path.name for path in folder.iterdir()] == [MARKER]:
                 (folder / MARKER).unlink()
-            if made:
-                folder.rmdir()  # refused where it holds something
+            for path in made:
+                path.rmdir()  # refused where it holds something
 
 
 @contextmanager

@@ -1,18 +1,105 @@
-"""What our outputs are called and known by: folders that we made before there were markers, records, pictures."""
+"""What our outputs are called, and what they are known by, so that nothing else is ever replaced."""
 
+import hashlib
 import json
 import re
+import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from recap_cli.files import BLOCK
+from recap_cli.errors import OptionError
+from recap_cli.files import BLOCK, check_output_file, check_output_folder, true_path
 
 DATA, EVALUATION, ABLATION = "prepared data", "an evaluation", "an ablation"
 CREATOR = "recap-cli"  # in the metadata of pictures
+PICTURES = (".png", ".svg", ".pdf")
 LARGEST = 64 * BLOCK  # what is larger is none of ours
 _DATASET = re.compile(r"dataset(-\d+-of-\d+)?\.json")
 _UNFINISHED = re.compile(r"unfinished(-\d+-of-\d+)?\.json")
 _RUN = re.compile(r".+-seed-\d+")
+LONGEST_STEM = 60  # characters
+KEPT_LETTERS = 24  # of a longer one; with 4 bytes each, a hash and two suffixes they still fit a file system
+LONGEST_NAME = 48
+
+
+def file_stem(name: str) -> str:
+    """Returns a file name for any text: short, and another one for every other text, also where case is ignored.
+
+    A plain lower-case text names itself; of any other, the last letters stay before a hash of it.
+    """
+    found = unicodedata.normalize("NFC", name).casefold()
+    clean = "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in found).strip("-._")
+    if clean == name and len(name) <= LONGEST_STEM and name.isascii():
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return "-".join(part for part in (clean[-KEPT_LETTERS:].strip("-._"), digest) if part)
+
+
+def split_stem(split: str) -> str:
+    """Returns a split's part of a file name: without a dot, and never that of the scores."""
+    return file_stem(split.replace(".", "\n") + "\n" * (split == "scores"))
+
+
+def name_systems(sources: Sequence[str]) -> list[str]:
+    """Returns a short name for each path: the last folders that tell it from the others, never the whole of a long one.
+
+    Names that differ by case or by the form of their accents only are told apart by a number.
+    """
+    parts = [Path(source).parts or (".",) for source in sources]
+    names: list[str] = []
+    taken: set[str] = set()
+    for one in parts:
+        lengths = range(1, len(one) + 1)
+        alone = (n for n in lengths if sum(alike(tail(one, n), tail(other, n)) for other in parts) == 1)
+        count = next(alone, 1)
+        name, number = tail(one, count), 2
+        while plain_form(name) in taken:
+            name, number = f"{tail(one, count)} ({number})", number + 1
+        taken.add(plain_form(name))
+        names.append(name)
+    return names
+
+
+def tail(parts: Sequence[str], count: int) -> str:
+    """Returns the last parts of a path, shortened in the middle where they are long."""
+    text = "/".join(parts[-count:]).replace("//", "/")
+    half = LONGEST_NAME // 2 - 2
+    return text if len(text) <= LONGEST_NAME else f"{text[:half]}...{text[-half:]}"
+
+
+def plain_form(name: str) -> str:
+    """Returns a name without what a reader may overlook: case, and the form of accents."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def alike(one: str, other: str) -> bool:
+    """Whether a reader may take one name for the other."""
+    return plain_form(one) == plain_form(other)
+
+
+def check_evaluation(out: Path, predictions: Sequence[Path], paper: Path | None, has_models: bool) -> None:
+    """Refuses a folder that is not for evaluations, or in which an input of this one would be written over.
+
+    Args:
+        out: the folder.
+        predictions: files with captions.
+        paper: a table with a paper's figures.
+        has_models: whether models write captions there.
+
+    Raises:
+        OptionError: another folder is needed.
+    """
+    check_output_folder(out, EVALUATION, is_ours=is_evaluation)
+    written = {"evaluation.json", "cases.html", "cases.md"}
+    written |= {f"{file_stem(str(path))}.scores.jsonl" for path in predictions}
+    for path in (*predictions, *([paper] if paper else [])):
+        place = true_path(path)
+        if place.parent == true_path(out) and (has_models or place.name in written):
+            raise OptionError(
+                f"--out {out} holds an input that this evaluation would write over: {path}",
+                "name another folder with --out, or copy the file elsewhere",
+            )
 
 
 def read_json(path: Path) -> Any:
@@ -79,6 +166,25 @@ def is_picture(path: Path) -> bool:
         return False
     kinds = {b"\x89PNG": f"Software\0{CREATOR}", b"%PDF": f"/Creator ({CREATOR})", b"<?xml": f"<dc:title>{CREATOR}<"}
     return any(content.startswith(start) and sign.encode() in content for start, sign in kinds.items())
+
+
+def check_caption(out: Path | None, explain: Path | None, inputs: Sequence[Path]) -> None:
+    """Refuses places for one song's caption and picture where something would be lost.
+
+    Args:
+        out: where the caption goes; None is stdout.
+        explain: where the picture goes, if anywhere.
+        inputs: files and folders that the command reads.
+
+    Raises:
+        OptionError: another place is needed, or the picture has no known format.
+    """
+    if explain is not None:
+        if explain.suffix.lower() not in PICTURES:
+            raise OptionError(f"--explain {explain} is no picture", f"end it in {', '.join(PICTURES)}")
+        check_output_file(explain, "--explain", inputs, is_picture)
+    if out is not None:
+        check_output_file(out, "--out", [*inputs, *([explain] if explain else [])], is_caption)
 
 
 def read_first(path: Path) -> Any:

@@ -3,7 +3,7 @@
 import pytest
 
 from recap_cli.errors import DataError, OptionError
-from recap_cli.outputs import is_picture
+from recap_cli.outputs import check_caption, is_picture
 from recap_cli.report.maps import draw_explanation, drawn, headline, plain
 from recap_cli.workflows.captioner import SongCaption
 from recap_cli.workflows.explain import AttentionMap, Explanation
@@ -52,7 +52,7 @@ def test_captions_pass_and_are_drawn(tmp_path):
     assert list(drawn(iter(songs), tmp_path / "map.png")) == songs
     assert (tmp_path / "map.png").is_file()
     with pytest.raises(OptionError, match=r"map\.txt is no picture"):
-        next(drawn(iter(songs), tmp_path / "map.txt"))
+        check_caption(None, tmp_path / "map.txt", [])
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="cannot write"):
         list(drawn(iter(songs), tmp_path / "file" / "map.png"))

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from recap_cli.outputs import file_stem
 from recap_cli.report.pictures import save_picture
 from recap_cli.workflows.alignment import AlignmentReport
-from recap_cli.workflows.split_captions import file_stem
 
 # More songs than these cannot be told apart in the matrix.
 SHOWN_SONGS = 200

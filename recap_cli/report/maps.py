@@ -6,13 +6,11 @@ from pathlib import Path
 from textwrap import fill, shorten
 from typing import Any
 
-from recap_cli.errors import OptionError
 from recap_cli.report.panels import clock
 from recap_cli.report.pictures import save_picture
 from recap_cli.workflows.captioner import SongCaption
 from recap_cli.workflows.explain import AttentionMap, Explanation
 
-FORMATS = (".png", ".svg", ".pdf")
 LONGEST_LINE = 56  # characters of a lyrics line
 MOST_LINES = 40  # lines that can be read in one figure
 MOST_COLUMNS = 300  # seconds that can be told apart; more are taken together
@@ -23,11 +21,8 @@ def drawn(captions: Iterator[SongCaption], path: Path) -> Iterator[SongCaption]:
     """Draw the explanation of each caption that passes.
 
     Raises:
-        OptionError: the file's ending is no known format.
-        DataError: it cannot be written.
+        DataError: the file cannot be written.
     """
-    if path.suffix.lower() not in FORMATS:
-        raise OptionError(f"--explain {path} is no picture", f"end it in {', '.join(FORMATS)}")
     for caption in captions:
         if caption.explanation is not None:
             draw_explanation(caption.explanation, caption.audio, path)
