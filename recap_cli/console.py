@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichBar
 
-from recap_cli.errors import OptionError
+from recap_cli.files import make_folder, write_text
 from recap_cli.progress import Table
 
 PLAIN_INTERVAL = 15.0
@@ -159,19 +159,14 @@ def write_caption(result: Any, out: Path | None, as_json: bool) -> None:
     """Give the caption of one song, to a file or to stdout.
 
     Raises:
-        OptionError: the file cannot be written.
+        DataError: the file cannot be written.
     """
     from recap_cli.report.panels import caption_panel
 
     document = json.dumps(result.to_json(), ensure_ascii=False)
     if out is not None:
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            partial = out.with_name(out.name + ".partial")
-            partial.write_text(document + "\n", encoding="utf-8", errors="replace")
-            partial.replace(out)
-        except OSError as error:
-            raise OptionError(f"--out {out} cannot be written: {error.strerror}", "name another file") from error
+        make_folder(out.parent)
+        write_text(out, document + "\n")
     elif as_json:
         write_line(document)
     elif (console := stdout_console()).is_terminal:

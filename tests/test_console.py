@@ -19,7 +19,7 @@ from recap_cli.console import (
     write_caption,
     write_line,
 )
-from recap_cli.errors import OptionError
+from recap_cli.errors import DataError
 from recap_cli.progress import Table
 from recap_cli.workflows.caption import SongCaption, Tally
 
@@ -216,7 +216,7 @@ def test_one_song_as_json(capsys, tmp_path):
 def test_a_file_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     for out, reason in ((tmp_path, "Is a directory"), (tmp_path / "file" / "x.json", "Not a directory")):
-        with pytest.raises(OptionError, match=f"cannot be written: (File exists|{reason})"):
+        with pytest.raises(DataError, match=f"cannot write .*: (File exists|{reason})"):
             write_caption(song(), out, False)
 
 

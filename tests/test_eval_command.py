@@ -99,7 +99,7 @@ def test_more_that_cannot_be_scored(recap, files, tmp_path):
     assert "--format xml" in refuse(recap, "--predictions", files[0], "--format", "xml")
     assert "need a model" in refuse(recap, "--predictions", files[0], "--controls")
     (tmp_path / "taken").write_text("")
-    assert "cannot write into taken" in refuse(recap, "--predictions", files[0], "--out", "taken")
+    assert "--out taken is no folder" in refuse(recap, "--predictions", files[0], "--out", "taken")
 
 
 def test_captions_of_100000_words(recap, tmp_path):

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from recap_cli.corpus.dataset import PreparedData
-from recap_cli.corpus.manifest import write_json_lines
 from recap_cli.errors import DataError, ModelError, OptionError
+from recap_cli.files import write_json_lines
 from recap_cli.scoring.text import score_songs
 from recap_cli.workflows import evaluate as module
 from recap_cli.workflows.decoding import DecodingOptions
@@ -95,7 +95,7 @@ def test_two_runs_are_compared_song_by_song(tiny_data, tiny_run, copy_of_run, mo
     options = EvaluateOptions(tiny_data.folder, (tiny_run, copy_of_run), decoding=GREEDY, device="cpu")
     result = evaluate(options)
     found = next(one for one in result.contrasts if one.figure == "rougeL")
-    assert found.name == str(copy_of_run)
+    assert found.name == copy_of_run.name
     assert found.comparison.difference.mean == pytest.approx(
         result.systems[1].intervals["rougeL"].mean - result.systems[0].intervals["rougeL"].mean
     )
@@ -112,14 +112,14 @@ def copy_of_run(tiny_run, tmp_path) -> Path:
 def test_json(result, tiny_data, tiny_run):
     document = json.loads(json.dumps(result.to_json(), allow_nan=False))
     assert (document["data"], document["split"], document["protocol"]) == (str(tiny_data.folder), "test", "f1")
-    assert document["systems"][0]["run"] == str(tiny_run)
+    assert document["systems"][0]["run"] == tiny_run.name
     assert document["systems"][0]["songs"] == 3
     assert set(document["systems"][0]["rougeL"]) == {"mean", "low", "high"}
     assert document["decoding"]["beams"] == 1
     assert document["made"]["data"] == tiny_data.fingerprint
     assert len(document["made"]["weights"]) == 2 and len(set(document["made"]["weights"])) == 1
     assert document["comparisons"][0]["p"] == 1.0
-    assert [row["name"] for row in document["table"]] == [str(tiny_run)] * 2
+    assert [row["name"] for row in document["table"]] == [tiny_run.name, f"{tiny_run.name} (2)"]
 
 
 # what is written ------------------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ def test_a_file_takes_its_place_beside_a_run(tiny_data, tiny_run, tmp_path):
     rows = [{"song": entry.song.id, "prediction": entry.song.captions[1].text} for entry in songs]
     write_json_lines(tmp_path / "p.jsonl", rows)
     result = score(tiny_data, tiny_run, predictions=(tmp_path / "p.jsonl",))
-    assert [system.name for system in result.systems] == [str(tiny_run), str(tmp_path / "p.jsonl")]
+    assert [system.name for system in result.systems] == [tiny_run.name, "p.jsonl"]
     assert result.systems[1].intervals["rougeL"].mean == 1.0
     assert result.systems[1].attributes["all"] == 1.0
 

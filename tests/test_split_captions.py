@@ -1,12 +1,13 @@
 """Captions of a split: each song once and in order, kept as they come, taken up again after any stop."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from recap_cli.corpus.manifest import write_json_lines
 from recap_cli.errors import DataError
+from recap_cli.files import write_json_lines
 from recap_cli.progress import SilentProgress
 from recap_cli.workflows import split_captions as module
 from recap_cli.workflows.caption import Captioner
@@ -16,7 +17,6 @@ from recap_cli.workflows.split_captions import (
     SongSet,
     caption_file,
     caption_split,
-    file_stem,
     match_predictions,
 )
 
@@ -122,7 +122,7 @@ def test_captions_made_in_another_way_are_not_taken(captioner, tiny_data, songs,
 
 def test_weights_data_and_decoding_name_the_captions(tiny_data, tiny_run, tmp_path):
     file = caption_file(tmp_path, "runs/a", tiny_run, tiny_data, "test", DECODING)
-    assert file.path == tmp_path / "runs-a.test.jsonl"
+    assert re.fullmatch(r"runs-a-[0-9a-f]{8}\.test\.jsonl", file.path.name)
     assert (file.made["data"], file.made["decoding"]["beams"]) == (tiny_data.fingerprint, 1)
     embedded = caption_file(tmp_path, "runs/a", None, tiny_data, "test", DECODING)
     assert embedded.made["weights"] != file.made["weights"]
@@ -135,15 +135,11 @@ def test_folders_that_cannot_be_written(captioner, tiny_data, songs, tmp_path):
         write(captioner, tiny_data, songs, CaptionFile(tmp_path / "file" / "run.jsonl", {}))
 
 
-def test_names_of_caption_files():
-    names = ("runs/a b", "../b", "embedded demonstration model", "\u6771\u4eac", "..")
-    assert [file_stem(name) for name in names] == [
-        "runs-a-b",
-        "b",
-        "embedded-demonstration-model",
-        "\u6771\u4eac",
-        "run",
-    ]
+def test_no_two_systems_and_splits_share_a_file(tiny_data, tmp_path):
+    pairs = [("x", "a.b"), ("x.a", "b"), ("x", "scores"), ("x", "Test"), ("x", "test"), ("x", "a-b"), ("x/a", "b")]
+    paths = [caption_file(tmp_path, name, None, tiny_data, split, DECODING).path for name, split in pairs]
+    assert len({path.name.casefold() for path in paths}) == len(pairs)
+    assert not [path for path in paths if path.name.endswith(".scores.jsonl")]
 
 
 # files of captions ----------------------------------------------------------------------------------------------------

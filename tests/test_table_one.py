@@ -10,6 +10,7 @@ import pytest
 
 from recap_cli.corpus.paper_table import PaperRow, read_paper_table
 from recap_cli.errors import DataError
+from recap_cli.outputs import file_stem
 from recap_cli.report import scores as scores_module
 from recap_cli.report.scores import attribute_table, control_table, parts_table, to_markdown
 from recap_cli.report.table_one import (
@@ -232,7 +233,8 @@ def test_alignment_and_attention(tiny_data, tiny_run):
     attention = scores_module.attention_table(report)
     assert attention.rows[0][1].endswith(", 3")
     files = plot_alignment(report, tiny_data.folder.parent / "plots")
-    assert [file.name for file in files] == ["runs-a-b.similarity.png", "runs-a-b.cosines.png"]
+    stem = file_stem("runs/a b")
+    assert [file.name for file in files] == [f"{stem}.similarity.png", f"{stem}.cosines.png"]
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
 
 

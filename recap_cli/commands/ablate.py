@@ -10,6 +10,8 @@ import recap_cli.flags as flags
 from recap_cli.commands.defaults import begin_model_work, choose_data, read_layers
 from recap_cli.console import render, stdout_console
 from recap_cli.errors import OptionError, RecapError
+from recap_cli.files import check_output_folder
+from recap_cli.outputs import ABLATION, is_ablation
 
 
 def ablate(
@@ -62,6 +64,8 @@ def ablate(
     sweep = parse_weights(weights)
     layers = read_layers("--align-layers", align_layers) or ()
     losses = tuple(part.strip() for part in (alignment_losses or "").split(",") if part.strip())
+    inputs = [path for path in (data, music_encoder) if path is not None]
+    check_output_folder(out, ABLATION, inputs=inputs, is_ours=is_ablation)
     progress = begin_model_work(quiet)
     from recap_cli.report.figure_two import plot_ablation, sketch_ablation
     from recap_cli.report.tables import ablate_table, losses_table, measures_tables, sweep_table

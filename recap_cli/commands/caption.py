@@ -9,6 +9,8 @@ import typer
 import recap_cli.flags as flags
 from recap_cli.commands.defaults import begin_model_work
 from recap_cli.console import render, render_captions
+from recap_cli.corpus.manifest_reader import MANIFEST_SUFFIXES
+from recap_cli.outputs import check_caption
 
 
 def caption(
@@ -47,6 +49,9 @@ def caption(
     quiet: flags.Quiet = False,
 ) -> None:
     """Write what a song is about: one song, or all songs of a folder, a manifest or a prepared data folder."""
+    named = (audio, lyrics if lyrics != "-" else None, model, music_encoder, bart)
+    if not (audio.is_dir() or audio.suffix.lower() in MANIFEST_SUFFIXES):
+        check_caption(out, explain, [Path(one) for one in named if one is not None])
     progress = begin_model_work(quiet)
     from recap_cli.workflows.caption import CaptionOptions, Tally, caption_songs, parse_shard, plan_captions
     from recap_cli.workflows.decoding import DecodingOptions

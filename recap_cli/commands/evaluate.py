@@ -9,6 +9,7 @@ import recap_cli.flags as flags
 from recap_cli.commands.defaults import begin_model_work, choose_data, choose_runs
 from recap_cli.console import render_evaluation
 from recap_cli.errors import OptionError
+from recap_cli.outputs import check_evaluation
 
 
 def evaluate(
@@ -38,13 +39,14 @@ def evaluate(
     """Score runs or files of captions: ROUGE, METEOR, BLEU and chrF with intervals, side by side."""
     if form not in flags.FORMATS:
         raise OptionError(f"--format {form} is not known", f"choose one of {', '.join(flags.FORMATS)}")
+    files = tuple(predictions or ())
+    alone = bool(files) and not runs
+    check_evaluation(out, files, paper, has_models=not alone)
     progress = begin_model_work(quiet)
     from recap_cli.workflows.decoding import DecodingOptions
     from recap_cli.workflows.evaluate import EvaluateOptions
     from recap_cli.workflows.evaluate import evaluate as run
 
-    files = tuple(predictions or ())
-    alone = bool(files) and not runs
     options = EvaluateOptions(
         data=data if alone else choose_data(data, limit, progress),
         runs=() if alone else choose_runs(runs, progress),

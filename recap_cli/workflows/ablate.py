@@ -1,7 +1,9 @@
 """The sweep over alpha (the paper's Figure 2) with its baselines: equal in everything but what is compared."""
 
+import errno
 import json
 import math
+import os
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
@@ -12,9 +14,11 @@ import torch
 
 from recap_cli import __version__
 from recap_cli.corpus.dataset import PreparedData
-from recap_cli.corpus.manifest import make_folder, write_json_lines
 from recap_cli.errors import DataError, OptionError
+from recap_cli.files import make_folder, remove_stale_partials, write_json_lines
+from recap_cli.locks import hold_folder
 from recap_cli.model.config import ALIGNMENT_LOSSES
+from recap_cli.outputs import ABLATION, is_ablation
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.workflows.arms import BART, BASELINES, FUSION, LYRICS_ONLY, SHUFFLED, Arm, RunRecord
 from recap_cli.workflows.captioner import Captioner
@@ -93,6 +97,12 @@ class AblateOptions:
             raise OptionError(f"--seeds {self.seeds} leaves no runs", "give 1 or more")
         if self.jobs is not None and self.jobs < 1:
             raise OptionError(f"--jobs {self.jobs} is not possible", "give 1 or more")
+
+    @property
+    def inputs(self) -> list[Path]:
+        """The files and folders that are read; what is written must not be one of them, nor hold one."""
+        named = [self.train.get(name) for name in ("bart", "music_encoder", "init")]
+        return [self.data, *(Path(path) for path in named if path and Path(path).exists())]
 
     def arms(self, loss: str) -> list[Arm]:
         """Give all arms, alpha 0 first; `loss` is the recipe's, for where none is asked for."""
@@ -173,12 +183,14 @@ def ablate(options: AblateOptions, progress: Progress | None = None) -> AblateRe
 
     Raises:
         DataError: the folder holds results of other data or settings, or no run succeeded.
+        OptionError: the folder holds something else than an ablation.
+        BusyError: another ablation works in it.
     """
     progress = progress or SilentProgress()
     sweep = plan_sweep(options)
-    for folder in (options.out, sweep.results.parent):
-        make_folder(folder)
-    with claim_cache(options.out, progress, f"Another process works in {options.out}"):
+    make_folder(sweep.results.parent)
+    with hold_folder(options.out, ABLATION, "recap ablate", inputs=options.inputs, is_ours=is_ablation):
+        remove_stale_partials(options.out)
         done = read_results(sweep.results, sweep.key)
         todo = [task for task in sweep.tasks if task not in done]
         failed: dict[str, str] = {}
@@ -218,23 +230,46 @@ def write_results(path: Path, records: Iterable[RunRecord]) -> None:
 
 
 def read_results(path: Path, key: dict[str, Any]) -> dict[Task, RunRecord]:
-    """Read finished runs; a torn line is passed over and its run is done again.
+    """Read finished runs; a torn last line is passed over and its run is done again.
 
     Raises:
-        DataError: they are results of other data or settings.
+        DataError: they are results of other data or settings, or the file is none of ours.
     """
     done = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+    for number, line in enumerate(read_lines(path), start=1):
         try:
             record = RunRecord.from_json(json.loads(line))
-        except (ValueError, KeyError, TypeError):
-            continue
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            if line.startswith('{"key": ') and not line.endswith("\n"):
+                continue
+            raise DataError(
+                f"{path}, line {number} is no result of an ablation",
+                "choose another folder with --out; this file stays",
+            ) from error
         if record.key != key:
             raise DataError(
                 f"{path} holds results of other data or settings", "choose another folder with --out, or delete it"
             )
         done[Task(record.arm, record.seed)] = record
     return done
+
+
+def read_lines(path: Path) -> list[str]:
+    """Returns the lines of a file with their ends; none where there is no file.
+
+    Raises:
+        DataError: it cannot be read as text.
+    """
+    if not os.path.lexists(path):
+        return []
+    try:
+        if not path.is_file():
+            raise OSError(errno.EINVAL, "no file")
+        return path.read_text(encoding="utf-8").splitlines(keepends=True)
+    except (OSError, UnicodeError) as error:
+        raise DataError(
+            f"{path} is no file of results: {getattr(error, 'strerror', None) or error}", "choose another with --out"
+        ) from error
 
 
 def run_task(sweep: Sweep, task: Task, progress: Progress) -> RunRecord:

@@ -142,7 +142,8 @@ def run_controls(test: RunUnderTest, progress: Progress) -> ControlReport:
         raise DataError("Controls swap songs, and there is only one.", "score at least two songs")
     controls = []
     for name, captions in control_captions(test, progress):
-        system = score_system(f"{test.system.name} {name}", captions, test.scored, test.protocol, SilentProgress())
+        told, source = f"{test.system.name} {name}", control_source(test, name)
+        system = score_system(told, captions, test.scored, test.protocol, SilentProgress(), source=source)
         controls.append(Control(name, system, subtract(test.system, system, test.protocol)))
     return ControlReport(test.system.name, controls, test.protocol)
 
@@ -160,13 +161,18 @@ def subtract(system: SystemScores, control: SystemScores, protocol: str) -> dict
     }
 
 
+def control_source(test: RunUnderTest, name: str) -> str:
+    """Returns what a control's files are called after; no path of a run is equal to it."""
+    return f"{test.system.source or test.system.name}\n{name}"
+
+
 def control_captions(test: RunUnderTest, progress: Progress) -> Iterator[tuple[str, list[str]]]:
     """Give each control's name and captions."""
 
     def write(name: str, songs: Sequence[PreparedSong], music: Mapping[str, np.ndarray] | None = None) -> list[str]:
         progress.say(f"Control: {name}")
-        label = f"{test.system.name} {name}"
-        file = caption_file(test.out, label, test.run, test.data, test.split, test.decoding)
+        source = control_source(test, name)
+        file = caption_file(test.out, source, test.run, test.data, test.split, test.decoding)
         return caption_split(test.captioner, test.data, songs, test.decoding, progress, music, file)
 
     others = partners(len(test.songs), test.seed)

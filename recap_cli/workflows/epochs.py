@@ -7,8 +7,8 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from recap_cli.corpus.manifest import cannot_write, write_json_lines
 from recap_cli.errors import DataError, ModelError
+from recap_cli.files import cannot_write, write_json_lines
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.progress import Progress
 from recap_cli.workflows.balance import GradientBalance

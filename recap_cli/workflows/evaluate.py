@@ -8,10 +8,12 @@ from typing import Any
 from recap_cli import __version__
 from recap_cli.corpus.dataset import PreparedData, PreparedSong
 from recap_cli.corpus.demo import lyrics_only_oracle, music_only_oracle
-from recap_cli.corpus.manifest import write_json, write_json_lines
 from recap_cli.corpus.paper_table import PaperRow, read_paper_table
 from recap_cli.corpus.predictions import read_predictions
-from recap_cli.errors import DataError, OptionError
+from recap_cli.errors import OptionError
+from recap_cli.files import remove_stale_partials, write_json, write_json_lines
+from recap_cli.locks import hold_folder
+from recap_cli.outputs import EVALUATION, check_evaluation, is_evaluation, name_systems
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.scoring.protocols import protocol_named
 from recap_cli.scoring.uncertainty import LEVEL, RESAMPLES, TRIALS
@@ -27,7 +29,6 @@ from recap_cli.workflows.split_captions import (
     caption_file,
     caption_split,
     captioned_songs,
-    file_stem,
     match_predictions,
     weights_fingerprint,
 )
@@ -168,10 +169,26 @@ def evaluate(options: EvaluateOptions, progress: Progress | None = None) -> Eval
 
     Raises:
         DataError: data or a file cannot be used, or there are no references.
+        OptionError: `out` holds something else than evaluations, or an input.
+        BusyError: another evaluation works in `out`.
         ModelError: a run is no model, or was trained on audio of other settings.
     """
     progress = progress or SilentProgress()
+    if options.out is None:
+        return evaluate_systems(options, progress)
+    check_evaluation(options.out, options.predictions, options.paper, bool(options.models))
+    with hold_folder(options.out, EVALUATION, "recap eval", is_ours=is_evaluation):
+        remove_stale_partials(options.out)
+        result = evaluate_systems(options, progress)
+        write_result(options.out, result)
+    return result
+
+
+def evaluate_systems(options: EvaluateOptions, progress: Progress) -> EvaluateResult:
+    """Caption and score; only captions are written, as they come."""
     scene = set_scene(options)
+    sources = [EMBEDDED if run is None else str(run) for run in options.models] + [*map(str, options.predictions)]
+    names = iter(name_systems(sources))
     # Files are read before any model works: a bad row shows at once.
     paper = read_paper_table(options.paper) if options.paper else []
     files = {path: match_predictions(path, scene.scored, progress, options.limit) for path in options.predictions}
@@ -179,7 +196,7 @@ def evaluate(options: EvaluateOptions, progress: Progress | None = None) -> Eval
     controls: list[ControlReport] = []
     alignment: list[AlignmentReport] = []
     for run in options.models:
-        test = score_run(run, scene, options, progress)
+        test = score_run(next(names), run, scene, options, progress)
         systems.append(test.system)
         controls += [run_controls(test, progress)] if options.controls else []
         if options.alignment and test.captioner.model.config.use_music:
@@ -187,12 +204,10 @@ def evaluate(options: EvaluateOptions, progress: Progress | None = None) -> Eval
         elif options.alignment:
             progress.say(f"{test.system.name} does not listen, so it has no alignment to measure.")
     systems += [
-        score_system(str(path), files[path], scene.scored, options.protocol, progress) for path in options.predictions
+        score_system(next(names), files[path], scene.scored, options.protocol, progress, source=str(path))
+        for path in options.predictions
     ]
-    result = gather(options, scene, systems, controls=controls, alignment=alignment, paper=paper)
-    if options.out is not None:
-        write_result(options.out, result)
-    return result
+    return gather(options, scene, systems, controls=controls, alignment=alignment, paper=paper)
 
 
 def gather(options: EvaluateOptions, scene: Scene, systems: list[SystemScores], **found: Any) -> EvaluateResult:
@@ -244,15 +259,15 @@ def set_scene(options: EvaluateOptions) -> Scene:
     return Scene(data, songs, SongSet.from_prepared(songs, data.is_demo))
 
 
-def score_run(run: Path | None, scene: Scene, options: EvaluateOptions, progress: Progress) -> RunUnderTest:
+def score_run(name: str, run: Path | None, scene: Scene, options: EvaluateOptions, progress: Progress) -> RunUnderTest:
     """Caption the songs with one run and score them."""
     assert scene.data is not None
-    name = EMBEDDED if run is None else str(run)
+    source = EMBEDDED if run is None else str(run)
     captioner = Captioner.from_pretrained(run, device=options.device)
-    file = caption_file(options.out, name, run, scene.data, options.split, options.decoding)
+    file = caption_file(options.out, source, run, scene.data, options.split, options.decoding)
     captions = caption_split(captioner, scene.data, scene.songs, options.decoding, progress, file=file)
     origin = read_origin(EMBEDDED_MODEL if run is None else run)
-    system = score_system(name, captions, scene.scored, options.protocol, progress, origin)
+    system = score_system(name, captions, scene.scored, options.protocol, progress, origin, source)
     return RunUnderTest(
         captioner=captioner,
         system=system,
@@ -288,12 +303,6 @@ def write_result(out: Path, result: EvaluateResult) -> None:
         for report in result.controls:
             yield from (control.system for control in report.controls)
 
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for system in systems():
-            write_json_lines(
-                out / f"{file_stem(system.name)}.scores.jsonl", [row.to_json() for row in system.scores.rows]
-            )
-        write_json(out / RESULT_FILE, result.to_json())
-    except OSError as error:
-        raise DataError(f"cannot write into {out}: {error.strerror}", "name another folder with --out") from error
+    for system in systems():
+        write_json_lines(out / f"{system.stem}.scores.jsonl", (row.to_json() for row in system.scores.rows))
+    write_json(out / RESULT_FILE, result.to_json())

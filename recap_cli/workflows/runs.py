@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from recap_cli.corpus.manifest import make_folder, write_json
 from recap_cli.errors import OptionError
+from recap_cli.files import make_folder, write_json
 
 FIGURES_FILE = "figures.json"
 OPTIONS_FILE = "options.json"

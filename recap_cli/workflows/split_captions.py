@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from recap_cli.corpus.dataset import PreparedData, PreparedSong, SongCollator, SongDataset
-from recap_cli.corpus.manifest import write_json, write_json_lines
 from recap_cli.corpus.mels import fingerprint, hash_file
 from recap_cli.corpus.predictions import Prediction, read_predictions
 from recap_cli.corpus.shards import ShardReader
 from recap_cli.errors import DataError, ModelError
+from recap_cli.files import cannot_write, make_folder, open_to_append, write_json, write_json_lines
+from recap_cli.outputs import file_stem, read_json, split_stem
 from recap_cli.progress import Progress
 from recap_cli.workflows.captioner import Captioner
 from recap_cli.workflows.decoding import DecodingOptions, generate_captions
@@ -108,18 +109,14 @@ class CaptionFile:
         Raises:
             DataError: the folder cannot be written.
         """
-        try:
-            same = json.loads(self.note.read_text(encoding="utf-8")) == self.made
-        except (OSError, ValueError):
-            same = False
-        try:
-            if not same:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
+        if read_json(self.note) != self.made:
+            make_folder(self.path.parent)
+            try:
                 for path in (self.path, self.partial):
                     path.unlink(missing_ok=True)
-                write_json(self.note, self.made)
-        except OSError as error:
-            raise DataError(f"cannot write {self.path}: {error.strerror}", "name a folder with --out") from error
+            except OSError as error:
+                raise cannot_write(self.path, error) from error
+            write_json(self.note, self.made)
         captions: list[str] = []
         for entry, record in zip(songs, self.records(), strict=False):
             if record.get("song") != entry.song.id or not isinstance(record.get("prediction"), str):
@@ -155,15 +152,15 @@ class CaptionFile:
             references = [caption.text for caption in entry.song.captions]
             return {"song": entry.song.id, "prediction": text, "references": references}
 
+        write_json_lines(self.partial, (row(entry, text) for entry, text in zip(songs, done, strict=False)))
         try:
-            write_json_lines(self.partial, (row(entry, text) for entry, text in zip(songs, done, strict=False)))
-            with self.partial.open("a", encoding="utf-8", buffering=1) as lines:
+            with open_to_append(self.partial) as lines:
                 for entry, text in zip(songs[len(done) :], more, strict=True):
                     lines.write(json.dumps(row(entry, text), ensure_ascii=False) + "\n")
                     yield text
             self.partial.replace(self.path)
         except OSError as error:
-            raise DataError(f"cannot write {self.path}: {error.strerror}", "name a folder with --out") from error
+            raise cannot_write(self.path, error) from error
 
 
 def caption_split(
@@ -240,7 +237,7 @@ def caption_file(
 
     Args:
         out: the folder.
-        name: the system, such as a run or a control of it.
+        name: the system, such as the path of a run, or a control of it.
         run: the run's folder; None is the embedded model.
         data: the songs' folder.
         split: the songs' split.
@@ -255,12 +252,7 @@ def caption_file(
         "split": split,
         "decoding": decoding.to_json(),
     }
-    return CaptionFile(out / f"{file_stem(name)}.{file_stem(split)}.jsonl", made)
-
-
-def file_stem(name: str) -> str:
-    """Turn a system's name into a file name."""
-    return "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in name).strip("-.") or "run"
+    return CaptionFile(out / f"{file_stem(name)}.{split_stem(split)}.jsonl", made)
 
 
 def weights_fingerprint(run: Path) -> str:

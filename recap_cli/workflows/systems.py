@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from recap_cli.corpus.lexicon import ATTRIBUTES, read_attributes
+from recap_cli.outputs import file_stem
 from recap_cli.progress import Progress
 from recap_cli.scoring.text import TextScores, score_songs
 from recap_cli.scoring.uncertainty import Interval, interval, over_seeds
@@ -47,6 +48,7 @@ class SystemScores:
         intervals: the protocol's figures with 95 % bootstrap intervals over songs.
         attributes: on demo songs, the share of captions that name each attribute correctly.
         origin: what it was trained as.
+        source: the path of the run or file, and of which control.
     """
 
     name: str
@@ -55,11 +57,18 @@ class SystemScores:
     intervals: dict[str, Interval]
     attributes: dict[str, float]
     origin: Origin = field(default_factory=Origin)
+    source: str = ""
+
+    @property
+    def stem(self) -> str:
+        """What its files are called: its own name whatever the other systems are called."""
+        return file_stem(self.source or self.name)
 
     def to_json(self) -> dict[str, Any]:
         """The figures as plain values."""
         return {
             "run": self.name,
+            "source": self.source or self.name,
             "model": self.origin.model,
             "variant": self.origin.variant,
             "seed": self.origin.seed,
@@ -124,11 +133,12 @@ def score_system(
     protocol: str,
     progress: Progress,
     origin: Origin | None = None,
+    source: str = "",
 ) -> SystemScores:
     """Score a system's captions."""
     scores = score_songs(songs.ids, captions, songs.references, progress, songs.lyrics)
     attributes = attribute_accuracy(songs.tags, captions) if songs.tags else {}
-    return SystemScores(name, captions, scores, scores.intervals(protocol), attributes, origin or Origin())
+    return SystemScores(name, captions, scores, scores.intervals(protocol), attributes, origin or Origin(), source)
 
 
 def attribute_accuracy(tags: Sequence[dict[str, str]], captions: Sequence[str]) -> dict[str, float]:

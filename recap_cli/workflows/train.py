@@ -16,9 +16,9 @@ from safetensors import SafetensorError
 
 from recap_cli import __version__
 from recap_cli.corpus.dataset import PreparedData, PreparedSong, SongCollator, SongDataset
-from recap_cli.corpus.manifest import cannot_write, write_json
 from recap_cli.corpus.shards import ShardReader
 from recap_cli.errors import DataError, OptionError
+from recap_cli.files import cannot_write, write_json
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.processor import IGNORED, RecapProcessor
 from recap_cli.progress import Progress, SilentProgress

@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 from transformers import Adafactor, Seq2SeqTrainer, TrainerCallback
 
-from recap_cli.corpus.manifest import write_json
 from recap_cli.errors import DataError, ModelError
+from recap_cli.files import write_json
 from recap_cli.processor import RecapProcessor
 from recap_cli.workflows.batches import LengthGrouped, mark_aligned_rows, split_batch
 from recap_cli.workflows.runs import STATE_FILE
