@@ -7,6 +7,7 @@ headers of frames and pages, never a sample) and return the file in parts, each 
 import mmap
 import re
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +19,7 @@ MOST_RUNS = 1000
 MOST_TRIES = 100_000  # places where a frame might begin, in what is none
 TAIL = 1 << 18  # bytes at a FLAC's end that hold its last frame
 MOST_PADDING = 10_000  # samples of an mp3 encoder's delay and padding, 4095 each and the decoder's
+PROBES = 16  # places in a FLAC where a frame's number is looked at
 SLACK = 2  # mp3 frames that a header may count more or less
 
 # kilobits per second by MPEG version (1; 2 and 2.5), layer III
@@ -250,12 +252,12 @@ def flac_parts(data: mmap.mmap, start: int) -> tuple[Pieces, ...]:
     """Returns each stream of joined files, and one whose header tells another end than its last frame, endless."""
     if len(data) < start + 42:
         return ()
+    total = int.from_bytes(data[start + 21 : start + 26], "big") & (1 << 36) - 1
+    if total and flac_end(data, start) == total and in_order(data, start):
+        return ()
     starts = [start]
     while (place := data.find(b"fLaC\0\0\0\x22", starts[-1] + 4)) >= 0 and len(starts) < MOST_RUNS:
         starts.append(place)
-    total = int.from_bytes(data[start + 21 : start + 26], "big") & (1 << 36) - 1
-    if len(starts) == 1 and total and flac_end(data, start) == total:
-        return ()
     return tuple(
         ((begin, begin + 21), bytes((data[begin + 21] & 0xF0, 0, 0, 0, 0)), (begin + 26, end))
         for begin, end in pairwise([*starts, len(data)])
@@ -265,13 +267,27 @@ def flac_parts(data: mmap.mmap, start: int) -> tuple[Pieces, ...]:
 
 def flac_end(data: mmap.mmap, start: int) -> int:
     """Returns the sample after a FLAC's last frame, by that frame's header; -1 where none is found."""
+    ends = list(frame_ends(data, start, max(start + 42, len(data) - TAIL), len(data)))
+    return next((end for end in reversed(ends) if end >= 0), -1)
+
+
+def in_order(data: mmap.mmap, start: int) -> bool:
+    """Whether frames here and there are numbered upwards, as in one stream; to look for a second one takes longer."""
+    step, last = (len(data) - start) // PROBES, 0
+    for place in range(start + step, len(data), max(step, 1)):
+        ends = frame_ends(data, start, place, place + (TAIL >> 2))
+        end = next((end for end in ends if end >= 0), last)
+        if end < last:
+            return False
+        last = end
+    return True
+
+
+def frame_ends(data: mmap.mmap, start: int, first: int, last: int) -> Iterator[int]:
+    """Yields the sample after each frame that may begin in a range of bytes; -1 where none begins."""
     block = struct.unpack_from(">H", data, start + 8)[0]
-    first = max(start + 42, len(data) - TAIL)
-    for found in reversed([found.start() for found in FLAC_FRAME.finditer(data, first)]):
-        end = frame_end(data[found : found + 16], block)
-        if end >= 0:
-            return end
-    return -1
+    for found in FLAC_FRAME.finditer(data, first, min(last, len(data))):
+        yield frame_end(data[found.start() : found.start() + 16], block)
 
 
 def frame_end(head: bytes, block: int) -> int:
