@@ -25,6 +25,14 @@ class AudioError(RecapError):
     """A song's audio could not be read, or holds nothing that can be heard."""
 
 
+class MachineError(RecapError):
+    """The machine's fault, not the song's.
+
+    The disk is full, there is no temporary folder, no permission, no memory, or too many files are open. The same
+    input may well be read later, so whoever keeps a record of failures tries these again.
+    """
+
+
 class LyricsError(RecapError):
     """A lyrics file could not be read as text."""
 
