@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recap_cli.corpus.catalogue import Catalogue
+from recap_cli.corpus.catalogue import STEP, Catalogue
 from recap_cli.corpus.cells import is_missing, is_writable, read_name, shown
 from recap_cli.corpus.json_rows import DECODER
 from recap_cli.corpus.manifest import SPLITS, split_name
 from recap_cli.corpus.rows import read_rows
 from recap_cli.corpus.text_files import open_text
+from recap_cli.corpus.twins import same_audio
 from recap_cli.errors import DataError
 
 PUBLISHED_SEED = 42
@@ -39,14 +40,16 @@ class Leakage:
 
 
 def join_kin(catalogue: Catalogue) -> None:
-    """Give near-duplicates a common `kin`: same title and artist, normalised, same lyrics, or copies of one song."""
+    """Gives near-duplicates a common `kin`: the same audio, title and artist, or lyrics, or copies of one song."""
     db = catalogue.db
+    db.execute("CREATE TEMP TABLE copies AS SELECT position FROM songs WHERE kin != position")
     db.execute("CREATE TEMP TABLE marks (mark BLOB, song INTEGER)")
     db.execute("CREATE INDEX temp.marks_by_mark ON marks (mark)")
     rows = db.execute("SELECT position, title, artist, lyrics FROM songs ORDER BY position")
     for position, title, artist, lyrics in rows:
         marks = ((mark, position) for mark in duplicate_marks(title, artist, lyrics))
         db.executemany("INSERT INTO marks VALUES (?, ?)", marks)
+    db.executemany("INSERT INTO marks VALUES (?, ?)", same_audio(db))
     parents: dict[int, int] = {}
 
     def find(song: int) -> int:
@@ -223,9 +226,9 @@ def publish_splits(catalogue: Catalogue) -> None:
 def measure_leakage(catalogue: Catalogue) -> Leakage:
     """Measure what a row-wise split would have leaked, and what these splits do."""
     db = catalogue.db
-    alike = "SELECT count(DISTINCT audio) n FROM songs GROUP BY kin HAVING n > 1"
-    if not catalogue.count("songs", "audio != ''"):  # rendered songs have no files
-        alike = alike.replace("DISTINCT audio", "*")
+    # A song's copy for another split is no near-duplicate; those made since stand between the steps of positions.
+    originals = f"position NOT IN (SELECT position FROM copies) AND position % {STEP} = 0"
+    alike = f"SELECT count(*) n FROM songs WHERE {originals} GROUP BY kin HAVING n > 1"
     twins = int(catalogue.one(f"SELECT total(n) FROM ({alike})"))
     counted = "SELECT count(*) n FROM captions JOIN songs ON song = position GROUP BY kin"
     sizes = db.execute(f"SELECT n, count(*) FROM ({counted}) GROUP BY n").fetchall()
