@@ -95,6 +95,11 @@ class SongRows(Sequence[SongScore]):
         self.by_characters[place] = row.by_characters
         self.bleu[place], self.chrf[place] = row.bleu, row.chrf
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SongRows) and len(self) == len(other) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
     def __len__(self) -> int:
         return len(self.ids)
 

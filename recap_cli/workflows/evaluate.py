@@ -1,6 +1,6 @@
 """Score runs and files of captions: every song once, against all its references."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from recap_cli.corpus.dataset import PreparedData, PreparedSong
 from recap_cli.corpus.demo import lyrics_only_oracle, music_only_oracle
 from recap_cli.corpus.manifest import write_json, write_json_lines
 from recap_cli.corpus.paper_table import PaperRow, read_paper_table
-from recap_cli.corpus.predictions import read_predictions
+from recap_cli.corpus.predictions import Prediction, read_predictions
 from recap_cli.errors import DataError, OptionError
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.scoring.protocols import protocol_named
@@ -28,6 +28,7 @@ from recap_cli.workflows.split_captions import (
     caption_split,
     captioned_songs,
     file_stem,
+    find_failed,
     match_predictions,
     weights_fingerprint,
 )
@@ -171,10 +172,13 @@ def evaluate(options: EvaluateOptions, progress: Progress | None = None) -> Eval
         ModelError: a run is no model, or was trained on audio of other settings.
     """
     progress = progress or SilentProgress()
-    scene = set_scene(options)
     # Files are read before any model works: a bad row shows at once.
     paper = read_paper_table(options.paper) if options.paper else []
-    files = {path: match_predictions(path, scene.scored, progress, options.limit) for path in options.predictions}
+    rows = {path: read_predictions(path) for path in options.predictions}
+    scene = set_scene(options, rows, progress)
+    files = {
+        path: match_predictions(path, rows.pop(path), scene.scored, progress, options.limit) for path in list(rows)
+    }
     systems: list[SystemScores] = []
     controls: list[ControlReport] = []
     alignment: list[AlignmentReport] = []
@@ -230,18 +234,28 @@ def make_signature(system: SystemScores, protocol: str) -> str:
     )
 
 
-def set_scene(options: EvaluateOptions) -> Scene:
-    """Find the songs.
+def set_scene(options: EvaluateOptions, files: Mapping[Path, list[Prediction]], progress: Progress) -> Scene:
+    """Finds the songs: those of the data, or of the first file with references; none that failed in a file.
 
     Raises:
         DataError: there are none with references.
     """
+    failed: set[str] = set()
+    for path, rows in files.items():
+        failed |= find_failed(path, rows, progress)
     if options.data is None:
-        path = options.predictions[0]
-        return Scene(None, [], SongSet.from_predictions(path, read_predictions(path)[: options.limit]))
+        path, rows = next(
+            ((path, rows) for path, rows in files.items() if any(row.references for row in rows)),
+            next(iter(files.items())),
+        )
+        songs = SongSet.from_predictions(path, rows[: options.limit])
+        return Scene(None, [], songs.without(failed) if failed else songs)
     data = PreparedData(options.data)
-    songs = captioned_songs(data, options.split)[: options.limit]
-    return Scene(data, songs, SongSet.from_prepared(songs, data.is_demo))
+    chosen = captioned_songs(data, options.split)[: options.limit]
+    songs = SongSet.from_prepared(chosen, data.is_demo)
+    if not failed:
+        return Scene(data, chosen, songs)
+    return Scene(data, [entry for entry in chosen if entry.song.id not in failed], songs.without(failed))
 
 
 def score_run(run: Path | None, scene: Scene, options: EvaluateOptions, progress: Progress) -> RunUnderTest:
@@ -292,7 +306,7 @@ def write_result(out: Path, result: EvaluateResult) -> None:
         out.mkdir(parents=True, exist_ok=True)
         for system in systems():
             write_json_lines(
-                out / f"{file_stem(system.name)}.scores.jsonl", [row.to_json() for row in system.scores.rows]
+                out / f"{file_stem(system.name)}.scores.jsonl", (row.to_json() for row in system.scores.rows)
             )
         write_json(out / RESULT_FILE, result.to_json())
     except OSError as error:
