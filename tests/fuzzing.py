@@ -1,9 +1,8 @@
-"""Damaged audio files, manifests and pickles in great number, each made from a seed."""
+"""Damaged audio files, manifests and lists in great number, each made from a seed."""
 
 import io
 import json
 import os
-import pickle
 import struct
 import time
 from collections import Counter
@@ -96,29 +95,19 @@ def flip(content: bytes, random: np.random.Generator, count: int) -> bytes:
     return bytes(changed)
 
 
-# manifests and pickles ------------------------------------------------------------------------------------------------
+# manifests and lists ------------------------------------------------------------------------------------------------
 
 
-class Bomb:
-    """Unpickled without care it creates a file."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (self.path,)
-
-
-def damaged_corpus(number: int, trap: Path, seed: int = 0) -> tuple[str, bytes]:
-    """A file name and its bytes; `trap` is a folder that a hostile pickle would make."""
+def damaged_corpus(number: int, seed: int = 0) -> tuple[str, bytes]:
+    """A file name and its bytes."""
     random = np.random.default_rng((seed, 11, number))
     sources = ("manifest/songs.csv", "manifest/songs.tsv", "manifest/songs.jsonl", "song-interpretation/dataset.json",
-               "song-interpretation/dataset.pkl", "alcap/df_full.csv")  # fmt: skip
+               "alcap/df_full.csv")  # fmt: skip
     source = CORPORA / sources[number % len(sources)]
     tricks = (cut, flip_some, splice, repeat_piece, insert_odd, drop_lines)
     hostile = HOSTILE.get(source.suffix, [])
     if number % 3 == 0 and hostile:
-        content = hostile[(number // 3) % len(hostile)](trap)
+        content = hostile[(number // 3) % len(hostile)]()
     else:
         content = tricks[int(random.integers(len(tricks)))](source.read_bytes(), random)
     return f"corpus-{number:04d}{source.suffix}", content
@@ -167,40 +156,27 @@ def row(**fields) -> bytes:
 
 HOSTILE = {
     ".jsonl": [
-        lambda trap: b'{"audio": "' + b"x" * 9_000_000 + b'"}\n' + row(),
-        lambda trap: row(votes=10**400, caption="x"),
-        lambda trap: row(audio="/dev/zero") + row(audio="../../../../../../dev/urandom", id="y"),
-        lambda trap: row(lyrics_file="/etc/passwd") + row(id=["a", "list"]),
-        lambda trap: row(captions=[{"text": "x" * 200_000}]) + row(tags={str(n): "x" for n in range(5000)}),
-        lambda trap: row(id="a" * 100_000) + row(id="\ud800"),
-        lambda trap: b"[" * 200_000 + b"\n" + row(audio="manifest/audio/" + "n" * 5000),
+        lambda: b'{"audio": "' + b"x" * 9_000_000 + b'"}\n' + row(),
+        lambda: row(votes=10**400, caption="x"),
+        lambda: row(audio="/dev/zero") + row(audio="../../../../../../dev/urandom", id="y"),
+        lambda: row(lyrics_file="/etc/passwd") + row(id=["a", "list"]),
+        lambda: row(captions=[{"text": "x" * 200_000}]) + row(tags={str(n): "x" for n in range(5000)}),
+        lambda: row(id="a" * 100_000) + row(id="\ud800"),
+        lambda: b"[" * 200_000 + b"\n" + row(audio="manifest/audio/" + "n" * 5000),
     ],
     ".json": [
-        lambda trap: b"[" + b"[" * 100_000,
-        lambda trap: b'[{"music4all_id": "' + b"x" * 9_000_000 + b'"}]',
-        lambda trap: b'[{"music4all_id": 12}, {"music4all_id": "../../etc/passwd", "comment": "x"}, 3, null]',
-        lambda trap: b'{"music4all_id": "a"}',
-        lambda trap: b'[{"music4all_id": "' + b"i" * 600 + b'", "lyrics": "x", "comment": "y"}]',
-        lambda trap: b"[1e999999, " + b"9" * 10_000 + b"]",
+        lambda: b"[" + b"[" * 100_000,
+        lambda: b'[{"music4all_id": "' + b"x" * 9_000_000 + b'"}]',
+        lambda: b'[{"music4all_id": 12}, {"music4all_id": "../../etc/passwd", "comment": "x"}, 3, null]',
+        lambda: b'{"music4all_id": "a"}',
+        lambda: b'[{"music4all_id": "' + b"i" * 600 + b'", "lyrics": "x", "comment": "y"}]',
+        lambda: b"[1e999999, " + b"9" * 10_000 + b"]",
     ],
     ".csv": [
-        lambda trap: b'id,audio,caption\nx,a.ogg,"' + b"y" * 6_000_000,
-        lambda trap: b"audio\n" + b"a,b,c,d\n" * 50_000,
-        lambda trap: b",".join([b"audio"] * 20_000) + b"\nx\n",
-        lambda trap: b"music4all_id,lyrics,comment\n/etc/passwd,x,y\n..,x,y\n" + b"z" * 300 + b",x,y\n",
-    ],
-    ".pkl": [
-        lambda trap: pickle.dumps([Bomb(str(trap))]),
-        lambda trap: pickle.dumps(Bomb(str(trap)), protocol=0),
-        lambda trap: f"cos\nmkdir\n(V{trap}\ntR.".encode(),
-        lambda trap: b"\x80\x04]r\xff\xff\xff\x7f.",
-        lambda trap: b"\x80\x04\x8d" + struct.pack("<Q", 2**62) + b".",
-        lambda trap: b"\x80\x05\x96" + struct.pack("<Q", 2**40) + b".",
-        lambda trap: b"\x80\x04\x95" + struct.pack("<Q", 2**60) + b".",
-        lambda trap: b"\x80\x04]q\x00(" + b"h\x00" * 3000 + b"e.",
-        lambda trap: b"\x80\x04" + b"(" * 500_000 + b".",
-        lambda trap: b"\x80\x04]" + b"]" * 200_000 + b"a" * 200_000 + b".",
-        lambda trap: pickle.dumps({"a": [1, 2.5, None, b"bytes"], "b": ({"music4all_id": 3},)}),
+        lambda: b'id,audio,caption\nx,a.ogg,"' + b"y" * 6_000_000,
+        lambda: b"audio\n" + b"a,b,c,d\n" * 50_000,
+        lambda: b",".join([b"audio"] * 20_000) + b"\nx\n",
+        lambda: b"music4all_id,lyrics,comment\n/etc/passwd,x,y\n..,x,y\n" + b"z" * 300 + b",x,y\n",
     ],
 }  # fmt: skip
 
@@ -273,11 +249,11 @@ def fuzz_audio(folder: Path, count: int, tally: Tally, seed: int = 0) -> None:
 
 
 def fuzz_corpora(folder: Path, count: int, tally: Tally, seed: int = 0) -> None:
-    """Prepare damaged manifests, JSON files and pickles, one after the other."""
-    trap, outside = folder / "trap", set(folder.rglob("*"))
+    """Prepare damaged manifests and JSON files, one after the other."""
+    outside = set(folder.rglob("*"))
     watch = Watch()
     for number in range(count):
-        name, content = damaged_corpus(number, trap, seed)
+        name, content = damaged_corpus(number, seed)
         path = folder / name
         path.write_bytes(content)
         audio = CORPORA / ("manifest" if "songs" in name else "music4all/audios")
@@ -301,8 +277,6 @@ def fuzz_corpora(folder: Path, count: int, tally: Tally, seed: int = 0) -> None:
         path.unlink()
     tally.items += count
     tally.peak_mb = max(tally.peak_mb, watch.peak)
-    if trap.exists():
-        tally.crashes.append("a pickle ran what it carried")
     strays = {path for path in folder.rglob("*") if not path.is_relative_to(folder / "data")} - outside
     if strays:
         tally.crashes.append(f"written outside: {sorted(strays)[:3]}")

@@ -7,11 +7,7 @@ Three songs of 0.6 s, made-up words, the field's file names and columns.
 
 import csv
 import json
-import pickle
-import sys
-from dataclasses import make_dataclass
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import soundfile
@@ -59,13 +55,6 @@ def write_music4all(folder: Path) -> None:
 
 def write_interpretations(folder: Path) -> None:
     write_text(folder / "dataset.json", json.dumps(rows(), indent=1) + "\n")
-    module = ModuleType("mymodel.LyricsCommentData")
-    fields = ["music4all_id", "songmeanings_id", "lyrics", "comment"]
-    kind = make_dataclass("LyricsCommentData", [(name, str) for name in fields])
-    kind.__module__, module.LyricsCommentData = module.__name__, kind  # type: ignore[attr-defined]
-    sys.modules["mymodel"], sys.modules[module.__name__] = ModuleType("mymodel"), module
-    objects = [kind(row["music4all_id"], "3530822107858", row["lyrics"], row["comment"]) for row in rows()]
-    (folder / "dataset.pkl").write_bytes(pickle.dumps(objects))
 
 
 def write_table(path: Path, chosen: list[dict[str, str]], separator: str = ",") -> None:

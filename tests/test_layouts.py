@@ -16,7 +16,6 @@ LAYOUT_OF = {
     "manifest/songs.jsonl": "manifest",
     "folder": "folder",
     "song-interpretation/dataset.json": "song-interpretation",
-    "song-interpretation/dataset.pkl": "song-interpretation",
     "alcap": "alcap",
     "alcap/df_full.csv": "song-interpretation",
     "music4all": "music4all",
@@ -58,9 +57,8 @@ def test_manifests_agree_on_everything(suffix):
     assert (songs[1].id, songs[1].artist, songs[1].tags) == ("song-1", "The Owls", {"mode": "minor"})
 
 
-def test_the_pickle_and_the_json_agree():
-    songs = read("song-interpretation/dataset.pkl")
-    assert songs == read("song-interpretation/dataset.json")
+def test_titles_and_artists_come_from_music4all():
+    songs = read("song-interpretation/dataset.json")
     assert (songs[0].id, songs[0].artist) == ("0a1b2c3d4e5f6g7h", "Nina")
     assert songs[0].audio == str(AUDIOS / "0a1b2c3d4e5f6g7h.mp3")
 
@@ -152,7 +150,7 @@ def test_damaged_lists(tmp_path, content, message):
 
 def test_lists_are_read_in_pieces(tmp_path, monkeypatch):
     """Objects that straddle the pieces come out whole."""
-    monkeypatch.setattr("recap_cli.corpus.rows.CHUNK", 7)
+    monkeypatch.setattr("recap_cli.corpus.json_rows.CHUNK", 7)
     assert [song.title for song in read("song-interpretation/dataset.json")] == list(TEXTS)
 
 

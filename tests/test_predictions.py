@@ -59,7 +59,7 @@ def test_references_may_be_left_out(tmp_path):
 def test_captions_of_100000_words(tmp_path):
     long = "word " * 100_000
     (row,) = read_predictions(write(tmp_path, "p.csv", f"prediction,reference\n{long},x\n"))
-    assert row.prediction == long
+    assert row.prediction == long.strip()
 
 
 @pytest.mark.parametrize(
@@ -69,8 +69,8 @@ def test_captions_of_100000_words(tmp_path):
         ("p.json", "[]", "holds no predictions"),
         ("p.json", '[{"prediction": "x"', "is no JSON"),
         ("p.jsonl", lines(ROWS[0]) + '{"song": "b"', "line 2 is no JSON"),
-        ("p.jsonl", lines(ROWS[0], ["b"]), "line 2 is no object"),
-        ("p.jsonl", lines({"caption": "x"}), "line 1 has no prediction"),
+        ("p.jsonl", lines(ROWS[0], ["b"]), "line 2 is no JSON object"),
+        ("p.jsonl", lines({"text": "x"}), "line 1 has no prediction"),
         ("p.jsonl", '{"prediction": NaN, "reference": "x"}', "line 1: prediction is nan, not a text"),
         ("p.jsonl", '{"prediction": null, "reference": "x"}', "line 1: prediction is None, not a text"),
         ("p.json", '[{"prediction": "x", "reference": 3}]', "entry 1: reference is 3, not a text"),
@@ -79,15 +79,15 @@ def test_captions_of_100000_words(tmp_path):
         ("p.jsonl", '{"prediction": "x", "references": []}', "line 1: references is empty"),
         ("p.jsonl", lines(ROWS[0], {"song": "b", "prediction": "x"}), "line 2: no reference"),
         ("p.jsonl", lines(ROWS[0], {"prediction": "x", "reference": "y"}), "line 2 has no song id"),
-        ("p.jsonl", '{"prediction": "\\ud83d", "reference": "x"}', "line 1: prediction holds half a character"),
-        ("p.jsonl", '{"id": "\\ud83d", "prediction": "x"}', "line 1: the song's id holds half"),
+        ("p.jsonl", '{"prediction": "\\ud83d", "reference": "x"}', "line 1: it holds half a character"),
+        ("p.jsonl", '{"id": "\\ud83d", "prediction": "x"}', "line 1: it holds half"),
         ("p.jsonl", "[" * 100_000, "is no JSON"),
         ("p.jsonl", lines(*ROWS, ROWS[0]), r"line 3: song a comes again \(first in line 1\)"),
         ("p.jsonl", lines(ROWS[0]).encode() + b'{"prediction": "\xff"}', "line 2 is no UTF-8"),
         ("p.csv", b"prediction,reference\nx,y\nx,\xe9\n", "line 3 is no UTF-8"),
         ("p.csv", "prediction,reference\nx,y\nx,y,z\n", "line 3: its cells do not fit"),
         ("p.csv", "prediction,reference\nx\n", "line 2: its cells do not fit"),
-        ("p.csv", 'prediction,reference\n"x,y\n', "line 2: unexpected end"),
+        ("p.csv", 'prediction,reference\n"x,y\n', "line 2: a quote opens here that is never closed"),
     ],
 )
 def test_rows_that_cannot_be_used_are_named(tmp_path, name, content, message):

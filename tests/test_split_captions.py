@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from recap_cli.corpus.predictions import read_predictions
 from recap_cli.errors import DataError
 from recap_cli.files import write_json_lines
 from recap_cli.progress import SilentProgress
@@ -150,7 +151,8 @@ SONGS = SongSet(["a", "b"], [["x"], ["y", "z"]], [None, None], [])
 
 def match(tmp_path, *rows):
     write_json_lines(tmp_path / "p.jsonl", rows)
-    return match_predictions(tmp_path / "p.jsonl", SONGS, SilentProgress())
+    path = tmp_path / "p.jsonl"
+    return match_predictions(path, read_predictions(path), SONGS, SilentProgress())
 
 
 def test_predictions_are_put_in_order_by_id(tmp_path):
@@ -173,7 +175,7 @@ def test_other_references_are_told_of(tmp_path, monkeypatch):
 def test_rows_without_ids_are_known_by_their_references(tmp_path):
     rows = [{"prediction": "1", "reference": "x"}, {"prediction": "2", "references": ["y", "z"]}]
     assert match(tmp_path, *rows) == ["1", "2"]
-    with pytest.raises(DataError, match="line 1: its references are not those"):
+    with pytest.raises(DataError, match="references in line 1 are not those"):
         match(tmp_path, *rows[::-1])
     with pytest.raises(DataError, match="1 rows for 2 songs"):
         match(tmp_path, rows[0])

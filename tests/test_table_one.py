@@ -255,7 +255,10 @@ def test_a_papers_table_is_read(tmp_path):
         (b"variant,model\n", "has no rows"),
         (b"variant,model,rouge1\nFull,BART,101\n", "line 2: rouge1 is '101', not points"),
         (b"variant,model,rouge1\nFull,BART,nan\n", "line 2: rouge1 is 'nan'"),
-        (b"variant,model\nFull,\xff\n", "cannot read"),
+        (b"variant,model\nFull,\xff\n", "line 2 is no UTF-8"),
+        (b"variant,rouge1\nFull,3\n", "no column model"),
+        (b"variant,model,rouge1\nFull,BART\n", "line 2: its cells do not fit"),
+        (b"variant,model,rouge1\nFull,BART,27,0\n", "line 2: its cells do not fit"),
     ],
 )
 def test_tables_that_cannot_be_used(tmp_path, content, message):

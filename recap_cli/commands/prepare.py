@@ -11,7 +11,7 @@ from recap_cli.console import ConsoleProgress, render, stderr_console
 Source = Annotated[
     Path | None,
     typer.Argument(
-        help="Manifest (.csv, .tsv, .jsonl), Song Interpretation Dataset (.json, .pkl), folder of ALCAP's CSVs, "
+        help="Manifest (.csv, .tsv, .jsonl), Song Interpretation Dataset (.json), folder of ALCAP's CSVs, "
         "Music4All, or folder of songs.",
         show_default="the demo corpus",
     ),

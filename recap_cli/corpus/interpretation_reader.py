@@ -1,14 +1,14 @@
-"""The Song Interpretation Dataset as JSON or pickle, and ALCAP's CSV files: rows of music4all_id, lyrics, comment."""
+"""The Song Interpretation Dataset as JSON, and ALCAP's CSV files: rows of music4all_id, lyrics, comment."""
 
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
+from recap_cli.corpus.cells import is_missing
 from recap_cli.corpus.manifest import Caption, Rejected, Song, is_text, split_name
 from recap_cli.corpus.manifest_reader import LONGEST_ID, join_songs
 from recap_cli.corpus.music4all import Music4All
-from recap_cli.corpus.pickles import read_pickle
-from recap_cli.corpus.rows import Row, list_items, read_rows
+from recap_cli.corpus.rows import Row, read_json_list, read_rows
 from recap_cli.errors import DataError
 from recap_cli.lyrics import LARGEST, clean_lyrics
 
@@ -17,18 +17,12 @@ VARIANTS = ("full", "not_negative", "positive")
 
 
 def read_interpretations(path: Path, music: Music4All) -> Iterator[Song | Rejected]:
-    """Read the public JSON (a list of objects), a table or JSON lines with the same columns, or the pickle.
+    """Gives the songs of the public JSON (a list of objects), or of a table or JSON lines with the same columns.
 
     Raises:
         DataError: the file is damaged, or no such data.
     """
-    suffix = path.suffix.lower()
-    if suffix == ".json":
-        rows: Iterator[tuple[int, Row]] = list_items(path)
-    elif suffix in (".csv", ".tsv", ".jsonl"):
-        rows = read_rows(path, ID_COLUMN)
-    else:
-        rows = read_pickle(path)
+    rows = read_json_list(path) if path.suffix.lower() == ".json" else read_rows(path, ID_COLUMN)
     yield from interpretation_songs(rows, path, music)
 
 
@@ -69,12 +63,14 @@ def interpretation_song(row: Row, number: int, path: Path, music: Music4All, spl
         return Rejected(place, str(path), "its lyrics or its comment are no text")
     if len(lyrics) > LARGEST:
         return Rejected(place, str(path), "its lyrics have over 1 MB")
+    lyrics, comment = ("" if is_missing(text) else text for text in (lyrics, comment))
     file = music.find(song)
     if file is None:
         return Rejected(song, song, f"the audio lies outside {music.audios.folder}")
     title, artist = music.names.get(song, ("", ""))
     captions = (Caption(comment),) if comment.strip() else ()
-    split = split or split_name(row.get("split"))
+    given = row.get("split")
+    split = split or ("" if is_missing(given) else split_name(given))
     return Song(song, file, cleaned(lyrics), captions, split, title, artist)
 
 

@@ -1,11 +1,11 @@
 """Manifests (.csv, .tsv, .jsonl): a row a song, or a row a caption."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from recap_cli.corpus.cells import is_missing, is_writable, read_list, read_name, read_votes, shown, spelled
 from recap_cli.corpus.manifest import Caption, Rejected, Song, split_name
 from recap_cli.corpus.places import Place
 from recap_cli.corpus.rows import Row, read_rows
@@ -14,7 +14,6 @@ from recap_cli.lyrics import clean_lyrics, read_lyrics
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl")
 MOST_CAPTIONS = 10_000  # of one song
-LARGEST_VOTES = 2**31
 LONGEST_ID = 1000
 
 
@@ -58,17 +57,21 @@ def same_song(one: Song, other: Song) -> bool:
 
 
 def song_from_row(row: Row, number: int, path: Path, audio: Place, beside: Place) -> Song | Rejected:
-    """Make a song of a manifest's row."""
+    """Makes a song of a manifest's row."""
     line = f"{path.name}, line {number}"
     if isinstance(row, str):
         return Rejected(line, str(path), row)
-    if not row.get("audio"):
+    named = row.get("audio")
+    if not named:
         return Rejected(line, str(path), "the row names no audio")
-    file = audio.find(str(row["audio"]))
-    name = str(row.get("id") or row["audio"])
-    if file is None:
-        return Rejected(name[:LONGEST_ID], str(row["audio"]), f"the audio lies outside {audio.folder}")
+    if not isinstance(named, str):
+        return Rejected(line, str(path), f"its audio is {shown(named)}, not the name of a file")
+    file = audio.find(named)
+    name = named
     try:
+        name = read_name(row.get("id"), "id") or named
+        if file is None:
+            return Rejected(name[:LONGEST_ID], named, f"the audio lies outside {audio.folder}")
         if len(name) > LONGEST_ID and row.get("id"):
             raise ValueError(f"its id has over {LONGEST_ID} characters")
         return Song(
@@ -76,71 +79,88 @@ def song_from_row(row: Row, number: int, path: Path, audio: Place, beside: Place
             audio=str(file),
             lyrics=row_lyrics(row, beside),
             captions=row_captions(row),
-            split=split_name(row.get("split")),
-            title=str(row.get("title", "")),
-            artist=str(row.get("artist", "")),
+            split=row_split(row.get("split")),
+            title=read_name(row.get("title"), "title"),
+            artist=read_name(row.get("artist"), "artist"),
             tags=row_tags(row.get("tags")),
         )
     except (RecapError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        return Rejected(name[:LONGEST_ID], str(file), str(error))
+        return Rejected(name[:LONGEST_ID], named if file is None else str(file), str(error))
 
 
 def row_lyrics(row: dict[str, Any], beside: Place) -> str:
-    """Give a row's lyrics, inline or from a file beside the manifest."""
-    if row.get("lyrics_file"):
-        file = beside.find(str(row["lyrics_file"]))
+    """Returns a row's lyrics, inline or from a file beside the manifest."""
+    named = row.get("lyrics_file")
+    if not is_missing(named):
+        file = beside.find(str(named))
         if file is None:
             raise DataError(f"the lyrics lie outside {beside.folder}")
         return read_lyrics(file)
-    lyrics = row.get("lyrics") or ""
-    if not isinstance(lyrics, str):
+    lyrics = row.get("lyrics")
+    if is_missing(lyrics):
+        return ""
+    if not isinstance(lyrics, str) or isinstance(spelled(lyrics), list):
         raise ValueError("its lyrics are no text")
     return clean_lyrics(lyrics)
 
 
+def row_split(given: Any) -> str:
+    """Returns the split that a row names, "" for none."""
+    return "" if is_missing(given) else split_name(read_name(given, "split"))
+
+
 def row_captions(row: dict[str, Any]) -> tuple[Caption, ...]:
-    """Give a row's captions: one text, or a list of texts or of objects with text and votes.
+    """Returns a row's captions: a text, or a list of texts or of objects with text and votes, in JSON or as a cell.
 
     Raises:
         ValueError: a caption has no text, or votes are no whole number.
     """
-    given = row.get("captions") or row.get("caption") or []
-    if isinstance(given, str) and given.strip().startswith("[") and given.strip().endswith("]"):
-        given = json_list(given) if row.get("captions") else json_list(given, given)
-    entries = given if isinstance(given, list) else [given]
-    if len(entries) > MOST_CAPTIONS:
+    several, one = ([] if is_missing(row.get(name)) else entries(row[name]) for name in ("captions", "caption"))
+    found = [row_caption(entry, row) for entry in several]
+    known = {caption.text for caption in found}
+    found += [caption for caption in (row_caption(entry, row) for entry in one) if caption.text not in known]
+    if len(found) > MOST_CAPTIONS:
         raise ValueError(f"the song has over {MOST_CAPTIONS:,} captions")
-    return tuple(row_caption(entry, row) for entry in entries)
+    return tuple(found)
 
 
-def json_list(text: str, otherwise: Any = None) -> Any:
-    """Read a list that stands in a cell; `otherwise` is what a text in brackets that is no list stands for."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        if otherwise is None:
-            raise
-        return otherwise
+def entries(given: Any) -> list[Any]:
+    """Returns the entries of a list, of an object with a text, or of a cell that spells one of them."""
+    found = spelled(given) if isinstance(given, str) else given
+    return [found] if isinstance(found, dict) else read_list(given)
 
 
 def row_caption(entry: Any, row: dict[str, Any]) -> Caption:
-    """Make one caption."""
+    """Makes one caption."""
     fields = entry if isinstance(entry, dict) else {"text": entry, "votes": row.get("votes")}
-    text, votes = fields.get("text"), fields.get("votes")
-    if not isinstance(text, str):
+    text = fields.get("text")
+    if not isinstance(text, str) or (text and is_missing(text)):
         raise ValueError("a caption has no text")
-    if votes in (None, ""):
-        return Caption(text)
-    if abs(int(votes)) > LARGEST_VOTES:
-        raise ValueError("its votes are no number of votes")
-    return Caption(text, int(votes))
+    if not is_writable(text):
+        raise ValueError("a caption holds half a character")
+    return Caption(text, read_votes(fields.get("votes")))
 
 
 def row_tags(given: Any) -> dict[str, str]:
-    """Give a row's tags: an object, or text such as `mode=minor;tempo=slow`."""
-    if isinstance(given, dict):
-        return {str(key): str(value) for key, value in given.items()}
-    if isinstance(given, list):
-        return {str(tag): "yes" for tag in given}
-    pairs = (pair.partition("=") for pair in str(given or "").split(";") if pair.strip())
+    """Returns a row's tags: an object, a list, or a text such as `mode=minor;tempo=slow` or `slow, sad`."""
+    if is_missing(given):
+        return {}
+    found = spelled(given) if isinstance(given, str) else given
+    if isinstance(found, dict):
+        return {str(key): tag_value(value) for key, value in found.items() if value is not None}
+    if isinstance(found, list):
+        return {tag_value(tag): "yes" for tag in read_list(found)}
+    text = tag_value(given)
+    pairs = (pair.partition("=") for pair in text.split(";" if ";" in text else ",") if pair.strip())
     return {key.strip(): value.strip() or "yes" for key, _, value in pairs}
+
+
+def tag_value(value: Any) -> str:
+    """Returns a tag's name or value.
+
+    Raises:
+        ValueError: it is a list or an object, or half a character.
+    """
+    if not isinstance(value, str | int | float) or not is_writable(str(value)):
+        raise ValueError(f"a tag is {shown(value)}, not a text")
+    return str(value)

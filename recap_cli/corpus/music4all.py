@@ -8,7 +8,7 @@ from pathlib import Path
 from recap_cli.corpus.folder_reader import walk
 from recap_cli.corpus.manifest import Rejected, Song
 from recap_cli.corpus.places import AUDIO_SUFFIXES, Place, is_file
-from recap_cli.corpus.rows import open_text, table_rows
+from recap_cli.corpus.tables import read_table
 from recap_cli.errors import DataError, RecapError
 from recap_cli.lyrics import read_lyrics
 
@@ -57,15 +57,15 @@ class Music4All:
 
 
 def read_names(path: Path) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Read ids with title and artist: columns `id`, `artist`, `song`, separated by tabs whatever the file's name.
+    """Gives ids with title and artist: columns `id`, `artist`, `song`; tabs part them, and quotes are letters.
 
     Raises:
-        DataError: the table cannot be read or has no ids.
+        DataError: the table cannot be read, has no ids, or a row does not fit its header.
     """
-    with open_text(path) as file:
-        for _, row in table_rows(file, path, "\t", "id", quoted=False):
-            if isinstance(row, dict):
-                yield str(row.get("id", "")), (str(row.get("song", row.get("title", ""))), str(row.get("artist", "")))
+    for number, row in read_table(path, "id", quoted=False):
+        if isinstance(row, str):
+            raise DataError(f"{path}, line {number}: {row}", "mend the line")
+        yield str(row.get("id", "")), (str(row.get("song", row.get("title", ""))), str(row.get("artist", "")))
 
 
 def read_music4all(folder: Path, music: Music4All) -> Iterator[Song | Rejected]:

@@ -1,11 +1,13 @@
 """Figures that a paper printed, to stand beside ours: a CSV file that the reader of the paper fills in."""
 
-import csv
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from recap_cli.corpus.cells import shown
+from recap_cli.corpus.rows import read_columns
+from recap_cli.corpus.tables import read_table
 from recap_cli.errors import DataError
 
 COLUMNS = ("variant", "model")
@@ -28,31 +30,26 @@ class PaperRow:
 
 
 def read_paper_table(path: Path) -> list[PaperRow]:
-    """Read a CSV file with the columns variant, model, rouge1, rouge2, rougeL, meteor; figures in points.
+    """Reads a table with the columns variant, model, rouge1, rouge2, rougeL, meteor; figures in points.
 
     Raises:
         DataError: the file cannot be read, or a row cannot be used; it is named by its line.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            lacking = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if lacking:
-                raise DataError(
-                    f"{path} has no column {lacking[0]}", f"its columns must be {', '.join(COLUMNS + FIGURES)}"
-                )
-            rows = [
-                PaperRow(record["variant"] or "", record["model"] or "", read_figures(path, reader.line_num, record))
-                for record in reader
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot read {path}: {error}", "give a CSV file in UTF-8") from error
+    hint = f"its columns must be {', '.join(COLUMNS + FIGURES)}"
+    rows = []
+    if lacking := next((name for name in COLUMNS if name not in read_columns(path)), ""):
+        raise DataError(f"{path} has no column {lacking}", hint)
+    for line, record in read_table(path, COLUMNS[0]):
+        if isinstance(record, str):
+            raise DataError(f"{path}, line {line}: {record}", "mend it")
+        figures = read_figures(path, line, record)
+        rows.append(PaperRow(record.get("variant", ""), record.get("model", ""), figures))
     if not rows:
-        raise DataError(f"{path} has no rows", f"its columns must be {', '.join(COLUMNS + FIGURES)}")
+        raise DataError(f"{path} has no rows", hint)
     return rows
 
 
-def read_figures(path: Path, line: int, record: Mapping[str, str | None]) -> dict[str, float]:
+def read_figures(path: Path, line: int, record: Mapping[str, str]) -> dict[str, float]:
     """Give the figures of a row.
 
     Raises:
@@ -60,7 +57,7 @@ def read_figures(path: Path, line: int, record: Mapping[str, str | None]) -> dic
     """
     figures = {}
     for name in FIGURES:
-        cell = (record.get(name) or "").strip()
+        cell = record.get(name.lower(), "")
         if not cell:
             continue
         try:
@@ -68,6 +65,6 @@ def read_figures(path: Path, line: int, record: Mapping[str, str | None]) -> dic
         except ValueError:
             value = math.nan
         if not 0 <= value <= 100:
-            raise DataError(f"{path}, line {line}: {name} is {cell!r}, not points from 0 to 100", "mend it")
+            raise DataError(f"{path}, line {line}: {name} is {shown(cell)}, not points from 0 to 100", "mend it")
         figures[name] = value
     return figures

@@ -1,197 +1,182 @@
-"""Captions of any system, read from a file: JSON lines, a JSON list or CSV."""
+"""Captions of any system, read from a file: JSON lines, a JSON list, CSV or TSV, or what `recap caption` wrote."""
 
-import csv
-import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recap_cli.corpus.cells import is_missing, is_writable, read_list, read_name, shown
+from recap_cli.corpus.json_rows import json_lines, json_list
+from recap_cli.corpus.tables import SEPARATORS, Row, read_table
+from recap_cli.corpus.text_files import open_text
 from recap_cli.errors import DataError
 
 ID_COLUMNS = ("song", "id", "song_id", "music4all_id")
-PREDICTION_COLUMNS = ("prediction",)
+PREDICTION_COLUMNS = ("prediction", "caption")
 REFERENCE_COLUMNS = ("references", "reference", "ground_truth")
-TABLES = {".csv": ",", ".tsv": "\t"}
-# A caption of 100,000 words is a field of a table; Python's own limit is lower.
-LONGEST_FIELD = 1 << 28
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """One row of a file.
 
     Attributes:
-        place: where it stands, such as "line 3".
+        noun: what `number` counts: lines, or entries of a list.
+        number: where it stands.
         id: the song's id, "" where the file has none.
         prediction: the caption, possibly empty.
         references: the captions to compare with; empty where the file has none.
         lyrics: the song's lyrics, or None.
+        error: why `recap caption` wrote no caption; "" where it did.
     """
 
-    place: str
+    noun: str
+    number: int
     id: str
     prediction: str
     references: tuple[str, ...]
     lyrics: str | None
+    error: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where it stands, for messages and as the name of a song without an id."""
+        return f"{self.noun} {self.number}"
 
 
 def read_predictions(path: Path) -> list[Prediction]:
-    """Read a file of captions.
+    """Reads a file of captions.
 
-    Columns (keys): `prediction`; `reference`, `references` or `ground_truth`, a text or a list of texts, may be left
-    out where a data folder has them; `song` or `id` and `lyrics` are optional.
+    Columns (keys): `prediction`, or `caption` as `recap caption` writes it; `reference`, `references` or
+    `ground_truth`, a text or a list of texts, may be left out where a data folder has them; `song` or `id` and
+    `lyrics` are optional. A row with an `error` and no caption is a song that failed.
 
     Raises:
         DataError: the file cannot be read, or a row cannot be used; it is named by its line.
     """
-    rows = [read_row(path, place, record) for place, record in read_records(path)]
+    rows: list[Prediction] = []
+    places: dict[str, int] = {}
+    noun = "line"
+    for noun, number, record in read_records(path):
+        place = f"{path}, {noun} {number}"
+        if isinstance(record, str):
+            joined = " is " if record.startswith("no JSON") else ": "
+            raise DataError(f"{place}{joined}{record}", "mend it or leave it out")
+        row = read_row(place, noun, number, record)
+        if rows and bool(row.id) != bool(rows[0].id):
+            unnamed = row if not row.id else rows[0]
+            raise DataError(f"{path}, {unnamed.place} has no song id, though other rows have one", "add it")
+        if row.id and places.setdefault(row.id, number) != number:
+            raise DataError(
+                f"{place}: song {shown(row.id)[1:-1]} comes again (first in {noun} {places[row.id]})",
+                "give each song one row, with all its references as a list",
+            )
+        rows.append(row)
     if not rows:
         raise DataError(f"{path} holds no predictions", "give a row for each song")
-    check_ids(path, rows)
-    lacking = [row for row in rows if not row.references]
-    if lacking and len(lacking) < len(rows):
-        raise DataError(
-            f"{path}, {lacking[0].place}: no reference, though other rows have one", "leave it out or add one"
-        )
+    lacking = next((row for row in rows if not row.references and not row.error), None)
+    if lacking is not None and any(row.references for row in rows):
+        raise DataError(f"{path}, {lacking.place}: no reference, though other rows have one", "leave it out or add one")
     return rows
 
 
-def read_records(path: Path) -> Iterator[tuple[str, Any]]:
-    """Give the records of a file, each with its place."""
-    text = read_text(path)
-    if path.suffix.lower() in TABLES:
-        yield from read_table(path, text, TABLES[path.suffix.lower()])
-    elif text.lstrip().startswith("["):
-        try:
-            records = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path} is no JSON: {error}", "give a list of objects") from error
-        yield from ((f"entry {number}", record) for number, record in enumerate(records, start=1))
+def read_records(path: Path) -> Iterator[tuple[str, int, Row]]:
+    """Gives the records of a file with what they are called and their numbers; a broken one is given as the reason.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    if path.suffix.lower() in SEPARATORS:
+        for number, record in read_table(path, PREDICTION_COLUMNS):
+            # An empty cell is a caption without words, as "" is in JSON.
+            yield "line", number, record if isinstance(record, str) else {PREDICTION_COLUMNS[-1]: "", **record}
+    elif begins_list(path):
+        yield from (("entry", number, record) for number, record in json_list(path))
     else:
-        for number, line in enumerate(text.split("\n"), start=1):
-            if line.strip():
-                try:
-                    yield f"line {number}", json.loads(line)
-                except (ValueError, RecursionError) as error:
-                    raise DataError(f"{path}, line {number} is no JSON: {error}", "mend it or leave it out") from error
+        yield from (("line", number, record) for number, record in json_lines(path))
 
 
-def read_text(path: Path) -> str:
-    """Read a file as UTF-8.
+def begins_list(path: Path) -> bool:
+    """Whether the first character of a file, spaces left out, opens a list; JSON lines are objects.
 
     Raises:
-        DataError: it cannot be read, or its bytes are no UTF-8.
+        DataError: the file cannot be opened.
     """
-    try:
-        content = path.read_bytes()
-        return content.decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}, line {line} is no UTF-8 text", "save the file as UTF-8") from error
+    with open_text(path, checked=False) as file:
+        while text := file.read(1 << 16):
+            if text.strip():
+                return text.lstrip().startswith("[")
+    return False
 
 
-def read_table(path: Path, text: str, delimiter: str) -> Iterator[tuple[str, Any]]:
-    """Give the rows of a CSV or TSV file as records.
-
-    Raises:
-        DataError: a row has more or fewer cells than the heading, or the table is damaged.
-    """
-    before = csv.field_size_limit(LONGEST_FIELD)
-    line = 1
-    try:
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restkey="", strict=True)
-        line = reader.line_num + 1 if reader.fieldnames else 1
-        for record in reader:
-            if "" in record or None in record.values():
-                raise DataError(f"{path}, line {line}: its cells do not fit the heading", "quote texts with commas")
-            yield f"line {line}", record
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(f"{path}, line {line}: {error}", "mend the table") from error
-    finally:
-        csv.field_size_limit(before)
-
-
-def read_row(path: Path, place: str, record: Any) -> Prediction:
-    """Make a row of a record.
+def read_row(place: str, noun: str, number: int, record: Mapping[str, Any]) -> Prediction:
+    """Makes a row of a record.
 
     Raises:
         DataError: it cannot be used.
     """
-    if not isinstance(record, dict):
-        raise DataError(f"{path}, {place} is no object with names and values", "give prediction and reference")
-    column = first_of(record, PREDICTION_COLUMNS)
-    if column is None:
-        raise DataError(f"{path}, {place} has no prediction", f"its columns are {', '.join(map(str, record))}")
-    prediction = read_cell(path, place, column, record[column])
-    column = first_of(record, REFERENCE_COLUMNS)
-    references: tuple[str, ...] = ()
-    if column is not None:
-        cells = read_list(record[column])
-        references = tuple(read_cell(path, place, column, cell) for cell in cells)
-        if not any(text.strip() for text in references):
-            raise DataError(f"{path}, {place}: {column} is empty", "leave the row out or add a reference")
+    try:
+        song = read_name(record.get(first_of(record, ID_COLUMNS) or ""), "song").strip()
+        if not is_writable(song):
+            raise ValueError("the song's id holds half a character")
+        error = record.get("error")
+        column = first_of(record, PREDICTION_COLUMNS)
+        if column is None:
+            names = ", ".join(shown(name)[1:-1] for name in list(record)[:20])
+            raise DataError(f"{place} has no prediction", f"its columns are {names}")
+        if isinstance(error, str) and error.strip() and not record[column]:
+            return Prediction(noun, number, song, "", (), None, error)
+        (prediction,) = one_of(read_texts(column, record[column]), column)
+        references = read_references(record)
+    except ValueError as error:
+        hint = 'give a text; "" is an empty caption'
+        raise DataError(f"{place}: {error}", hint) from error
     lyrics = record.get("lyrics")
-    column = first_of(record, ID_COLUMNS)
-    song = "" if column is None or record[column] is None else str(record[column]).strip()
-    if not is_writable(song):
-        raise DataError(f"{path}, {place}: the song's id holds half a character", "mend it")
     known = isinstance(lyrics, str) and is_writable(lyrics)
-    return Prediction(place, song, prediction, references, lyrics if known else None)
+    return Prediction(noun, number, song, prediction, references, lyrics if known else None)
 
 
 def first_of(record: Mapping[str, Any], names: Sequence[str]) -> str | None:
-    """Find the first of some columns that a record has."""
+    """Returns the first of some columns that a record has."""
     return next((name for name in names if name in record), None)
 
 
-def read_list(cell: Any) -> list[Any]:
-    """Give a cell's references: a list, a JSON list in a table's cell, or one text."""
-    if isinstance(cell, str) and cell.lstrip().startswith("["):
-        try:
-            cell = json.loads(cell)
-        except (ValueError, RecursionError):
-            return [cell]
-    return cell if isinstance(cell, list) else [cell]
-
-
-def read_cell(path: Path, place: str, column: str, cell: Any) -> str:
-    """Give a cell's text.
+def read_references(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns the references of a row, () where it has no such column.
 
     Raises:
-        DataError: it is a number, nothing, or NaN, by which tables mark a missing text.
+        ValueError: they are empty, or one is no text.
     """
-    if not isinstance(cell, str) or cell.strip().lower() == "nan":
-        raise DataError(f"{path}, {place}: {column} is {cell!r}, not a text", 'give a text; "" is an empty caption')
-    if not is_writable(cell):
-        raise DataError(f"{path}, {place}: {column} holds half a character", "mend its escapes such as \\ud83d")
-    return cell
+    column = first_of(record, REFERENCE_COLUMNS)
+    if column is None:
+        return ()
+    found = read_texts(column, record[column])
+    if not any(text.strip() for text in found):
+        raise ValueError(f"{column} is empty")
+    return found
 
 
-def is_writable(text: str) -> bool:
-    """Whether a text can be written as UTF-8: JSON can spell lone halves of characters."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)
-
-
-def check_ids(path: Path, rows: Sequence[Prediction]) -> None:
-    """Refuse ids that are missing in some rows, or come twice.
+def one_of(texts: tuple[str, ...], column: str) -> tuple[str, ...]:
+    """Returns the one text of a list.
 
     Raises:
-        DataError: which row.
+        ValueError: there are more, or none.
     """
-    if not any(row.id for row in rows):
-        return
-    places: dict[str, str] = {}
-    for row in rows:
-        if not row.id:
-            raise DataError(f"{path}, {row.place} has no song id, though other rows have one", "add it")
-        if row.id in places:
-            raise DataError(
-                f"{path}, {row.place}: song {row.id} comes again (first in {places[row.id]})",
-                "give each song one row, with all its references as a list",
-            )
-        places[row.id] = row.place
+    if len(texts) != 1:
+        raise ValueError(f"{column} is a list of {len(texts)} texts, and one caption a song is scored")
+    return texts
+
+
+def read_texts(column: str, value: Any) -> tuple[str, ...]:
+    """Returns the texts of a cell: those of a list, in JSON's spelling or in Python's, or the one that it is.
+
+    Raises:
+        ValueError: one is a number, half a character, or a word such as nan, by which tables mark a missing text.
+    """
+    texts = tuple(read_list(value))
+    for text in texts:
+        if not isinstance(text, str) or (text and is_missing(text) and text.strip()):
+            raise ValueError(f"{column} is {shown(text)}, not a text")
+        if not is_writable(text):
+            raise ValueError(f"{column} holds half a character")
+    return texts

@@ -20,8 +20,8 @@ __all__ = [
 LAYOUTS = ("manifest", "folder", "song-interpretation", "alcap", "music4all")
 PICKLE_SUFFIXES = (".pkl", ".pickle", ".p")
 LOOKED_FOR = (
-    "looked for: a manifest (.csv, .tsv, .jsonl) with a column audio; the Song Interpretation Dataset (.json, .pkl, or "
-    f"a table with a column {ID_COLUMN}); a folder with ALCAP's df_*.csv; Music4All (a folder audios beside "
+    "looked for: a manifest (.csv, .tsv, .jsonl) with a column audio; the Song Interpretation Dataset (.json, or a "
+    f"table with a column {ID_COLUMN}); a folder with ALCAP's df_*.csv; Music4All (a folder audios beside "
     f"{METADATA_FILE} or lyrics); a folder of songs"
 )
 
@@ -43,7 +43,12 @@ def choose_layout(source: Path) -> str:
         hint = "give a manifest (.csv, .tsv, .jsonl), a data set's file or folder, or a folder of songs"
         raise DataError(f"no corpus at {source}", hint)
     suffix = source.suffix.lower()
-    if suffix == ".json" or suffix in PICKLE_SUFFIXES:
+    if suffix in PICKLE_SUFFIXES:
+        raise DataError(
+            f"{source} is a pickle, and pickles are not read: they can run code",
+            "use the JSON release of the data set, which holds the same rows",
+        )
+    if suffix == ".json":
         return "song-interpretation"
     if suffix in MANIFEST_SUFFIXES:
         columns = read_columns(source)

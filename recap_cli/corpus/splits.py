@@ -1,15 +1,18 @@
 """Who goes to train, validation and test: given splits, frozen ones, by song with a seed, or as published."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recap_cli.corpus.catalogue import Catalogue
+from recap_cli.corpus.catalogue import STEP, Catalogue
+from recap_cli.corpus.cells import is_missing, is_writable, read_name, shown
+from recap_cli.corpus.json_rows import DECODER
 from recap_cli.corpus.manifest import SPLITS, split_name
-from recap_cli.corpus.rows import open_text, read_rows
+from recap_cli.corpus.rows import read_rows
+from recap_cli.corpus.text_files import open_text
+from recap_cli.corpus.twins import same_audio
 from recap_cli.errors import DataError
 
 PUBLISHED_SEED = 42
@@ -37,14 +40,16 @@ class Leakage:
 
 
 def join_kin(catalogue: Catalogue) -> None:
-    """Give near-duplicates a common `kin`: same title and artist, normalised, same lyrics, or copies of one song."""
+    """Gives near-duplicates a common `kin`: the same audio, title and artist, or lyrics, or copies of one song."""
     db = catalogue.db
+    db.execute("CREATE TEMP TABLE copies AS SELECT position FROM songs WHERE kin != position")
     db.execute("CREATE TEMP TABLE marks (mark BLOB, song INTEGER)")
     db.execute("CREATE INDEX temp.marks_by_mark ON marks (mark)")
     rows = db.execute("SELECT position, title, artist, lyrics FROM songs ORDER BY position")
     for position, title, artist, lyrics in rows:
         marks = ((mark, position) for mark in duplicate_marks(title, artist, lyrics))
         db.executemany("INSERT INTO marks VALUES (?, ?)", marks)
+    db.executemany("INSERT INTO marks VALUES (?, ?)", same_audio(db))
     parents: dict[int, int] = {}
 
     def find(song: int) -> int:
@@ -124,10 +129,17 @@ def freeze_splits(catalogue: Catalogue, path: Path) -> tuple[int, int]:
         DataError: the file cannot be read, or an id has no split.
     """
     named = frozen = 0
+    catalogue.db.execute("CREATE TEMP TABLE given (id TEXT PRIMARY KEY, split TEXT)")
     for song, split in read_split_file(path):
-        named += 1
-        changed = catalogue.db.execute("UPDATE songs SET split = ? WHERE id = ?", (split, song))
-        frozen += changed.rowcount
+        before = catalogue.one("SELECT split FROM given WHERE id = ?", song)
+        if before not in (None, split):
+            raise DataError(f"--split-file {path} puts {song} into {before} and into {split}", "leave one of them out")
+        if before is None:
+            named += 1
+            catalogue.db.execute("INSERT INTO given VALUES (?, ?)", (song, split))
+            changed = catalogue.db.execute("UPDATE songs SET split = ? WHERE id = ?", (split, song))
+            frozen += changed.rowcount
+    catalogue.db.execute("DROP TABLE given")
     if not named:
         raise DataError(f"--split-file {path} names no songs", "its rows have an id and a split")
     return frozen, named - frozen
@@ -146,22 +158,37 @@ def read_split_file(path: Path) -> Iterator[tuple[str, str]]:
         hint = "give .csv, .tsv or .jsonl with id and split, songs.jsonl of a prepared folder, or .json"
         raise DataError(f"--split-file {path} is none", hint)
     for number, row in read_rows(path, "id"):
-        record = row.get("song", row) if isinstance(row, dict) else {}
-        song, split = (record.get("id"), split_name(record.get("split"))) if isinstance(record, dict) else (None, "")
-        if not isinstance(song, str) or not split or len(split) > 100:
-            raise DataError(f"--split-file {path}, line {number} has no id and split", "mend the line")
-        yield song, split
+        record = row.get("song", row) if isinstance(row, dict) else row
+        try:
+            if not isinstance(record, dict):
+                raise ValueError(record if isinstance(record, str) else "its song is no object")
+            yield split_pair(record.get("id"), record.get("split"))
+        except ValueError as error:
+            hint = "mend the line"
+            raise DataError(f"--split-file {path}, line {number} has no id and split: {error}", hint) from error
+
+
+def split_pair(song: Any, split: Any) -> tuple[str, str]:
+    """Returns an id and its split as we write it.
+
+    Raises:
+        ValueError: one is missing or no text.
+    """
+    name, split = read_name(song, "id"), "" if is_missing(split) else split_name(read_name(split, "split"))
+    if not name or not split or len(split) > 100 or not is_writable(name + split):
+        raise ValueError(f"id {shown(name)}, split {shown(split)}")
+    return name, split
 
 
 def read_split_lists(path: Path) -> Iterator[tuple[str, str]]:
-    """Read `{"train": [ids], "test": [ids]}`."""
+    """Reads `{"train": [ids], "test": [ids]}`."""
     with open_text(path) as file:
         try:
-            lists = json.load(file)
-            pairs = [(song, split_name(split)) for split, songs in lists.items() for song in songs]
-            if not all(isinstance(song, str) and split for song, split in pairs):
-                raise ValueError("an id is no text")
-        except (ValueError, RecursionError, AttributeError, TypeError) as error:
+            lists = DECODER.decode(file.read().strip())
+            if not all(isinstance(songs, list) for songs in lists.values()):
+                raise ValueError("a split is no list of ids")
+            pairs = [split_pair(song, split) for split, songs in lists.items() for song in songs]
+        except (ValueError, RecursionError, AttributeError) as error:
             hint = '{"train": [ids], "validation": [ids], "test": [ids]}'
             raise DataError(f"--split-file {path} cannot be read: {error}", hint) from error
     yield from pairs
@@ -199,9 +226,9 @@ def publish_splits(catalogue: Catalogue) -> None:
 def measure_leakage(catalogue: Catalogue) -> Leakage:
     """Measure what a row-wise split would have leaked, and what these splits do."""
     db = catalogue.db
-    alike = "SELECT count(DISTINCT audio) n FROM songs GROUP BY kin HAVING n > 1"
-    if not catalogue.count("songs", "audio != ''"):  # rendered songs have no files
-        alike = alike.replace("DISTINCT audio", "*")
+    # A song's copy for another split is no near-duplicate; those made since stand between the steps of positions.
+    originals = f"position NOT IN (SELECT position FROM copies) AND position % {STEP} = 0"
+    alike = f"SELECT count(*) n FROM songs WHERE {originals} GROUP BY kin HAVING n > 1"
     twins = int(catalogue.one(f"SELECT total(n) FROM ({alike})"))
     counted = "SELECT count(*) n FROM captions JOIN songs ON song = position GROUP BY kin"
     sizes = db.execute(f"SELECT n, count(*) FROM ({counted}) GROUP BY n").fetchall()

@@ -62,8 +62,12 @@ def plan_table(plan: PreparePlan) -> Table:
 
 
 def cleaned_rows(cleaned: dict[str, int]) -> list[list[str]]:
-    """What was taken out of captions."""
-    return [[f"captions cleaned: {kind}", f"{count}"] for kind, count in cleaned.items() if count]
+    """What was taken out of captions, and which were left out."""
+    return [
+        [kind if "blank" in kind else f"captions cleaned: {kind}", f"{count}"]
+        for kind, count in cleaned.items()
+        if count
+    ]
 
 
 def reason_rows(reasons: dict[str, int]) -> list[list[str]]:

@@ -2,8 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import cache, partial
+from dataclasses import dataclass
+from functools import cache, lru_cache, partial
 from importlib.metadata import version
 from itertools import repeat
 from statistics import fmean
@@ -17,64 +17,18 @@ from recap_cli.progress import Progress, SilentProgress
 from recap_cli.scoring.bleu import bleu_of, bleu_statistics, chrf_of, chrf_statistics, sacrebleu_signatures
 from recap_cli.scoring.overlap import COPIED_WORDS, PARTS, ROUGE_TYPES, Overlap, copied_share, rouge
 from recap_cli.scoring.protocols import HEADLINE, protocol_named
+from recap_cli.scoring.song_scores import MEASURES, Match, SongRows, SongScore
 from recap_cli.scoring.synonyms import WORDNET_VERSION, load_synonyms
 from recap_cli.scoring.tokens import count_words, is_other_script, meteor_tokens, rouge_tokens, tokens_of_any_script
 from recap_cli.scoring.uncertainty import LEVEL, RESAMPLES, Interval, draw_sums, interval
 
-METRICS = (*(f"{name}.{part}" for name in ROUGE_TYPES for part in PARTS), "meteor", "length")
+METRICS = (*MEASURES, "length")
 # Corpus figures from 0 to 100, made from summed statistics.
 SUMMED = {"bleu": bleu_of, "chrf": chrf_of}
 
 # NLTK's defaults; METEOR 1.5 has others, and gives other figures.
+KEPT_WORDS = 100_000  # whose stems and synonyms are kept; captions repeat their words
 METEOR_SETTINGS = {"alpha": 0.9, "beta": 3.0, "gamma": 0.5}
-
-
-@dataclass(frozen=True)
-class Match:
-    """A prediction against one reference, or summed up over several; all from 0 to 1.
-
-    Attributes:
-        rouge1: words.
-        rouge2: pairs of words.
-        rougeL: longest common subsequence.
-        meteor: METEOR as NLTK computes it.
-    """
-
-    rouge1: Overlap
-    rouge2: Overlap
-    rougeL: Overlap  # noqa: N815 - the name rouge-score gives it
-    meteor: float
-
-
-@dataclass(frozen=True)
-class SongScore:
-    """The row of one song; corpus figures and bootstraps are made from rows alone.
-
-    Attributes:
-        id: the song's id.
-        best: for each measure the best reference, by F1 for ROUGE (its precision and recall come along).
-        mean: mean over the references.
-        references: number of references.
-        length: words of the prediction; a character is a word in scripts without spaces.
-        bleu: sacreBLEU's sufficient statistics: prediction length, reference length, 4 matched and 4 total n-grams.
-        chrf: those of chrF against its best reference, see `bleu.chrf_statistics`.
-        copied: share of the caption's 5-grams that stand in the lyrics; None where no lyrics are known.
-        by_characters: the song was read with our tokenizer, because its references are not mainly in Latin letters.
-    """
-
-    id: str
-    best: Match
-    mean: Match
-    references: int
-    length: int
-    bleu: tuple[int, ...]
-    chrf: tuple[int, ...]
-    copied: float | None
-    by_characters: bool
-
-    def to_json(self) -> dict[str, Any]:
-        """The row as plain values, with sentence BLEU and chrF left to their statistics."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -89,7 +43,7 @@ class TextScores:
         distinct: share of captions that differ from one another, 1 when no two are equal.
     """
 
-    rows: list[SongScore]
+    rows: SongRows
     bleu: float
     chrf: float
     sacrebleu_signatures: tuple[str, str]
@@ -98,8 +52,8 @@ class TextScores:
     @property
     def copied(self) -> float | None:
         """Mean share of 5-grams copied from the lyrics; None where no lyrics are known."""
-        shares = [row.copied for row in self.rows if row.copied is not None]
-        return fmean(shares) if shares else None
+        known = self.rows.copied[~np.isnan(self.rows.copied)]
+        return float(known.mean()) if len(known) else None
 
     def values(self, metric: str, over: str = "best") -> np.ndarray:
         """Give one metric of every song [songs].
@@ -116,16 +70,13 @@ class TextScores:
         if metric not in METRICS or over not in ("best", "mean", "captions"):
             raise OptionError(f"There is no score {metric!r} over {over!r}.", f"Scores: {', '.join(METRICS)}.")
         if metric == "length":
-            return np.array([row.length for row in self.rows], dtype=float)
-        matches = [row.best if over == "best" else row.mean for row in self.rows]
-        if metric == "meteor":
-            return np.array([match.meteor for match in matches])
-        rouge, part = metric.split(".")
-        return np.array([getattr(getattr(match, rouge), part) for match in matches])
+            return self.rows.length.astype(float)
+        table = self.rows.best if over == "best" else self.rows.mean
+        return table[:, MEASURES.index(metric)].copy()
 
     def weights(self, over: str = "best") -> np.ndarray:
         """Give the weight of each song [songs] in a corpus mean: its number of references over "captions", else 1."""
-        return np.array([row.references if over == "captions" else 1 for row in self.rows], dtype=float)
+        return self.rows.references.astype(float) if over == "captions" else np.ones(len(self.rows))
 
     def means(self, over: str = "best") -> dict[str, float]:
         """Give the corpus mean of every metric in `METRICS`, over "best", "mean" or "captions"."""
@@ -148,7 +99,7 @@ class TextScores:
 
     def statistics(self, figure: str) -> np.ndarray:
         """Give the statistics of "bleu" [songs, 10] or "chrf" [songs, 18]; `SUMMED` turns any sum into a score."""
-        return np.array([getattr(row, figure) for row in self.rows], dtype=float)
+        return {"bleu": self.rows.bleu, "chrf": self.rows.chrf}[figure].astype(float)
 
     def draws(self, protocol: str = "f1", resamples: int = RESAMPLES, seed: int = 0) -> dict[str, np.ndarray]:
         """Give bootstrap draws [resamples] of every headline figure.
@@ -156,15 +107,19 @@ class TextScores:
         Rows are resampled and summed once for all figures; no text is scored again. Equal seeds and numbers of songs
         draw equal songs.
         """
-        chosen = protocol_named(protocol)
-        weights = self.weights(chosen.over)
-        columns = [weights, *(weights * self.headline_values(name, protocol) for name in HEADLINE)]
-        tables = [np.column_stack(columns), *(self.statistics(name) for name in SUMMED)]
-        sums = draw_sums(np.concatenate(tables, axis=1), resamples, seed)
+        weights = self.weights(protocol_named(protocol).over)
+        parts = {"bleu": self.rows.bleu, "chrf": self.rows.chrf}
+        edges = np.cumsum([1 + len(HEADLINE), *(part.shape[1] for part in parts.values())])
+        table = np.empty((len(self.rows), edges[-1]))  # filled in place: of a million songs it has 260 MB
+        table[:, 0] = weights
+        for column, name in enumerate(HEADLINE, start=1):
+            table[:, column] = weights * self.headline_values(name, protocol)
+        for start, part in zip(edges, parts.values(), strict=False):
+            table[:, start : start + part.shape[1]] = part
+        sums = draw_sums(table, resamples, seed)
         means = {name: sums[:, column] / sums[:, 0] for column, name in enumerate(HEADLINE, start=1)}
-        edges = np.cumsum([table.shape[1] for table in tables])
-        parts = {name: sums[:, edges[k] : edges[k + 1]] for k, name in enumerate(SUMMED)}
-        return means | {name: SUMMED[name](part) for name, part in parts.items()}
+        pieces = np.split(sums, edges[:-1], axis=1)[1:]
+        return means | {name: SUMMED[name](piece) for name, piece in zip(parts, pieces, strict=True)}
 
     def intervals(
         self, protocol: str = "f1", resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
@@ -180,7 +135,7 @@ class TextScores:
         Raises:
             OptionError: an unknown protocol.
         """
-        counts = sorted({row.references for row in self.rows})
+        counts = np.unique(self.rows.references).tolist()
         several = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         noun = "reference" if counts == [1] else "references"
         chosen = protocol_named(protocol)
@@ -191,7 +146,7 @@ class TextScores:
             f"NLTK {version('nltk')}, WordNet {WORDNET_VERSION} synonyms, Punkt sentences + NLTKWordTokenizer",
             *(f"sacreBLEU {signature}" for signature in self.sacrebleu_signatures),
         ]
-        by_characters = sum(row.by_characters for row in self.rows)
+        by_characters = int(self.rows.by_characters.sum())
         if by_characters:
             parts.append(
                 f"{by_characters} of {len(self.rows)} songs not in Latin letters: one token per character in scripts "
@@ -219,19 +174,23 @@ def score_songs(
     Raises:
         DataError: no songs, lists of different lengths, an id that comes twice, or a song without references.
     """
-    kept = [[text for text in texts if text.strip()] for texts in references]
+    kept = [
+        texts if all(text.strip() for text in texts) else [text for text in texts if text.strip()]
+        for texts in references
+    ]
     _check_songs(ids, predictions, kept)
     progress = progress or SilentProgress()
     progress.start("Scoring captions", len(ids))
-    rows = []
-    for song, prediction, texts, sung in zip(ids, predictions, kept, lyrics or repeat(None), strict=lyrics is not None):
-        rows.append(score_song(song, prediction, texts, sung))
+    rows = SongRows(ids)
+    sung = repeat(None) if lyrics is None else lyrics
+    songs = zip(ids, predictions, kept, sung, strict=lyrics is not None)
+    for place, (song, prediction, texts, words) in enumerate(songs):
+        rows.put(place, score_song(song, prediction, texts, words))
         progress.advance()
     progress.finish()
-    bleu, chrf = (
-        float(figure_of(np.sum([getattr(row, name) for row in rows], axis=0))) for name, figure_of in SUMMED.items()
-    )
-    signatures = sacrebleu_signatures([row.references for row in rows])
+    bleu = float(bleu_of(rows.bleu.sum(axis=0, dtype=float)))
+    chrf = float(chrf_of(rows.chrf.sum(axis=0, dtype=float)))
+    signatures = sacrebleu_signatures([int(rows.references.min()), int(rows.references.max())])
     return TextScores(rows, bleu, chrf, signatures, len(set(predictions)) / len(predictions))
 
 
@@ -264,12 +223,12 @@ def _match(said: Sequence[str], prediction: str, reference: str, by_characters: 
 
 @cache
 def _meteor() -> Any:
-    """Give NLTK's METEOR; captions repeat their words, and stems and synonyms are most of its time."""
+    """Returns NLTK's METEOR; stems and synonyms are most of its time, so that they are kept."""
     from nltk.stem.porter import PorterStemmer
     from nltk.translate.meteor_score import single_meteor_score
 
-    stemmer = SimpleNamespace(stem=cache(PorterStemmer().stem))
-    wordnet = SimpleNamespace(synsets=cache(load_synonyms().joined_synsets))
+    stemmer = SimpleNamespace(stem=lru_cache(KEPT_WORDS)(PorterStemmer().stem))
+    wordnet = SimpleNamespace(synsets=lru_cache(KEPT_WORDS)(load_synonyms().joined_synsets))
     return partial(single_meteor_score, stemmer=stemmer, wordnet=wordnet, **METEOR_SETTINGS)
 
 
@@ -290,7 +249,7 @@ def _mean(matches: list[Match]) -> Match:
     return Match(rouge1, rouge2, rouge_l, fmean(match.meteor for match in matches))
 
 
-def _check_songs(ids: Sequence[str], predictions: Sequence[str], references: list[list[str]]) -> None:
+def _check_songs(ids: Sequence[str], predictions: Sequence[str], references: Sequence[Sequence[str]]) -> None:
     """Refuse songs that cannot be scored."""
     if not len(ids) == len(predictions) == len(references):
         raise DataError(
@@ -299,8 +258,8 @@ def _check_songs(ids: Sequence[str], predictions: Sequence[str], references: lis
         )
     if not ids:
         raise DataError("There are no captions to score.")
-    song, count = Counter(ids).most_common(1)[0]
-    if count > 1:
+    if len(set(ids)) < len(ids):
+        song = Counter(ids).most_common(1)[0][0]
         raise DataError(f"Song {song} comes more than once.", "Give each song one row with all its references.")
     for song, texts in zip(ids, references, strict=True):
         if not texts:

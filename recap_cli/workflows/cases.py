@@ -26,7 +26,7 @@ class Case:
 
     song: str
     lyrics: str | None
-    references: list[str]
+    references: Sequence[str]
     captions: tuple[str, str]
     scores: tuple[dict[str, float], dict[str, float]]
     difference: float

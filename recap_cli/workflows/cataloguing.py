@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from recap_cli.corpus.catalogue import Catalogue
+from recap_cli.corpus.cells import is_blank
 from recap_cli.corpus.cleaning import clean_caption, plain_lyrics
 from recap_cli.corpus.demo import DemoSettings, make_songs
 from recap_cli.corpus.manifest import Caption, Rejected, Song
@@ -14,12 +15,13 @@ from recap_cli.errors import DataError
 from recap_cli.progress import Progress
 from recap_cli.workflows.prepare_options import PrepareOptions
 
+BLANK_CAPTIONS, BLANK_SONGS = "blank captions, left out", "songs whose captions were all blank"
 TOLD_ENTRIES = 100  # a bar that moves with each of 300,000 captions costs more than reading them
 
 
 @dataclass
 class Reading:
-    """What was read: the layout, captions that were cleaned, and what the splits leak."""
+    """What was read: the layout, captions that were cleaned or left out, and what the splits leak."""
 
     layout: str
     cleaned: Counter[str] = field(default_factory=Counter)
@@ -112,9 +114,18 @@ def take_song(catalogue: Catalogue, song: Song, options: PrepareOptions, reading
     if not lyrics and options.instrumentals == "reject":
         catalogue.reject(Rejected(song.id, song.audio, "it has no lyrics"))
         return
-    captions = chosen_captions(song, options, reading.cleaned)
+    captions = spoken_captions(song, reading.cleaned)
+    captions = chosen_captions(replace(song, captions=captions), options, reading.cleaned)
     split = "" if options.resplit else song.split
     catalogue.add(replace(song, lyrics=lyrics, captions=captions, split=split))
+
+
+def spoken_captions(song: Song, cleaned: Counter[str]) -> tuple[Caption, ...]:
+    """Leaves out captions without a letter or digit, from which nothing can be learned; counts them, and songs left."""
+    kept = tuple(one for one in song.captions if not is_blank(one.text))
+    cleaned[BLANK_CAPTIONS] += len(song.captions) - len(kept)
+    cleaned[BLANK_SONGS] += bool(song.captions) and not kept
+    return kept
 
 
 def chosen_captions(song: Song, options: PrepareOptions, cleaned: Counter[str]) -> tuple[Caption, ...]:
@@ -131,6 +142,6 @@ def chosen_captions(song: Song, options: PrepareOptions, cleaned: Counter[str]) 
         captions = tuple(one for one in captions if (one.votes or 0) >= options.min_votes)
     if options.clean_captions:
         captions = tuple(replace(one, text=clean_caption(one.text, cleaned)) for one in captions)
-        cleaned["nothing left"] += sum(not one.text for one in captions)
-        captions = tuple(one for one in captions if one.text)
+        cleaned["nothing left"] += sum(is_blank(one.text) for one in captions)
+        captions = tuple(one for one in captions if not is_blank(one.text))
     return captions

@@ -1,6 +1,6 @@
 """Score runs and files of captions: every song once, against all its references."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from recap_cli import __version__
 from recap_cli.corpus.dataset import PreparedData, PreparedSong
 from recap_cli.corpus.demo import lyrics_only_oracle, music_only_oracle
 from recap_cli.corpus.paper_table import PaperRow, read_paper_table
-from recap_cli.corpus.predictions import read_predictions
+from recap_cli.corpus.predictions import Prediction, read_predictions
 from recap_cli.errors import OptionError
 from recap_cli.files import remove_stale_partials, write_json, write_json_lines
 from recap_cli.locks import hold_folder
@@ -29,6 +29,7 @@ from recap_cli.workflows.split_captions import (
     caption_file,
     caption_split,
     captioned_songs,
+    find_failed,
     match_predictions,
     weights_fingerprint,
 )
@@ -186,12 +187,15 @@ def evaluate(options: EvaluateOptions, progress: Progress | None = None) -> Eval
 
 def evaluate_systems(options: EvaluateOptions, progress: Progress) -> EvaluateResult:
     """Caption and score; only captions are written, as they come."""
-    scene = set_scene(options)
     sources = [EMBEDDED if run is None else str(run) for run in options.models] + [*map(str, options.predictions)]
     names = iter(name_systems(sources))
     # Files are read before any model works: a bad row shows at once.
     paper = read_paper_table(options.paper) if options.paper else []
-    files = {path: match_predictions(path, scene.scored, progress, options.limit) for path in options.predictions}
+    rows = {path: read_predictions(path) for path in options.predictions}
+    scene = set_scene(options, rows, progress)
+    files = {
+        path: match_predictions(path, rows.pop(path), scene.scored, progress, options.limit) for path in list(rows)
+    }
     systems: list[SystemScores] = []
     controls: list[ControlReport] = []
     alignment: list[AlignmentReport] = []
@@ -245,18 +249,28 @@ def make_signature(system: SystemScores, protocol: str) -> str:
     )
 
 
-def set_scene(options: EvaluateOptions) -> Scene:
-    """Find the songs.
+def set_scene(options: EvaluateOptions, files: Mapping[Path, list[Prediction]], progress: Progress) -> Scene:
+    """Finds the songs: those of the data, or of the first file with references; none that failed in a file.
 
     Raises:
         DataError: there are none with references.
     """
+    failed: set[str] = set()
+    for path, rows in files.items():
+        failed |= find_failed(path, rows, progress)
     if options.data is None:
-        path = options.predictions[0]
-        return Scene(None, [], SongSet.from_predictions(path, read_predictions(path)[: options.limit]))
+        path, rows = next(
+            ((path, rows) for path, rows in files.items() if any(row.references for row in rows)),
+            next(iter(files.items())),
+        )
+        songs = SongSet.from_predictions(path, rows[: options.limit])
+        return Scene(None, [], songs.without(failed) if failed else songs)
     data = PreparedData(options.data)
-    songs = captioned_songs(data, options.split)[: options.limit]
-    return Scene(data, songs, SongSet.from_prepared(songs, data.is_demo))
+    chosen = captioned_songs(data, options.split)[: options.limit]
+    songs = SongSet.from_prepared(chosen, data.is_demo)
+    if not failed:
+        return Scene(data, chosen, songs)
+    return Scene(data, [entry for entry in chosen if entry.song.id not in failed], songs.without(failed))
 
 
 def score_run(name: str, run: Path | None, scene: Scene, options: EvaluateOptions, progress: Progress) -> RunUnderTest:

@@ -1,8 +1,8 @@
 """The captions that systems write for a split: generated once, saved as they come, taken up again after a stop."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from recap_cli.corpus.dataset import PreparedData, PreparedSong, SongCollator, SongDataset
 from recap_cli.corpus.mels import fingerprint, hash_file
-from recap_cli.corpus.predictions import Prediction, read_predictions
+from recap_cli.corpus.predictions import Prediction
 from recap_cli.corpus.shards import ShardReader
 from recap_cli.errors import DataError, ModelError
 from recap_cli.files import cannot_write, make_folder, open_to_append, write_json, write_json_lines
@@ -31,12 +31,31 @@ class SongSet:
         references: captions of each song [songs][references].
         lyrics: lyrics of each song [songs], None where they are not known.
         tags: on demo songs, the true attributes of each.
+        unnamed: the file that the songs came from, where it has no ids and they are named by their places.
     """
 
     ids: list[str]
-    references: list[list[str]]
+    references: Sequence[Sequence[str]]
     lyrics: list[str | None]
     tags: list[dict[str, str]]
+    unnamed: Path | None = None
+
+    def without(self, left_out: Collection[str]) -> "SongSet":
+        """Returns the other songs.
+
+        Raises:
+            DataError: there are none.
+        """
+        kept = [place for place, song in enumerate(self.ids) if song not in left_out]
+        if not kept:
+            raise DataError("all songs to score failed when they were captioned", "caption them again")
+        return replace(
+            self,
+            ids=[self.ids[place] for place in kept],
+            references=[self.references[place] for place in kept],
+            lyrics=[self.lyrics[place] for place in kept],
+            tags=[self.tags[place] for place in kept] if self.tags else [],
+        )
 
     @classmethod
     def from_prepared(cls, songs: Sequence[PreparedSong], is_demo: bool) -> "SongSet":
@@ -55,13 +74,15 @@ class SongSet:
         Raises:
             DataError: the file has no references.
         """
+        rows = [row for row in rows if not row.error] or list(rows)
         if not rows[0].references:
             raise DataError(f"{path} has no references to compare with", "add a column reference, or name --data")
         return cls(
             [row.id or row.place for row in rows],
-            [list(row.references) for row in rows],
+            [row.references for row in rows],
             [row.lyrics for row in rows],
             [],
+            None if rows[0].id else path,
         )
 
 
@@ -263,23 +284,47 @@ def weights_fingerprint(run: Path) -> str:
     return fingerprint([[path.name, hash_file(path)] for path in files])
 
 
-def match_predictions(path: Path, songs: SongSet, progress: Progress, limit: int | None = None) -> list[str]:
-    """Read a file of captions and put them in the order of the songs.
+def find_failed(path: Path, rows: Sequence[Prediction], progress: Progress) -> set[str]:
+    """Returns the ids of songs that `recap caption` could not caption, and says how many there are.
+
+    Raises:
+        DataError: such a row has no id, so that nobody can tell which song it was.
+    """
+    failed = [row for row in rows if row.error]
+    if not failed:
+        return set()
+    first = failed[0]
+    if not first.id:
+        raise DataError(f"{path}, {first.place}: a song without an id failed: {first.error}", "caption it again")
+    progress.say(
+        f"{path}: {len(failed)} of {len(rows)} songs failed when they were captioned and are left out for all systems, "
+        f"such as {first.id}: {first.error}"
+    )
+    return {row.id for row in failed}
+
+
+def match_predictions(
+    path: Path, rows: Sequence[Prediction], songs: SongSet, progress: Progress, limit: int | None = None
+) -> list[str]:
+    """Puts the captions of a file in the order of the songs.
 
     Args:
-        path: the file.
+        path: the file, for messages.
+        rows: what it holds.
         songs: the songs.
         progress: where to report.
         limit: where rows have no ids, only so many of them stand for songs.
 
     Raises:
-        DataError: the file cannot be used, has other songs, or has other references and no ids.
+        DataError: the file has other songs, or other references and no ids.
     """
-    rows = read_predictions(path)
     if not rows[0].id:
         rows = rows[:limit]
         match_by_place(path, rows, songs)
         return [row.prediction for row in rows]
+    if songs.unnamed is not None:
+        hint = "add a column song with the songs' ids, or leave them out in all files"
+        raise DataError(f"{songs.unnamed} has no ids, so its songs cannot be found in {path}", hint)
     by_id = {row.id: row for row in rows}
     lacking = [song for song in songs.ids if song not in by_id]
     if lacking:
@@ -287,8 +332,8 @@ def match_predictions(path: Path, songs: SongSet, progress: Progress, limit: int
             f"{path} lacks {len(lacking)} of the {len(songs.ids)} songs, such as {lacking[0]}",
             "give a row for each song, or choose the songs with --split and --limit",
         )
-    if len(by_id) > len(songs.ids):
-        progress.say(f"{path}: {len(by_id) - len(songs.ids)} rows belong to other songs and are left out.")
+    if others := sum(not row.error for row in rows) - len(songs.ids):
+        progress.say(f"{path}: {others} rows belong to other songs and are left out.")
     texts = zip(songs.ids, songs.references, strict=True)
     if others := sum(not set(by_id[song].references) <= set(references) for song, references in texts):
         progress.say(f"{path} has other references for {others} songs; all systems are scored on the same, not these")
@@ -296,16 +341,18 @@ def match_predictions(path: Path, songs: SongSet, progress: Progress, limit: int
 
 
 def match_by_place(path: Path, rows: Sequence[Prediction], songs: SongSet) -> None:
-    """Check that rows without ids are the songs, one by one: their references tell.
+    """Checks that rows without ids are the songs, one by one: their references tell.
 
     Raises:
         DataError: they are not, or nothing tells.
     """
+    hint = "add a column song with the songs' ids"
+    if not rows[0].references:
+        raise DataError(f"{path} has no ids, and no references that would tell its songs", hint)
     if len(rows) != len(songs.ids):
-        raise DataError(f"{path} has {len(rows)} rows for {len(songs.ids)} songs", "add a column song with their ids")
+        raise DataError(f"{path} has no ids, and {len(rows)} rows for {len(songs.ids)} songs", hint)
     for row, references in zip(rows, songs.references, strict=True):
-        if list(row.references) != references:
+        if list(row.references) != list(references):
             raise DataError(
-                f"{path}, {row.place}: its references are not those of the song in its place",
-                "add a column song with the songs' ids",
+                f"{path} has no ids, and the references in {row.place} are not those of the song in its place", hint
             )

@@ -1,4 +1,4 @@
-"""Damaged audio files, manifests and pickles: each is prepared or rejected with a reason, none crashes or hangs.
+"""Damaged audio files, manifests and lists: each is prepared or rejected with a reason, none crashes or hangs.
 
     python tests/benchmarks/prepare_fuzz.py [--audio 500] [--corpora 300] [--seed 0]
 
