@@ -13,10 +13,10 @@ from typing import Any, Self
 import numpy as np
 import soundfile
 
+from recap_cli.audio_suffixes import NATIVE_SUFFIXES
 from recap_cli.errors import AudioError, DataError, OptionError
 from recap_cli.ffmpeg import UNPLAYABLE, ffmpeg_is_there, wav_by_ffmpeg
 
-NATIVE_SUFFIXES = frozenset((".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif"))
 RESAMPLERS = ("resampy", "soxr")
 PLACES = ("start", "middle", "random")
 

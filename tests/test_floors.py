@@ -13,6 +13,7 @@ FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*
 # The first prefix that fits counts.
 FLOORS = {
     "errors.py": 0,
+    "audio_suffixes.py": 0,
     "progress.py": 0,
     "files.py": 0.25,
     "locks.py": 0.3,
@@ -69,6 +70,7 @@ WORKFLOWS = (
 # The package's own two files: public names, and `python -m recap_cli`.
 DOORS = ("__init__.py", "__main__.py")
 LIGHT = (
+    "audio_suffixes.py",
     "errors.py",
     "progress.py",
     "files.py",
