@@ -36,12 +36,14 @@ FLOORS = {
 # Helpers that workflows share, then one workflow a verb.
 WORKFLOWS = (
     ("threads",),
+    ("worker_process",),
+    ("workers",),
     ("claims", "studies"),
     ("training", "recipes", "decoding", "runs", "hub", "batches", "balance", "audition", "journal"),
     ("train_options",),
     ("validation",),
     ("listener",),
-    ("prepare_options", "hearing", "writing"),
+    ("prepare_options", "writing"),
     ("cataloguing",),
     ("prepare",),
     ("pretrain",),

@@ -60,7 +60,7 @@ class Music4All:
 
     @cached_property
     def others(self) -> dict[str, str]:
-        """The audio files directly in the folder, by id; listed once, since some 70 suffixes would be tried for each."""
+        """The audio files directly in the folder, by id; listed once, since 70 suffixes would be tried for each."""
         try:
             names = sorted(os.listdir(self.audios.folder), reverse=True)  # noqa: PTH208  names are all that is needed
         except OSError:
