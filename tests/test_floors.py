@@ -35,7 +35,7 @@ FLOORS = {
 }
 # Helpers that workflows share, then one workflow a verb.
 WORKFLOWS = (
-    ("threads",),
+    ("threads", "song_numbers", "caption_lines"),
     ("worker_process",),
     ("workers",),
     ("claims", "studies"),

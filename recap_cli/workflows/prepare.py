@@ -182,6 +182,8 @@ def finish(
     write_records(catalogue, options.out, options.slice, options.settings, info)
     audio = options.settings
     frames = catalogue.one("SELECT total(frames - 1) FROM songs WHERE mel IS NOT NULL")
+    if instrumental := catalogue.count("songs", "mel IS NOT NULL AND lyrics = ''"):
+        tally.warnings["without lyrics"] = instrumental
     captions = catalogue.one("SELECT count(*) FROM captions JOIN songs ON song = position WHERE mel IS NOT NULL")
     return PrepareResult(
         out=options.out,
