@@ -375,12 +375,8 @@ def test_an_id_stands_for_one_song(tmp_path):
         caption(table, tally, out=out)
         assert (tally.captioned, tally.failed, tally.skipped) == (3 - done, 3, done)
         refused = {name: record["error"] for name, record in lines(out).items() if "error" in record}
-        same = "another song has the same id"
-        assert refused == {
-            "dupe.csv, line 3": f"{same}: x",
-            "dupe.csv, line 4": f"{same}: x",
-            "dupe.csv, line 9": f"{same}: 2.wav",
-        }
+        told = {f"dupe.csv, line {line}": name for line, name in ((3, "x"), (4, "x"), (9, "2.wav"))}
+        assert refused == {line: f"{line}: another song has the same id, {name}" for line, name in told.items()}
     ids = [name for part in (1, 2) for name in lines_of(table, tmp_path / "part.jsonl", (part, 2))]
     assert sorted(ids) == sorted(lines(out))
 

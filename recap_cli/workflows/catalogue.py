@@ -88,7 +88,8 @@ class Catalogue:
                 continue
             meeting = met.meet(song := song_number(name), audio) if name else NEW
             if meeting == OTHER:
-                yield HearingTask(f"{self.source.name}, line {number}", audio, error=f"{SAME_ID}: {name[:200]}")
+                line = f"{self.source.name}, line {number}"
+                yield HearingTask(line, audio, error=f"{line}: {SAME_ID}, {name[:200]}")
             elif meeting == NEW and name and is_done(song):
                 yield None
             elif meeting == NEW:
