@@ -1,34 +1,27 @@
 """From an audio file to what the music encoder hears: song.wav -> excerpt -> mono -> 16 kHz -> log-mel."""
 
-import contextlib
 import functools
 import math
-import os
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Self
 
 import numpy as np
-import soundfile
 
-from recap_cli.audio_suffixes import NATIVE_SUFFIXES
+from recap_cli.downmix import mix_down
 from recap_cli.errors import AudioError, DataError, OptionError
-from recap_cli.ffmpeg import UNPLAYABLE, ffmpeg_is_there, wav_by_ffmpeg
+from recap_cli.ffmpeg import UNPLAYABLE
+from recap_cli.passages import Passage, Request, decode_passage
+from recap_cli.sound import check_file
 
 RESAMPLERS = ("resampy", "soxr")
 PLACES = ("start", "middle", "random")
 
-SOURCE_RATES = (1_000, 768_000)  # Hz; anything else is a damaged header
 LENGTHS = (0.1, 600.0)  # seconds an excerpt may have
 SILENCE = 1e-4  # peak, -80 dBFS
 LOUDEST = 2.0**31  # beyond integer samples that somebody stored as floats there is only damage
-BLOCK_FRAMES = 8192  # libsndfile drops the whole block around a damaged FLAC frame, so blocks are small
-LEAD_FRAMES = 32_768  # decoded and dropped after a seek: an MP3 frame leans on those before it
-UNKNOWN_FRAMES = 2**40  # a header that claims this much does not know its length
 _NOTHING = np.zeros(0, np.float32)
-REFUSED = (soundfile.SoundFileError, TypeError)  # TypeError: a .raw file, which says nothing about itself
 
 
 @dataclass(frozen=True)
@@ -118,47 +111,6 @@ class Excerpt:
     resampling: float = 0.0
 
 
-@dataclass(frozen=True)
-class _Request:
-    """Which passage to read, and the path that messages name."""
-
-    path: Path
-    seconds: float
-    place: str | float
-    seed: int
-
-    def frames(self, rate: int) -> int:
-        return math.ceil(self.seconds * rate)
-
-    def start(self, length: int, rate: int) -> int:
-        """First frame of the passage in a source of `length` frames."""
-        if isinstance(self.place, float):
-            return round(self.place * rate)
-        spare = max(0, length - self.frames(rate))
-        if self.place == "middle":
-            return spare // 2
-        return int(np.random.default_rng(self.seed).integers(0, spare, endpoint=True))
-
-
-class AudioReader(soundfile.SoundFile):
-    """A sound file that is read in order."""
-
-    def seekable(self) -> bool:
-        """Deny it: soundfile would seek after every read, which mutes MP3 frames and fails at a damaged end."""
-        return False
-
-
-@dataclass(frozen=True)
-class _Passage:
-    """Decoded mono float32 samples at the source's rate; `start` and `promised` (by the header) count frames."""
-
-    samples: np.ndarray
-    start: int
-    rate: int
-    channels: int
-    promised: int
-
-
 def read_excerpt(path: str | Path, settings: AudioSettings, excerpt: str | float = "start", seed: int = 0) -> Excerpt:
     """Decode one excerpt of an audio file, mix it to mono and resample it; the rest of the file stays unread.
 
@@ -176,22 +128,19 @@ def read_excerpt(path: str | Path, settings: AudioSettings, excerpt: str | float
         AudioError: the file is missing, empty, damaged, no audio, needs ffmpeg, or ends before the excerpt starts.
         OptionError: `excerpt` is none of these, or the resampler is not installed.
     """
-    request = _Request(Path(path), settings.seconds, _checked_place(excerpt), seed)
+    request = Request(Path(path), settings.seconds, _checked_place(excerpt), seed)
     check_file(request.path)
-    try:
-        passage = _decode(request, request.path)
-    except REFUSED as error:
-        if request.path.suffix.lower() in NATIVE_SUFFIXES and not ffmpeg_is_there():
-            raise AudioError(f"{request.path} is not audio that can be decoded", UNPLAYABLE) from error
-        passage = _decode_through_ffmpeg(request)
-    if not np.abs(passage.samples).max(initial=0) <= LOUDEST:
+    passage = decode_passage(request)
+    mono, cancelled = mix_down(passage.samples)
+    if not np.abs(mono).max(initial=0) <= LOUDEST:
         raise AudioError(f"{path} holds samples that are not numbers or not finite", "Export the file again.")
     began = perf_counter()
-    samples = resample(passage.samples, passage.rate, settings)[: settings.samples]
+    samples = resample(mono, passage.rate, settings)[: settings.samples]
     if not len(samples):
-        raise AudioError(f"{path} holds no audio samples", "Is it damaged? Try to play it.")
+        raise AudioError(f"{path} holds no audio samples", UNPLAYABLE)
     start, seconds, took = passage.start / passage.rate, len(samples) / settings.sample_rate, perf_counter() - began
-    return Excerpt(samples, start, seconds, passage.rate, passage.channels, _warnings(passage, samples, settings), took)
+    warnings = (*_warnings(passage, samples, settings), *cancelled)
+    return Excerpt(samples, start, seconds, passage.rate, passage.channels, warnings, took)
 
 
 def _checked_place(excerpt: str | float) -> str | float:
@@ -207,73 +156,7 @@ def _checked_place(excerpt: str | float) -> str | float:
     return start
 
 
-def check_file(path: Path) -> None:
-    """Refuse what no decoder should be handed: missing, not a regular file, unreadable, empty."""
-    try:
-        size = path.stat().st_size
-    except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        reason = getattr(error, "strerror", error)
-        raise AudioError(f"{path} cannot be opened: {reason}", "Check the path of the audio file.") from error
-    if not path.is_file():
-        raise AudioError(f"{path} is a {'folder' if path.is_dir() else 'device'}, not an audio file", "Name a file.")
-    if not os.access(path, os.R_OK):
-        raise AudioError(f"{path} may not be read", "Check the file's permissions.")
-    if not size:
-        raise AudioError(f"{path} is empty (0 bytes)", "Fetch the file again.")
-
-
-def _decode(request: _Request, source: Path) -> _Passage:
-    """Seek and read; where the header turns out to be wrong, decode in order instead."""
-    with AudioReader(source) as file:
-        rate, channels, claimed = file.samplerate, file.channels, file.frames
-        if not SOURCE_RATES[0] <= rate <= SOURCE_RATES[1]:
-            raise AudioError(f"{request.path} claims a sample rate of {rate} Hz", "Is it damaged?")
-        start, wanted = request.start(claimed, rate), request.frames(rate)
-        samples = np.concatenate([_NOTHING, *mono_blocks(file, wanted, start)])
-    promised = 0 if claimed >= UNKNOWN_FRAMES else max(0, min(wanted, claimed - start))
-    # A named place depends on the length, so a short read there means that the place was wrong, too.
-    needed = 1 if isinstance(request.place, float) else max(1, promised)
-    if start and len(samples) < needed:
-        start, samples = _decode_in_order(request, source, rate)
-    return _Passage(samples, start, rate, channels, promised)
-
-
-def _decode_in_order(request: _Request, source: Path, rate: int) -> tuple[int, np.ndarray]:
-    """Give the passage's first frame and its samples without trusting the header's length or any seek."""
-    with AudioReader(source) as file:
-        length = sum(len(block) for block in mono_blocks(file, UNKNOWN_FRAMES))
-    start = request.start(length, rate)
-    if length and start >= length:
-        message = f"{request.path} is {length / rate:.1f} s long, no excerpt starts at {start / rate:g} s"
-        raise AudioError(message, "Choose an earlier --excerpt.")
-    with AudioReader(source) as file:
-        for _ in mono_blocks(file, start):
-            pass
-        return start, np.concatenate([_NOTHING, *mono_blocks(file, request.frames(rate))])
-
-
-def mono_blocks(file: AudioReader, frames: int, start: int = 0) -> Iterator[np.ndarray]:
-    """Yield `frames` frames as mono float32 blocks; a failing seek, the file's end or its first damage ends them."""
-    with contextlib.suppress(soundfile.SoundFileError):
-        if start:
-            file.seek(max(0, start - LEAD_FRAMES))
-            file.read(min(start, LEAD_FRAMES), dtype="float32")
-        while frames > 0 and len(block := file.read(min(BLOCK_FRAMES, frames), dtype="float32", always_2d=True)):
-            frames -= len(block)
-            with np.errstate(invalid="ignore", over="ignore"):
-                yield block.mean(axis=1)
-
-
-def _decode_through_ffmpeg(request: _Request) -> _Passage:
-    end = request.place + request.seconds + 1 if isinstance(request.place, float) else None
-    try:
-        with wav_by_ffmpeg(request.path, end) as wav:
-            return _decode(request, wav)
-    except REFUSED as error:
-        raise AudioError(f"{request.path} is not audio that can be decoded", UNPLAYABLE) from error
-
-
-def _warnings(passage: _Passage, samples: np.ndarray, settings: AudioSettings) -> tuple[str, ...]:
+def _warnings(passage: Passage, samples: np.ndarray, settings: AudioSettings) -> tuple[str, ...]:
     found, decoded, promised = [], len(passage.samples) / passage.rate, passage.promised / passage.rate
     if promised - decoded > 0.1:
         found.append(f"damaged? {decoded:.1f} s could be decoded where the file promises {promised:.1f} s")

@@ -1,30 +1,20 @@
 """A whole song as windows of the length that a model was trained on, decoded in order, with bounded memory."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from recap_cli.audio import (
-    LOUDEST,
-    NATIVE_SUFFIXES,
-    REFUSED,
-    SILENCE,
-    SOURCE_RATES,
-    UNKNOWN_FRAMES,
-    AudioReader,
-    AudioSettings,
-    Excerpt,
-    check_file,
-    mono_blocks,
-    resample,
-)
+from recap_cli.audio import LOUDEST, SILENCE, AudioSettings, Excerpt, resample
+from recap_cli.downmix import mix_down
 from recap_cli.errors import AudioError
-from recap_cli.ffmpeg import SPAN, UNPLAYABLE, ffmpeg_is_there, wav_by_ffmpeg
+from recap_cli.ffmpeg import UNPLAYABLE
+from recap_cli.passages import MOST_VALUES
+from recap_cli.sound import Opened, Source, check_file, open_in_order, read_blocks
 
+SPAN = 1800.0  # seconds of a song that are heard at most
+NOT_ALL = f"the song is longer: only its first {SPAN / 60:.0f} minutes were heard"
 SILENT = "silent: the excerpt peaks below -80 dBFS"
 
 
@@ -42,68 +32,70 @@ class Window:
 
 
 def read_windows(path: str | Path, settings: AudioSettings) -> Iterator[Window]:
-    """Decode a song from start to end, a window of `settings.seconds` at a time.
+    """Yields a song from start to end, a window of `settings.seconds` at a time, up to the first half hour.
 
     A short rest is never a window of its own: the last window is moved back until it is full, and says how much of it
-    was heard before. Only a song that is shorter than one window gives a short one.
+    was heard before. Only a song that is shorter than one window gives a short one. The last window also says what was
+    not heard.
 
     Raises:
-        AudioError: the file is missing, empty, damaged, no audio, or needs ffmpeg.
+        AudioError: the file is missing, empty, damaged, or no audio.
+        MachineError: it may not be read, or needs ffmpeg.
     """
     path = Path(path)
     check_file(path)
-    with ExitStack() as stack:
-        try:
-            file = stack.enter_context(AudioReader(path))
-        except REFUSED as error:
-            if path.suffix.lower() in NATIVE_SUFFIXES and not ffmpeg_is_there():
-                raise AudioError(f"{path} is not audio that can be decoded", UNPLAYABLE) from error
-            file = open_wav(stack, path)
-        if not SOURCE_RATES[0] <= file.samplerate <= SOURCE_RATES[1]:
-            raise AudioError(f"{path} claims a sample rate of {file.samplerate} Hz", "Is it damaged?")
-        yield from cut_windows(file, path, settings)
+    with open_in_order(path, SPAN + 1) as opened:
+        yield from cut_windows(opened, path, settings)
 
 
-def open_wav(stack: ExitStack, path: Path) -> AudioReader:
-    """Open the WAV that ffmpeg makes of a file."""
-    try:
-        return stack.enter_context(AudioReader(stack.enter_context(wav_by_ffmpeg(path))))
-    except soundfile.SoundFileError as error:
-        raise AudioError(f"{path} is not audio that can be decoded", UNPLAYABLE) from error
+def cut_windows(opened: Opened, path: Path, settings: AudioSettings) -> Iterator[Window]:
+    """Yields the windows of what is decoded."""
+    source, rate = opened.source, opened.source.samplerate
+    length = round(settings.seconds * rate)
+    before, done = None, 0
+    for samples in cut_samples(source, length, round(SPAN * rate)):
+        repeated = length - len(samples) if before is not None else 0
+        heard = samples if before is None else np.concatenate([before[len(before) - repeated :], samples])
+        done += len(samples)
+        # A window is full, unless it is the last; one that is full may be the last, too.
+        warnings = lost_part(opened, done) if len(samples) < length or done >= SPAN * rate else ()
+        yield Window(as_excerpt(heard, done - len(heard), source, path, settings, warnings), repeated / rate)
+        before = samples
+    if not done:
+        raise AudioError(f"{path} holds no audio samples", UNPLAYABLE)
 
 
-def cut_windows(file: AudioReader, path: Path, settings: AudioSettings) -> Iterator[Window]:
-    """Cut what is decoded into windows."""
-    rate, length = file.samplerate, round(settings.seconds * file.samplerate)
-    before, pending, done = np.zeros(0, np.float32), np.zeros(0, np.float32), 0
-    for block in mono_blocks(file, UNKNOWN_FRAMES):
-        pending = np.concatenate([pending, block])
-        while len(pending) >= length:
-            before, pending = pending[:length], pending[length:]
-            yield Window(as_excerpt(before, done, file, path, settings))
-            done += length
-    if not len(pending):
-        if not done:
-            raise AudioError(f"{path} holds no audio samples", UNPLAYABLE)
-        return
-    repeated = length - len(pending) if done else 0
-    last = np.concatenate([before[len(before) - repeated :], pending])
-    warnings = lost_part(file, done + len(pending))
-    yield Window(as_excerpt(last, done - repeated, file, path, settings, warnings), repeated / rate)
+def cut_samples(source: Source, length: int, limit: int) -> Iterator[np.ndarray]:
+    """Yields `length` frames at a time, float32 [frames, channels], fewer at the end, `limit` frames in all."""
+    mixed = length * source.channels > MOST_VALUES
+    pending: list[np.ndarray] = []
+    for block in read_blocks(source, limit):
+        with np.errstate(invalid="ignore", over="ignore"):
+            pending.append(block.mean(axis=1, keepdims=True) if mixed else block)
+        if sum(map(len, pending)) >= length:
+            samples = np.concatenate(pending)
+            while len(samples) >= length:
+                yield samples[:length]
+                samples = samples[length:]
+            pending = [samples] if len(samples) else []
+    if pending:
+        yield np.concatenate(pending)
 
 
 def as_excerpt(
     samples: np.ndarray,
     start: int,
-    file: AudioReader,
+    source: Source,
     path: Path,
     settings: AudioSettings,
     warnings: tuple[str, ...] = (),
 ) -> Excerpt:
-    """Bring decoded samples to the settings' rate."""
-    if not np.abs(samples).max(initial=0) <= LOUDEST:
+    """Returns decoded samples [frames, channels] as one channel at the settings' rate."""
+    mono, cancelled = mix_down(samples)
+    warnings = (*warnings, *cancelled)
+    if not np.abs(mono).max(initial=0) <= LOUDEST:
         raise AudioError(f"{path} holds samples that are not numbers or not finite", "Export the file again.")
-    heard = resample(samples, file.samplerate, settings)[: settings.samples]
+    heard = resample(mono, source.samplerate, settings)[: settings.samples]
     if not len(heard):
         raise AudioError(f"{path} holds no audio samples", UNPLAYABLE)
     rate = settings.sample_rate
@@ -111,12 +103,15 @@ def as_excerpt(
         warnings = (*warnings, SILENT)
     if len(heard) < min(rate, settings.samples):
         warnings = (*warnings, f"very short: {len(heard) / rate:.2f} s of audio")
-    return Excerpt(heard, start / file.samplerate, len(heard) / rate, file.samplerate, file.channels, warnings)
+    return Excerpt(heard, start / source.samplerate, len(heard) / rate, source.samplerate, source.channels, warnings)
 
 
-def lost_part(file: AudioReader, decoded: int) -> tuple[str, ...]:
-    """Warn where less could be decoded than the header promises, or where ffmpeg was stopped."""
-    seconds, promised = decoded / file.samplerate, file.frames / file.samplerate
-    if file.frames < UNKNOWN_FRAMES and promised - seconds > 0.1:
+def lost_part(opened: Opened, decoded: int) -> tuple[str, ...]:
+    """Returns a warning where the song goes on, or where less could be decoded than the header promises."""
+    rate = opened.source.samplerate
+    if decoded >= round(SPAN * rate):
+        return (NOT_ALL,) if len(opened.source.read_block(1)) else ()
+    seconds, promised = decoded / rate, opened.promised / rate
+    if promised - seconds > 0.1:
         return (f"damaged? {seconds:.1f} s could be decoded where the file promises {promised:.1f} s",)
-    return (f"only the first {seconds / 60:.0f} minutes were heard",) if abs(seconds - SPAN) < 1 else ()
+    return ()

@@ -1,5 +1,6 @@
 """Audio heard ahead: in order, in one process or two, with patience for what passes."""
 
+import errno
 import os
 import signal
 from dataclasses import dataclass
@@ -75,7 +76,7 @@ def test_a_process_that_dies_or_hangs_takes_one_song_with_it(tasks, monkeypatch)
 
 
 def full(audio, *rest, **others):
-    raise MachineError(f"there is no room to decode {audio}", "make room")
+    raise OSError(errno.ENOSPC, f"there is no room to decode {audio}")
 
 
 def test_the_machines_faults_are_no_fault_of_the_songs(tasks, monkeypatch):

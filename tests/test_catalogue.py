@@ -205,7 +205,7 @@ def test_the_machines_fault_ends_the_run_and_nothing_is_lost(folder, tmp_path, m
     def fill_up(audio, settings, excerpt):
         heard.append(audio)
         if len(heard) == 6:
-            raise MachineError("there is no room in /tmp", "make room, then start it again")
+            raise OSError(errno.ENOSPC, "there is no room in /tmp")
         return hear_audio(audio, settings, excerpt)
 
     with monkeypatch.context() as patch:

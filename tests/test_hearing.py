@@ -1,5 +1,6 @@
 """Songs heard in processes for a data folder: what they answer, and what stays when they die, hang or are stopped."""
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -61,7 +62,7 @@ class Ill(Listener):
         if task.song == "s1":
             os.kill(os.getpid(), signal.SIGSTOP)
         if task.song == "s5":
-            raise MachineError("there is no room in /tmp", "make room")
+            raise OSError(errno.ENOSPC, "there is no room in /tmp")
         return super().handle(task)
 
 
@@ -83,7 +84,7 @@ def test_a_full_disk_is_no_songs_fault_and_what_was_heard_stays(settings, tasks,
     monkeypatch.setattr(listener, "Listener", Ill)
     with pytest.raises(MachineError, match="no room") as caught:
         list(hear_all(iter([tasks[2:]]), settings, 1))
-    assert caught.value.hint == "make room"
+    assert caught.value.hint.startswith("make room")
     assert len(ShardReader(settings.folder).files) == 3
 
 

@@ -96,7 +96,7 @@ def hear_task(task: HearingTask, hear: Callable[[str], HeardAudio]) -> HearingRe
     """Hears a song of many. What passes is tried again, and a failure becomes the answer.
 
     Raises:
-        MachineError: the disk is full, say, which is no fault of the song.
+        MachineError: the machine is at its limits, which is no fault of the song.
         OptionError: a setting cannot be used, nor is that.
     """
     found, reason = attempt(lambda: hear_song(task, hear))
@@ -146,7 +146,7 @@ def hear_songs(
     One job hears in this process. With several, one that dies or hangs costs its own song only.
 
     Raises:
-        MachineError: the disk is full, say, which is no fault of the song.
+        MachineError: the machine is at its limits, which is no fault of the song.
         OptionError: a setting cannot be used, nor is that.
     """
     if jobs <= 1:

@@ -170,7 +170,7 @@ def hear_all(chunks: Iterator[list[Task]], settings: HearingSettings, jobs: int)
     When the caller stops early, by Ctrl-C say, the processes keep what they have in the cache and end.
 
     Raises:
-        MachineError: the disk is full, say, which is no song's fault.
+        MachineError: the machine is at its limits, which is no song's fault.
         DataError: a shard cannot be written, or the processes cannot be started.
     """
     rules = Rules(jobs, ahead=2 * jobs + 2)

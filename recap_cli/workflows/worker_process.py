@@ -24,6 +24,8 @@ from recap_cli.workflows.threads import single_threaded
 
 # Errors of a drive or a network that pass.
 PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EBUSY, errno.ECONNRESET, errno.EHOSTDOWN)
+EXHAUSTED = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)  # of the machine, whatever the file
+SYSTEM_ERROR = 2  # of libsndfile
 TRIES = 3
 PAUSE = 0.5  # seconds before the second try, doubled before each further one
 END_SECONDS = 30.0  # for the system to end a process
@@ -33,7 +35,7 @@ class Work(Protocol):
     """What a process does; it is made anew in each."""
 
     def handle(self, item: Any) -> Any:
-        """Does one item. A RecapError fails the item, but for a MachineError and an OptionError, which end all."""
+        """Does one item. Its errors fail the item; an OptionError and a machine at its limits end all."""
 
     def finish(self) -> Any:
         """Ends a chunk, or what there is of it when all is stopped: a place to keep results."""
@@ -162,21 +164,33 @@ def attempt(action: Callable[[], Any]) -> tuple[Any, str]:
     What passes is tried again. No file of others may stop the run, and a defect of ours shows among the reasons.
 
     Raises:
-        MachineError: it is the machine's fault, and the next item would fare no better.
+        MachineError: the machine is at its limits (disk, open files), so that no item would fare better now.
         OptionError: a setting cannot be used.
     """
     try:
         return retry(action), ""
-    except (MachineError, OptionError) as error:
-        if not isinstance(error.__cause__, MemoryError):
-            raise
-        return None, error.message
-    except MemoryError:  # perhaps for this item only: the others go on
-        return None, "there is not enough memory for it"
-    except RecapError as error:
-        return None, error.message
+    except OptionError:
+        raise
     except Exception as error:
-        return None, f"cannot be heard: {type(error).__name__}: {error}"
+        reason = error.message if isinstance(error, RecapError) else f"cannot be heard: {type(error).__name__}: {error}"
+        if is_exhausted(error):
+            raise MachineError(reason, "make room for the machine, then start it again: nothing is lost") from error
+        # Memory may be too short for this item only, and for each run again: the others go on.
+        return None, "there is not enough memory for it" if isinstance(error, MemoryError) else reason
+
+
+def is_exhausted(error: Exception) -> bool:
+    """Whether an error, or one behind it, says that the machine is at its limits."""
+    found = any(isinstance(one, OSError) and one.errno in EXHAUSTED for one in causes(error))
+    # libsndfile does not pass the error on, only its words
+    return found or (isinstance(error, MachineError) and any(os.strerror(one) in error.message for one in EXHAUSTED))
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yields an error and those behind it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def retry(action: Callable[[], Any]) -> Any:
@@ -191,15 +205,13 @@ def retry(action: Callable[[], Any]) -> Any:
     raise AssertionError("unreachable")
 
 
-def may_pass(error: BaseException | None) -> bool:
+def may_pass(error: BaseException) -> bool:
     """Whether an error, or one behind it, is of the drive or the network and not of the file."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in PASSING:
-            return True
-        if isinstance(error, soundfile.LibsndfileError) and error.code == 2:  # "System error"
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    return any(
+        (isinstance(one, OSError) and one.errno in PASSING)
+        or (isinstance(one, soundfile.LibsndfileError) and one.code == SYSTEM_ERROR)
+        for one in causes(error)
+    )
 
 
 def follow_parent() -> None:

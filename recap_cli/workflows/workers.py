@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any
 
-from recap_cli.errors import DataError, RecapError
+from recap_cli.errors import DataError, MachineError, RecapError
 from recap_cli.workflows.worker_process import Work, describe_exit, kill, process_context, start_process
 
 ITEM_SECONDS = 300.0  # for one item; the slowest resampler takes some 40 s for ten minutes of music
@@ -95,7 +95,8 @@ def work_through(
         rules: how.
 
     Raises:
-        RecapError: a MachineError or OptionError of an item, or any error of `make` and `finish`.
+        OptionError: of an item; and any RecapError of `make` and `finish`.
+        MachineError: the machine is at its limits.
         DataError: processes die before they begin, or at the end of a chunk.
     """
     pool, rest = Pool(make, rules), iter(chunks)
@@ -179,12 +180,19 @@ class Pool:
             while not self.stopping:
                 self.employ()
                 self.listen()
+        except OSError as error:
+            reason = f"the processes that decode songs cannot be started: {error.strerror or error}"
+            self.fail(MachineError(reason, "lower --jobs, then start it again: nothing is lost"))
         except BaseException as error:  # of whatever kind: the caller waits for it
-            with self.changed:
-                self.error = error
-                self.changed.notify_all()
+            self.fail(error)
         finally:
             self.stop()
+
+    def fail(self, error: BaseException) -> None:
+        """Ends all with an error, which the caller is to see."""
+        with self.changed:
+            self.error = error
+            self.changed.notify_all()
 
     def employ(self) -> None:
         """Gives chunks to processes that have none, starts processes, and then gives some to have at hand."""
