@@ -14,12 +14,12 @@ from typing import Any, Protocol, Self, TypeVar
 import numpy as np
 import soundfile
 
+from recap_cli.audio_suffixes import NATIVE_SUFFIXES
 from recap_cli.chunks import Pieces
 from recap_cli.errors import AudioError, MachineError
 from recap_cli.ffmpeg import UNPLAYABLE, FfmpegReader, ffmpeg_is_there, is_for_ffmpeg
 from recap_cli.lengths import find_layout
 
-NATIVE_SUFFIXES = frozenset((".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif"))
 REFUSED = (soundfile.SoundFileError, TypeError)  # TypeError: a .raw file, which says nothing about itself
 UNKNOWN_FRAMES = 2**40  # a header that claims this much does not know its length
 BLOCK_FRAMES = 8192  # libsndfile drops the whole block around a damaged FLAC frame, so blocks are small

@@ -15,14 +15,14 @@ import soundfile
 
 from recap_cli.errors import RecapError
 from recap_cli.progress import SilentProgress
-from recap_cli.workflows import hearing
+from recap_cli.workflows import workers
 from recap_cli.workflows.prepare import PrepareOptions, prepare
 
 CORPORA = Path(__file__).parent / "corpora"
 FORMATS = (("wav", "PCM_16"), ("wav", "FLOAT"), ("flac", "PCM_16"), ("ogg", "VORBIS"), ("mp3", "MPEG_LAYER_III"),
            ("aiff", "PCM_24"))  # fmt: skip
 RATES = (8000, 16000, 44100, 48000, 192000)
-CRASHES = ("the process that read it", "cannot be heard:")
+CRASHES = ("the process that decoded it", "cannot be heard:")
 HANG = 10.0
 
 
@@ -228,15 +228,15 @@ def fuzz_audio(folder: Path, count: int, tally: Tally, seed: int = 0) -> None:
         (corpus / name).write_bytes(content)
         lines.append(json.dumps({"id": name, "audio": name, "caption": "a song"}) + "\n")
     (corpus / "songs.jsonl").write_text("".join(lines))
-    watch, limit = Watch(), hearing.SONG_SECONDS
-    hearing.SONG_SECONDS = HANG
+    watch, limit = Watch(), workers.ITEM_SECONDS
+    workers.ITEM_SECONDS = HANG
     try:
         options = PrepareOptions(
             corpus / "songs.jsonl", folder / "audio-data", resampler="soxr", jobs=2, max_rejected=1.0
         )
         result = prepare(options, watch)
     finally:
-        hearing.SONG_SECONDS = limit
+        workers.ITEM_SECONDS = limit
     records = [json.loads(line) for line in (folder / "audio-data" / "rejected.jsonl").read_text().splitlines()]
     assert result.songs + len(records) == count
     tally.items += count

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import signal
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +11,9 @@ import pytest
 import soundfile
 
 from recap_cli.audio import AudioSettings, log_mel, read_excerpt
-from recap_cli.errors import AudioError, OptionError
-from recap_cli.workflows import audition
-from recap_cli.workflows.audition import HearingTask, hear_audio, hear_songs, hear_task, retry
+from recap_cli.errors import MachineError, OptionError
+from recap_cli.workflows import audition, workers
+from recap_cli.workflows.audition import HearingTask, hear_audio, hear_song, hear_songs, hear_task
 
 SETTINGS = AudioSettings(seconds=0.5)
 
@@ -45,55 +47,44 @@ def test_a_setting_that_cannot_be_used_is_no_fault_of_the_songs(tasks, jobs):
         list(hear_songs(tasks, SETTINGS, "foo", jobs, ahead=2))
 
 
-def die(task, settings, excerpt):
+def lost(task, hear):
     if task.lyrics == "lyrics 1":
-        os._exit(1)
-    return audition.HearingResult(task, None, task.lyrics or "")
+        os.kill(os.getpid(), signal.SIGKILL)
+    if task.lyrics == "lyrics 3":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return hear_song(task, hear)
 
 
-def test_a_process_that_dies_takes_one_song_with_it(tasks, monkeypatch):
-    """As a decoder does that a damaged file brings down."""
-    monkeypatch.setattr(audition, "hear_in_worker", die)
+@dataclass(frozen=True)
+class Ill(audition.Hearing):
+    """Dies over one song, as a decoder does that a damaged file brings down, and hangs at another."""
+
+    def handle(self, task):
+        return lost(task, lambda audio: hear_audio(audio, self.settings, self.excerpt))
+
+
+def test_a_process_that_dies_or_hangs_takes_one_song_with_it(tasks, monkeypatch):
+    monkeypatch.setattr(audition, "Hearing", Ill)
+    monkeypatch.setattr(workers, "ITEM_SECONDS", 1.0)
     results = list(hear_songs(tasks, SETTINGS, "start", 2, ahead=3))
     assert [result.task for result in results] == tasks
-    assert [result.lyrics for result in results] == ["lyrics 0", "", "lyrics 2", "lyrics 3", ""]
-    assert results[1].error == f"{tasks[1].audio}: the process that decoded it died"
+    assert [result.error for result in results] == [
+        "", "the process that decoded it was killed (SIGKILL, out of memory?)",
+        f"{tasks[2].audio} is not audio that can be decoded", "decoding it took over 1 s", "the row names no audio",
+    ]  # fmt: skip
+    assert results[0].heard is not None
 
 
-@pytest.fixture
-def naps(monkeypatch) -> list[float]:
-    found: list[float] = []
-    monkeypatch.setattr(audition.time, "sleep", found.append)
-    return found
+def full(audio, *rest, **others):
+    raise OSError(errno.ENOSPC, f"there is no room to decode {audio}")
 
 
-def fails(times: int, error: Exception):
-    """Something that fails so many times."""
-    calls = []
-
-    def action():
-        calls.append(1)
-        if len(calls) <= times:
-            try:
-                raise error
-            except OSError as cause:
-                raise AudioError("x.wav cannot be opened") from cause
-        return "heard"
-
-    return action
+def test_the_machines_faults_are_no_fault_of_the_songs(tasks, monkeypatch):
+    monkeypatch.setattr(audition, "hear_audio", full)
+    with pytest.raises(MachineError, match="no room to decode"):
+        list(hear_songs(tasks, SETTINGS, "start", 1, ahead=2))
 
 
-def test_what_passes_is_tried_again(naps, tasks):
-    assert retry(fails(2, OSError(errno.EIO, "I/O error"))) == "heard"
-    assert naps == [0.5, 1.0]
-    with pytest.raises(AudioError):
-        retry(fails(3, OSError(errno.ESTALE, "Stale file handle")))
-    naps.clear()
-    with pytest.raises(AudioError):
-        retry(fails(1, FileNotFoundError(errno.ENOENT, "No such file")))
-    assert naps == []
-    action = fails(1, OSError(errno.EIO, "I/O error"))
-    heard = hear_task(tasks[0], lambda audio: action() and hear_audio(audio, SETTINGS, "start"))
-    assert heard.heard is not None and not heard.error
+def test_reasons_name_the_file(tasks):
     lost = hear_task(tasks[0], lambda audio: Path("/nowhere").read_bytes())
     assert lost.error == f"{tasks[0].audio} cannot be read: No such file or directory"

@@ -13,6 +13,7 @@ FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*
 # The first prefix that fits counts.
 FLOORS = {
     "errors.py": 0,
+    "audio_suffixes.py": 0,
     "progress.py": 0,
     "files.py": 0.25,
     "locks.py": 0.3,
@@ -40,13 +41,15 @@ FLOORS = {
 }
 # Helpers that workflows share, then one workflow a verb.
 WORKFLOWS = (
-    ("threads",),
+    ("threads", "song_numbers", "caption_lines"),
+    ("worker_process",),
+    ("workers",),
     ("claims", "studies"),
     ("training", "recipes", "decoding", "runs", "hub", "batches", "balance", "audition", "journal"),
     ("train_options",),
     ("validation",),
     ("listener",),
-    ("prepare_options", "hearing", "writing"),
+    ("prepare_options", "writing"),
     ("cataloguing",),
     ("prepare",),
     ("pretrain",),
@@ -75,6 +78,7 @@ WORKFLOWS = (
 # The package's own two files: public names, and `python -m recap_cli`.
 DOORS = ("__init__.py", "__main__.py")
 LIGHT = (
+    "audio_suffixes.py",
     "errors.py",
     "progress.py",
     "files.py",

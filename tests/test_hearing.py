@@ -1,9 +1,9 @@
-"""Processes that hear songs: what they answer, and what happens when they die, hang or are told to stop."""
+"""Songs heard in processes for a data folder: what they answer, and what stays when they die, hang or are stopped."""
 
+import errno
 import multiprocessing
 import os
 import signal
-import time
 
 import numpy as np
 import pytest
@@ -12,10 +12,10 @@ import soundfile
 from recap_cli.audio import AudioSettings, log_mel, resample
 from recap_cli.corpus.mels import fingerprint
 from recap_cli.corpus.shards import ShardReader
-from recap_cli.errors import DataError
-from recap_cli.workflows import hearing
-from recap_cli.workflows.hearing import Finished, describe_exit, hear_all
-from recap_cli.workflows.listener import Heard, HearingSettings, Listener, Task
+from recap_cli.errors import DataError, MachineError
+from recap_cli.workflows import listener, workers
+from recap_cli.workflows.listener import Heard, HearingSettings, Listener, Task, hear_all
+from recap_cli.workflows.workers import Finished
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_songs_are_heard_once_each(settings, tasks):
     events = list(hear_all(iter([tasks[:3], tasks[3:]]), settings, 2))
     assert positions(events) == [0, 2, 4, 6, 8, 10]
     heard = {event.position: event for event in events if isinstance(event, Heard)}
-    shards = {event.shard for event in events if isinstance(event, Finished)}
+    shards = {event.value for event in events if isinstance(event, Finished)}
     assert shards == {path.name for path in settings.folder.iterdir()}
     mels = ShardReader(settings.folder)
     assert all(mels[event.key].shape == (128, event.frames) for event in heard.values())
@@ -53,47 +53,39 @@ def test_songs_are_heard_once_each(settings, tasks):
     assert all(set(event.spent) == {"hashing", "decoding", "resampling", "mels"} for event in heard.values())
 
 
-def test_lost_processes(settings, tasks, monkeypatch):
-    """A worker that is killed twice over the same song costs that song, whatever it was; the rest is heard."""
-    buried = []
-    original = hearing.start_worker
+class Ill(Listener):
+    """Dies over one song, hangs at another, and meets a full disk at a third."""
 
-    def start_and_kill(context, given):
-        worker = original(context, given)
-        if len(buried) < 2:
-            buried.append(worker)
-            os.kill(worker.process.pid, signal.SIGKILL)
-        return worker
-
-    monkeypatch.setattr(hearing, "start_worker", start_and_kill)
-    events = list(hear_all(iter([tasks]), settings, 1))
-    assert positions(events) == [0, 2, 4, 6, 8, 10]
-    reasons = {event.position: event.reason for event in events if isinstance(event, Heard) and event.reason}
-    assert reasons == {0: "the process that read it was killed (SIGKILL, out of memory?)"}
-    assert len(ShardReader(settings.folder).files) == 5
+    def handle(self, task):
+        if task.song == "s0":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if task.song == "s1":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        if task.song == "s5":
+            raise OSError(errno.ENOSPC, "there is no room in /tmp")
+        return super().handle(task)
 
 
-def test_a_song_that_never_ends(settings, tasks, tmp_path, monkeypatch):
-    """A process that is stopped looks like one that hangs."""
-    monkeypatch.setattr(hearing, "SONG_SECONDS", 0.5)
-    original, stopped = hearing.start_worker, []
+def test_processes_that_die_or_hang_cost_one_song_each(settings, tasks, monkeypatch):
+    """A worker killed twice over the same song costs that song, as does one that is stopped; the rest is heard."""
+    monkeypatch.setattr(listener, "Listener", Ill)
+    monkeypatch.setattr(workers, "ITEM_SECONDS", 1.0)
+    events = list(hear_all(iter([tasks[:5]]), settings, 1))
+    assert [event.position for event in events[:-1]] == [0, 2, 4, 6, 8]
+    reasons = {event.position: event.reason for event in events[:-1] if event.reason}
+    assert reasons == {
+        0: "the process that decoded it was killed (SIGKILL, out of memory?)",
+        2: "decoding it took over 1 s",
+    }
+    assert len(ShardReader(settings.folder).files) == 3
 
-    def start_and_stop(context, given):
-        worker = original(context, given)
-        if not stopped:
-            os.kill(worker.process.pid, signal.SIGSTOP)
-        else:
-            monkeypatch.setattr(hearing, "SONG_SECONDS", 60.0)
-        stopped.append(worker)
-        return worker
 
-    monkeypatch.setattr(hearing, "start_worker", start_and_stop)
-    began = time.monotonic()
-    events = list(hear_all(iter([tasks]), settings, 1))
-    assert time.monotonic() - began < 30
-    reasons = {event.position: event.reason for event in events if isinstance(event, Heard) and event.reason}
-    assert reasons == {0: "reading it took over 0.5 s"}
-    assert positions(events) == [0, 2, 4, 6, 8, 10]
+def test_a_full_disk_is_no_songs_fault_and_what_was_heard_stays(settings, tasks, monkeypatch):
+    monkeypatch.setattr(listener, "Listener", Ill)
+    with pytest.raises(MachineError, match="no room") as caught:
+        list(hear_all(iter([tasks[2:]]), settings, 1))
+    assert caught.value.hint.startswith("make room")
+    assert len(ShardReader(settings.folder).files) == 3
 
 
 def test_stopping_early_keeps_what_was_heard(settings, tasks):
@@ -106,7 +98,7 @@ def test_stopping_early_keeps_what_was_heard(settings, tasks):
     assert len(kept.files) >= 1
     again = list(hear_all(iter([tasks]), settings, 1))
     assert sum(event.reused for event in again if isinstance(event, Heard)) == len(kept.files)
-    (name,) = {event.shard for event in again if isinstance(event, Finished)}
+    (name,) = {event.value for event in again if isinstance(event, Finished)}
     keys = sorted(event.key for event in again if isinstance(event, Heard))
     assert name == f"{fingerprint(keys)}.safetensors"
     assert sorted(key for key, _ in ShardReader(settings.folder, [name]).shapes.items()) == keys
@@ -119,13 +111,6 @@ def test_an_error_of_a_process_is_raised_here(settings, tasks):
         list(hear_all(iter([tasks]), settings, 1))
 
 
-def test_exits_in_words():
-    assert describe_exit(-9) == "was killed (SIGKILL, out of memory?)"
-    assert describe_exit(-11) == "was killed (SIGSEGV)"
-    assert describe_exit(3) == "ended with code 3"
-    assert describe_exit(None) == "ended with code None"
-
-
 # which passage is heard -----------------------------------------------------------------------------------------------
 
 
@@ -136,13 +121,13 @@ def test_the_excerpt_is_the_documented_one_to_the_sample(tmp_path, rate, suffix,
     """Source frames [s, s + ceil(seconds * rate)): 0; half of what is left over; drawn by the song; or the second."""
     path = tmp_path / f"a.{suffix}"
     soundfile.write(path, np.random.default_rng(1).normal(0, 0.1, (3 * rate + 77, 2)), rate)
-    listener = Listener(make_settings(tmp_path, place=place, seed=5))
-    heard = listener.hear(Task(0, "song 7", str(path)))
+    work = Listener(make_settings(tmp_path, place=place, seed=5))
+    heard = work.handle(Task(0, "song 7", str(path)))
     source, _ = soundfile.read(path, dtype="float32", always_2d=True)
     spare = len(source) - rate
     seed = int(fingerprint([5, "song 7"])[:8], 16)
     drawn = int(np.random.default_rng(seed).integers(0, spare, endpoint=True))
     start = {"start": 0, "middle": spare // 2, "random": drawn, 1.25: round(1.25 * rate)}[place]
-    audio = listener.settings.audio
+    audio = work.settings.audio
     samples = resample(source[start : start + rate].mean(axis=1), rate, audio)[: audio.samples]
-    assert np.array_equal(listener.pending[heard.key], log_mel(samples, audio))
+    assert np.array_equal(work.pending[heard.key], log_mel(samples, audio))

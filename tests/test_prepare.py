@@ -447,7 +447,7 @@ def test_odd_audio_is_used_and_told(tmp_path, out):
     soundfile.write(tmp_path / "silent.wav", np.zeros(32000), 16000)
     soundfile.write(tmp_path / "short.wav", np.full(800, 0.5), 16000)
     corpus = write_rows(tmp_path / "songs.jsonl", [{"audio": "silent.wav"}, {"audio": "short.wav"}])
-    assert run(corpus, out).warnings == {"silent": 1, "very short": 1}
+    assert run(corpus, out).warnings == {"silent": 1, "very short": 1, "without lyrics": 2}
 
 
 # choosing songs and captions ------------------------------------------------------------------------------------------

@@ -1,61 +1,42 @@
 """A folder of songs: song.mp3 beside song.txt or song.lrc, optionally song.caption.txt."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from recap_cli.audio_suffixes import AUDIO_SUFFIXES
+from recap_cli.corpus.folders import walk
 from recap_cli.corpus.manifest import Caption, Rejected, Song, is_text, visible
-from recap_cli.corpus.places import AUDIO_SUFFIXES, Place
+from recap_cli.corpus.places import Place
 from recap_cli.errors import DataError, RecapError
 from recap_cli.lyrics import read_lyrics
 
+COMMON = (".mp3", ".flac", ".wav", ".ogg", ".m4a")
+LOOKED_FOR = f"looked for audio files: {', '.join(COMMON)} and {len(AUDIO_SUFFIXES) - len(COMMON)} other kinds"
 LYRICS_SUFFIXES = (".txt", ".lrc")
 
 
 def read_folder(place: Place) -> Iterator[Song | Rejected]:
-    """Read a folder of songs at any depth, in the order of their names; hidden files are none.
+    """Reads a folder of songs at any depth, in the order of their names; hidden files are none.
+
+    What cannot be a song though it should be one, such as a folder that may not be read, is given with its reason.
 
     Raises:
         DataError: there is no audio in it.
     """
     found = False
-    for path in walk(place.folder, place.follow_outside):
+    for path, reason in walk(place.folder, place.follow_outside):
         found = True
         name = path.relative_to(place.folder).as_posix()
         if not is_text(str(path)):
-            yield Rejected(visible(name), visible(str(path)), "the file's name is not Unicode")
-        elif not path.exists():
-            yield Rejected(name, str(path), "it is a link that leads nowhere")
-        elif path.is_dir():
-            yield Rejected(name, str(path), "it is a link to a folder, which --follow-outside follows")
+            yield Rejected(visible(name), visible(str(path)), reason or "the file's name is not Unicode")
+        elif reason:
+            yield Rejected(name, str(path), reason)
         elif not place.holds(path):
             yield Rejected(name, str(path), f"it is a link out of {place.folder}")
         else:
             yield song_of_file(path, name, place)
     if not found:
-        raise DataError(f"{place.folder} holds no songs", f"looked for audio files: {', '.join(AUDIO_SUFFIXES)}")
-
-
-def walk(folder: Path, follow: bool, above: tuple[str, ...] = ()) -> Iterator[Path]:
-    """Give audio files in order; links to folders, unless they are followed, as they are."""
-    try:
-        real = str(folder.resolve())
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except (OSError, RuntimeError):
-        return
-    if real in above:  # links in a circle
-        return
-    for entry in entries:
-        path = folder / entry.name
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            if follow or not entry.is_symlink():
-                yield from walk(path, follow, (*above, real))
-            else:
-                yield path
-        elif path.suffix.lower() in AUDIO_SUFFIXES and (entry.is_symlink() or entry.is_file()):
-            yield path
+        raise DataError(f"{place.folder} holds no songs", LOOKED_FOR)
 
 
 def song_of_file(path: Path, name: str, place: Place) -> Song | Rejected:

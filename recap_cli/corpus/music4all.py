@@ -1,19 +1,21 @@
 """Music4All: audio and lyrics by 16-character id, titles and artists in a tab-separated table."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from recap_cli.corpus.folder_reader import walk
-from recap_cli.corpus.manifest import Rejected, Song
-from recap_cli.corpus.places import AUDIO_SUFFIXES, Place, is_file
+from recap_cli.audio_suffixes import AUDIO_SUFFIXES
+from recap_cli.corpus.folders import walk
+from recap_cli.corpus.manifest import Rejected, Song, is_text, visible
+from recap_cli.corpus.places import Place, is_file
 from recap_cli.corpus.tables import read_table
 from recap_cli.errors import DataError, RecapError
 from recap_cli.lyrics import read_lyrics
 
 METADATA_FILE = "id_information.csv"
-SUFFIXES = (".mp3", *(suffix for suffix in AUDIO_SUFFIXES if suffix != ".mp3"))
+SUFFIX = ".mp3"  # of Music4All's own files; others are found, too
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,21 @@ class Music4All:
     def find(self, song: str) -> str | None:
         """Give a song's audio file, `<id>.mp3` where there is none; None when the id leads out of the folder."""
         if song not in self.found:
-            paths = (self.audios.find(song + suffix) for suffix in SUFFIXES)
-            there = next((path for path in paths if path is None or is_file(path)), self.audios.find(song + ".mp3"))
+            there = self.audios.find(song + SUFFIX)
+            if there is not None and not is_file(there) and song in self.others:
+                there = self.audios.find(self.others[song])
             self.found[song] = None if there is None else str(there)
         return self.found[song]
+
+    @cached_property
+    def others(self) -> dict[str, str]:
+        """The audio files directly in the folder, by id; listed once, since 70 suffixes would be tried for each."""
+        try:
+            names = sorted(os.listdir(self.audios.folder), reverse=True)  # noqa: PTH208  names are all that is needed
+        except OSError:
+            return {}
+        parts = ((os.path.splitext(name), name) for name in names)  # noqa: PTH122
+        return {stem: name for (stem, suffix), name in parts if suffix.lower() in AUDIO_SUFFIXES}
 
 
 def read_names(path: Path) -> Iterator[tuple[str, tuple[str, str]]]:
@@ -76,17 +89,21 @@ def read_music4all(folder: Path, music: Music4All) -> Iterator[Song | Rejected]:
     """
     lyrics = Place(folder / "lyrics", music.place.follow_outside)
     found = False
-    for path in walk(music.audios.folder, music.place.follow_outside):
+    for path, reason in walk(music.audios.folder, music.place.follow_outside):
         found = True
         title, artist = music.names.get(path.stem, ("", ""))
         try:
-            if not music.audios.holds(path):
-                raise DataError(f"it is a link out of {music.audios.folder}")
+            if not is_text(str(path)):
+                raise DataError(reason or "the file's name is not Unicode")
+            if reason or not music.audios.holds(path):
+                raise DataError(reason or f"it is a link out of {music.audios.folder}")
             yield Song(path.stem, str(path), lyrics_of(path.stem, lyrics), title=title, artist=artist)
         except RecapError as error:
-            yield Rejected(path.stem, str(path), error.message)
+            yield Rejected(visible(path.stem), visible(str(path)), error.message)
     if not found:
-        raise DataError(f"{music.audios.folder} holds no audio", f"looked for <id>{', <id>'.join(SUFFIXES)}")
+        raise DataError(
+            f"{music.audios.folder} holds no audio", f"looked for <id>{SUFFIX} and the same with other suffixes"
+        )
 
 
 def lyrics_of(song: str, lyrics: Place) -> str:

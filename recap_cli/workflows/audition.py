@@ -1,34 +1,22 @@
 """From audio files to mels, in this process or in several; light enough for a process that never captions."""
 
-import errno
-import multiprocessing
-import os
-import signal
-import threading
-import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import soundfile
 
 from recap_cli.audio import AudioSettings, Excerpt, log_mel, read_excerpt
-from recap_cli.errors import OptionError, RecapError
+from recap_cli.errors import AudioError
 from recap_cli.lyrics import clean_lyrics
 from recap_cli.tags import lyrics_in_tags
 from recap_cli.windows import read_windows
-from recap_cli.workflows.threads import single_threaded
+from recap_cli.workflows.worker_process import attempt
+from recap_cli.workflows.workers import Finished, Rules, work_through
 
 WHOLE = "whole"
-# Errors of a drive or a network that pass.
-PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EBUSY, errno.ECONNRESET, errno.EHOSTDOWN)
-TRIES = 3
-PAUSE = 0.5  # seconds before the second try, doubled before each further one
+STOP_SECONDS = 1.0  # for processes to end: there is nothing that they keep
 
 
 @dataclass(frozen=True)
@@ -105,122 +93,66 @@ def as_heard(found: Excerpt, settings: AudioSettings) -> HeardAudio:
 
 
 def hear_task(task: HearingTask, hear: Callable[[str], HeardAudio]) -> HearingResult:
-    """Hear a song of many. What passes is tried again, and a failure becomes the answer.
+    """Hears a song of many. What passes is tried again, and a failure becomes the answer.
 
     Raises:
-        OptionError: a setting cannot be used, which is no fault of the song.
+        MachineError: the machine is at its limits, which is no fault of the song.
+        OptionError: a setting cannot be used, nor is that.
+    """
+    found, reason = attempt(lambda: hear_song(task, hear))
+    return found or HearingResult(task, None, error=reason)
+
+
+def hear_song(task: HearingTask, hear: Callable[[str], HeardAudio]) -> HearingResult:
+    """Hears a song and looks for its lyrics where none are given.
+
+    Raises:
+        RecapError: it cannot be heard.
     """
     if task.error:
-        return HearingResult(task, None, error=task.error)
+        raise AudioError(task.error)
     try:
-        heard = retry(lambda: hear(task.audio))
+        heard = hear(task.audio)
         lyrics = task.lyrics if task.lyrics is not None else clean_lyrics(lyrics_in_tags(task.audio) or "")
-        return HearingResult(task, heard, lyrics)
-    except OptionError:
-        raise
-    except RecapError as error:
-        return HearingResult(task, None, error=error.message)
     except OSError as error:
-        return HearingResult(task, None, error=f"{task.audio} cannot be read: {error.strerror or error}")
+        raise AudioError(f"{task.audio} cannot be read: {error.strerror or error}") from error
+    return HearingResult(task, heard, lyrics)
 
 
-def hear_in_worker(task: HearingTask, settings: AudioSettings, excerpt: str | float) -> HearingResult:
-    """Hear a song in a process of its own."""
-    return hear_task(task, lambda audio: hear_audio(audio, settings, excerpt))
+@dataclass(frozen=True)
+class Hearing:
+    """What a process does that hears songs ahead."""
 
+    settings: AudioSettings
+    excerpt: str | float
 
-def retry(action: Callable[[], Any]) -> Any:
-    """Do something that reads; an error of the drive or the network is tried `TRIES` times."""
-    for attempt in range(TRIES):
-        try:
-            return action()
-        except (RecapError, OSError) as error:
-            if attempt + 1 == TRIES or not may_pass(error):
-                raise
-            time.sleep(PAUSE * 2**attempt)
-    raise AssertionError("unreachable")
+    def handle(self, task: HearingTask) -> HearingResult:
+        """Hears a song.
 
+        Raises:
+            RecapError: it cannot be heard.
+        """
+        return hear_song(task, lambda audio: hear_audio(audio, self.settings, self.excerpt))
 
-def may_pass(error: BaseException | None) -> bool:
-    """Whether an error, or one behind it, is of the drive or the network and not of the file."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in PASSING:
-            return True
-        if isinstance(error, soundfile.LibsndfileError) and error.code == 2:  # "System error"
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    def finish(self) -> None:
+        """Keeps nothing."""
 
 
 def hear_songs(
     tasks: Iterable[HearingTask], settings: AudioSettings, excerpt: str | float, jobs: int, ahead: int
 ) -> Iterator[HearingResult]:
-    """Hear songs in order, in `jobs` processes of one thread each, at most `ahead` of them before they are taken.
+    """Hears songs in order, in `jobs` processes of one thread each, at most `ahead` of them before they are taken.
 
-    One job hears in this process. A process that dies takes down its own song only.
+    One job hears in this process. With several, one that dies or hangs costs its own song only.
+
+    Raises:
+        MachineError: the machine is at its limits, which is no fault of the song.
+        OptionError: a setting cannot be used, nor is that.
     """
     if jobs <= 1:
-        yield from (hear_in_worker(task, settings, excerpt) for task in tasks)
+        yield from (hear_task(task, partial(hear_audio, settings=settings, excerpt=excerpt)) for task in tasks)
         return
-    waiting: deque[tuple[HearingTask, Future[HearingResult]]] = deque()
-    with single_threaded():
-        pool = WorkerPool(jobs, settings, excerpt)
-        try:
-            for task in tasks:
-                waiting.append((task, pool.submit(task)))
-                while len(waiting) >= max(ahead, jobs):
-                    yield pool.result(*waiting.popleft())
-            while waiting:
-                yield pool.result(*waiting.popleft())
-        finally:
-            pool.close()
-
-
-class WorkerPool:
-    """Processes that hear songs; where one dies, the songs that were with it are heard once more, each on its own."""
-
-    def __init__(self, jobs: int, settings: AudioSettings, excerpt: str | float) -> None:
-        self.jobs, self.how = jobs, (settings, excerpt)
-        self.pool = start_pool(jobs)
-
-    def submit(self, task: HearingTask) -> "Future[HearingResult]":
-        """Queue a song."""
-        try:
-            return self.pool.submit(hear_in_worker, task, *self.how)
-        except BrokenProcessPool:
-            self.close()
-            self.pool = start_pool(self.jobs)
-            return self.pool.submit(hear_in_worker, task, *self.how)
-
-    def result(self, task: HearingTask, future: "Future[HearingResult]") -> HearingResult:
-        """Wait for a song."""
-        try:
-            return future.result()
-        except BrokenProcessPool:
-            try:
-                with start_pool(1) as alone:
-                    return alone.submit(hear_in_worker, task, *self.how).result()
-            except BrokenProcessPool:
-                return HearingResult(task, None, error=f"{task.audio}: the process that decoded it died")
-
-    def close(self) -> None:
-        """Drop what was not begun, and wait for the rest."""
-        self.pool.shutdown(cancel_futures=True)
-
-
-def start_pool(jobs: int) -> ProcessPoolExecutor:
-    """Start processes that begin afresh: they share neither threads nor open files with this one."""
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(jobs, mp_context=context, initializer=follow_parent, initargs=(os.getpid(),))
-
-
-def follow_parent(parent: int) -> None:
-    """Leave interruptions to the parent, and end with it, even where it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    rules = Rules(jobs, max(ahead, jobs), held=2, grace=STOP_SECONDS)
+    for event in work_through(([task] for task in tasks), partial(Hearing, settings, excerpt), rules):
+        if not isinstance(event, Finished):
+            yield event.value or HearingResult(event.item, None, error=event.reason)

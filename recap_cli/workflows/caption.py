@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from recap_cli.audio_suffixes import AUDIO_SUFFIXES
 from recap_cli.corpus.readers import MANIFEST_SUFFIXES, lyrics_beside
 from recap_cli.errors import AudioError, OptionError
 from recap_cli.lyrics import clean_lyrics, read_lyrics
@@ -16,10 +17,11 @@ from recap_cli.workflows.audition import WHOLE, HearingTask
 from recap_cli.workflows.captioner import Captioner, SongCaption
 from recap_cli.workflows.catalogue import Catalogue, Writer
 from recap_cli.workflows.decoding import DecodingOptions
-from recap_cli.workflows.journal import CaptionFile, song_number
+from recap_cli.workflows.journal import CaptionFile, check_out
 
 __all__ = ["CaptionOptions", "Captioner", "SongCaption", "Tally", "caption_songs", "find_lyrics", "plan_captions"]
 
+TEXT_SUFFIXES = (".txt", ".lrc", ".srt", ".vtt", ".ttml")
 TRIAL = 16  # songs that `plan_captions` captions to tell the rate
 
 
@@ -115,9 +117,9 @@ class Tally:
 
     Attributes:
         captioned: songs that were captioned in this run.
-        failed: songs that failed, in this run or before.
+        failed: songs that failed in this run; those that failed before were tried again.
         reasons: the first of them, audio to reason.
-        skipped: songs that were done before.
+        skipped: songs that have a caption from before.
     """
 
     captioned: int = 0
@@ -161,7 +163,8 @@ def caption_songs(
 
 
 def caption_catalogue(options: CaptionOptions, progress: Progress, tally: Tally) -> Iterator[SongCaption]:
-    """Caption many songs."""
+    """Captions many songs."""
+    check_captions_out(options)
     catalogue = Catalogue(options.audio, options.shard, options.limit)
     next(catalogue.tasks(), None)  # what holds no songs is refused before the model is loaded
     writer = make_writer(options, load_captioner(options, progress), catalogue)
@@ -180,18 +183,38 @@ def caption_catalogue(options: CaptionOptions, progress: Progress, tally: Tally)
             file.close()
 
 
-def undone(catalogue: Catalogue, file: CaptionFile | None, tally: Tally, progress: Progress) -> Iterator[HearingTask]:
-    """Leave out the songs that have a line already, and further entries of the same song."""
-    if file is None:
-        yield from (task for task in catalogue.tasks() if task is not None)
+def check_captions_out(options: CaptionOptions) -> None:
+    """Refuses a file of captions that would destroy something or pass for a song, before the model is loaded.
+
+    Raises:
+        OptionError: it would.
+    """
+    out = options.shard_out
+    if out is None:
         return
-    tally.failed, tally.reasons = file.failures, dict(file.failed)
-    for task in catalogue.tasks(file.done.__contains__):
+    inputs = (options.audio, Path(options.model or ""), options.music_encoder or Path(), Path(options.bart))
+    check_out(out, options.lines_per_file, [path for path in inputs if path != Path() and path.exists()])
+    if kind := kind_of_name(out):
+        raise OptionError(f"--out {out} has the name of {kind}", "name a file of its own, such as captions.jsonl")
+
+
+def kind_of_name(out: Path) -> str:
+    """Returns what a file would be taken for when the folder is read again; "" for nothing."""
+    suffix = out.suffix.lower()
+    if suffix in AUDIO_SUFFIXES:
+        return "a song"
+    stem = out.stem.removesuffix(".caption").removesuffix(".lyrics")
+    beside = suffix in TEXT_SUFFIXES and any((out.parent / f"{stem}{one}").is_file() for one in AUDIO_SUFFIXES)
+    return "the texts of a song beside it" if beside else ""
+
+
+def undone(catalogue: Catalogue, file: CaptionFile | None, tally: Tally, progress: Progress) -> Iterator[HearingTask]:
+    """Yields the songs but for those that have a caption already."""
+    for task in catalogue.tasks(file.done.__contains__) if file is not None else catalogue.tasks():
         if task is None:
             tally.skipped += 1
             progress.advance(note="done before")
             continue
-        file.done.add(song_number(task.id))
         yield task
 
 
@@ -212,12 +235,12 @@ def make_writer(options: CaptionOptions, captioner: Captioner, catalogue: Catalo
     return Writer(captioner, catalogue.data, options.decoding, options.excerpt, options.instrumental, options.jobs)
 
 
-def open_file(options: CaptionOptions, writer: Writer) -> CaptionFile | None:
-    """Open the file of captions, if one is named."""
+def open_file(options: CaptionOptions, writer: Writer, read_only: bool = False) -> CaptionFile | None:
+    """Opens the file of captions, if one is named."""
     if options.shard_out is None:
         return None
     made_by = {"model": writer.captioner.name, "weights": writer.captioner.weights, "settings": writer.settings}
-    return CaptionFile(options.shard_out, made_by, options.lines_per_file)
+    return CaptionFile(options.shard_out, made_by, options.lines_per_file, read_only=read_only)
 
 
 def parse_shard(text: str) -> tuple[int, int]:
@@ -242,8 +265,7 @@ def plan_captions(options: CaptionOptions, progress: Progress | None = None) -> 
     catalogue = Catalogue(options.audio, options.shard, options.limit)
     captioner = load_captioner(options, progress)
     writer = make_writer(options, captioner, catalogue)
-    there = options.shard_out is not None and any(CaptionFile.parts_of(options.shard_out, options.lines_per_file))
-    file = open_file(options, writer) if there else None
+    file = open_file(options, writer, read_only=True)
     tally, counts = Tally(), {"songs": 0, "unreadable": 0, "with_lyrics": 0}
     trial: list[HearingTask] = []
     progress.start("Counting songs")
@@ -258,8 +280,6 @@ def plan_captions(options: CaptionOptions, progress: Progress | None = None) -> 
         progress.advance()
     seconds = time.monotonic() - began
     progress.finish()
-    if file is not None:
-        file.close()
     rate = 3600 * len(trial) / seconds if trial else 0.0
     return {
         "source": str(options.audio),

@@ -11,19 +11,21 @@ from typing import Any
 import torch
 
 from recap_cli.corpus.dataset import PreparedData
+from recap_cli.corpus.folders import walk
 from recap_cli.corpus.manifest import Song
 from recap_cli.corpus.manifest_reader import song_from_row
 from recap_cli.corpus.places import Place
 from recap_cli.corpus.prepared import DATASET_FILE
-from recap_cli.corpus.readers import AUDIO_SUFFIXES, Rejected, read_corpus
+from recap_cli.corpus.readers import Rejected, read_corpus
 from recap_cli.corpus.rows import read_rows
 from recap_cli.errors import ModelError, OptionError
 from recap_cli.workflows.audition import WHOLE, HeardAudio, HearingResult, HearingTask, hear_songs, hear_task
 from recap_cli.workflows.captioner import NO_LYRICS, Captioner, HeardSong, SongCaption
 from recap_cli.workflows.decoding import DecodingOptions
-from recap_cli.workflows.journal import song_number
+from recap_cli.workflows.song_numbers import NEW, OTHER, MetSongs, song_number
 
 WINDOW_BATCHES = 4  # batches that are sorted by length together
+SAME_ID = "another song has the same id"
 FEW = 8  # songs that are heard in this process, since others take seconds to begin
 
 
@@ -44,40 +46,56 @@ class Catalogue:
         self.data = PreparedData(source) if (source / DATASET_FILE).is_file() else None
 
     def tasks(self, is_done: Callable[[int], bool] = lambda _: False) -> Iterator[HearingTask | None]:
-        """Give the songs to hear; None stands for one that is done, by the number of its id, or was given before."""
+        """Yields each song to hear once; None stands for one that is done, by the number of its id.
+
+        Entries of one id and the same audio are one song. An id that an earlier song has with other audio is refused:
+        its task has the reason.
+        """
         return islice(self.entries(is_done), self.limit)
 
     def entries(self, is_done: Callable[[int], bool]) -> Iterator[HearingTask | None]:
-        """Give the songs, whatever the limit."""
+        """Yields the songs, whatever the limit."""
+        if self.data is None and not self.source.is_dir():
+            yield from self.rows(is_done)
+            return
+        for task in self.songs():
+            if self.has(task.id):
+                yield None if is_done(song_number(task.id)) else task
+
+    def songs(self) -> Iterator[HearingTask]:
+        """Yields the songs of a folder, whatever the shard."""
         if self.data is not None:
             for one in self.data.songs:
                 song = one.song
-                if self.has(song.id):
-                    task = HearingTask(song.id, song.audio or song.id, song.lyrics, mel=one.mel, seconds=one.seconds)
-                    yield None if is_done(song_number(song.id)) else task
-        elif self.source.is_dir():
-            for found in read_corpus(self.source):
-                task = as_task(found)
-                if self.has(task.id):
-                    yield None if is_done(song_number(task.id)) else task
-        else:
-            yield from self.rows(is_done)
+                yield HearingTask(song.id, song.audio or song.id, song.lyrics, mel=one.mel, seconds=one.seconds)
+            return
+        met = MetSongs()
+        for found in read_corpus(self.source):
+            task = as_task(found)
+            meeting = met.meet(song_number(task.id), task.audio)
+            if meeting == OTHER:
+                yield HearingTask(f"{task.id} in {task.audio}", task.audio, error=task.error or SAME_ID)
+            elif meeting == NEW:
+                yield task
 
     def rows(self, is_done: Callable[[int], bool]) -> Iterator[HearingTask | None]:
-        """Give a manifest's songs; a row that is done costs no more than its id, of a million rows a few seconds."""
-        last, beside = 0, Place(self.source.parent)
+        """Yields a manifest's songs; a row that is done costs no more than its id, of a million rows a few seconds."""
+        met, beside = MetSongs(), Place(self.source.parent)
         for number, record in read_rows(self.source, "audio"):
-            name = None if isinstance(record, str) else str(record.get("id") or record.get("audio") or "")
-            if name and (not self.has(name) or song_number(name) == last):  # rows that follow are captions of one song
+            audio = "" if isinstance(record, str) else str(record.get("audio") or "")
+            name = str(record.get("id") or audio) if audio and not isinstance(record, str) else ""
+            if name and not self.has(name):
                 continue
-            if name and is_done(song_number(name)):
-                last = song_number(name)
+            meeting = met.meet(song := song_number(name), audio) if name else NEW
+            if meeting == OTHER:
+                line = f"{self.source.name}, line {number}"
+                yield HearingTask(line, audio, error=f"{line}: {SAME_ID}, {name[:200]}")
+            elif meeting == NEW and name and is_done(song):
                 yield None
-                continue
-            task = as_task(song_from_row(record, number, self.source, beside, beside))
-            last = song_number(task.id)
-            if self.has(task.id):
-                yield None if is_done(last) else task
+            elif meeting == NEW:
+                task = as_task(song_from_row(record, number, self.source, beside, beside))
+                if name or self.has(task.id):
+                    yield task
 
     def has(self, name: str) -> bool:
         """Whether a song belongs to the shard."""
@@ -89,7 +107,7 @@ class Catalogue:
         if self.data is not None:
             total = len(self.data.songs)
         elif self.source.is_dir():
-            total = sum(path.suffix.lower() in AUDIO_SUFFIXES for path in self.source.rglob("*"))
+            total = sum(1 for _ in walk(self.source, follow=False))
         elif self.source.suffix.lower() == ".jsonl":
             with self.source.open("rb") as file:
                 total = sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))

@@ -1,72 +1,94 @@
-"""A file of captions, a JSON line a song, that an interrupted run goes on with: nothing lost, doubled or rewritten."""
+"""A file of captions, a JSON line a song, that an interrupted run goes on with: nothing lost, doubled or mixed."""
 
 import fcntl
 import json
-import re
-from collections.abc import Iterator
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from glob import escape
-from hashlib import blake2b
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import numpy as np
+from typing import BinaryIO
 
 from recap_cli.errors import OptionError
+from recap_cli.files import cannot_write, check_output_file, make_folder, open_privately
+from recap_cli.workflows.caption_lines import (
+    FAILED,
+    LEFT_ALONE,
+    LONGEST,
+    QUICK,
+    Record,
+    check_way,
+    holds_captions,
+    is_torn,
+    read_line,
+)
+from recap_cli.workflows.song_numbers import SongNumbers, song_number
 
-# The beginning of a line without a failure, as `append` writes it; anything else is parsed in full.
-QUICK = re.compile(rb'\{"id": "([^"\\]*)", "audio": "')
-FAILED = b'"error": "'
-NEW_NUMBERS = 50_000
-BEGIN = b'{"id": "'
-LEFT_ALONE = "name another file; this one is left as it is"
-TAIL = 1 << 16  # bytes read at a time when looking for the end of the last whole line
-SAME = ("model", "weights")  # what all lines of a file have in common, beside the settings
-FREE_SETTINGS = ("batch_size",)  # what captions do not depend on
+# Never through a link, and never waiting for the other end of a pipe.
+FLAGS = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class CaptionFile:
-    """JSON lines on disk; opened again, it repairs a torn last line and knows the songs that are done.
+    """JSON lines on disk; opened again, it knows the songs that are done.
+
+    A failure is not done: its line goes when the file is opened again, the song is tried again, and what is told is
+    today's reason. A torn last line goes, too. Before anything changes, all lines are read and must be ours.
 
     Args:
         out: the file. In parts of `lines_per_file` lines it becomes `out-00000.jsonl`, `out-00001.jsonl`, ...
         made_by: what every line says of how it was made; a file with other captions is refused.
         lines_per_file: begin another part after so many lines; None keeps one file.
+        inputs: files and folders that the same command reads.
+        read_only: only find out what is done; the file stays as it is, and may be another process's.
 
     Raises:
         OptionError: it cannot be written, another process writes it, or it holds something else.
+        DataError: the disk refuses.
     """
 
-    def __init__(self, out: Path, made_by: dict[str, Any], lines_per_file: int | None = None) -> None:
+    def __init__(
+        self,
+        out: Path,
+        made_by: Record,
+        lines_per_file: int | None = None,
+        inputs: Iterable[Path] = (),
+        read_only: bool = False,
+    ) -> None:
         self.out, self.made_by, self.lines_per_file = out, made_by, lines_per_file
         self.done = SongNumbers()
-        self.failed: dict[str, str] = {}
-        self.failures = self.lines = 0
-        self.file: BinaryIO | None = None
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            # opened last part first, so that a file in use is found before anything is read
-            self.number = max(len(self.parts()) - 1, 0)
-            self.open_part()
+        self.lines: dict[int, int] = {}  # of each part
+        self.number = 0
+        self.handle = self.file = -1  # what holds the lock, and what is written to
+        check_out(out, lines_per_file, inputs)
+        if read_only:
             for part in self.parts():
                 self.read_part(part)
+            return
+        make_folder(out.parent)
+        try:
+            self.handle = hold(next(iter(self.parts()), self.part(0)))
+            self.begin()
         except OSError as error:
             self.close()
             raise cannot_write(out, error) from error
-        except OptionError:
+        except BaseException:
             self.close()
             raise
 
+    def begin(self) -> None:
+        """Reads all parts, then mends them, and opens the first that has room."""
+        found = [(part, *self.read_part(part)) for part in self.parts()]
+        for part, failures, end in found:
+            if failures:
+                self.drop_failures(part, end)
+            elif end < part.stat().st_size:
+                os.truncate(part, end)
+        self.open_part()
+
     def parts(self) -> list[Path]:
         """The files that exist, in order."""
-        return self.parts_of(self.out, self.lines_per_file)
-
-    @staticmethod
-    def parts_of(out: Path, lines_per_file: int | None) -> list[Path]:
-        """The files that exist under a name, in order."""
-        if lines_per_file is None:
-            return [out] if out.exists() else []
-        numbered = out.parent.glob(f"{escape(out.stem)}-[0-9]*{escape(out.suffix)}")
-        return sorted(part for part in numbered if part.stem.removeprefix(f"{out.stem}-").isdecimal())
+        return parts_of(self.out, self.lines_per_file)
 
     def part(self, number: int) -> Path:
         """The path of a part."""
@@ -74,152 +96,184 @@ class CaptionFile:
             return self.out
         return self.out.with_name(f"{self.out.stem}-{number:05d}{self.out.suffix}")
 
-    def open_part(self) -> None:
-        """Open the current part to write behind its last whole line."""
-        path = self.part(self.number)
-        self.file = path.open("ab+", buffering=0)
-        try:
-            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OptionError(f"another process is writing {path}", "wait for it, or name another file") from error
-        self.file.seek(0)
-        if not BEGIN.startswith(self.file.read(len(BEGIN))):
-            raise OptionError(f"--out {path} holds something else than captions", LEFT_ALONE)
-        cut_torn_line(self.file)
+    def number_of(self, part: Path) -> int:
+        """The number of a part."""
+        return 0 if self.lines_per_file is None else int(part.stem.removeprefix(f"{self.out.stem}-"))
 
-    def read_part(self, path: Path) -> None:
-        """Note the songs of a part that are done."""
-        self.lines = 0
+    def read_part(self, path: Path) -> tuple[int, int]:
+        """Notes the songs of a part that are done; returns how many failed, and where the last whole line ends.
+
+        Raises:
+            OptionError: it holds something else, or was made in another way.
+        """
+        count, failures, end = 0, 0, 0
         with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                self.lines += 1
-                quick = QUICK.match(line) if number > 1 and FAILED not in line else None
-                if quick is not None:
-                    self.done.add(song_number(quick[1].decode("utf-8", "replace")))
-                    continue
-                record = self.check_line(line, path, number)
-                self.done.add(song_number(record["id"]))
-                if record.get("error"):
-                    self.note_failure(record["audio"], record["error"])
+            for number, line in enumerate(iter(lambda: file.readline(LONGEST), b""), start=1):
+                if not line.endswith(b"\n"):
+                    if file.read(1) or not is_torn(line, alone=number == 1):
+                        raise OptionError(f"--out {path}, line {number} is no caption of recap", LEFT_ALONE)
+                    break
+                failures += self.read_song(line, path, number)
+                count, end = number, end + len(line)
+        self.lines[self.number_of(path)] = count - failures
+        return failures, end
 
-    def check_line(self, line: bytes, path: Path, number: int) -> dict[str, Any]:
-        """Read a line that is there already.
-
-        Raises:
-            OptionError: it is none of ours, or was made in another way.
-        """
-        try:
-            record: dict[str, Any] = json.loads(line)
-            found = {name: record.get(name) for name in SAME} | {"settings": dict(record["settings"])}
-            record["id"] + record["audio"]  # both are texts
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise OptionError(f"--out {path}, line {number} is no caption of recap", LEFT_ALONE) from error
-        if number == 1 and self.comparable(found) != self.comparable(self.made_by):
-            raise OptionError(
-                f"--out {path} holds captions that were made in another way: {difference(found, self.made_by)}",
-                "name another file, or use the same model and settings",
-            )
-        return record
-
-    def comparable(self, made_by: dict[str, Any]) -> dict[str, Any]:
-        """Leave out what captions do not depend on."""
-        settings = {key: value for key, value in made_by["settings"].items() if key not in FREE_SETTINGS}
-        return {**{name: made_by.get(name) for name in SAME}, "settings": settings}
-
-    def append(self, record: dict[str, Any]) -> None:
-        """Write a song's line; it is on its way to the disk when this returns.
+    def read_song(self, line: bytes, path: Path, number: int) -> bool:
+        """Notes a song that is done; returns whether it failed.
 
         Raises:
-            OptionError: the disk refuses.
+            OptionError: the line is none of ours, or was made in another way.
         """
-        assert self.file is not None
+        quick = QUICK.match(line) if number > 1 and FAILED not in line else None
+        if quick is not None:
+            self.done.add(song_number(quick[1].decode("utf-8", "replace")))
+            return False
+        record = read_line(line)
+        if record is None:
+            raise OptionError(f"--out {path}, line {number} is no caption of recap", LEFT_ALONE)
+        if number == 1:
+            check_way(record, self.made_by, path)
+        if not record.get("error"):
+            self.done.add(song_number(record["id"]))
+        return bool(record.get("error"))
+
+    def drop_failures(self, path: Path, end: int) -> None:
+        """Writes a part anew without the lines of failures and a torn end; it is held all the while."""
+        handle, partial = open_privately(path)
         try:
-            if self.lines_per_file is not None and self.lines >= self.lines_per_file:
-                self.file.close()
-                self.number, self.lines = self.number + 1, 0
+            with path.open("rb") as old, os.fdopen(os.dup(handle), "wb") as new:
+                os.fchmod(handle, stat.S_IMODE(os.fstat(old.fileno()).st_mode))
+                lock(handle, path)
+                for line in whole_lines(old, end):
+                    if not has_failed(line):
+                        new.write(line)
+                new.flush()
+                os.fsync(handle)
+            partial.replace(path)
+        except BaseException:
+            os.close(handle)
+            partial.unlink(missing_ok=True)
+            raise
+        if path == next(iter(self.parts())):  # the lock is the first part's
+            handle, self.handle = self.handle, handle
+        os.close(handle)
+
+    def open_part(self) -> None:
+        """Opens the first part with room, from the current one on."""
+        self.close_part()
+        while self.lines_per_file is not None and self.lines.get(self.number, 0) >= self.lines_per_file:
+            self.number += 1
+        path = self.part(self.number)
+        check_output_file(path, "--out", (), holds_captions)
+        self.file = open_or_make(path)
+
+    def append(self, record: Record) -> None:
+        """Writes a song's line; it is on its way to the disk when this returns.
+
+        Raises:
+            DataError: the disk refuses; the file ends with a whole line then.
+        """
+        line = (json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8", "replace")
+        done = 0
+        try:
+            if self.lines_per_file is not None and self.lines.get(self.number, 0) >= self.lines_per_file:
                 self.open_part()
-            line = (json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8", "replace")
-            while line:  # an unbuffered write may take less than all
-                line = line[self.file.write(line) :]
+            while done < len(line):  # a write may take less than all
+                done += os.write(self.file, line[done:])
         except OSError as error:
+            with suppress(OSError):
+                os.ftruncate(self.file, os.fstat(self.file).st_size - done)
             raise cannot_write(self.part(self.number), error) from error
-        self.lines += 1
-        self.done.add(song_number(record["id"]))
-        if record.get("error"):
-            self.note_failure(record["audio"], record["error"])
+        self.lines[self.number] = self.lines.get(self.number, 0) + 1
 
-    def note_failure(self, audio: str, reason: str) -> None:
-        """Count a failure; the first ones are kept for the list at the end."""
-        self.failures += 1
-        if len(self.failed) < 1000:
-            self.failed[audio] = reason
+    def close_part(self) -> None:
+        """Closes the current part."""
+        if self.file >= 0:
+            os.close(self.file)
+        self.file = -1
 
     def close(self) -> None:
-        """Close the current part."""
-        if self.file is not None:
-            self.file.close()
+        """Closes the current part and lets go of the file."""
+        self.close_part()
+        if self.handle >= 0:
+            os.close(self.handle)
+        self.handle = -1
 
 
-class SongNumbers:
-    """A set of 64-bit numbers in little more than 8 bytes each: a few new ones, and a sorted array of the others."""
-
-    def __init__(self) -> None:
-        self.sorted = np.zeros(0, np.uint64)
-        self.new: set[int] = set()
-
-    def add(self, number: int) -> None:
-        """Take a number in."""
-        self.new.add(number)
-        if len(self.new) >= NEW_NUMBERS:
-            self.sorted = np.union1d(self.sorted, np.fromiter(self.new, np.uint64, len(self.new)))
-            self.new = set()
-
-    def __contains__(self, number: int) -> bool:
-        if number in self.new:
-            return True
-        place = int(np.searchsorted(self.sorted, np.uint64(number)))
-        return place < len(self.sorted) and int(self.sorted[place]) == number
-
-    def __iter__(self) -> Iterator[int]:
-        yield from map(int, self.sorted)
-        yield from (number for number in self.new if number not in self.sorted)
+def parts_of(out: Path, lines_per_file: int | None) -> list[Path]:
+    """Returns the files that exist under a name, in order."""
+    if lines_per_file is None:
+        return [out] if os.path.lexists(out) else []
+    numbered = out.parent.glob(f"{escape(out.stem)}-[0-9]*{escape(out.suffix)}")
+    return sorted(part for part in numbered if part.stem.removeprefix(f"{out.stem}-").isdecimal())
 
 
-def song_number(name: str) -> int:
-    """A number for a song's id: 64 bits of a hash, so that a million songs take little memory."""
-    return int.from_bytes(blake2b(name.encode("utf-8", "replace"), digest_size=8).digest())
+def check_out(out: Path, lines_per_file: int | None, inputs: Iterable[Path] = ()) -> None:
+    """Refuses a file of captions that would destroy something; nothing is written.
+
+    Raises:
+        OptionError: it, or one of its parts, is an input, a folder, a link, a device, or holds something else.
+    """
+    inputs = list(inputs)
+    for path in parts_of(out, lines_per_file) or [out]:
+        check_output_file(path, "--out", inputs, holds_captions)
 
 
-def cut_torn_line(file: BinaryIO) -> None:
-    """Cut off what stands behind the last line end, the beginning of a line that was never finished."""
-    end = file.seek(0, 2)
-    place = end
-    while place > 0:
-        size = min(TAIL, place)
-        place -= size
-        file.seek(place)
-        found = file.read(size).rfind(b"\n")
-        if found >= 0:
-            place += found + 1
-            break
-    if place < end:
-        file.truncate(place)
-    file.seek(0, 2)
+def hold(path: Path) -> int:
+    """Opens a file, made where it is missing, and holds it alone; returns its handle.
+
+    Raises:
+        OptionError: another process holds it.
+        OSError: the disk refuses.
+    """
+    while True:
+        handle = open_or_make(path)
+        try:
+            lock(handle, path)
+            if os.path.samestat(os.fstat(handle), path.lstat()):
+                return handle
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)  # another process has just replaced it
 
 
-def difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """Name the first thing that two ways of making captions do not share."""
-    for name in SAME:
-        if found.get(name) != wanted.get(name):
-            return f"{name} {found.get(name)}, now {wanted.get(name)}"
-    both = {**found["settings"], **wanted["settings"]}
-    for name in both:
-        if name not in FREE_SETTINGS and found["settings"].get(name) != wanted["settings"].get(name):
-            flag = name.replace("_", "-")
-            return f"{flag} {found['settings'].get(name)}, now {wanted['settings'].get(name)}"
-    return "settings"
+def open_or_make(path: Path) -> int:
+    """Opens a file to add to it, never through a link; returns its handle."""
+    while True:
+        try:
+            return os.open(path, FLAGS)
+        except FileNotFoundError:
+            with suppress(FileExistsError):
+                return os.open(path, FLAGS | os.O_CREAT | os.O_EXCL, 0o666)
 
 
-def cannot_write(path: Path, error: OSError) -> OptionError:
-    """Say that a file cannot be written."""
-    return OptionError(f"--out {path} cannot be written: {error.strerror}", "name another file")
+def lock(handle: int, path: Path) -> None:
+    """Holds an open file alone.
+
+    Raises:
+        OptionError: another process holds it.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OptionError(f"another process is writing {path}", "wait for it, or name another file") from error
+    except OSError:  # a file system without locks
+        return
+
+
+def has_failed(line: bytes) -> bool:
+    """Whether a line of ours says that its song failed."""
+    if QUICK.match(line) and FAILED not in line:
+        return False
+    return bool((read_line(line) or {}).get("error"))
+
+
+def whole_lines(file: BinaryIO, end: int) -> Iterator[bytes]:
+    """Yields a file's lines up to a place."""
+    while end > 0:
+        line = file.readline(LONGEST)
+        end -= len(line)
+        yield line

@@ -1,7 +1,9 @@
-"""What one process does to hear songs: content hash, cache, decode, resample, mel, and a shard for each chunk."""
+"""Songs that are heard for a data folder: content hash, cache, decode, resample, mel, and a shard for each chunk."""
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -12,7 +14,8 @@ from recap_cli.corpus.demo import DEMO_VERSION, DemoSettings
 from recap_cli.corpus.manifest import Song
 from recap_cli.corpus.mels import Spent, fingerprint, hash_file, hear_demo, hear_file, mel_key
 from recap_cli.corpus.shards import ShardReader, own_shards, write_shard
-from recap_cli.errors import AudioError, RecapError
+from recap_cli.errors import AudioError
+from recap_cli.workflows.workers import Finished, Rules, work_through
 
 PRECISIONS = {"fp16": np.float16, "fp32": np.float32}
 
@@ -91,17 +94,17 @@ class Listener:
         self.loose = ShardReader(settings.folder, [name for name in names if name not in base])
         self.pending: dict[str, np.ndarray | None] = {}
 
-    def hear(self, task: Task) -> Heard:
-        """Make a song's mel unless the cache has it; a song that cannot be heard is answered with the reason."""
+    def handle(self, task: Task) -> Heard:
+        """Makes a song's mel unless the cache has it.
+
+        Raises:
+            RecapError: it cannot be heard.
+        """
         heard = Heard(task.position)
         try:
             self.fill(heard, task)
-        except RecapError as error:
-            heard.reason = error.message
         except OSError as error:  # a name that is too long, a disk that fails
-            heard.reason = f"cannot read {task.audio[:200]}: {error.strerror or error}"
-        except Exception as error:  # no file of others may stop the run; a defect of ours shows in the table
-            heard.reason = f"cannot be heard: {type(error).__name__}: {error}"
+            raise AudioError(f"cannot read {task.audio[:200]}: {error.strerror or error}") from error
         return heard
 
     def fill(self, heard: Heard, task: Task) -> None:
@@ -145,7 +148,7 @@ class Listener:
         mel, _ = hear_file(Path(task.audio), audio, place, seed, heard.spent, heard.warnings)
         return mel
 
-    def save(self) -> str:
+    def finish(self) -> str:
         """Write the pending mels as a shard, unless it is there; give its name, "" when there are none.
 
         Raises:
@@ -159,3 +162,20 @@ class Listener:
             write_shard(path, arrays, self.settings.label)
         self.pending = {}
         return path.name
+
+
+def hear_all(chunks: Iterator[list[Task]], settings: HearingSettings, jobs: int) -> Iterator[Heard | Finished]:
+    """Hears chunks of songs in `jobs` processes; yields each song's fate, in order, and each chunk's shard.
+
+    When the caller stops early, by Ctrl-C say, the processes keep what they have in the cache and end.
+
+    Raises:
+        MachineError: the machine is at its limits, which is no song's fault.
+        DataError: a shard cannot be written, or the processes cannot be started.
+    """
+    rules = Rules(jobs, ahead=2 * jobs + 2)
+    for event in work_through(chunks, partial(Listener, settings), rules):
+        if isinstance(event, Finished):
+            yield event
+        else:
+            yield event.value or Heard(event.item.position, reason=event.reason)

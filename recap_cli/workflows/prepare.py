@@ -24,9 +24,9 @@ from recap_cli.corpus.shards import drop_damaged
 from recap_cli.errors import BusyError, DataError
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.workflows.cataloguing import Reading, demo_settings, fill_catalogue
-from recap_cli.workflows.hearing import Finished, hear_all
-from recap_cli.workflows.listener import HearingSettings, Task
+from recap_cli.workflows.listener import HearingSettings, Task, hear_all
 from recap_cli.workflows.prepare_options import PrepareOptions, PreparePlan, PrepareResult
+from recap_cli.workflows.workers import Finished
 from recap_cli.workflows.writing import count_reasons, drop_orphans, write_records
 
 __all__ = ["PrepareOptions", "PreparePlan", "PrepareResult", "default_data", "demo_folder", "plan", "prepare"]
@@ -112,7 +112,7 @@ def hear_catalogue(
         jobs = min(count_jobs(options), -(-(last - first) // CHUNK_SONGS))
         for event in hear_all(tasks, settings, jobs):
             if isinstance(event, Finished):
-                tally.shards.add(event.shard)
+                tally.shards.add(event.value)
                 continue
             for kind, seconds in event.spent.items():
                 tally.spent[kind] += seconds
@@ -182,6 +182,8 @@ def finish(
     write_records(catalogue, options.out, options.slice, options.settings, info)
     audio = options.settings
     frames = catalogue.one("SELECT total(frames - 1) FROM songs WHERE mel IS NOT NULL")
+    if instrumental := catalogue.count("songs", "mel IS NOT NULL AND lyrics = ''"):
+        tally.warnings["without lyrics"] = instrumental
     captions = catalogue.one("SELECT count(*) FROM captions JOIN songs ON song = position WHERE mel IS NOT NULL")
     return PrepareResult(
         out=options.out,

@@ -15,9 +15,9 @@ import torch
 from recap_cli.errors import RecapError
 from recap_cli.progress import Progress, Table
 from recap_cli.workflows.arms import Arm, RunRecord
-from recap_cli.workflows.audition import follow_parent
 from recap_cli.workflows.threads import limited_threads
 from recap_cli.workflows.training import choose_device
+from recap_cli.workflows.worker_process import follow_parent
 
 MOST_JOBS = 8
 Finished = tuple["Task", RunRecord | None, str]
@@ -141,9 +141,7 @@ class Crew:
         if self.gpus > 1:
             shown = before.split(",") if before else [str(number) for number in range(self.gpus)]
             os.environ["CUDA_VISIBLE_DEVICES"] = shown[place % len(shown)]
-        process = context.Process(
-            target=work_alone, args=(self.work, self.sweep, task, theirs, os.getpid()), daemon=False
-        )
+        process = context.Process(target=work_alone, args=(self.work, self.sweep, task, theirs), daemon=False)
         try:
             with limited_threads(max(1, (os.cpu_count() or 1) // self.jobs)):
                 process.start()
@@ -210,9 +208,9 @@ class PipeProgress:
         """Keep a table to itself."""
 
 
-def work_alone(work: Callable[..., RunRecord], sweep: Any, task: Task, connection: Connection, parent: int) -> None:
+def work_alone(work: Callable[..., RunRecord], sweep: Any, task: Task, connection: Connection) -> None:
     """Do a task in a process of its own and send its record, or why it failed."""
-    follow_parent(parent)
+    follow_parent()
     try:
         connection.send(("record", work(sweep, task, PipeProgress(connection)).to_json()))
     except RecapError as error:
