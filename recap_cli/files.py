@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator
@@ -16,46 +17,51 @@ from recap_cli.errors import DataError, OptionError
 MARKER = ".recap.json"  # says what a folder of ours holds
 BLOCK = 1 << 20
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_PARTIAL = "partial"
+NAME_BYTES = 160  # of a partial's name, before its random part: together they fit the 255 bytes of a file system
+_PARTIAL = re.compile(r"\.(.+)\.[0-9a-f]{16}\.partial", re.DOTALL)
 
 
 def cannot_write(path: Path, error: Exception) -> DataError:
-    """Say that a file cannot be written, and that nothing is lost."""
+    """Returns the error that says why a file cannot be written, and that nothing is lost."""
     reason = getattr(error, "strerror", None) or error
     if getattr(error, "errno", None) in FULL:
         return DataError(f"cannot write {path}: {reason}", "make room, then start it again: nothing is lost")
     return DataError(f"cannot write {path}: {reason}", "choose another folder, or see that this one can be written")
 
 
-def open_privately(path: Path) -> tuple[int, Path]:
-    """Make an empty file beside `path` under a name that nobody can foresee; give its handle and its name.
+def open_privately(path: Path, label: str = "") -> tuple[int, Path]:
+    """Makes an empty file beside `path` under a name that nobody can foresee, and returns its handle and its path.
 
     It is made exclusively and never through a link, with the permissions that the umask leaves.
+
+    Args:
+        path: the file that it will become.
+        label: whose it is, so that `remove_stale_partials` leaves it to others who share the folder.
     """
+    name = os.fsencode(path.name)[:NAME_BYTES].decode("utf-8", "ignore")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     while True:
-        # Cut to 50 characters: with the random part, even 4-byte characters fit the 255 bytes of a name.
-        partial = path.with_name(f".{path.name[:50]}.{secrets.token_hex(8)}.{_PARTIAL}")
+        partial = path.parent / f".{name}{label and '.'}{label}.{secrets.token_hex(8)}.partial"
         with suppress(FileExistsError):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
             return os.open(partial, flags, 0o666), partial
 
 
 @contextmanager
-def replace_atomically(path: Path) -> Iterator[Path]:
-    """Give the name of an empty private file to fill; it takes the place of `path` when all went well.
+def replace_atomically(path: Path, label: str = "") -> Iterator[Path]:
+    """Yields the path of an empty private file to fill; it takes the place of `path` when all went well.
 
-    For libraries that write by name (safetensors, matplotlib). Where they made the file anew, its permissions are
-    set to what the umask leaves.
+    For libraries that write by name (safetensors, matplotlib). Where they make the file anew, for its owner only, it
+    still ends with the permissions that the umask leaves.
 
     Raises:
         DataError: the disk refuses.
     """
     try:
-        handle, partial = open_privately(path)
+        handle, partial = open_privately(path, label)
+        mode = stat.S_IMODE(os.fstat(handle).st_mode)
+        os.close(handle)
     except OSError as error:
         raise cannot_write(path, error) from error
-    mode = stat.S_IMODE(os.fstat(handle).st_mode)
-    os.close(handle)
     try:
         yield partial
         partial.chmod(mode)
@@ -68,18 +74,21 @@ def replace_atomically(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def open_atomically(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """Open a file, text in UTF-8 (`w`) or bytes (`wb`), that appears whole or not at all.
+def open_atomically(path: Path, mode: str = "w", label: str = "") -> Iterator[IO[Any]]:
+    """Opens a file, text in UTF-8 (`w`) or bytes (`wb`), that appears whole or not at all.
+
+    What UTF-8 cannot write, such as a file name in another encoding, is written as JSON escapes it.
 
     Raises:
         DataError: the disk refuses, for example because it is full.
     """
     try:
-        handle, partial = open_privately(path)
+        handle, partial = open_privately(path, label)
     except OSError as error:
         raise cannot_write(path, error) from error
+    encoding, errors = (None, None) if "b" in mode else ("utf-8", "backslashreplace")
     try:
-        with os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as file:
+        with os.fdopen(handle, mode, encoding=encoding, errors=errors) as file:
             yield file
         partial.replace(path)
     except OSError as error:
@@ -89,29 +98,43 @@ def open_atomically(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             partial.unlink(missing_ok=True)
 
 
-def remove_stale_partials(folder: Path) -> None:
-    """Delete what a killed writer left in a folder of ours; the caller holds the folder alone."""
-    for path in folder.glob(f".*.{_PARTIAL}"):
-        token = path.name.split(".")[-2]
-        if len(token) == 16 and set(token) <= set("0123456789abcdef") and not path.is_symlink():
-            path.unlink(missing_ok=True)
+def remove_stale_partials(folder: Path, label: str = "") -> None:
+    """Deletes what a killed writer left in a folder of ours, only what carries `label` where there is one.
+
+    The caller holds the folder, or its part of it, alone.
+
+    Raises:
+        DataError: the disk refuses.
+    """
+    try:
+        for path in list(folder.iterdir()):
+            found = _PARTIAL.fullmatch(path.name)
+            if found and found[1].endswith(label and f".{label}") and stat.S_ISREG(path.lstat().st_mode):
+                path.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON document, atomically."""
-    with open_atomically(path) as file:
-        file.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+def write_text(path: Path, text: str, label: str = "") -> None:
+    """Writes text, atomically."""
+    with open_atomically(path, label=label) as file:
+        file.write(text)
 
 
-def write_json_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
-    """Write records as JSON lines, atomically."""
-    with open_atomically(path) as file:
+def write_json(path: Path, value: Any, label: str = "") -> None:
+    """Writes a JSON document, atomically."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n", label)
+
+
+def write_json_lines(path: Path, records: Iterable[dict[str, Any]], label: str = "") -> None:
+    """Writes records as JSON lines, atomically."""
+    with open_atomically(path, label=label) as file:
         for record in records:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder with those above it, or find it.
+    """Makes a folder with those above it, or finds it.
 
     Raises:
         DataError: the disk refuses, for example because a file stands there.
@@ -123,16 +146,16 @@ def make_folder(path: Path) -> None:
 
 
 def never_ours(path: Path) -> bool:
-    """Take every file for a stranger's."""
+    """Returns False: takes every file and folder for a stranger's."""
     return False
 
 
 def check_output_file(
     path: Path, flag: str, inputs: Iterable[Path] = (), is_ours: Callable[[Path], bool] = never_ours
 ) -> None:
-    """Refuse an output that would destroy something: an input, a stranger's file, a folder, a device or a link.
+    """Refuses an output that would destroy something (an input, a stranger's file, a folder, a device, a link).
 
-    Nothing is written, opened for writing or truncated here.
+    Refuses a place that cannot be written, too. Nothing is written, opened for writing or truncated here.
 
     Args:
         path: where the output goes.
@@ -143,26 +166,55 @@ def check_output_file(
     Raises:
         OptionError: it must not be written there.
     """
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        found = None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise OptionError(f"{flag} {path} cannot be written: {reason}", "name another file") from error
+    found = look_at(path, flag)
     if any(same_place(path, one) for one in inputs):
         raise OptionError(f"{flag} {path} is an input of this command, too", "name another file; the input stays")
-    if found is None:
-        return
-    kind = kind_of(found.st_mode)
-    if kind != "file":
+    if found is not None and (kind := kind_of(found.st_mode)) != "file":
         raise OptionError(f"{flag} {path} is a {kind}, not a file to write", "name another file")
-    if found.st_size and not is_ours(path):
+    if found is not None and found.st_size and not is_ours(path):
         raise OptionError(f"{flag} {path} is there already, and not of our making", "name another file; this one stays")
+    check_writable(path.parent, path, flag)
+
+
+def look_at(path: Path, flag: str) -> os.stat_result | None:
+    """Returns what the disk says of a path, links not followed; None where nothing is there.
+
+    Raises:
+        OptionError: the path cannot be used, for example because a file stands above it.
+    """
+    try:
+        return path.lstat()
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise unusable(path, flag, error) from error
+
+
+def unusable(path: Path, flag: str, error: Exception) -> OptionError:
+    """Returns the error that says why an output cannot be written."""
+    reason = getattr(error, "strerror", None) or error
+    return OptionError(f"{flag} {path} cannot be written: {reason}", "name another place")
+
+
+def check_writable(folder: Path, path: Path, flag: str) -> None:
+    """Refuses a folder in which nothing can be made; where it is missing, the nearest one above it counts.
+
+    Raises:
+        OptionError: nothing can be made there.
+    """
+    try:
+        while not os.path.lexists(folder) and folder != folder.parent:
+            folder = folder.parent
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{folder} is no folder")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, f"{folder} is read-only")
+    except (OSError, ValueError) as error:
+        raise unusable(path, flag, error) from error
 
 
 def kind_of(mode: int) -> str:
-    """Name what stands in a place: file, folder, link, or device (sockets and pipes, too)."""
+    """Returns what stands in a place: file, folder, link, or device or pipe (sockets, too)."""
     if stat.S_ISREG(mode):
         return "file"
     return "folder" if stat.S_ISDIR(mode) else "link" if stat.S_ISLNK(mode) else "device or pipe"
@@ -173,10 +225,15 @@ def same_place(one: Path, other: Path) -> bool:
     try:
         return one.samefile(other)
     except (OSError, ValueError):
-        try:
-            return one.resolve() == other.resolve()
-        except (OSError, ValueError, RuntimeError):
-            return one == other
+        return true_path(one) == true_path(other)
+
+
+def true_path(path: Path) -> Path:
+    """Returns a path without links and dots; as it is where that cannot be found out."""
+    try:
+        return path.resolve()
+    except (OSError, ValueError, RuntimeError):
+        return path
 
 
 def claim_folder(
@@ -186,7 +243,7 @@ def claim_folder(
     inputs: Iterable[Path] = (),
     is_ours: Callable[[Path], bool] = never_ours,
 ) -> None:
-    """Take a folder for our output, and mark it: one that is new, empty, or carries our marker for the same use.
+    """Takes a folder for our output and marks it: one that is new, empty, or carries our marker for the same use.
 
     Args:
         folder: where the output goes.
@@ -196,12 +253,12 @@ def claim_folder(
         is_ours: recognises a folder that we made before there were markers.
 
     Raises:
-        OptionError: it holds something else, or is an input.
+        OptionError: it holds something else, is an input, or holds an input.
         DataError: it cannot be made.
     """
     check_output_folder(folder, holds, flag, inputs, is_ours)
     make_folder(folder)
-    if not (folder / MARKER).exists():
+    if read_marker(folder) is None:
         write_json(folder / MARKER, {"holds": holds})
 
 
@@ -212,30 +269,31 @@ def check_output_folder(
     inputs: Iterable[Path] = (),
     is_ours: Callable[[Path], bool] = never_ours,
 ) -> None:
-    """Refuse what `claim_folder` refuses, and write nothing."""
-    if any(same_place(folder, one) for one in inputs):
-        raise OptionError(f"{flag} {folder} is an input of this command, too", "name another folder; the input stays")
+    """Refuses what `claim_folder` refuses, and writes nothing."""
+    for one in inputs:
+        if same_place(folder, one):
+            raise OptionError(f"{flag} {folder} is an input of this command, too", "name another; the input stays")
+        if true_path(folder) in true_path(one).parents:
+            raise OptionError(f"{flag} {folder} holds an input of this command: {one}", "name another folder")
     try:
-        if not folder.exists():
-            return
+        if look_at(folder, flag) is None:
+            return check_writable(folder, folder, flag)
         if not folder.is_dir():
             raise OptionError(f"{flag} {folder} is no folder", "name another folder")
-        if not any(folder.iterdir()):
-            return
+        # A claim that was cut off leaves its partial.
+        empty = all(_PARTIAL.fullmatch(path.name) for path in folder.iterdir())
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise OptionError(f"{flag} {folder} cannot be used: {reason}", "name another folder") from error
+        raise unusable(folder, flag, error) from error
     before = read_marker(folder)
-    if before is None and is_ours(folder):
-        return
-    if before is None:
+    if before is None and not empty and not is_ours(folder):
         raise OptionError(f"{flag} {folder} is not empty and not of our making", "name a new or empty folder")
-    if before != holds:
+    if before not in (None, holds):
         raise OptionError(f"{flag} {folder} holds {before}, not {holds}", "name another folder")
+    return check_writable(folder, folder, flag)
 
 
 def read_marker(folder: Path) -> str | None:
-    """Give what a folder's marker says it holds; None where there is no marker that we wrote."""
+    """Returns what a folder's marker says it holds; None where there is no marker that we wrote."""
     path = folder / MARKER
     try:
         if path.is_symlink() or not path.is_file() or path.stat().st_size > BLOCK:
@@ -247,7 +305,7 @@ def read_marker(folder: Path) -> str | None:
 
 
 def hash_file(path: Path) -> str:
-    """Give the SHA-256 of a file's bytes, read in blocks.
+    """Returns the SHA-256 of a file's bytes, read in blocks.
 
     Raises:
         OSError: the file cannot be read.

@@ -13,8 +13,9 @@ FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*
 # The first prefix that fits counts.
 FLOORS = {
     "errors.py": 0,
-    "files.py": 0.25,
     "progress.py": 0,
+    "files.py": 0.25,
+    "locks.py": 0.3,
     "ffmpeg.py": 0.5,
     "audio.py": 1,
     "lyrics.py": 1,
@@ -68,9 +69,10 @@ WORKFLOWS = (
 # The package's own two files: public names, and `python -m recap_cli`.
 DOORS = ("__init__.py", "__main__.py")
 LIGHT = (
-    "files.py",
     "errors.py",
     "progress.py",
+    "files.py",
+    "locks.py",
     "ffmpeg.py",
     "audio.py",
     "lyrics.py",
