@@ -36,7 +36,9 @@ FLOORS = {
 WORKFLOWS = (
     ("threads",),
     ("claims", "studies"),
-    ("training", "recipes", "decoding", "runs", "hub", "batches", "balance", "audition", "journal"),
+    ("runs",),
+    ("checkpoints",),
+    ("training", "recipes", "decoding", "hub", "batches", "balance", "audition", "journal"),
     ("train_options",),
     ("validation",),
     ("listener",),
@@ -48,6 +50,7 @@ WORKFLOWS = (
     ("sources",),
     ("epochs",),
     ("trainer",),
+    ("requirements",),
     ("train",),
     ("estimate",),
     ("models", "whole", "explain"),

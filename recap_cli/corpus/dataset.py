@@ -65,6 +65,11 @@ class SongList(Sequence[PreparedSong]):
 
     __hash__ = None  # type: ignore[assignment]
 
+    def has_captions(self, place: int, min_votes: int | None = None) -> bool:
+        """Whether a song has a caption, with enough votes, without reading the captions."""
+        votes = self.votes(place)
+        return bool(len(votes) if min_votes is None else ((votes == NO_VOTES) | (votes >= min_votes)).any())
+
     def votes(self, place: int) -> np.ndarray:
         """Give the votes of a song's captions, `NO_VOTES` where there are none, without reading the captions."""
         first, last = self.data.caption_range(int(self.numbers[place]))

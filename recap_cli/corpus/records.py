@@ -15,6 +15,8 @@ EMPTY_SIGNS = frozenset("\u2800\u3164\u115f\u1160\uffa0")
 
 def is_blank(text: str) -> bool:
     """Whether a text shows nothing: spaces, control and format characters, lone marks, signs without ink."""
+    if text[:1].isascii() and text[:1].isalnum():
+        return False  # nearly every caption
     return all(sign in EMPTY_SIGNS or unicodedata.category(sign)[0] in "ZCM" for sign in text)
 
 

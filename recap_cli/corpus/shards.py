@@ -129,13 +129,20 @@ class ShardReader:
             array: np.ndarray = self.opened[path].get_tensor(key)
         except (SafetensorError, OSError) as error:
             raise DataError(f"{path} is damaged: {error}", f"delete it and {self.remedy}") from error
-        if not np.isfinite(array).all():
+        if not is_finite(array):
             raise DataError(f"{path} is damaged: {key} holds NaN or infinity", f"delete it and {self.remedy}")
         return array
 
     def __getstate__(self) -> dict[str, object]:
         """Leave the open maps behind when travelling to another process."""
         return {**self.__dict__, "opened": {}}
+
+
+def is_finite(array: np.ndarray) -> bool:
+    """Whether an array of fp16 or fp32 holds neither NaN nor infinity."""
+    if array.dtype == np.float16:  # numpy takes six times as long for it
+        return bool((array.view(np.uint16) & 0x7FFF).max(initial=0) < 0x7C00)
+    return bool(np.isfinite(array).all())
 
 
 def read_header(path: Path) -> Iterator[tuple[str, list[int]]]:
