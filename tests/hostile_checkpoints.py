@@ -71,9 +71,9 @@ def draw_harm(random: np.random.Generator, parts: list[Path]) -> tuple[str, Dama
         put(path, bytes(content))
 
     def swap(path: Path) -> None:
-        for run in path.parents:
-            if (run / other).is_file():
-                return put(path, (run / other).read_bytes())
+        run = next((one for one in path.parents if (one / other).is_file()), None)
+        if run is not None:
+            put(path, (run / other).read_bytes())
 
     def gone(path: Path) -> None:
         path.unlink(missing_ok=True)
@@ -105,7 +105,8 @@ def draw_harm(random: np.random.Generator, parts: list[Path]) -> tuple[str, Dama
 
     harms = {
         "flipped": flip, "gone": gone, "cut": cut, "a folder": folder, "a pipe": pipe, "a link": link,
-        "longer": longer, "planted beside": plant, "nested": nest, "junk": lambda path: put(path, junk), "swapped": swap,
+        "longer": longer, "planted beside": plant, "nested": nest, "swapped": swap,
+        "junk": lambda path: put(path, junk),
     }  # fmt: skip
     name = list(harms)[int(random.integers(len(harms)))]
 

@@ -333,8 +333,7 @@ def test_a_planted_part_runs_no_code(tiny_data, out, monkeypatch, tmp_path, part
         archive.writestr("archive/data.pkl", pickle.dumps(Evil()))
         archive.writestr("archive/version", "3\n")
         archive.writestr("archive/byteorder", "little")
-    found, said = choose(out, name)
-    assert found == "checkpoint-4"
+    assert choose(out, name)[0] == "checkpoint-4"
     shutil.rmtree(out / "checkpoints" / "checkpoint-4")
     (folder / STATE_FILE).unlink()
     write_seal(folder, name, 3, seal["losses"], seal["log"])

@@ -701,7 +701,7 @@ def test_limit_and_votes(tiny_data, tmp_path):
     kept = sum(caption.votes >= 6 for entry in songs for caption in entry.song.captions)
     voted = run(tiny_data, tmp_path / "voted", limit=10, min_votes=6, batch_size=1, epochs=0.4)
     assert voted.figures["steps"] == math.ceil(0.4 * kept)
-    with pytest.raises(DataError, match="has no captions to learn from"):
+    with pytest.raises(DataError, match="has no captions with 100 votes or more to learn from"):
         run(tiny_data, tmp_path / "none", min_votes=100)
 
 

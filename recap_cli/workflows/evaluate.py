@@ -172,6 +172,8 @@ def evaluate(options: EvaluateOptions, progress: Progress | None = None) -> Eval
     """
     progress = progress or SilentProgress()
     scene = set_scene(options)
+    for note in scene.data.notes if scene.data else ():
+        progress.say(note)
     # Files are read before any model works: a bad row shows at once.
     paper = read_paper_table(options.paper) if options.paper else []
     files = {path: match_predictions(path, scene.scored, progress, options.limit) for path in options.predictions}
