@@ -24,7 +24,8 @@ _PARTIAL = re.compile(r"\.(.+)\.[0-9a-f]{16}\.partial", re.DOTALL)
 def cannot_write(path: Path, error: Exception) -> DataError:
     """Returns the error that says why a file cannot be written, and that nothing is lost."""
     reason = getattr(error, "strerror", None) or error
-    if getattr(error, "errno", None) in FULL:
+    told = re.search(r"os error (\d+)", str(error))  # safetensors has an error class of its own
+    if (int(told[1]) if told else getattr(error, "errno", None)) in FULL:
         return DataError(f"cannot write {path}: {reason}", "make room, then start it again: nothing is lost")
     return DataError(f"cannot write {path}: {reason}", "choose another folder, or see that this one can be written")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from recap_cli.corpus.dataset import PreparedData
-from recap_cli.corpus.manifest import write_json_lines
 from recap_cli.errors import DataError, ModelError, OptionError
+from recap_cli.files import write_json_lines
 from recap_cli.scoring.text import score_songs
 from recap_cli.workflows import evaluate as module
 from recap_cli.workflows.decoding import DecodingOptions

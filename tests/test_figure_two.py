@@ -150,8 +150,8 @@ def test_files(tmp_path):
     assert pyplot.get_fignums() == []
     before = [file.read_bytes() for file in (png, svg)]
     assert [file.read_bytes() for file in plot_ablation(swept(tmp_path, *POINTS))] == before
-    with pytest.raises(DataError, match=r"cannot write .*figure2\.png"):
-        plot_ablation(swept(tmp_path / "gone", *POINTS))
+    with pytest.raises(DataError, match=r"cannot write "):
+        plot_ablation(swept(png, *POINTS))
 
 
 @pytest.mark.parametrize("points", [POINTS[:1], POINTS[1:2], POINTS[1:], (point(Arm(BART), 0.4, 0.3, 0.5),)])

@@ -10,8 +10,8 @@ from recap_cli.corpus.manifest import (
     read_json_lines,
     song_from_json,
     song_to_json,
-    write_json_lines,
 )
+from recap_cli.files import write_json_lines
 
 
 def test_json_round_trip():

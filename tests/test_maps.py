@@ -2,7 +2,8 @@
 
 import pytest
 
-from recap_cli.errors import OptionError
+from recap_cli.errors import DataError, OptionError
+from recap_cli.outputs import is_picture
 from recap_cli.report.maps import draw_explanation, drawn, headline, plain
 from recap_cli.workflows.captioner import SongCaption
 from recap_cli.workflows.explain import AttentionMap, Explanation
@@ -53,5 +54,19 @@ def test_captions_pass_and_are_drawn(tmp_path):
     with pytest.raises(OptionError, match=r"map\.txt is no picture"):
         next(drawn(iter(songs), tmp_path / "map.txt"))
     (tmp_path / "file").touch()
-    with pytest.raises(OptionError, match="cannot be written"):
+    with pytest.raises(DataError, match="cannot write"):
         list(drawn(iter(songs), tmp_path / "file" / "map.png"))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf", ".PNG"])
+def test_a_picture_is_known_as_ours_by_its_content(tmp_path, suffix):
+    from matplotlib import pyplot
+
+    ours, foreign = tmp_path / f"map{suffix}", tmp_path / f"foreign{suffix}"
+    draw_explanation(explanation(), "song.ogg", ours)
+    pyplot.figure().savefig(foreign, format=suffix[1:].lower())
+    pyplot.close("all")
+    assert is_picture(ours)
+    assert not is_picture(foreign)
+    draw_explanation(explanation(), "song.ogg", tmp_path / f"again{suffix}")
+    assert (tmp_path / f"again{suffix}").read_bytes() == ours.read_bytes()

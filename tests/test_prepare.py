@@ -99,6 +99,7 @@ def test_demo_corpus(tmp_path):
     assert (result.songs, result.captions, result.rejected, result.reused) == (12, 60, 0, 0)
     assert result.hours == pytest.approx(12 * 2 / 3600)
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [
+        ".recap.json",
         "captions.jsonl",
         "dataset.json",
         "mels",

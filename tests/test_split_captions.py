@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from recap_cli.corpus.manifest import write_json_lines
 from recap_cli.errors import DataError
+from recap_cli.files import write_json_lines
 from recap_cli.progress import SilentProgress
 from recap_cli.workflows import split_captions as module
 from recap_cli.workflows.caption import Captioner

@@ -1,6 +1,7 @@
 """All songs and captions of a corpus while it is prepared: on disk, so that memory does not grow with the corpus."""
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from recap_cli.corpus.cleaning import count_tokens
-from recap_cli.corpus.manifest import Caption, Rejected, Song, cannot_write
+from recap_cli.corpus.manifest import Caption, Rejected, Song
+from recap_cli.files import cannot_write, open_privately
 
 SCHEMA = """
 CREATE TABLE songs (position INTEGER PRIMARY KEY, id TEXT UNIQUE, audio TEXT, lyrics TEXT, split TEXT, title TEXT,
@@ -29,17 +31,18 @@ class Catalogue:
     """Songs in the order of the corpus, their captions, what was heard of them, and what was rejected.
 
     Args:
-        path: the file to keep them in; it lives as long as the preparation.
+        path: what its private file is called after; the file lives as long as the preparation.
+        label: whose it is, where several prepare parts of one folder.
     """
 
-    def __init__(self, path: Path) -> None:
-        path.unlink(missing_ok=True)
-        self.path = path
+    def __init__(self, path: Path, label: str = "") -> None:
+        handle, self.path = open_privately(path, label)
+        os.close(handle)
         self.position = 0
         self.songs = 0
         self.tags: set[str] = set()
         # Without sqlite's own locks, which network file systems often lack: the folder is locked as a whole.
-        self.db = sqlite3.connect(f"{path.resolve().as_uri()}?nolock=1", isolation_level=None, uri=True)
+        self.db = sqlite3.connect(f"{self.path.resolve().as_uri()}?nolock=1", isolation_level=None, uri=True)
         for setting in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{CACHE_KIB}", "temp_store = FILE"):
             self.db.execute(f"PRAGMA {setting}")
         self.db.executescript(SCHEMA)

@@ -2,12 +2,9 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
-
-from recap_cli.errors import DataError
+from typing import Any
 
 SPLITS = ("train", "validation", "test")
 SPLIT_NAMES = {"val": "validation", "valid": "validation", "dev": "validation", "eval": "test"}
@@ -86,54 +83,6 @@ def song_to_json(song: Song) -> dict[str, Any]:
 def song_from_json(record: dict[str, Any], captions: Iterable[Caption] = ()) -> Song:
     """Make a song from `song_to_json`'s values and its captions."""
     return Song(**record, captions=tuple(captions))
-
-
-@contextmanager
-def open_atomically(path: Path) -> Iterator[TextIO]:
-    """Open a text file that appears whole or not at all.
-
-    Raises:
-        DataError: the disk refuses, for example because it is full.
-    """
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            yield file
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise cannot_write(path, error) from error
-
-
-def cannot_write(path: Path, error: Exception) -> DataError:
-    """Say that a file cannot be written, and that nothing is lost."""
-    reason = getattr(error, "strerror", None) or error
-    return DataError(f"cannot write {path}: {reason}", "make room or choose another folder, then start it again")
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder with those above it, or find it.
-
-    Raises:
-        DataError: the disk refuses, for example because a file stands there.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(path, error) from error
-
-
-def write_json_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
-    """Write records as JSON lines, atomically."""
-    with open_atomically(path) as file:
-        for record in records:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON document, atomically."""
-    with open_atomically(path) as file:
-        file.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -4,20 +4,21 @@ A whole folder has `dataset.json`, `songs.jsonl`, `captions.jsonl`, `rejected.js
 `dataset-3-of-8.json` and so on. The shards in `mels/` are named for their content, so slices never collide.
 """
 
-import fcntl
 import json
 import math
-import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recap_cli.corpus.manifest import cannot_write, write_json
 from recap_cli.corpus.mels import fingerprint
-from recap_cli.errors import BusyError, DataError, OptionError
+from recap_cli.corpus.shards import own_shards
+from recap_cli.errors import DataError, OptionError
+from recap_cli.files import make_folder, remove_stale_partials, write_json
+from recap_cli.locks import hold_folder
+from recap_cli.outputs import DATA, is_data_folder
 
 MELS = "mels"
 DATASET_FILE = "dataset.json"
@@ -167,54 +168,20 @@ def check_info(info: Any) -> None:
 
 
 @contextmanager
-def locked(folder: Path, part: Slice) -> Iterator[None]:
-    """Hold a folder for one preparation; a folder that was made for it and stays empty goes again.
-
-    The operating system lets go of the lock when the process ends, however it ends.
+def held(folder: Path, part: Slice, inputs: Iterable[Path] = ()) -> Iterator[None]:
+    """Hold a folder for one preparation of a part; others may prepare other parts of it at the same time.
 
     Raises:
         BusyError: another preparation of the same part holds it.
+        OptionError: the folder is no data folder, or is or holds an input.
         DataError: the folder cannot be made.
     """
-    path = part.file(folder, "prepare.lock")
-    made = not folder.exists()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = open_lock(path)
-    except BlockingIOError as error:
-        hint = "wait for it, or choose another --out"
-        raise BusyError(f"another recap prepare is working on {folder}", hint) from error
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-    try:
+    lock = part.file(folder, "prepare.lock").name
+    with hold_folder(folder, DATA, "recap prepare", inputs=inputs, is_ours=is_data_folder, lock=lock):
+        for place in (folder, folder / MELS):
+            if place.is_dir():
+                remove_stale_partials(place, part.label if part.count > 1 else "")
         yield
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(handle)
-        if made:
-            with suppress(OSError):
-                folder.rmdir()
-
-
-def open_lock(path: Path) -> int:
-    """Open and lock a file; give its handle.
-
-    Raises:
-        BlockingIOError: another process holds it.
-        OSError: it cannot be made.
-    """
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.exists() and os.fstat(handle).st_ino == path.stat().st_ino:
-                return handle
-        except BlockingIOError:
-            os.close(handle)
-            raise
-        except OSError:  # a file system without locks
-            return handle
-        os.close(handle)  # its holder has just removed it
 
 
 def begin(folder: Path, part: Slice) -> tuple[str, ...]:
@@ -224,18 +191,12 @@ def begin(folder: Path, part: Slice) -> tuple[str, ...]:
         DataError: the disk refuses.
     """
     mels, note = folder / MELS, part.file(folder, "unfinished.json")
-    try:
-        mels.mkdir(exist_ok=True)
-        stale = [*mels.glob(f"*.{part.label}.*.partial"), *folder.glob(part.file(folder, "*.partial").name)]
-        for path in stale:
-            path.unlink(missing_ok=True)
-    except OSError as error:
-        raise cannot_write(mels, error) from error
+    make_folder(mels)
     with suppress(OSError, ValueError, TypeError):
         base = json.loads(note.read_text(encoding="utf-8"))
         return tuple(str(name) for name in base)
-    names = sorted(path.name for path in mels.glob("*.safetensors"))
-    write_json(note, names)
+    names = [path.name for path in own_shards(mels)]
+    write_json(note, names, part.label)
     return tuple(names)
 
 

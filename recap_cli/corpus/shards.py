@@ -2,7 +2,7 @@
 
 import json
 import math
-import os
+import re
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -14,8 +14,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from recap_cli.errors import DataError
+from recap_cli.files import cannot_write, make_folder, remove_stale_partials, replace_atomically
 
 SHARD_SONGS = 256
+_OWN_SHARD = re.compile(r"([0-9a-f]{16}|[0-9]{5,15})\.safetensors")
 MOST_OPEN = 256  # memory maps that a reader keeps
 LONGEST_HEADER = 1 << 22  # bytes; a shard's own has some 30,000
 DTYPES = {"F16": 2, "F32": 4}  # bytes of a number
@@ -28,9 +30,8 @@ class ShardWriter:
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        for stale in folder.glob("*.partial"):
-            stale.unlink()
+        make_folder(folder)
+        remove_stale_partials(folder)
         self.folder = folder
         self.pending: dict[str, np.ndarray] = {}
 
@@ -63,22 +64,11 @@ def write_shard(path: Path, arrays: dict[str, np.ndarray], label: str = "whole")
     Raises:
         DataError: the disk refuses.
     """
-    partial = path.with_name(f"{path.name}.{label}.{os.getpid()}.partial")
     try:
-        save_file(arrays, partial)
-        partial.chmod(0o644)  # safetensors writes for its owner only
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise DataError(
-            f"cannot write {path}: {error.strerror or error}",
-            "is the disk full? make room and start it again: nothing is lost",
-        ) from error
-    except Exception as error:  # safetensors has an error class of its own
-        partial.unlink(missing_ok=True)
-        raise DataError(
-            f"cannot write {path}: {error}", "is the disk full? make room and start it again: nothing is lost"
-        ) from error
+        with replace_atomically(path, label) as partial:
+            save_file(arrays, partial)
+    except SafetensorError as error:
+        raise cannot_write(path, error) from error
 
 
 def next_number(folder: Path) -> int:
@@ -188,10 +178,18 @@ def check_entries(header: dict[str, Any], length: int) -> None:
         raise ValueError("its length is wrong")
 
 
+def own_shards(folder: Path) -> list[Path]:
+    """Returns the shards that we wrote into a folder: they are named for their content, or numbered."""
+    return sorted(path for path in folder.glob("*.safetensors") if _OWN_SHARD.fullmatch(path.name))
+
+
 def drop_damaged(folder: Path) -> list[str]:
-    """Delete shards that cannot be read, as a power cut leaves them, so that they are made again; give their names."""
+    """Deletes shards of ours that cannot be read, as a power cut leaves them, so that they are made again.
+
+    Returns their names.
+    """
     damaged = []
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in own_shards(folder):
         try:
             for _ in read_header(path):
                 break

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from recap_cli.report.pictures import save_picture
 from recap_cli.workflows.alignment import AlignmentReport
 from recap_cli.workflows.split_captions import file_stem
 
@@ -25,14 +26,13 @@ def plot_alignment(report: AlignmentReport, out: Path) -> list[Path]:
 
     music, lyrics = (side[:COUNTED_SONGS] for side in report.cosines)
     cosines = music @ lyrics.T
-    out.mkdir(parents=True, exist_ok=True)
     files = []
     for name, size, draw in (("similarity", (6.0, 5.2), draw_matrix), ("cosines", (6.4, 4.0), draw_histogram)):
         figure, axes = pyplot.subplots(figsize=size, layout="constrained")
         subtitle = draw(axes, cosines)
         axes.set_title(f"{report.name}\n{subtitle}", fontsize=10)
         files.append(out / f"{file_stem(report.name)}.{name}.png")
-        figure.savefig(files[-1], dpi=150)
+        save_picture(figure, files[-1], 150)
         pyplot.close(figure)
     return files
 

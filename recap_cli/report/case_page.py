@@ -3,6 +3,7 @@
 from html import escape
 from pathlib import Path
 
+from recap_cli.files import write_text
 from recap_cli.report.table_one import HEADINGS
 from recap_cli.workflows.cases import Case, CaseStudy
 
@@ -23,9 +24,13 @@ footer { border-top: 2px solid var(--line); font-size: .8rem; overflow-wrap: any
 
 
 def write_case_page(study: CaseStudy, path: Path) -> Path:
-    """Write the page; its suffix chooses HTML or Markdown."""
+    """Writes the page and returns its path; the suffix chooses HTML or Markdown.
+
+    Raises:
+        DataError: the disk refuses.
+    """
     text = case_markdown(study) if path.suffix == ".md" else case_html(study)
-    path.write_text(text, encoding="utf-8")
+    write_text(path, text)
     return path
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recap_cli.corpus.manifest import cannot_write
+from recap_cli.report.pictures import save_picture
 from recap_cli.scoring.uncertainty import Interval
 from recap_cli.workflows.arms import BART, LYRICS_ONLY, SHUFFLED
 from recap_cli.workflows.summary import ALPHA_ZERO, AblateResult, ArmSummary
@@ -130,28 +130,10 @@ def plot_ablation(result: AblateResult) -> list[Path]:
                 handles, labels = [*handles, handle], [*labels, label]
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), len(panels) + 1), frameon=False)
     files = [result.out / "figure2.png", result.out / "figure2.svg"]
-    # Equal results give equal files.
-    with matplotlib.rc_context({"svg.hashsalt": "recap"}):
-        for file in files:
-            save(figure, file)
+    for file in files:
+        save_picture(figure, file, 150)
     pyplot.close(figure)
     return files
-
-
-def save(figure: Any, file: Path) -> None:
-    """Save a figure, whole or not at all.
-
-    Raises:
-        DataError: the disk refuses.
-    """
-    partial = file.with_name(f"{file.name}.partial")
-    form = file.suffix[1:]
-    try:
-        figure.savefig(partial, dpi=150, format=form, metadata={"Date": None} if form == "svg" else None)
-        partial.replace(file)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise cannot_write(file, error) from error
 
 
 def draw_panel(axes: Any, panel: Panel) -> None:

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from textwrap import fill, shorten
 from typing import Any
 
 from recap_cli.errors import OptionError
 from recap_cli.report.panels import clock
+from recap_cli.report.pictures import save_picture
 from recap_cli.workflows.captioner import SongCaption
 from recap_cli.workflows.explain import AttentionMap, Explanation
 
@@ -23,7 +23,8 @@ def drawn(captions: Iterator[SongCaption], path: Path) -> Iterator[SongCaption]:
     """Draw the explanation of each caption that passes.
 
     Raises:
-        OptionError: the file's ending is no known format, or it cannot be written.
+        OptionError: the file's ending is no known format.
+        DataError: it cannot be written.
     """
     if path.suffix.lower() not in FORMATS:
         raise OptionError(f"--explain {path} is no picture", f"end it in {', '.join(FORMATS)}")
@@ -37,7 +38,7 @@ def draw_explanation(explanation: Explanation, audio: str, path: Path) -> None:
     """Draw both maps, one above the other.
 
     Raises:
-        OptionError: the file cannot be written.
+        DataError: the file cannot be written.
     """
     import matplotlib
 
@@ -57,15 +58,8 @@ def draw_explanation(explanation: Explanation, audio: str, path: Path) -> None:
     if explanation.music is not None:
         draw_music(axes[0][0], explanation, figure)
     draw_words(axes[-1][0], explanation, figure)
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(partial, dpi=130, metadata={} if path.suffix.lower() == ".png" else None)
-        partial.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
-        raise OptionError(f"--explain {path} cannot be written: {error.strerror}", "name another file") from error
+        save_picture(figure, path, 130)
     finally:
         pyplot.close(figure)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from recap_cli.corpus.manifest import open_atomically
+from recap_cli.files import open_atomically
 from recap_cli.workflows.recipes import RECIPE_LINES
 from recap_cli.workflows.runs import OPTIONS_FILE
 from recap_cli.workflows.train import TrainResult

@@ -12,8 +12,8 @@ import torch
 
 from recap_cli import __version__
 from recap_cli.corpus.dataset import PreparedData
-from recap_cli.corpus.manifest import make_folder, write_json_lines
 from recap_cli.errors import DataError, OptionError
+from recap_cli.files import make_folder, write_json_lines
 from recap_cli.model.config import ALIGNMENT_LOSSES
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.workflows.arms import BART, BASELINES, FUSION, LYRICS_ONLY, SHUFFLED, Arm, RunRecord

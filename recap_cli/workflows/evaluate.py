@@ -8,10 +8,10 @@ from typing import Any
 from recap_cli import __version__
 from recap_cli.corpus.dataset import PreparedData, PreparedSong
 from recap_cli.corpus.demo import lyrics_only_oracle, music_only_oracle
-from recap_cli.corpus.manifest import write_json, write_json_lines
 from recap_cli.corpus.paper_table import PaperRow, read_paper_table
 from recap_cli.corpus.predictions import read_predictions
 from recap_cli.errors import DataError, OptionError
+from recap_cli.files import write_json, write_json_lines
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.scoring.protocols import protocol_named
 from recap_cli.scoring.uncertainty import LEVEL, RESAMPLES, TRIALS

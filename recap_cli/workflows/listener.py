@@ -11,7 +11,7 @@ from recap_cli.audio import AudioSettings
 from recap_cli.corpus.demo import DEMO_VERSION, DemoSettings
 from recap_cli.corpus.manifest import Song
 from recap_cli.corpus.mels import Spent, fingerprint, hash_file, hear_demo, hear_file, mel_key
-from recap_cli.corpus.shards import ShardReader, write_shard
+from recap_cli.corpus.shards import ShardReader, own_shards, write_shard
 from recap_cli.errors import AudioError, RecapError
 
 PRECISIONS = {"fp16": np.float16, "fp32": np.float32}
@@ -86,7 +86,7 @@ class Listener:
         self.settings = settings
         settings.folder.mkdir(parents=True, exist_ok=True)
         base = set(settings.base)
-        names = [path.name for path in settings.folder.glob("*.safetensors")]
+        names = [path.name for path in own_shards(settings.folder)]
         self.known = ShardReader(settings.folder, [name for name in names if name in base])
         self.loose = ShardReader(settings.folder, [name for name in names if name not in base])
         self.pending: dict[str, np.ndarray | None] = {}

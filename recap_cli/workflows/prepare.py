@@ -19,7 +19,7 @@ from recap_cli.corpus.demo import DEMO_VERSION
 from recap_cli.corpus.manifest import Rejected
 from recap_cli.corpus.mels import Spent, hash_file
 from recap_cli.corpus.places import is_file
-from recap_cli.corpus.prepared import MELS, begin, end, is_prepared, locked, undo
+from recap_cli.corpus.prepared import MELS, begin, end, held, is_prepared, undo
 from recap_cli.corpus.shards import drop_damaged
 from recap_cli.errors import BusyError, DataError
 from recap_cli.progress import Progress, SilentProgress
@@ -57,8 +57,8 @@ def prepare(options: PrepareOptions, progress: Progress | None = None) -> Prepar
     progress = progress or SilentProgress()
     part, began = options.slice, time.monotonic()
     with (
-        locked(options.out, part),
-        open_catalogue(part.file(options.out, "catalogue.sqlite")) as catalogue,
+        held(options.out, part, options.inputs),
+        open_catalogue(options.out / "catalogue.sqlite", part.label) as catalogue,
     ):
         reading = fill_catalogue(catalogue, options, progress)
         base = begin(options.out, part)
@@ -73,14 +73,14 @@ def prepare(options: PrepareOptions, progress: Progress | None = None) -> Prepar
 
 
 @contextmanager
-def open_catalogue(path: Path) -> Iterator[Catalogue]:
+def open_catalogue(path: Path, label: str = "") -> Iterator[Catalogue]:
     """Keep a catalogue in a file for as long as it is needed.
 
     Raises:
         DataError: the disk refuses.
     """
     with disk_errors(path.parent):
-        catalogue = Catalogue(path)
+        catalogue = Catalogue(path, label)
         try:
             yield catalogue
         finally:

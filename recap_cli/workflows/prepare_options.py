@@ -85,6 +85,11 @@ class PrepareOptions:
     max_rejected: float = 0.05
     dry_run: bool = False
 
+    @property
+    def inputs(self) -> list[Path]:
+        """The files and folders that are read; what is written must not be one of them."""
+        return [path for path in (self.source, self.audio, self.metadata, self.split_file) if path is not None]
+
     def __post_init__(self) -> None:
         choices = {"precision": tuple(PRECISIONS), "newlines": NEWLINES, "instrumentals": INSTRUMENTALS}
         for name, known in choices.items():

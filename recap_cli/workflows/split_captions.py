@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from recap_cli.corpus.dataset import PreparedData, PreparedSong, SongCollator, SongDataset
-from recap_cli.corpus.manifest import write_json, write_json_lines
 from recap_cli.corpus.mels import fingerprint, hash_file
 from recap_cli.corpus.predictions import Prediction, read_predictions
 from recap_cli.corpus.shards import ShardReader
 from recap_cli.errors import DataError, ModelError
+from recap_cli.files import write_json, write_json_lines
 from recap_cli.progress import Progress
 from recap_cli.workflows.captioner import Captioner
 from recap_cli.workflows.decoding import DecodingOptions, generate_captions

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from recap_cli.corpus.manifest import open_atomically, write_json
 from recap_cli.errors import DataError
+from recap_cli.files import open_atomically, write_json
 from recap_cli.model.config import ALIGNMENT_LOSSES
 from recap_cli.scoring.seeds import seeds_interval
 from recap_cli.scoring.uncertainty import Interval

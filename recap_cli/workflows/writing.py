@@ -2,16 +2,19 @@
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from recap_cli.audio import AudioSettings
 from recap_cli.corpus.catalogue import Catalogue, caption_record
-from recap_cli.corpus.manifest import Rejected, cannot_write, song_to_json
+from recap_cli.corpus.manifest import Rejected, song_to_json
 from recap_cli.corpus.prepared import DATASET_FILE, RECORDS, Slice
-from recap_cli.corpus.shards import ShardReader, read_header
+from recap_cli.corpus.shards import ShardReader, own_shards, read_header
+from recap_cli.files import open_atomically
 
 Record = dict[str, Any]
 
@@ -68,32 +71,32 @@ def write_records(catalogue: Catalogue, folder: Path, part: Slice, audio: AudioS
     )
     captions = (caption_record(*row) for row in catalogue.captions())
     rejected = (vars(entry) for entry in catalogue.rejected())
-    partials = [part.file(folder, file).with_suffix(".partial") for file in (*RECORDS, DATASET_FILE)]
-    try:
-        name.add_list(written(partials[0], songs))
-        name.add_list(written(partials[1], captions))
+    with ExitStack() as opened:
+        # They take their places in the reverse order: `dataset.json`, which makes a folder whole, comes last.
+        dataset, *files = (
+            opened.enter_context(open_atomically(part.file(folder, file), label=part.label))
+            for file in (DATASET_FILE, *RECORDS)
+        )
+        name.add_list(written(files[0], songs))
+        name.add_list(written(files[1], captions))
         name.add(audio.to_json())
-        for _ in written(partials[2], rejected):
+        for _ in written(files[2], rejected):
             pass
         info = {**info, "fingerprint": name.name()}
-        partials[3].write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        dataset.write(json.dumps(info, indent=2, ensure_ascii=False) + "\n")
+        for file in (*files, dataset):
+            file.flush()
+            os.fsync(file.fileno())
         part.file(folder, DATASET_FILE).unlink(missing_ok=True)
         (folder / DATASET_FILE).unlink(missing_ok=True)  # a folder of slices is not whole
-        for file, partial in zip((*RECORDS, DATASET_FILE), partials, strict=True):
-            partial.replace(part.file(folder, file))
-    except OSError as error:
-        for partial in partials:
-            partial.unlink(missing_ok=True)
-        raise cannot_write(folder, error) from error
     return info
 
 
-def written(path: Path, records: Iterator[Record]) -> Iterator[Record]:
+def written(file: IO[str], records: Iterator[Record]) -> Iterator[Record]:
     """Write records as JSON lines while they pass by."""
-    with path.open("w", encoding="utf-8") as file:
-        for record in records:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
-            yield record
+    for record in records:
+        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        yield record
 
 
 def count_reasons(rejected: Iterator[Rejected], most: int = 1000) -> dict[str, int]:
@@ -117,7 +120,7 @@ def drop_orphans(folder: Path, base: tuple[str, ...], used: set[str]) -> None:
         used: names of shards that this run wrote or found.
     """
     stay = {*base, *used}
-    loose = [path for path in sorted(folder.glob("*.safetensors")) if path.name not in stay]
+    loose = [path for path in own_shards(folder) if path.name not in stay]
     if not loose:
         return
     elsewhere = ShardReader(folder, sorted(name for name in stay if (folder / name).is_file()))
