@@ -98,7 +98,8 @@ def test_dataset_file_of_another_version(copy):
 def test_damaged_records(copy, name, line):
     with (copy / name).open("a") as file:
         file.write(line + "\n")
-    with pytest.raises(DataError, match=f"{copy} is damaged"):
+    number = len((copy / name).read_text().splitlines())
+    with pytest.raises(DataError, match=f"{copy / name} line {number} is damaged"):
         PreparedData(copy)
 
 
@@ -143,6 +144,7 @@ def test_captions_in_any_order(copy, tiny_data):
     data = PreparedData(copy)
     for ours, theirs in zip(data.songs, tiny_data.songs, strict=True):
         assert ours.song.captions == theirs.song.captions[::-1]
+    assert data.notes == [f"{copy}: 1 captions of songs that it does not hold are passed over."]
 
 
 def test_examples_of_a_prepared_folder(tiny_data, tiny_processor):

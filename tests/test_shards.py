@@ -1,6 +1,7 @@
 """Shards of arrays: written whole or not at all, read by key, and refused when damaged."""
 
 import json
+import os
 import pickle
 import struct
 
@@ -153,12 +154,60 @@ def test_wrong_length(tmp_path, change):
 
 
 def test_damage_that_only_shows_when_read(tmp_path):
-    """A header with plausible lengths whose type is unknown."""
-    header = {"a": {"dtype": "F99", "shape": [2, 3], "data_offsets": [0, 12]}}
-    (tmp_path / "00000.safetensors").write_bytes(shard(header, bytes(12)))
-    reader = ShardReader(tmp_path)
-    with pytest.raises(DataError, match=r"00000\.safetensors is damaged"):
-        reader["a"]
+    """A shard that was cut after it was opened, and one that holds what is no number."""
+    for value, cut in ((np.nan, 0), (np.inf, 0), (1.0, 3)):
+        (tmp_path / "00000.safetensors").unlink(missing_ok=True)
+        shards.write_shard(tmp_path / "00000.safetensors", {"a": np.full((2, 3), value, np.float16)})
+        reader = ShardReader(tmp_path, remedy="start again")
+        content = (tmp_path / "00000.safetensors").read_bytes()
+        (tmp_path / "00000.safetensors").write_bytes(content[: len(content) - cut])
+        with pytest.raises(DataError, match=r"00000\.safetensors is damaged") as caught:
+            reader["a"]
+        assert caught.value.hint == "delete it and start again"
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"a": {"dtype": "F99", "shape": [2, 3], "data_offsets": [0, 12]}},
+        {"a": {"dtype": "I64", "shape": [], "data_offsets": [0, 8]}},
+        {"a": {"dtype": ["F16"], "shape": [2, 3], "data_offsets": [0, 12]}},
+        {"a": {"dtype": "F16", "shape": [-2, -3], "data_offsets": [0, 12]}},
+        {"a": {"dtype": "F16", "shape": [2.0, 3], "data_offsets": [0, 12]}},
+        {"a": {"dtype": "F16", "shape": "23", "data_offsets": [0, 12]}},
+        {"a": {"dtype": "F16", "shape": [10**30, 3], "data_offsets": [0, 12]}},
+        {"a": {"dtype": "F16", "shape": [2, 3], "data_offsets": [-12, 0]}},
+        {"a": {"dtype": "F16", "shape": [2, 3], "data_offsets": [0, 12, 12]}},
+        {"a": {"dtype": "F16", "shape": [2, 3], "data_offsets": {"first": 0, "last": 12}}},
+        {"a": None, "b": {"dtype": "F16", "shape": [2, 3], "data_offsets": [0, 12]}},
+        {name: {"dtype": "F16", "shape": [2, 3], "data_offsets": [0, 12]} for name in "ab"},
+        {"a": {"dtype": "F16", "shape": [1, 3], "data_offsets": [0, 6]}},
+        {"a": {"dtype": "F16", "shape": [1, 3], "data_offsets": [6, 12]}},
+    ],
+)
+def test_arrays_that_do_not_lie_where_their_header_says(tmp_path, entries):
+    (tmp_path / "00000.safetensors").write_bytes(shard(entries, bytes(12)))
+    with pytest.raises(DataError, match=r"00000\.safetensors is damaged: "):
+        ShardReader(tmp_path)
+
+
+def test_a_header_that_nests_or_never_ends(tmp_path):
+    for text in ("[" * 100_000, '{"a": ' * 50_000, " " * ((1 << 22) + 1), "\xff\xfe"):
+        content = text.encode("latin-1")
+        (tmp_path / "00000.safetensors").write_bytes(struct.pack("<Q", len(content)) + content)
+        with pytest.raises(DataError, match=r"00000\.safetensors is damaged: "):
+            ShardReader(tmp_path)
+
+
+def test_what_is_no_file_is_never_waited_for(tmp_path):
+    (tmp_path / "00000.safetensors").mkdir()
+    assert shards.drop_damaged(tmp_path) == []
+    with pytest.raises(DataError, match="it is no file"):
+        ShardReader(tmp_path)
+    (tmp_path / "00000.safetensors").rmdir()
+    os.mkfifo(tmp_path / "00000.safetensors")
+    with pytest.raises(DataError, match="it is no file"):
+        ShardReader(tmp_path)
 
 
 def test_metadata_is_no_array(tmp_path):

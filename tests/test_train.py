@@ -12,12 +12,14 @@ from safetensors.torch import load_file
 from transformers import AutoModelForSeq2SeqLM
 
 from recap_cli.corpus.dataset import PreparedData
+from recap_cli.corpus.shards import write_shard
 from recap_cli.errors import DataError, ModelError, OptionError
 from recap_cli.model.config import RecapConfig
 from recap_cli.processor import RecapProcessor
 from recap_cli.progress import SilentProgress
 from recap_cli.workflows import train as module
 from recap_cli.workflows.caption import Captioner
+from recap_cli.workflows.checkpoints import list_checkpoints
 from recap_cli.workflows.decoding import DecodingOptions
 from recap_cli.workflows.epochs import EpochReport
 from recap_cli.workflows.evaluate import caption_split
@@ -29,7 +31,7 @@ from recap_cli.workflows.pretrain import (
     tiny_bart,
 )
 from recap_cli.workflows.recipes import RECIPE_LINES, RECIPES, recipe_settings
-from recap_cli.workflows.runs import newest_checkpoint, newest_run, read_log
+from recap_cli.workflows.runs import newest_run, read_log
 from recap_cli.workflows.sources import build_model, find_source
 from recap_cli.workflows.train import TrainOptions, TrainResult, run_name, train
 from recap_cli.workflows.trainer import RecapTrainer
@@ -168,6 +170,7 @@ def whole(tiny_data, tmp_path_factory) -> TrainResult:
 
 def test_a_run_folder(whole, tiny_data):
     assert sorted(path.name for path in whole.out.iterdir()) == [
+        ".recap.json",
         "config.json",
         "figures.json",
         "generation_config.json",
@@ -251,14 +254,14 @@ def test_a_folder_of_other_settings_is_refused(whole, tiny_data, change, names):
 
 def test_a_folder_of_something_else_is_refused(tiny_data, tmp_path):
     (tmp_path / "letter.txt").write_text("dear")
-    with pytest.raises(OptionError, match="is not empty and holds no run"):
+    with pytest.raises(OptionError, match="is not empty and not of our making"):
         run(tiny_data, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
 def test_a_folder_that_cannot_be_made(tiny_data, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match=r"cannot write .*file/run: Not a directory"):
+    with pytest.raises(OptionError, match=r"--out .*file/run cannot be written: Not a directory"):
         run(tiny_data, tmp_path / "file" / "run")
 
 
@@ -283,8 +286,8 @@ def test_a_killed_run_goes_on_and_ends_alike(whole, tiny_data, tmp_path, monkeyp
         with pytest.raises(Killed):
             run(tiny_data, tmp_path / "run", **options)
     assert not (tmp_path / "run" / "figures.json").exists()
-    checkpoint = newest_checkpoint(tmp_path / "run" / "checkpoints")
-    assert (checkpoint and Path(checkpoint).name) == (found and f"checkpoint-{found}")
+    checkpoints = list_checkpoints(tmp_path / "run" / "checkpoints")
+    assert (checkpoints[0].name if checkpoints else None) == (found and f"checkpoint-{found}")
     steps = []
     monkeypatch.setattr(
         ProgressCallback, "on_step_end", lambda self, args, state, control, **kw: steps.append(state.global_step)
@@ -312,7 +315,7 @@ def test_checkpoints_are_few_and_whole(tiny_data, tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     torn.mkdir(parents=True)
     (torn / "model.safetensors").write_bytes(b"half")
-    with pytest.raises(OptionError, match="is not empty and holds no run"):
+    with pytest.raises(OptionError, match="is not empty and not of our making"):
         run(tiny_data, tmp_path / "run", limit=10, checkpoint_every=1)
     other = tmp_path / "other"
     run(tiny_data, other, limit=10, checkpoint_every=1)
@@ -382,6 +385,9 @@ def test_data_that_the_music_encoder_would_hear_wrongly(tiny_data, tmp_path, set
     info = json.loads((tmp_path / "data" / "dataset.json").read_text())
     info["audio"][setting] = value
     (tmp_path / "data" / "dataset.json").write_text(json.dumps(info))
+    if setting == "mels":
+        for path in (tmp_path / "data" / "mels").iterdir():
+            write_shard(path, {key: mel[:value].numpy() for key, mel in load_file(path).items()})
     weights = {"music_encoder": pretrained_music(tiny_data)} if named else {}
     with pytest.raises(ModelError) as caught:
         run(PreparedData(tmp_path / "data"), tmp_path / "run", **weights)
@@ -551,9 +557,12 @@ def test_a_torn_checkpoint_and_a_torn_log(tmp_path):
         (tmp_path / name).mkdir()
     for name in ("checkpoint-3", "checkpoint-12", "checkpoint-tmp"):
         (tmp_path / name / "recap_state.json").write_text("{}")
-    assert newest_checkpoint(tmp_path) == str(tmp_path / "checkpoint-12")
-    (tmp_path / "log.jsonl").write_text('{"step": 3, "x": 1}\n{"step": 6, "x": 2}\n{"step": 3, "x": 5}\n{"st')
-    assert read_log(tmp_path) == [{"step": 3, "x": 5}, {"step": 6, "x": 2}]
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["checkpoint-20", "checkpoint-12", "checkpoint-3"]
+    sample = {"song": "s", "caption": "c", "reference": "r"}
+    figures = {"epoch": 1.0, "rougeL": 0.1, "meteor": 0.1, "caption_loss": 2.0, "sample": sample}
+    records = [{"step": step, "x": x, **figures} for step, x in ((3, 1), (6, 2), (3, 5))]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records) + '{"st')
+    assert read_log(tmp_path) == [records[2], records[1]]
 
 
 def test_the_newest_finished_run(tmp_path):
@@ -604,7 +613,7 @@ def test_weights_that_are_no_numbers_are_not_kept(whole, tiny_data, tmp_path, mo
         patch.setattr(ProgressCallback, "on_step_end", spoil)
         with pytest.raises(ModelError, match="a weight is no number any more at step 2"):
             run(tiny_data, tmp_path / "run", **options)
-    assert Path(newest_checkpoint(tmp_path / "run" / "checkpoints")).name == "checkpoint-1"
+    assert [path.name for path in list_checkpoints(tmp_path / "run" / "checkpoints")] == ["checkpoint-1"]
     assert equal(weights(run(tiny_data, tmp_path / "run", **options).out), weights(whole.out))
 
 
@@ -692,7 +701,7 @@ def test_limit_and_votes(tiny_data, tmp_path):
     kept = sum(caption.votes >= 6 for entry in songs for caption in entry.song.captions)
     voted = run(tiny_data, tmp_path / "voted", limit=10, min_votes=6, batch_size=1, epochs=0.4)
     assert voted.figures["steps"] == math.ceil(0.4 * kept)
-    with pytest.raises(DataError, match="has no captions to learn from"):
+    with pytest.raises(DataError, match="has no captions with 100 votes or more to learn from"):
         run(tiny_data, tmp_path / "none", min_votes=100)
 
 

@@ -19,6 +19,7 @@ from recap_cli.model.config import RecapConfig
 from recap_cli.progress import SilentProgress
 from recap_cli.workflows.balance import GradientBalance
 from recap_cli.workflows.batches import LengthGrouped, group_order, mark_aligned_rows, split_batch
+from recap_cli.workflows.checkpoints import STATE_FILE, read_seal, write_seal
 from recap_cli.workflows.pretrain import LyricsPretraining, pretrain_bart, tiny_bart
 from recap_cli.workflows.sources import build_model, find_source
 from recap_cli.workflows.train import TrainOptions, train
@@ -330,6 +331,8 @@ def test_a_checkpoint_of_another_architecture(tiny_data, tmp_path):
     tensors = load_file(path)
     tensors["model.decoder.layers.0.fc1.weight"] = torch.zeros(3, 3)
     save_file(tensors, path, {"format": "pt"})
+    seal = read_seal(path.parent / STATE_FILE)  # as if it had been written so
+    write_seal(path.parent, seal["run"], seal["step"], seal["losses"], seal["log"])
     with pytest.raises(ModelError) as caught:
         train(TrainOptions(tiny_data.folder, tmp_path / "run", **options))
     assert caught.value.message == f"{path.parent} is of another architecture"

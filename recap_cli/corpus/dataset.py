@@ -1,6 +1,5 @@
 """A prepared data folder: songs, captions and mels to examples, examples to padded batches."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,14 +12,15 @@ from torch.utils.data import Dataset
 
 from recap_cli.audio import AudioSettings
 from recap_cli.corpus.manifest import Caption, Song, song_from_json
-from recap_cli.corpus.prepared import MELS, parts_of, read_dataset_file
+from recap_cli.corpus.prepared import DATASET_FILE, MELS, parts_of, read_dataset_file
+from recap_cli.corpus.records import is_blank, read_caption_record, read_song_record
 from recap_cli.corpus.shards import ShardReader
 from recap_cli.corpus.texts import MappedLines
 from recap_cli.errors import DataError
 from recap_cli.processor import IGNORED, RecapProcessor, pad_mels, pad_rows, pad_states
 
 NO_VOTES = np.iinfo(np.int64).min
-DECODER = json.JSONDecoder()
+AGAIN = "run recap prepare again"
 KEPT_LYRICS = 4096  # songs whose lyrics tokens are kept
 
 
@@ -65,6 +65,11 @@ class SongList(Sequence[PreparedSong]):
 
     __hash__ = None  # type: ignore[assignment]
 
+    def has_captions(self, place: int, min_votes: int | None = None) -> bool:
+        """Whether a song has a caption, with enough votes, without reading the captions."""
+        votes = self.votes(place)
+        return bool(len(votes) if min_votes is None else ((votes == NO_VOTES) | (votes >= min_votes)).any())
+
     def votes(self, place: int) -> np.ndarray:
         """Give the votes of a song's captions, `NO_VOTES` where there are none, without reading the captions."""
         first, last = self.data.caption_range(int(self.numbers[place]))
@@ -77,6 +82,11 @@ class PreparedData:
     Only places of texts are kept; the texts stay in mapped files, so that hundreds of thousands of captions open in
     seconds and take little memory.
 
+    Every line is read once and checked here, so that no damaged one shows in the middle of a training.
+
+    Attributes:
+        notes: what a user should know though the folder can be used, one sentence each.
+
     Raises:
         DataError: the folder is missing, unfinished or damaged.
     """
@@ -84,16 +94,20 @@ class PreparedData:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.info = read_dataset_file(folder)
-        self.audio = AudioSettings.from_json(self.info["audio"])
+        try:
+            self.audio = AudioSettings.from_json(self.info["audio"])
+        except DataError as error:
+            raise DataError(f"{folder / DATASET_FILE}: {error.message}", error.hint) from error
         self.mels = ShardReader(folder / MELS)
         parts = parts_of(folder)
         try:
             self.song_lines = MappedLines([part.file(folder, "songs.jsonl") for part in parts])
             self.caption_lines = MappedLines([part.file(folder, "captions.jsonl") for part in parts])
-            numbers = self.index_songs()
-            self.index_captions(numbers)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{folder} is damaged: {error}", "run recap prepare again") from error
+        except OSError as error:
+            reason = f"{error.filename}: {error.strerror}" if error.filename else error
+            raise DataError(f"{folder} is damaged: {reason}", AGAIN) from error
+        self.notes: list[str] = []
+        self.index_captions(self.index_songs())
         self.last_read: tuple[int, PreparedSong] | None = None
         self.songs = SongList(self, np.arange(len(self.song_lines)))
 
@@ -103,29 +117,57 @@ class PreparedData:
         names: dict[str, int] = {}
         splits = np.zeros(len(self.song_lines), np.int32)
         missing, lacking = 0, ""
-        for number, line in enumerate(self.song_lines):
-            entry = song_of_line(line)
+        for number in range(len(self.song_lines)):
+            entry = self.song_lines.read(number, song_of_line)
             song = entry.song
             if entry.mel not in self.mels:
                 missing, lacking = missing + 1, lacking or song.id
-            numbers[song.id] = number
+            else:
+                self.check_mel(entry)
+            if numbers.setdefault(song.id, number) != number:
+                first = self.song_lines.place(numbers[song.id])
+                raise DataError(f"{self.song_lines.place(number)}: id {song.id!r} stands in {first}, too", AGAIN)
             splits[number] = names.setdefault(song.split, len(names))
         if missing:
-            raise DataError(
-                f"{self.folder} lacks the mels of {missing} songs, such as {lacking}", "run recap prepare again"
-            )
+            raise DataError(f"{self.folder} lacks the mels of {missing} songs, such as {lacking}", AGAIN)
         self.split_names, self.split_codes = names, splits
         return numbers
 
+    def check_mel(self, entry: PreparedSong) -> None:
+        """Refuses a mel of another shape than the audio settings make.
+
+        Raises:
+            DataError: it is.
+        """
+        shape, most = self.mels.shapes[entry.mel], self.audio.frames(self.audio.samples)
+        if len(shape) != 2 or shape[0] != self.audio.mels or not 1 <= shape[1] <= most:
+            raise DataError(
+                f"{self.mels.files[entry.mel]}: the mel of {entry.song.id} has the shape {shape}, "
+                f"not {self.audio.mels} bands and 1 to {most} frames",
+                AGAIN,
+            )
+
     def index_captions(self, numbers: dict[str, int]) -> None:
-        """Note which captions a song has, and their votes; captions of songs that are not there are passed over."""
-        count = len(self.caption_lines)
-        owners, votes = np.full(count, len(numbers), np.int64), np.full(count, NO_VOTES, np.int64)
-        for number, line in enumerate(self.caption_lines):
-            name, caption = caption_of_line(line)
-            owners[number] = numbers.get(name, len(numbers))
+        """Notes which captions a song has, and their votes.
+
+        Blank captions, and those of songs that are not there, are passed over and counted in `notes`.
+        """
+        count, nobody = len(self.caption_lines), len(numbers)
+        owners, votes = np.full(count, nobody, np.int64), np.full(count, NO_VOTES, np.int64)
+        blank = strange = 0
+        for number in range(count):
+            name, caption = self.caption_lines.read(number, caption_of_line)
+            owner = numbers.get(name, nobody)
+            if is_blank(caption.text):
+                blank, owner = blank + 1, nobody
+            elif owner == nobody:
+                strange += 1
+            owners[number] = owner
             if caption.votes is not None:
                 votes[number] = caption.votes
+        for found, what in ((blank, "with nothing in them"), (strange, "of songs that it does not hold")):
+            if found:
+                self.notes.append(f"{self.folder}: {found} captions {what} are passed over.")
         self.caption_order = np.argsort(owners, kind="stable")
         self.caption_starts = np.searchsorted(owners[self.caption_order], np.arange(len(numbers) + 1))
         self.caption_votes = votes[self.caption_order]
@@ -143,8 +185,9 @@ class PreparedData:
     def parse_song(self, number: int) -> PreparedSong:
         """Read a song with its captions from the mapped files."""
         first, last = self.caption_range(number)
-        captions = tuple(caption_of_line(self.caption_lines[int(place)])[1] for place in self.caption_order[first:last])
-        return song_of_line(self.song_lines[number], captions)
+        places = self.caption_order[first:last].tolist()
+        captions = tuple(self.caption_lines.read(place, caption_of_line)[1] for place in places)
+        return self.song_lines.read(number, lambda line: song_of_line(line, captions))
 
     @property
     def fingerprint(self) -> str:
@@ -171,14 +214,14 @@ class PreparedData:
 
 def song_of_line(line: bytes, captions: tuple[Caption, ...] = ()) -> PreparedSong:
     """Read a line of `songs.jsonl`."""
-    record = DECODER.decode(line.decode())
+    record = read_song_record(line)
     return PreparedSong(song_from_json(record["song"], captions), record["mel"], record["seconds"])
 
 
 def caption_of_line(line: bytes) -> tuple[str, Caption]:
     """Read a line of `captions.jsonl`: the song's id and the caption."""
-    record = DECODER.decode(line.decode())
-    return record["song"], Caption(record["text"], record["votes"])
+    record = read_caption_record(line)
+    return record["song"], Caption(record["text"], record.get("votes"))
 
 
 class SongDataset(Dataset):

@@ -5,6 +5,7 @@ A whole folder has `dataset.json`, `songs.jsonl`, `captions.jsonl`, `rejected.js
 """
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +22,8 @@ from recap_cli.outputs import DATA, is_data_folder
 
 MELS = "mels"
 DATASET_FILE = "dataset.json"
+LARGEST = 1 << 24  # bytes of a dataset.json
+COUNTS = ("sample_rate", "n_fft", "hop", "mels")  # audio settings that are whole numbers
 RECORDS = ("songs.jsonl", "captions.jsonl", "rejected.jsonl")
 _SLICE_FILE = re.compile(r"dataset-(\d+)-of-(\d+)\.json")
 
@@ -73,7 +76,7 @@ def finished_slices(folder: Path) -> list[Slice]:
         if match := _SLICE_FILE.fullmatch(path.name):
             found.setdefault(int(match[2]), set()).add(int(match[1]))
     for count, numbers in sorted(found.items()):
-        if numbers == set(range(1, count + 1)):
+        if len(numbers) == count and min(numbers) == 1 and max(numbers) == count:
             return [Slice(number, count) for number in range(1, count + 1)]
     return []
 
@@ -127,11 +130,41 @@ def read_part(path: Path) -> dict[str, Any]:
         DataError: it is damaged.
     """
     try:
-        info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        info["audio"], info["fingerprint"], info["splits"].keys()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is damaged: {error}", "run recap prepare again") from error
-    return info
+        if path.stat().st_size > LARGEST:
+            raise ValueError(f"it is over {LARGEST >> 20} MB")
+        info = json.loads(path.read_text(encoding="utf-8"))
+        check_info(info)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is damaged: not UTF-8", "run recap prepare again") from error
+    except (OSError, ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise DataError(f"{path} is damaged: {reason}", "run recap prepare again") from error
+    return dict(info)
+
+
+def check_info(info: Any) -> None:
+    """Refuses a `dataset.json` in which something that others rely on is missing or of the wrong kind.
+
+    Raises:
+        ValueError: it is.
+    """
+    if type(info) is not dict:
+        raise ValueError("no JSON object")
+    kinds = {"audio": dict, "fingerprint": str, "splits": dict, "source": str, "recap": str}
+    for name, kind in kinds.items():
+        if type(info.get(name)) is not kind:
+            raise ValueError(f"{name} is {'missing' if name not in info else 'of the wrong kind'}")
+    if not all(type(count) is int and count >= 0 for count in info["splits"].values()):
+        raise ValueError("splits are no counts by name")
+    for name, value in info["audio"].items():
+        numbers = (int,) if name in COUNTS else (int, float)
+        if name != "resampler" and (type(value) not in numbers or not math.isfinite(value)):
+            raise ValueError(f"audio.{name} is no {'count' if name in COUNTS else 'number'}")
+    tags = info.setdefault("music_tags", [])
+    if type(tags) is not list or not all(type(tag) is str for tag in tags):
+        raise ValueError("music_tags are no texts")
+    if type(info.get("demo", {})) is not dict:
+        raise ValueError("demo is no object")
 
 
 @contextmanager

@@ -1,10 +1,13 @@
 """Arrays of songs in safetensors shards: written atomically, memory-mapped when read."""
 
 import json
+import math
 import re
 import struct
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -16,6 +19,8 @@ from recap_cli.files import cannot_write, make_folder, remove_stale_partials, re
 SHARD_SONGS = 256
 _OWN_SHARD = re.compile(r"([0-9a-f]{16}|[0-9]{5,15})\.safetensors")
 MOST_OPEN = 256  # memory maps that a reader keeps
+LONGEST_HEADER = 1 << 22  # bytes; a shard's own has some 30,000
+DTYPES = {"F16": 2, "F32": 4}  # bytes of a number
 
 
 class ShardWriter:
@@ -78,13 +83,16 @@ class ShardReader:
     Args:
         folder: the shards' folder.
         names: only these shards, where not all of them.
+        remedy: what makes a damaged shard anew once it is deleted, for messages.
 
     Raises:
         DataError: a shard is damaged.
     """
 
-    def __init__(self, folder: Path, names: Iterable[str] | None = None) -> None:
-        self.folder = folder
+    def __init__(
+        self, folder: Path, names: Iterable[str] | None = None, remedy: str = "run recap prepare again"
+    ) -> None:
+        self.folder, self.remedy = folder, remedy
         self.files: dict[str, Path] = {}
         self.shapes: dict[str, list[int]] = {}
         self.opened: dict[Path, safe_open] = {}
@@ -97,34 +105,77 @@ class ShardReader:
         return key in self.files
 
     def __getitem__(self, key: str) -> np.ndarray:
+        """Returns an array.
+
+        Raises:
+            DataError: its shard is damaged, or it holds what is no number.
+        """
         path = self.files[key]
         try:
             if path not in self.opened:
                 if len(self.opened) >= MOST_OPEN:
                     del self.opened[next(iter(self.opened))]
                 self.opened[path] = safe_open(path, "numpy")
-            return self.opened[path].get_tensor(key)
+            array: np.ndarray = self.opened[path].get_tensor(key)
         except (SafetensorError, OSError) as error:
-            raise DataError(f"{path} is damaged: {error}", "delete it and run recap prepare again") from error
+            raise DataError(f"{path} is damaged: {error}", f"delete it and {self.remedy}") from error
+        if not is_finite(array):
+            raise DataError(f"{path} is damaged: {key} holds NaN or infinity", f"delete it and {self.remedy}")
+        return array
 
     def __getstate__(self) -> dict[str, object]:
         """Leave the open maps behind when travelling to another process."""
         return {**self.__dict__, "opened": {}}
 
 
+def is_finite(array: np.ndarray) -> bool:
+    """Whether an array of fp16 or fp32 holds neither NaN nor infinity."""
+    if array.dtype == np.float16:  # numpy takes six times as long for it
+        return bool((array.view(np.uint16) & 0x7FFF).max(initial=0) < 0x7C00)
+    return bool(np.isfinite(array).all())
+
+
 def read_header(path: Path) -> Iterator[tuple[str, list[int]]]:
-    """Give the keys and shapes of a safetensors file without reading its arrays."""
+    """Give the keys and shapes of a safetensors file without reading its arrays.
+
+    Raises:
+        DataError: it is damaged: what its header says does not fill the file exactly.
+    """
     try:
+        if not path.is_file():
+            raise ValueError("it is no file")
+        length = path.stat().st_size
         with path.open("rb") as file:
             (size,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(min(size, 100_000_000)))
+            if size > min(LONGEST_HEADER, length - 8):
+                raise ValueError("its header is cut or overlong")
+            header = json.loads(file.read(size))
         header.pop("__metadata__", None)
-        shapes = {key: entry["shape"] for key, entry in header.items()}
-        if path.stat().st_size != 8 + size + max((entry["data_offsets"][1] for entry in header.values()), default=0):
-            raise ValueError("its length is wrong")
-    except (OSError, ValueError, struct.error, LookupError, AttributeError, TypeError) as error:
+        check_entries(header, length - 8 - size)
+    except (OSError, ValueError, struct.error, LookupError, AttributeError, TypeError, RecursionError) as error:
         raise DataError(f"{path} is damaged: {error}", "delete it and run recap prepare again") from error
-    yield from shapes.items()
+    yield from ((key, entry["shape"]) for key, entry in header.items())
+
+
+def check_entries(header: dict[str, Any], length: int) -> None:
+    """Refuses a header whose arrays do not lie one behind the other and fill `length` bytes.
+
+    Raises:
+        ValueError: a type is not ours, a shape is none, or an array lies elsewhere.
+        LookupError, TypeError: a value is missing or of another kind.
+    """
+    end = 0
+    for key, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+        shape, (first, last) = entry["shape"], entry["data_offsets"]
+        if entry["dtype"] not in DTYPES:
+            raise ValueError(f"{key} has the type {entry['dtype']}, not one of {', '.join(DTYPES)}")
+        if not all(type(number) is int and number >= 0 for number in (*shape, first, last)):
+            raise ValueError(f"{key} has the shape {shape} at {first} to {last}")
+        if first != end or last - first != DTYPES[entry["dtype"]] * math.prod(shape):
+            raise ValueError(f"{key} does not lie where it belongs")
+        end = last
+    if end != length:
+        raise ValueError("its length is wrong")
 
 
 def own_shards(folder: Path) -> list[Path]:
@@ -143,6 +194,7 @@ def drop_damaged(folder: Path) -> list[str]:
             for _ in read_header(path):
                 break
         except DataError:
-            path.unlink()
-            damaged.append(path.name)
+            with suppress(OSError):  # a folder, or one that may not be deleted: its reader will tell
+                path.unlink()
+                damaged.append(path.name)
     return damaged

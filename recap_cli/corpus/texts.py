@@ -1,13 +1,17 @@
 """Lines of text files by number, read through memory maps."""
 
+import errno
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from recap_cli.errors import DataError
+
 BLOCK = 1 << 24
+T = TypeVar("T")
 
 
 class MappedLines(Sequence[bytes]):
@@ -35,6 +39,25 @@ class MappedLines(Sequence[bytes]):
         first, last = self.bounds[number]
         return self.maps[self.files[number]][first:last]
 
+    def read(self, number: int, parse: Callable[[bytes], T]) -> T:
+        """Returns what `parse` makes of a line.
+
+        Raises:
+            DataError: the line is damaged, which a ValueError of `parse` says; it is named.
+        """
+        try:
+            return parse(self[number])
+        except ValueError as error:
+            raise DataError(f"{self.place(number)} is damaged: {error}", "run recap prepare again") from error
+
+    def place(self, number: int) -> str:
+        """Returns where a line stands: its file, and its number in it from 1, blank lines counted."""
+        file, first = int(self.files[number]), int(self.bounds[number][0])
+        before = sum(
+            self.maps[file][start : min(start + BLOCK, first)].count(b"\n") for start in range(0, first, BLOCK)
+        )
+        return f"{self.paths[file]} line {before + 1}"
+
     def __iter__(self) -> Iterator[bytes]:
         for file, (first, last) in zip(self.files.tolist(), self.bounds.tolist(), strict=True):
             yield self.maps[file][first:last]
@@ -49,7 +72,14 @@ class MappedLines(Sequence[bytes]):
 
 
 def open_map(path: Path) -> mmap.mmap | bytes:
-    """Map a file; an empty one cannot be mapped."""
+    """Map a file; an empty one cannot be mapped.
+
+    Raises:
+        OSError: it cannot be read, or is a folder, a pipe or a device, for which nobody shall wait.
+    """
+    if not path.is_file():
+        reason = errno.EINVAL if path.exists() else errno.ENOENT
+        raise OSError(reason, "it is no file" if path.exists() else "No such file or directory", str(path))
     with path.open("rb") as file:
         if path.stat().st_size == 0:
             return b""

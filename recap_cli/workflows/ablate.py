@@ -25,7 +25,8 @@ from recap_cli.workflows.captioner import Captioner
 from recap_cli.workflows.claims import claim_cache
 from recap_cli.workflows.decoding import DecodingOptions
 from recap_cli.workflows.measurement import Measurement
-from recap_cli.workflows.sources import build_model, check_source, find_source
+from recap_cli.workflows.requirements import check_needs
+from recap_cli.workflows.sources import build_model, find_source
 from recap_cli.workflows.split_captions import captioned_songs, weights_fingerprint
 from recap_cli.workflows.studies import CONSTANT, OWN, Study
 from recap_cli.workflows.studies import SHUFFLED as SHUFFLED_MUSIC
@@ -147,7 +148,7 @@ def plan_sweep(options: AblateOptions) -> Sweep:
         OptionError: a setting is impossible.
     """
     data = PreparedData(options.data)
-    data.split(options.split)
+    captioned_songs(data, options.split)
     settings = TrainOptions(options.data, **options.train).settings(data.is_demo)
     arms = options.arms(settings["alignment_loss"])
     check_arms(options, arms, data)
@@ -164,9 +165,10 @@ def plan_sweep(options: AblateOptions) -> Sweep:
 
 
 def check_arms(options: AblateOptions, arms: list[Arm], data: PreparedData) -> None:
-    """Find impossible settings of any arm before the first run.
+    """Find impossible settings of any arm, and what its run would lack, before the first run.
 
     Raises:
+        DataError: the data lack captions, validation songs or tags.
         OptionError: a setting is impossible.
         ModelError: a model that is named cannot be had.
     """
@@ -175,7 +177,7 @@ def check_arms(options: AblateOptions, arms: list[Arm], data: PreparedData) -> N
         chosen = train_options(options, Task(arm, 0))
         settings = chosen.settings(data.is_demo)
         source = source or find_source(settings, chosen.init)
-        check_source(source, settings, chosen)
+        check_needs(source, settings, chosen, data)
 
 
 def ablate(options: AblateOptions, progress: Progress | None = None) -> AblateResult:

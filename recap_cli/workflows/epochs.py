@@ -1,17 +1,17 @@
 """What happens after each validation: log, table, best weights, TensorBoard, early stopping."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
 
-from recap_cli.errors import DataError, ModelError
+from recap_cli.errors import ModelError
 from recap_cli.files import cannot_write, write_json_lines
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.progress import Progress
 from recap_cli.workflows.balance import GradientBalance
+from recap_cli.workflows.checkpoints import open_best, write_best
 from recap_cli.workflows.runs import LOG_FILE, read_log
 from recap_cli.workflows.validation import LOWER_IS_BETTER, Validation, epoch_table, process
 
@@ -30,6 +30,7 @@ class EpochReport(TrainerCallback):
         patience: validations without a better figure after which training stops; None never stops early.
         balance: measures the gradients of the two losses; None where there is only one.
         board: also write TensorBoard events.
+        run: fingerprint of the run's options, which seals the best weights.
     """
 
     def __init__(
@@ -41,9 +42,10 @@ class EpochReport(TrainerCallback):
         patience: int | None = None,
         balance: GradientBalance | None = None,
         board: bool = False,
+        run: str = "",
     ) -> None:
         self.progress, self.out, self.validation = progress, out, validation
-        self.best_by, self.patience, self.balance = best_by, patience, balance
+        self.best_by, self.patience, self.balance, self.run = best_by, patience, balance, run
         self.board = open_board(out) if board and process()[0] == 0 else None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -73,7 +75,7 @@ class EpochReport(TrainerCallback):
             return
         before = [entry for entry in read_log(self.out) if entry["step"] < state.global_step]
         if best_record([*before, record], self.best_by) is record:
-            save_best(self.validation.model, self.out, state.global_step)
+            write_best(self.validation.model.save_pretrained, self.out, self.run, state.global_step)
         try:
             with (self.out / LOG_FILE).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
@@ -112,38 +114,20 @@ def best_record(log: list[dict[str, Any]], best_by: str) -> dict[str, Any]:
     return choose(log, key=lambda record: record[best_by])
 
 
-def save_best(model: RecapForCaptioning, out: Path, step: int) -> None:
-    """Keep the weights of the best step so far; those before it go only when these are whole.
-
-    Raises:
-        DataError: the disk refuses.
-    """
-    folder, partial = out / "best" / f"step-{step}", out / "best" / "partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        model.save_pretrained(partial)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.replace(folder)
-    except Exception as error:  # safetensors has an error class of its own
-        shutil.rmtree(partial, ignore_errors=True)
-        raise DataError(f"cannot write {folder}: {error}", "is the disk full? start again to go on") from error
-    for older in (out / "best").iterdir():
-        if older != folder:
-            shutil.rmtree(older, ignore_errors=True)
-
-
-def load_best(model: RecapForCaptioning, out: Path, step: int) -> None:
+def load_best(model: RecapForCaptioning, out: Path, run: str, step: int) -> None:
     """Put the best weights back into the model.
 
     Raises:
-        ModelError: they are not there.
+        ModelError: they are not there, or damaged.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_model
 
-    path = out / "best" / f"step-{step}" / "model.safetensors"
-    if not path.is_file():
-        raise ModelError(f"the weights of the best step are gone: {path}", "delete the run's folder and train again")
-    load_model(model, path, strict=False)
+    path = open_best(out, run, step)
+    try:
+        load_model(model, path, strict=False)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise ModelError(f"{path} cannot be loaded: {error}", "delete the run's folder and train again") from error
 
 
 def open_board(out: Path) -> Any:

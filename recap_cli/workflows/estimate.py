@@ -14,15 +14,18 @@ import torch
 from transformers import TrainerCallback, set_seed
 
 from recap_cli.corpus.dataset import PreparedData
+from recap_cli.errors import OptionError
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.config import RecapConfig
 from recap_cli.model.music_encoder import TIME_STRIDE
 from recap_cli.processor import RecapProcessor
 from recap_cli.progress import Progress, SilentProgress
+from recap_cli.workflows.checkpoints import list_checkpoints
 from recap_cli.workflows.epochs import EpochReport
 from recap_cli.workflows.pretrain import train_tokenizer
-from recap_cli.workflows.sources import Source, check_hearing, check_source, find_source, recap_config
-from recap_cli.workflows.train import build_trainer
+from recap_cli.workflows.runs import check_run_folder
+from recap_cli.workflows.sources import Source, recap_config
+from recap_cli.workflows.train import build_trainer, inputs_of, look_ahead, run_name, run_record
 from recap_cli.workflows.train_options import TrainOptions
 from recap_cli.workflows.training import choose_device, silence
 
@@ -91,11 +94,11 @@ def estimate(options: TrainOptions, progress: Progress | None = None) -> Estimat
     Raises:
         RecapError: what `train` would raise.
     """
-    data = PreparedData(options.data)
-    settings = options.settings(data.is_demo)
-    source = find_source(settings, options.init)
-    check_source(source, settings, options)
-    check_hearing(source, options, data)
+    data, settings, source = look_ahead(options, progress or SilentProgress())
+    out = options.out or Path("runs") / run_name(options, settings)
+    check_run_folder(out, run_record(options, settings, data), inputs_of(options, source))
+    if options.resume and not list_checkpoints(out / "checkpoints"):
+        raise OptionError(f"--resume: {out} holds no checkpoint to go on with", "leave --resume out to begin")
     model, processor = draw_model(source, options, settings, data)
     kind = "" if options.no_music else "mel" if options.train_music_encoder else "states"
     music: Any = {"": None, "mel": data.mels}.get(kind, RandomStates(data, model.config.music_sizes.width))

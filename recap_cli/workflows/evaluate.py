@@ -193,6 +193,8 @@ def evaluate_systems(options: EvaluateOptions, progress: Progress) -> EvaluateRe
     paper = read_paper_table(options.paper) if options.paper else []
     rows = {path: read_predictions(path) for path in options.predictions}
     scene = set_scene(options, rows, progress)
+    for note in scene.data.notes if scene.data else ():
+        progress.say(note)
     files = {
         path: match_predictions(path, rows.pop(path), scene.scored, progress, options.limit) for path in list(rows)
     }

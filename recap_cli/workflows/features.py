@@ -12,11 +12,12 @@ from recap_cli.corpus.dataset import PreparedData
 from recap_cli.corpus.mels import fingerprint
 from recap_cli.corpus.shards import SHARD_SONGS, ShardReader, ShardWriter, drop_damaged
 from recap_cli.model.frozen_encoder import FrozenMusicEncoder
-from recap_cli.model.music_encoder import MusicEncoder
+from recap_cli.model.music_encoder import TIME_STRIDE, MusicEncoder
 from recap_cli.progress import Progress
 from recap_cli.workflows.claims import claim_cache
 
 BATCH_SONGS = 32  # on a GPU
+REMEDY = "start again: it is made anew"
 
 
 def cache_features(data: PreparedData, encoder: MusicEncoder, progress: Progress, device: str = "cpu") -> ShardReader:
@@ -33,8 +34,13 @@ def cache_features(data: PreparedData, encoder: MusicEncoder, progress: Progress
     with claim_cache(folder, progress, "Another process encodes the music of this data folder"):
         for name in drop_damaged(folder):
             progress.say(f"{folder / name} was damaged; its songs are encoded again.")
-        known = ShardReader(folder)
-        keys = [key for key in dict.fromkeys(entry.mel for entry in data.songs) if key not in known]
+        known = ShardReader(folder, remedy=REMEDY)
+        wanted = dict.fromkeys(entry.mel for entry in data.songs)
+        odd = {key for key in wanted if key in known and known.shapes[key] != states_shape(key, data, encoder)}
+        if odd:
+            path = known.files[min(odd)]
+            progress.say(f"{path} holds states of another shape; {len(odd)} songs are encoded again.")
+        keys = [key for key in wanted if key not in known or key in odd]
         if not keys:
             return known
         keys.sort(key=lambda key: (data.mels.shapes[key][1], data.mels.files[key]))
@@ -49,7 +55,12 @@ def cache_features(data: PreparedData, encoder: MusicEncoder, progress: Progress
         finally:  # Ctrl-C loses nothing
             writer.close()
         progress.finish()
-        return ShardReader(folder)
+        return ShardReader(folder, remedy=REMEDY)
+
+
+def states_shape(key: str, data: PreparedData, encoder: MusicEncoder) -> list[int]:
+    """Returns the shape of a mel's music states: one for the whole, and one for each step."""
+    return [1 + -(-data.mels.shapes[key][1] // TIME_STRIDE), encoder.sizes.width]
 
 
 def encode_mels(

@@ -20,6 +20,7 @@ from transformers import BartConfig, BartForConditionalGeneration, PreTrainedTok
 from recap_cli.corpus.dataset import PreparedData, PreparedSong, SongCollator, SongDataset
 from recap_cli.corpus.mels import fingerprint
 from recap_cli.errors import DataError
+from recap_cli.files import make_folder, replace_atomically
 from recap_cli.model.config import MusicEncoderSizes, RecapConfig
 from recap_cli.model.music_encoder import MusicEncoder
 from recap_cli.processor import RecapProcessor
@@ -118,11 +119,9 @@ def train_tagger(path: Path, data: PreparedData, options: MusicPretraining, prog
 
 def write_music_encoder(encoder: MusicEncoder, path: Path) -> None:
     """Write a music encoder's weights, atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    save_file({key: value.contiguous() for key, value in encoder.state_dict().items()}, partial)
-    partial.chmod(0o644)  # safetensors writes for its owner only
-    partial.replace(path)
+    make_folder(path.parent)
+    with replace_atomically(path) as partial:
+        save_file({key: value.contiguous() for key, value in encoder.state_dict().items()}, partial)
 
 
 def tag_values(songs: Sequence[PreparedSong], names: Sequence[str]) -> dict[str, list[str]]:
@@ -242,6 +241,9 @@ def write_bart(
     silence(trainer).train()
     tokenizer.save_pretrained(partial)
     model.save_pretrained(partial)
+    weights = partial / "model.safetensors"
+    with replace_atomically(weights) as whole:  # safetensors writes for its owner only; the umask decides
+        weights.replace(whole)
     shutil.rmtree(folder, ignore_errors=True)
     partial.replace(folder)
 

@@ -1,81 +1,206 @@
 """Run folders: which run is where, whether it is finished, and what it logged."""
 
 import json
-import shutil
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from recap_cli.errors import OptionError
-from recap_cli.files import make_folder, write_json
+from recap_cli.errors import DataError, OptionError
+from recap_cli.files import MARKER, check_output_folder, write_json
+from recap_cli.locks import hold_folder, locked
 
 FIGURES_FILE = "figures.json"
 OPTIONS_FILE = "options.json"
 LOG_FILE = "log.jsonl"
-# The last file of a checkpoint; one without it was not written to its end.
-STATE_FILE = "recap_state.json"
+A_RUN = "a run"  # as its folder's marker says
+LOCK = ".train.lock"
+LARGEST = 1 << 24  # bytes of a JSON document of a run
+# Figures that each validation finds, whatever the recipe; the best epoch is chosen by one of them.
+ALWAYS_LOGGED = ("rougeL", "meteor", "caption_loss")
+SAMPLE_KEYS = ("song", "caption", "reference")
 
 
-def claim_folder(out: Path, record: dict[str, Any]) -> bool:
-    """Take a folder for a run; say whether the very same run is finished there.
+@contextmanager
+def hold_run(out: Path, inputs: Iterable[Path]) -> Iterator[None]:
+    """Claims a run's folder, and holds it for this process alone until it ends, however it ends.
 
     Raises:
+        BusyError: another process trains there.
         DataError: the folder cannot be made.
-        OptionError: the folder holds something else.
+        OptionError: the folder holds something else, or is an input.
     """
-    path = out / OPTIONS_FILE
-    if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        changed = sorted(name for name in {*before, *record} if before.get(name) != record.get(name))
-        begun = [entry for entry in out.iterdir() if entry != path and not is_empty(entry)]
-        if changed and begun:
-            raise OptionError(
-                f"{out} holds a run with other settings ({', '.join(changed[:4])})", "choose another folder with --out"
-            )
-        if not changed:
-            return (out / FIGURES_FILE).is_file()
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OptionError(f"{out} is not empty and holds no run", "choose another folder with --out")
-    make_folder(out)
-    write_json(path, record)
+    with hold_folder(out, A_RUN, "recap train", inputs=inputs, is_ours=is_run, lock=LOCK):
+        yield
+
+
+def check_run_folder(out: Path, record: dict[str, Any], inputs: Iterable[Path]) -> None:
+    """Refuses what `hold_run` and `begin_run` refuse, and writes nothing.
+
+    Raises:
+        BusyError, DataError, OptionError: as they do.
+    """
+    check_output_folder(out, A_RUN, inputs=inputs, is_ours=is_run)
+    check_options(out, record)
+    if (out / LOCK).exists():
+        with locked(out / LOCK, f"another recap train is working on {out}"):
+            pass
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder holds a run from before folders were marked."""
+    try:
+        return "recap" in read_document(folder / OPTIONS_FILE)
+    except DataError:
+        return False
+
+
+def begin_run(out: Path, record: dict[str, Any]) -> bool:
+    """Writes what makes a run into its folder; says whether the very same run is finished there.
+
+    Raises:
+        DataError: a file of the run is damaged, or the disk refuses.
+        OptionError: the folder holds a run of other settings.
+    """
+    if check_options(out, record):
+        return (out / FIGURES_FILE).is_file()
+    write_json(out / OPTIONS_FILE, record)
     return False
 
 
+def check_options(out: Path, record: dict[str, Any]) -> bool:
+    """Whether a folder holds the very same run, begun or finished.
+
+    Raises:
+        DataError: its options are damaged.
+        OptionError: it holds another run.
+    """
+    path = out / OPTIONS_FILE
+    begun = [] if not out.is_dir() else [entry for entry in out.iterdir() if entry != path and counts(entry)]
+    if not path.exists() and begun:
+        raise DataError(f"{out} holds a run that lost its {OPTIONS_FILE}", "delete the folder, or choose another --out")
+    if not path.exists():
+        return False
+    before = read_document(path)
+    changed = sorted(name for name in {*before, *record} if before.get(name) != record.get(name))
+    if changed and begun:
+        raise OptionError(
+            f"{out} holds a run with other settings ({', '.join(changed[:4])})", "choose another folder with --out"
+        )
+    return not changed
+
+
+def counts(path: Path) -> bool:
+    """Whether something in a run's folder says that work was done: not our marker, nor what is empty."""
+    return path.name != MARKER and not path.name.endswith(".partial") and not is_empty(path)
+
+
 def is_empty(path: Path) -> bool:
-    """Whether a path is an empty file, or a folder with nothing but such in it."""
-    return all(is_empty(entry) for entry in path.iterdir()) if path.is_dir() else path.stat().st_size == 0
+    """Whether a path is an empty file, or a folder with nothing but such in it; what cannot be read is not."""
+    try:
+        if path.is_dir() and not path.is_symlink():
+            return all(is_empty(entry) for entry in path.iterdir())
+        return path.lstat().st_size == 0
+    except OSError:
+        return False
 
 
-def newest_checkpoint(folder: Path) -> str | None:
-    """Find the newest whole checkpoint of an interrupted run."""
-    found = {checkpoint_step(path): path for path in folder.glob("checkpoint-*") if (path / STATE_FILE).is_file()}
-    found.pop(None, None)
-    return str(found[max(found, key=lambda step: step or 0)]) if found else None
+def read_document(path: Path) -> dict[str, Any]:
+    """Returns a JSON object that a run keeps.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
+    try:
+        if not path.is_file():
+            raise ValueError("it is no file" if path.exists() else "it is missing")
+        if path.stat().st_size > LARGEST:
+            raise ValueError(f"it is over {LARGEST >> 20} MB")
+        found = json.loads(path.read_bytes())
+        if type(found) is not dict:
+            raise ValueError("no JSON object")
+    except (OSError, ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else getattr(error, "strerror", None) or error
+        raise DataError(f"{path} is damaged: {reason}", "delete the run's folder, or choose another --out") from error
+    return found
 
 
-def clear_torn_checkpoints(folder: Path) -> None:
-    """Delete checkpoints that a kill left half-written."""
-    for path in folder.glob("checkpoint-*"):
-        if path.is_dir() and not (path / STATE_FILE).is_file():
-            shutil.rmtree(path, ignore_errors=True)
+def read_figures(out: Path) -> dict[str, Any]:
+    """Returns the figures of a finished run.
+
+    Raises:
+        DataError: they, or the weights beside them, are damaged.
+    """
+    path = out / FIGURES_FILE
+    figures = read_document(path)
+    best, sample = figures.get("best"), figures.get("sample")
+    if type(best) is not dict or not is_record({**best, "sample": sample}) or type(figures.get("steps")) is not int:
+        raise DataError(
+            f"{path} is damaged: no figures of a best epoch", "delete the run's folder, or choose another --out"
+        )
+    check_weights(out / "model.safetensors")
+    return figures
 
 
-def checkpoint_step(path: Path) -> int | None:
-    """The step of a checkpoint's folder; None where its name has none."""
-    step = path.name.partition("-")[2]
-    return int(step) if step.isdecimal() else None
+def check_weights(path: Path) -> None:
+    """Refuses weights that are missing or cut; their header alone is read.
+
+    Raises:
+        DataError: they are.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        if not path.is_file():
+            raise ValueError("it is missing")
+        with safe_open(path, "numpy"):
+            pass
+    except (OSError, ValueError, SafetensorError) as error:
+        raise DataError(f"{path} is damaged: {error}", "delete the run's folder, or choose another --out") from error
 
 
 def read_log(out: Path) -> list[dict[str, Any]]:
-    """Read a run's log, one record an epoch; an epoch that was trained again counts once, a torn line not at all."""
-    path = out / LOG_FILE
-    records = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        records[record["step"]] = record
+    """Returns a run's log, one record an epoch.
+
+    An epoch that was trained again counts once, what is no record not at all; `count_junk` counts it.
+    """
+    records = {record["step"]: record for record in read_lines(out / LOG_FILE) if record is not None}
     return list(records.values())
+
+
+def count_junk(out: Path) -> int:
+    """Returns how many lines of a run's log are no records."""
+    return sum(record is None for record in read_lines(out / LOG_FILE))
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any] | None]:
+    """Yields a log's records, and None for each line that is none."""
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                record = json.loads(line) if len(line) < LARGEST else None
+            except (ValueError, RecursionError):
+                record = None
+            if record is not None or line.strip():
+                yield record if is_record(record) else None
+
+
+def is_record(record: Any) -> bool:
+    """Whether a value is the record of a validation, with the figures that all of them have."""
+    if type(record) is not dict:
+        return False
+    numbers = {name: value for name, value in record.items() if name != "sample"}
+    sample = record.get("sample")
+    return (
+        all(type(value) is float or (type(value) is int and abs(value) < 2**53) for value in numbers.values())
+        and all(math.isfinite(numbers.get(name, math.nan)) for name in ("epoch", "step", *ALWAYS_LOGGED))
+        and type(record["step"]) is int
+        and type(sample) is dict
+        and all(type(sample.get(name)) is str for name in SAMPLE_KEYS)
+    )
 
 
 def newest_run(folder: Path) -> Path | None:

@@ -5,28 +5,34 @@ import math
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 
 from recap_cli import __version__
-from recap_cli.corpus.dataset import PreparedData, PreparedSong, SongCollator, SongDataset
+from recap_cli.corpus.dataset import PreparedData, SongCollator, SongDataset
+from recap_cli.corpus.mels import fingerprint
 from recap_cli.corpus.shards import ShardReader
 from recap_cli.errors import DataError, OptionError
-from recap_cli.files import cannot_write, write_json
+from recap_cli.files import cannot_write, replace_atomically, write_json
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.processor import IGNORED, RecapProcessor
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.workflows.balance import GradientBalance
+from recap_cli.workflows.checkpoints import choose_checkpoint
 from recap_cli.workflows.epochs import EpochReport, best_record, load_best
 from recap_cli.workflows.features import cache_features
-from recap_cli.workflows.runs import FIGURES_FILE, claim_folder, clear_torn_checkpoints, newest_checkpoint, read_log
-from recap_cli.workflows.sources import build_model, check_hearing, check_source, find_source
+from recap_cli.workflows.requirements import check_micro_batches, check_needs, validation_songs
+from recap_cli.workflows.runs import FIGURES_FILE, begin_run, hold_run, read_figures, read_log
+from recap_cli.workflows.sources import Source, build_model, find_source
 from recap_cli.workflows.studies import Music
 from recap_cli.workflows.train_options import TrainOptions
 from recap_cli.workflows.trainer import RecapTrainer, optimizer_arguments
@@ -80,18 +86,46 @@ def train(options: TrainOptions, progress: Progress | None = None) -> TrainResul
     """
     state = PartialState(cpu=choose_device(options.device) == "cpu")
     progress = progress if progress and state.is_main_process else SilentProgress()
+    data, settings, source = look_ahead(options, progress)
+    out = options.out or Path("runs") / run_name(options, settings)
+    # The first process holds the folder for all of its run.
+    held = hold_run(out, inputs_of(options, source)) if state.is_main_process else nullcontext()
+    with held:
+        with state.main_process_first():
+            finished = begin_run(out, run_record(options, settings, data))
+        if finished:
+            figures = read_figures(out)
+            return TrainResult(out, settings, figures, read_log(out), data.info, False, state.is_main_process)
+        return train_run(options, data, settings, source, out, progress)
+
+
+def look_ahead(options: TrainOptions, progress: Progress) -> tuple[PreparedData, dict[str, Any], Source]:
+    """Gives a run's data, settings and source, when all that can be refused beforehand has been.
+
+    Raises:
+        RecapError: the run cannot be.
+    """
     data = PreparedData(options.data)
+    for note in data.notes:
+        progress.say(note)
     settings = options.settings(data.is_demo)
     source = find_source(settings, options.init)
-    check_source(source, settings, options)
-    check_hearing(source, options, data)
-    out = options.out or Path("runs") / run_name(options, settings)
-    with state.main_process_first():
-        finished = claim_folder(out, run_record(options, settings, data))
-    if finished:
-        figures = json.loads((out / FIGURES_FILE).read_text(encoding="utf-8"))
-        return TrainResult(out, settings, figures, read_log(out), data.info, False, state.is_main_process)
-    checkpoint = find_checkpoint(out, options, state, progress)
+    check_needs(source, settings, options, data)
+    return data, settings, source
+
+
+def inputs_of(options: TrainOptions, source: Source) -> list[Path]:
+    """Gives what a run reads, in whose place no output may go."""
+    return [path for path in (options.data, source.folder, options.music_encoder) if path is not None]
+
+
+def train_run(
+    options: TrainOptions, data: PreparedData, settings: dict[str, Any], source: Source, out: Path, progress: Progress
+) -> TrainResult:
+    """Train in a folder that is held, from its newest checkpoint where there is one."""
+    state = PartialState()
+    run = fingerprint(run_record(options, settings, data))
+    checkpoint = find_checkpoint(out, run, settings["best_by"], options, progress)
     if state.num_processes > 1:
         progress.say(f"{state.num_processes} processes share each step of {settings['batch_size']} captions.")
     model, processor = build_model(source, options, settings, data, progress)
@@ -104,18 +138,17 @@ def train(options: TrainOptions, progress: Progress | None = None) -> TrainResul
     return finish_run(trainer, out, settings, data)
 
 
-def find_checkpoint(out: Path, options: TrainOptions, state: PartialState, progress: Progress) -> str | None:
-    """Find where an interrupted run goes on, and clear what a kill left half-written.
+def find_checkpoint(out: Path, run: str, best_by: str, options: TrainOptions, progress: Progress) -> str | None:
+    """Find where an interrupted run goes on; the first process looks for all.
 
     Raises:
         OptionError: `--resume` was asked for and there is nothing to go on with.
     """
-    if state.is_main_process:
-        clear_torn_checkpoints(out / "checkpoints")
-    state.wait_for_everyone()
-    checkpoint = newest_checkpoint(out / "checkpoints")
-    if checkpoint is not None:
-        progress.say(f"Going on from {checkpoint}.")
+    found: list[str | None] = [None]
+    if PartialState().is_main_process:
+        path = choose_checkpoint(out, run, partial(best_record, best_by=best_by), progress, anew=not options.resume)
+        found = [str(path) if path else None]
+    (checkpoint,) = broadcast_object_list(found)
     if options.resume and checkpoint is None:
         raise OptionError(f"--resume: {out} holds no checkpoint to go on with", "leave --resume out to begin")
     return checkpoint
@@ -160,8 +193,16 @@ def build_trainer(
     balance = None
     if model.alignment is not None and not model.config.constant_music and settings["alignment_loss"] != "none":
         balance = GradientBalance(model, collate([dataset[row] for row in range(min(len(dataset), 16))]))
+    run = fingerprint(run_record(options, settings, data))
     report = EpochReport(
-        progress, out, validation, settings["best_by"], options.patience, balance, options.report_to == "tensorboard"
+        progress,
+        out,
+        validation,
+        settings["best_by"],
+        options.patience,
+        balance,
+        options.report_to == "tensorboard",
+        run,
     )
     return RecapTrainer(
         model=model,
@@ -172,6 +213,7 @@ def build_trainer(
         callbacks=[ProgressCallback(progress, "Training"), report],
         validation=validation,
         processor=processor,
+        run=run,
         micro_batch_tokens=choose_micro_batch_tokens(model, options, settings),
         **optimizer["trainer"],
     )
@@ -193,10 +235,8 @@ def choose_micro_batch_tokens(model: RecapForCaptioning, options: TrainOptions, 
         OptionError: InfoNCE gathers from all processes, which must meet in every micro-batch.
     """
     infonce = settings["alignment_loss"].startswith("infonce")
-    if options.micro_batch_tokens and infonce and PartialState().num_processes > 1:
-        raise OptionError(
-            "InfoNCE over several processes cannot be cut into micro-batches", "set --micro-batch-tokens 0"
-        )
+    if options.micro_batch_tokens and infonce:
+        check_micro_batches()
     if options.micro_batch_tokens is not None:
         return options.micro_batch_tokens
     apart = settings["pads_in_loss"] or infonce
@@ -254,16 +294,6 @@ def choose_music(
     return states, "states"
 
 
-def validation_songs(data: PreparedData, settings: Mapping[str, Any], options: TrainOptions) -> list[PreparedSong]:
-    """Choose the fixed songs that every epoch is judged by."""
-    songs = [entry for entry in data.split("validation") if entry.song.captions]
-    if not songs:
-        raise DataError(f"{data.folder} has no captions in split 'validation'", "a best epoch cannot be chosen")
-    count = min(len(songs), settings["validation_songs"], options.limit or len(songs))
-    chosen = np.random.default_rng(0).permutation(len(songs))[:count]
-    return [songs[index] for index in sorted(chosen)]
-
-
 def finish_run(trainer: RecapTrainer, out: Path, settings: dict[str, Any], data: PreparedData) -> TrainResult:
     """Save the best model with its processor; `figures.json` comes last and says that the run is finished.
 
@@ -282,16 +312,18 @@ def finish_run(trainer: RecapTrainer, out: Path, settings: dict[str, Any], data:
     result = TrainResult(out, settings, figures, log, data.info, True, state.is_main_process, share)
     if not state.is_main_process:
         return result
-    load_best(trainer.model, out, best["step"])
+    load_best(trainer.model, out, trainer.run, best["step"])
     trainer.model.generation_config.num_beams = settings["beams"]
     if settings["sample"]:
         trainer.model.generation_config.update(do_sample=True, top_p=settings["top_p"])
+    weights = out / "model.safetensors"
     try:
         trainer.model.save_pretrained(out)
-        (out / "model.safetensors").chmod(0o644)  # safetensors writes for its owner only
+        with replace_atomically(weights) as whole:  # safetensors writes for its owner only; the umask decides
+            weights.replace(whole)
         trainer.processor.save_pretrained(out)
     except (OSError, SafetensorError) as error:
-        (out / "model.safetensors").unlink(missing_ok=True)
+        weights.unlink(missing_ok=True)
         raise cannot_write(out, error) from error
     write_json(out / FIGURES_FILE, figures)
     for folder in ("checkpoints", "best"):

@@ -1,23 +1,24 @@
 """RecapTrainer: the stock Seq2SeqTrainer with losses that are exact on any layout, and checkpoints that are whole."""
 
-import json
 import math
 import shutil
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
-from transformers import Adafactor, Seq2SeqTrainer, TrainerCallback
+from transformers import Adafactor, Seq2SeqTrainer, TrainerCallback, TrainerState
 
 from recap_cli.errors import DataError, ModelError
 from recap_cli.files import write_json
 from recap_cli.processor import RecapProcessor
 from recap_cli.workflows.batches import LengthGrouped, mark_aligned_rows, split_batch
-from recap_cli.workflows.runs import STATE_FILE
+from recap_cli.workflows.checkpoints import STATE_FILE, read_seal, write_seal
+from recap_cli.workflows.runs import read_log
 from recap_cli.workflows.validation import Validation, gather, process
 
 NO_NUMBER = "a lower --lr in another --out; the newest checkpoint is from before"
@@ -67,6 +68,7 @@ class RecapTrainer(Seq2SeqTrainer):
         processor: saved beside the model.
         micro_batch_tokens: budget of `split_batch`; 0 cuts nothing.
         optimizer_class: an optimiser's class and settings, in place of the one that the arguments name.
+        run: fingerprint of the run's options, which seals its checkpoints.
         **arguments: the stock trainer's.
     """
 
@@ -77,12 +79,13 @@ class RecapTrainer(Seq2SeqTrainer):
         processor: RecapProcessor,
         micro_batch_tokens: int = 0,
         optimizer_class: tuple[Any, dict[str, Any]] | None = None,
+        run: str = "",
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
         self.optimizer_cls_and_kwargs = optimizer_class
         self.validation, self.processor = validation, processor
-        self.micro_batch_tokens = micro_batch_tokens
+        self.micro_batch_tokens, self.run = micro_batch_tokens, run
         self.losses = RunningLosses()
         self.began = time.monotonic()
         self.songs_in_step: int | None = None
@@ -154,7 +157,7 @@ class RecapTrainer(Seq2SeqTrainer):
         return metrics
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Write a checkpoint; its last file says that it is whole.
+        """Write a checkpoint; its last file seals it.
 
         Raises:
             DataError: the disk refuses; the checkpoint before it stays.
@@ -167,7 +170,11 @@ class RecapTrainer(Seq2SeqTrainer):
             super()._save_checkpoint(model, trial)
             losses = self.losses.to_json()  # every process has written its part by then
             if self.args.should_save:
-                write_json(folder / STATE_FILE, {"losses": losses})
+                step = self.state.global_step
+                write_seal(folder, self.run, step, losses, read_log(Path(self.args.output_dir).parent))
+        except DataError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         except (OSError, SafetensorError, RuntimeError) as error:
             shutil.rmtree(folder, ignore_errors=True)
             reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
@@ -181,8 +188,10 @@ class RecapTrainer(Seq2SeqTrainer):
             ModelError: the checkpoint is of another architecture, or the GPU's memory is too small.
         """
         if checkpoint is not None:
-            record = json.loads((Path(checkpoint) / STATE_FILE).read_text(encoding="utf-8"))
-            self.losses.restore(record["losses"])
+            with loading(checkpoint, STATE_FILE):
+                self.losses.restore(read_seal(Path(checkpoint) / STATE_FILE)["losses"])
+            with loading(checkpoint, "trainer_state.json"):
+                TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
         try:
             self.train(resume_from_checkpoint=checkpoint)
         except torch.OutOfMemoryError as error:
@@ -190,12 +199,41 @@ class RecapTrainer(Seq2SeqTrainer):
                 f"{self.args.train_batch_size} captions at a time need more memory than the GPU has",
                 "--micro-batch-tokens 8192, --accumulate 2 or --gradient-checkpointing in another --out",
             ) from error
-        except RuntimeError as error:
-            if checkpoint is None or "size mismatch" not in str(error):
-                raise
-            raise ModelError(
-                f"{checkpoint} is of another architecture", "delete the run's folder, or choose another --out"
-            ) from error
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        with loading(resume_from_checkpoint, "model.safetensors"):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with loading(checkpoint, "optimizer.pt or scheduler.pt"):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with loading(checkpoint, "rng_state.pth"):
+            super()._load_rng_state(checkpoint)
+
+
+@contextmanager
+def loading(checkpoint: str | None, name: str) -> Iterator[None]:
+    """Says which part of a checkpoint does not fit the run, though its seal is whole.
+
+    The Trainer reads what torch pickled with `weights_only`, so that a part that someone planted runs no code.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        if checkpoint is None:
+            raise
+        hint = "delete the run's folder, or choose another --out"
+        if "size mismatch" in str(error):
+            raise ModelError(f"{checkpoint} is of another architecture", hint) from error
+        reason = str(error).partition("\n")[0]
+        raise ModelError(f"{checkpoint}: {name} cannot be loaded: {reason}", hint) from error
 
 
 class EpochOrder(TrainerCallback):

@@ -42,17 +42,12 @@ def training_arguments(
     Raises:
         OptionError: the batch cannot be shared out evenly.
     """
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    if batch_size % (processes * accumulate):
-        raise OptionError(
-            f"--batch-size {batch_size} cannot be shared by {processes} processes and {accumulate} accumulated batches",
-            f"choose a multiple of {processes * accumulate}",
-        )
+    share = check_shares(batch_size, accumulate)
     settings: dict[str, Any] = {
         "output_dir": str(folder),
         "seed": seed,
         "data_seed": seed,
-        "per_device_train_batch_size": batch_size // (processes * accumulate),
+        "per_device_train_batch_size": share,
         "gradient_accumulation_steps": accumulate,
         "learning_rate": lr,
         "num_train_epochs": epochs,
@@ -71,6 +66,21 @@ def training_arguments(
         "use_cpu": choose_device(device) == "cpu",
     }
     return Seq2SeqTrainingArguments(**{**settings, **more})
+
+
+def check_shares(batch_size: int, accumulate: int) -> int:
+    """Returns the examples that a process takes at a time.
+
+    Raises:
+        OptionError: the batch cannot be shared out evenly.
+    """
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if batch_size % (processes * accumulate):
+        raise OptionError(
+            f"--batch-size {batch_size} cannot be shared by {processes} processes and {accumulate} accumulated batches",
+            f"choose a multiple of {processes * accumulate}",
+        )
+    return batch_size // (processes * accumulate)
 
 
 def choose_device(device: str) -> str:
