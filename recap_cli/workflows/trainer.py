@@ -14,7 +14,6 @@ from torch import Tensor
 from transformers import Adafactor, Seq2SeqTrainer, TrainerCallback, TrainerState
 
 from recap_cli.errors import DataError, ModelError
-from recap_cli.files import write_json
 from recap_cli.processor import RecapProcessor
 from recap_cli.workflows.batches import LengthGrouped, mark_aligned_rows, split_batch
 from recap_cli.workflows.checkpoints import STATE_FILE, read_seal, write_seal
