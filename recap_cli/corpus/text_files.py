@@ -91,19 +91,29 @@ def check_text(path: Path, mark: bytes, encoding: str) -> None:
                 block = file.read(BLOCK)
                 ended = not block
                 text = decoder.decode(block, final=ended)
-                if "\0" in text:
-                    line += text.count("\n", 0, text.index("\0"))
-                    name = guess_wide(path, mark)
-                    raise DataError(f"{path}, line {line} holds a null character: is it text?", convert(path, name))
+                refuse_null(path, mark, text, line)
                 line += text.count("\n")
     except OSError as error:
         raise cannot_read(path, error) from error
     except UnicodeDecodeError as error:
-        good = error.object[: error.start].decode(encoding, "ignore")
-        line += good.count("\n") + good.count("\r") - good.count("\r\n")
+        good = error.object[: error.start].decode(encoding, "ignore").replace("\r\n", "\n").replace("\r", "\n")
+        refuse_null(path, mark, good, line)
+        line += good.count("\n")
         name = "WINDOWS-1252" if encoding == UTF_8 else "UTF-16"
         noun = "UTF-8" if encoding == UTF_8 else "UTF-16"
         raise DataError(f"{path}, line {line} is no {noun} text", convert(path, name)) from error
+
+
+def refuse_null(path: Path, mark: bytes, text: str, line: int) -> None:
+    """Refuses a null character; `line` is the number of the text's first line.
+
+    Raises:
+        DataError: there is one.
+    """
+    if "\0" in text:
+        line += text.count("\n", 0, text.index("\0"))
+        hint = convert(path, guess_wide(path, mark))
+        raise DataError(f"{path}, line {line} holds a null character: is it text?", hint)
 
 
 def guess_wide(path: Path, mark: bytes) -> str:

@@ -1,7 +1,7 @@
 """Scores of single songs: one as a row, a million as columns."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, overload
 
 import numpy as np
@@ -27,6 +27,10 @@ class Match:
     rouge2: Overlap
     rougeL: Overlap  # noqa: N815 - the name rouge-score gives it
     meteor: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures as plain values."""
+        return {name: vars(getattr(self, name)) for name in ROUGE_TYPES} | {"meteor": self.meteor}
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class SongScore:
 
     def to_json(self) -> dict[str, Any]:
         """The row as plain values, with sentence BLEU and chrF left to their statistics."""
-        return asdict(self)
+        return {**vars(self), "best": self.best.to_json(), "mean": self.mean.to_json()}
 
 
 class SongRows(Sequence[SongScore]):
