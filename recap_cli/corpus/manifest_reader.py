@@ -10,7 +10,7 @@ from recap_cli.corpus.manifest import Caption, Rejected, Song, split_name
 from recap_cli.corpus.places import Place
 from recap_cli.corpus.rows import Row, read_rows
 from recap_cli.errors import DataError, RecapError
-from recap_cli.lyrics import clean_lyrics, read_lyrics
+from recap_cli.lyrics import Lyrics, lyrics_of_text, read_lyrics
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl")
 MOST_CAPTIONS = 10_000  # of one song
@@ -71,21 +71,23 @@ def song_from_row(row: Row, number: int, path: Path, audio: Place, beside: Place
     try:
         if len(name) > LONGEST_ID and row.get("id"):
             raise ValueError(f"its id has over {LONGEST_ID} characters")
+        lyrics = row_lyrics(row, beside)
         return Song(
             id=name,
             audio=str(file),
-            lyrics=row_lyrics(row, beside),
+            lyrics=lyrics.text,
             captions=row_captions(row),
             split=split_name(row.get("split")),
             title=str(row.get("title", "")),
             artist=str(row.get("artist", "")),
             tags=row_tags(row.get("tags")),
+            warnings=lyrics.warnings,
         )
     except (RecapError, ValueError, TypeError, OverflowError, RecursionError) as error:
         return Rejected(name[:LONGEST_ID], str(file), str(error))
 
 
-def row_lyrics(row: dict[str, Any], beside: Place) -> str:
+def row_lyrics(row: dict[str, Any], beside: Place) -> Lyrics:
     """Give a row's lyrics, inline or from a file beside the manifest."""
     if row.get("lyrics_file"):
         file = beside.find(str(row["lyrics_file"]))
@@ -95,7 +97,7 @@ def row_lyrics(row: dict[str, Any], beside: Place) -> str:
     lyrics = row.get("lyrics") or ""
     if not isinstance(lyrics, str):
         raise ValueError("its lyrics are no text")
-    return clean_lyrics(lyrics)
+    return lyrics_of_text(lyrics)
 
 
 def row_captions(row: dict[str, Any]) -> tuple[Caption, ...]:

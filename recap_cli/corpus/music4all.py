@@ -10,7 +10,7 @@ from recap_cli.corpus.manifest import Rejected, Song
 from recap_cli.corpus.places import AUDIO_SUFFIXES, Place, is_file
 from recap_cli.corpus.rows import open_text, table_rows
 from recap_cli.errors import DataError, RecapError
-from recap_cli.lyrics import read_lyrics
+from recap_cli.lyrics import Lyrics, read_lyrics
 
 METADATA_FILE = "id_information.csv"
 SUFFIXES = (".mp3", *(suffix for suffix in AUDIO_SUFFIXES if suffix != ".mp3"))
@@ -82,14 +82,15 @@ def read_music4all(folder: Path, music: Music4All) -> Iterator[Song | Rejected]:
         try:
             if not music.audios.holds(path):
                 raise DataError(f"it is a link out of {music.audios.folder}")
-            yield Song(path.stem, str(path), lyrics_of(path.stem, lyrics), title=title, artist=artist)
+            words = lyrics_of(path.stem, lyrics)
+            yield Song(path.stem, str(path), words.text, title=title, artist=artist, warnings=words.warnings)
         except RecapError as error:
             yield Rejected(path.stem, str(path), error.message)
     if not found:
         raise DataError(f"{music.audios.folder} holds no audio", f"looked for <id>{', <id>'.join(SUFFIXES)}")
 
 
-def lyrics_of(song: str, lyrics: Place) -> str:
+def lyrics_of(song: str, lyrics: Place) -> Lyrics:
     """Read `<id>.txt`; "" where there is none."""
     path = lyrics.find(f"{song}.txt")
-    return read_lyrics(path) if path and is_file(path) else ""
+    return read_lyrics(path) if path and is_file(path) else Lyrics("")

@@ -19,10 +19,11 @@ TOLD_ENTRIES = 100  # a bar that moves with each of 300,000 captions costs more 
 
 @dataclass
 class Reading:
-    """What was read: the layout, captions that were cleaned, and what the splits leak."""
+    """What was read: the layout, captions that were cleaned, lyrics that were odd, and what the splits leak."""
 
     layout: str
     cleaned: Counter[str] = field(default_factory=Counter)
+    warnings: Counter[str] = field(default_factory=Counter)
     leakage: Leakage | None = None
 
     def cleaned_kinds(self) -> dict[str, int]:
@@ -112,6 +113,7 @@ def take_song(catalogue: Catalogue, song: Song, options: PrepareOptions, reading
     if not lyrics and options.instrumentals == "reject":
         catalogue.reject(Rejected(song.id, song.audio, "it has no lyrics"))
         return
+    reading.warnings.update(song.warnings)
     captions = chosen_captions(song, options, reading.cleaned)
     split = "" if options.resplit else song.split
     catalogue.add(replace(song, lyrics=lyrics, captions=captions, split=split))
