@@ -191,7 +191,7 @@ def _uslt(data: bytes) -> TaggedText | None:
 def _txxx(data: bytes) -> TaggedText | None:
     encoding = _encoding(data)
     name, text = _split(data[1:], encoding)
-    key = name.decode("utf-16" if encoding.startswith("utf-16") else "latin-1", "replace").strip("\0")
+    key = name.decode(encoding if encoding.startswith("utf-16") else "latin-1", "replace").strip("\0")
     return TaggedText(key, (text,), encoding)
 
 

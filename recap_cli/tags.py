@@ -12,7 +12,7 @@ from recap_cli.lyrics import Lyrics, lyrics_of_bytes, lyrics_of_text
 
 LARGEST = 1_000_000  # bytes; long songs have some 20,000
 LARGEST_COMMENTS = 32_000_000  # bytes of Vorbis comments or an APE tag, pictures included
-MOST_READS = 300_000  # of one file's tags; an audio book's chapters take some 10,000
+MOST_READS = 100_000  # of one file's tags; ten hours in fragments take some 60,000
 MOST_CHUNKS = 10_000
 MOST_COMMENTS = 20_000
 # LYRICS, UNSYNCEDLYRICS, "Unsynced lyrics", SYNCEDLYRICS, LYRICS-ENG, WM/Lyrics, but neither LYRICIST nor LYRICS_URL.

@@ -32,8 +32,10 @@ _VTT_BLOCK = re.compile(r"(?:NOTE|STYLE|REGION)\b")
 _DIALOGUE = re.compile(r"^Dialogue:[ \t]?[^,\n]*,(\d{1,2}:\d\d:\d\d[.,:]\d{1,3}),(?:[^,\n]*,){7}(.*)$", re.MULTILINE)
 _OVERRIDE = re.compile(r"\{[^{}]*\}")
 _FRAMES = re.compile(r"^\{(\d{1,8})\}\{\d{0,8}\}(.*)$", re.MULTILINE)
-_TTML = re.compile(r"\s*(?:<\?xml[^<>]{0,300}>\s*)?(?:<!--.{0,2000}?-->\s*)?<(?:\w{1,20}:)?tt[\s>]", re.DOTALL)
+_MARKUP = re.compile(r"\s*<(?:\?xml\b|!--|!DOCTYPE\b|html\b|(?:\w{1,20}:)?tt[\s>])", re.IGNORECASE)
+_WEB_PAGE = re.compile(r"<(?:!DOCTYPE\s{1,20})?html\b", re.IGNORECASE)
 _DTD = re.compile(r"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)
+_PARAGRAPHS = ("p", "text")  # of TTML, and of YouTube's XML
 
 
 def sung_lines(text: str) -> str:
@@ -48,8 +50,8 @@ def sung_lines(text: str) -> str:
     Raises:
         LyricsError: it is TTML that is damaged or declares entities.
     """
-    if "<" in text and _TTML.match(text):
-        return _from_ttml(text)
+    if "<" in text and _MARKUP.match(text):
+        return _from_xml(text)
     if text.lstrip().startswith("WEBVTT") or _CUE.search(text):
         return _from_cues(text)
     if "Dialogue:" in text and len(found := _DIALOGUE.findall(text)) > 0:
@@ -66,12 +68,12 @@ def without_stamps(line: str) -> str:
     return _ANY_STAMP.sub("", line)
 
 
-def _seconds(time: str) -> float:
-    """Reads [hh:]mm:ss[.xx]; three numbers that are separated by colons alone are mm:ss:xx, as LRC has it."""
+def _seconds(time: str, hours: bool = True) -> float:
+    """Reads [hh:]mm:ss[.xx]; without `hours`, three numbers between colons alone are mm:ss:xx, as LRC has it."""
     clock, _, fraction = time.lstrip("-").replace(",", ".").partition(".")
     numbers = [int(number) for number in clock.split(":")]
-    if len(numbers) == 3 and not fraction:
-        numbers, fraction = numbers[:2], clock.rpartition(":")[2]
+    if not fraction and len(numbers) == (4 if hours else 3):
+        numbers, fraction = numbers[:-1], clock.rpartition(":")[2]
     seconds = sum(number * 60**power for power, number in enumerate(reversed(numbers))) + float(f"0.{fraction or 0}")
     return -seconds if time.startswith("-") else seconds
 
@@ -92,7 +94,7 @@ def _from_lrc(text: str) -> str:
     for line in text.split("\n"):
         stamps = _LINE_STAMPS.match(line)
         words = line[stamps.end() :] if stamps else line
-        times = [_seconds(time) for time in _LINE_STAMP.findall(stamps.group())] if stamps else [now]
+        times = [_seconds(time, hours=False) for time in _LINE_STAMP.findall(stamps.group())] if stamps else [now]
         now = times[0]
         size += len(words) * (len(times) - 1)
         timed += [(time, words) for time in (times if size <= LARGEST else times[:1])]
@@ -138,12 +140,14 @@ def _from_ass(words: str) -> str:
     return re.sub(r"\\[Nnh]", lambda found: " " if found[0] == r"\h" else "\n", _OVERRIDE.sub("", words))
 
 
-def _from_ttml(text: str) -> str:
+def _from_xml(text: str) -> str:
     """Reads the words of each paragraph; white space is that of XML, `<br/>` ends a line.
 
     Raises:
-        LyricsError: it declares entities, which may unfold without end, or is no XML.
+        LyricsError: it is a web page, declares entities, which may unfold without end, or is no timed text.
     """
+    if _WEB_PAGE.search(text):
+        raise LyricsError("a web page is no lyrics", "Save its words alone as text.")
     if _DTD.search(text):
         raise LyricsError("lyrics in TTML with a document type are not read", "Remove the line with <!DOCTYPE.")
     paragraphs = _Paragraphs()
@@ -155,6 +159,8 @@ def _from_ttml(text: str) -> str:
         parser.Parse(re.sub(r"^\s*<\?xml[^<>]*>", "", text).replace("&nbsp;", " ").strip().encode(), True)
     except expat.ExpatError as error:
         raise LyricsError(f"lyrics in TTML are damaged: {error}", "Fetch the lyrics again.") from error
+    if not paragraphs.found:
+        raise LyricsError("XML without a paragraph is no TTML", "Save its words alone as text.")
     return _ordered(paragraphs.found)
 
 
@@ -163,25 +169,25 @@ class _Paragraphs:
 
     def __init__(self) -> None:
         self.found: list[tuple[float, str]] = []
-        self.inside: str | None = None
+        self.parts: list[str] | None = None
         self.time = 0.0
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         name = tag.rpartition(":")[2]
-        if name == "p":
-            self.inside, self.time = "", _ttml_seconds(attributes.get("begin", ""), self.time)
-            self.parts: list[str] = []
-        elif name == "br" and self.inside is not None:
+        if name in _PARAGRAPHS:
+            begin = next((attributes[key] for key in ("begin", "start", "t") if key in attributes), "")
+            self.parts, self.time = [], _ttml_seconds(begin, self.time)
+        elif name == "br" and self.parts is not None:
             self.parts.append("\n")
 
     def words(self, data: str) -> None:
-        if self.inside is not None:
+        if self.parts is not None:
             self.parts.append(re.sub(r"\s+", " ", data))
 
     def end(self, tag: str) -> None:
-        if tag.rpartition(":")[2] == "p" and self.inside is not None:
+        if tag.rpartition(":")[2] in _PARAGRAPHS and self.parts is not None:
             self.found.append((self.time, re.sub(r" {2,}", " ", "".join(self.parts)).strip()))
-            self.inside = None
+            self.parts = None
 
 
 def _ttml_seconds(time: str, otherwise: float) -> float:

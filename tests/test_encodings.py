@@ -98,7 +98,7 @@ def test_what_cannot_be_read_is_refused_by_line(tmp_path, data, reason):
     with pytest.raises(UndecodableError, match=reason):
         decode(data)
     (tmp_path / "a song.txt").write_bytes(data)
-    with pytest.raises(LyricsError, match="song.txt is not text") as caught:
+    with pytest.raises(LyricsError, match=r"song\.txt is not text") as caught:
         read_lyrics(tmp_path / "a song.txt")
     assert "iconv -f" in caught.value.hint and f"'{tmp_path / 'a song.txt'}'" in caught.value.hint
 

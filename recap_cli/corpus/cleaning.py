@@ -8,13 +8,14 @@ from collections import Counter
 # "Link", "No Replies" or "3 Replies", "Log in to reply", "There was an error."
 # Runs of spaces and digits are bounded, so that a text of nothing else takes time by its length, not by its square.
 _GAP = r"\s{0,20}"
+_BEFORE = r"(?:(?<!\s)\s{1,20})?"
 _REPLIES = rf"(?:no|(?<!\d)\d{{1,9}}){_GAP}repl(?:y|ies)"
 _ERROR = rf"there{_GAP}was{_GAP}an{_GAP}error\.?"
 _LOG_IN = rf"log{_GAP}in{_GAP}to{_GAP}reply{_GAP}(?:{_ERROR})?"
 _FOOTER = re.compile(
-    rf"{_GAP}(?:(?:link{_GAP})?{_REPLIES}{_GAP}{_LOG_IN}|link{_GAP}{_REPLIES}|{_LOG_IN}){_GAP}$", re.IGNORECASE
+    rf"{_BEFORE}(?:(?:link{_GAP})?{_REPLIES}{_GAP}{_LOG_IN}|link{_GAP}{_REPLIES}|{_LOG_IN}){_GAP}$", re.IGNORECASE
 )
-_GLUED = re.compile(rf"{_GAP}(?:linkno(?:{_GAP}replies)?|replyther(?:e(?:{_ERROR[5:]})?)?)(?!\w)", re.IGNORECASE)
+_GLUED = re.compile(rf"{_BEFORE}(?:linkno(?:{_GAP}replies)?|replyther(?:e(?:{_ERROR[5:]})?)?)(?!\w)", re.IGNORECASE)
 _MOVED = re.compile(r"\b(moved)(and)\b", re.IGNORECASE)
 _TAG = re.compile(r"<(?:br|/?(?:p|i|b|em|strong|a|div|span|blockquote))\b[^<>]{0,300}>", re.IGNORECASE)
 _ADDRESS = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
