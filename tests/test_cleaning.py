@@ -59,9 +59,9 @@ def test_tokens():
 
 
 PIECES = [
-    " ", "\t", "\n", "\u00a0", "repl", "reply ", "no ", "no replies ", "link", "link ", "linkno", "linkno ", "1",
-    "log ", "log in to reply ", "replyther", "replyther ", "there was an error ", "movedand", "moved", "<", "<br", "<p ", "<a>",
-    "http://", "www.", "&", "&#", "&#1", "&amp;", "&amp", "instrumental ", "_", "é", "\u0301", ".",
+    " ", "\t", "\n", "\u00a0", "repl", "reply ", "no ", "no replies ", "link", "link ", "linkno", "1",
+    "log ", "log in to reply ", "replyther", "there was an error ", "movedand", "moved", "<", "<br", "<p ",
+    "<a>", "http://", "www.", "&", "&#", "&#1", "&amp;", "&amp", "instrumental ", "_", "é", "\u0301", ".",
 ]  # fmt: skip
 
 
