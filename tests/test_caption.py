@@ -144,12 +144,12 @@ def test_an_empty_caption_is_warned_of(captioner, song, monkeypatch):
 
 
 def test_lyrics_beside_the_audio_are_found(song, tmp_path):
-    assert find_lyrics(CaptionOptions(song)) == ""
+    assert find_lyrics(CaptionOptions(song)).text == ""
     (tmp_path / "song.txt").write_text("beside")
     (tmp_path / "named.txt").write_text("named")
-    assert find_lyrics(CaptionOptions(song)) == "beside"
-    assert find_lyrics(CaptionOptions(song, lyrics=tmp_path / "named.txt")) == "named"
-    assert find_lyrics(CaptionOptions(song, lyrics_text="[Chorus]\ntyped\n")) == "typed"
+    assert find_lyrics(CaptionOptions(song)).text == "beside"
+    assert find_lyrics(CaptionOptions(song, lyrics=tmp_path / "named.txt")).text == "named"
+    assert find_lyrics(CaptionOptions(song, lyrics_text="[Chorus]\ntyped\n")).text == "typed"
     assert find_lyrics(CaptionOptions(song, instrumental=True)) is None
 
 

@@ -1,6 +1,7 @@
 """Texts as prepare keeps them."""
 
 from collections import Counter
+from time import perf_counter
 
 import pytest
 
@@ -55,3 +56,34 @@ def test_lyrics():
 def test_tokens():
     assert count_tokens("It's sad, isn't it?") == 10
     assert count_tokens("") == 0
+
+
+PIECES = [
+    " ", "\t", "\n", "\u00a0", "repl", "reply ", "no ", "no replies ", "link", "link ", "linkno", "1",
+    "log ", "log in to reply ", "replyther", "there was an error ", "movedand", "moved", "<", "<br", "<p ",
+    "<a>", "http://", "www.", "&", "&#", "&#1", "&amp;", "&amp", "instrumental ", "_", "é", "\u0301", ".",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_hostile_captions_take_time_by_their_length(piece):
+    """40,000 spaces after "repl" took 102 s."""
+    for start in ("repl", "log in to reply http <a &# movedand"):
+        for end in ("", "repl"):
+            text = start + piece * (20_000 // len(piece)) + end
+            began = perf_counter()
+            clean_caption(text, Counter())
+            plain_lyrics(text, "keep")
+            count_tokens(text)
+            assert perf_counter() - began < 1
+
+
+def test_bounded_patterns_still_find_debris_among_spaces_and_digits():
+    for text, clean in (
+        ("It is sad." + " " * 30_000 + "link" + " " * 9 + "No Replies Log in to reply" + "\n" * 500, "It is sad."),
+        ("sad linkno   replies and more", "sad and more"),
+        ("sad 123456 Replies Log in to reply There was an error.", "sad"),
+        ("sad &#" + "9" * 9000 + "; song", "sad &#" + "9" * 9000 + "; song"),
+        ("sad &#39;song&#x27; &quot;&eacute;&amp", "sad 'song' \"é&"),
+    ):
+        assert clean_caption(text, Counter()) == clean

@@ -10,6 +10,7 @@ import recap_cli.flags as flags
 from recap_cli.commands.defaults import begin_model_work
 from recap_cli.console import render, render_captions
 from recap_cli.corpus.manifest_reader import MANIFEST_SUFFIXES
+from recap_cli.lyrics import lyrics_of_stream
 from recap_cli.outputs import check_caption
 
 
@@ -59,7 +60,7 @@ def caption(
     options = CaptionOptions(
         audio=audio,
         lyrics=Path(lyrics) if lyrics not in (None, "-") else None,
-        lyrics_text=sys.stdin.buffer.read().decode("utf-8-sig", "replace") if lyrics == "-" else None,
+        lyrics_text=lyrics_of_stream(sys.stdin.buffer, "standard input") if lyrics == "-" else None,
         instrumental=instrumental,
         model=model,
         music_encoder=music_encoder,

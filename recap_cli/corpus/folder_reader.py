@@ -7,12 +7,12 @@ from recap_cli.audio_suffixes import AUDIO_SUFFIXES
 from recap_cli.corpus.folders import walk
 from recap_cli.corpus.manifest import Caption, Rejected, Song, is_text, visible
 from recap_cli.corpus.places import Place
+from recap_cli.corpus.sidecars import checked, lyrics_beside
 from recap_cli.errors import DataError, RecapError
-from recap_cli.lyrics import read_lyrics
+from recap_cli.lyrics import Lyrics, read_lyrics
 
 COMMON = (".mp3", ".flac", ".wav", ".ogg", ".m4a")
 LOOKED_FOR = f"looked for audio files: {', '.join(COMMON)} and {len(AUDIO_SUFFIXES) - len(COMMON)} other kinds"
-LYRICS_SUFFIXES = (".txt", ".lrc")
 
 
 def read_folder(place: Place) -> Iterator[Song | Rejected]:
@@ -42,18 +42,11 @@ def read_folder(place: Place) -> Iterator[Song | Rejected]:
 def song_of_file(path: Path, name: str, place: Place) -> Song | Rejected:
     """Make a song of an audio file and what lies beside it."""
     try:
-        return Song(name, str(path), lyrics_beside(path, place) or "", captions_beside(path, place), title=path.stem)
+        lyrics = lyrics_beside(path, place) or Lyrics("")
+        captions = captions_beside(path, place)
+        return Song(name, str(path), lyrics.text, captions, title=path.stem, warnings=lyrics.warnings)
     except RecapError as error:
         return Rejected(name, str(path), error.message)
-
-
-def lyrics_beside(audio: Path, place: Place | None = None) -> str | None:
-    """Read the .txt or .lrc file with the name of an audio file; None where there is none."""
-    for suffix in LYRICS_SUFFIXES:
-        path = audio.with_suffix(suffix)
-        if path.is_file():
-            return read_lyrics(checked(path, place))
-    return None
 
 
 def captions_beside(audio: Path, place: Place | None = None) -> tuple[Caption, ...]:
@@ -61,15 +54,4 @@ def captions_beside(audio: Path, place: Place | None = None) -> tuple[Caption, .
     path = audio.with_suffix(".caption.txt")
     if not path.is_file():
         return ()
-    return tuple(Caption(line) for line in read_lyrics(checked(path, place)).splitlines() if line.strip())
-
-
-def checked(path: Path, place: Place | None) -> Path:
-    """Give a path that may be read.
-
-    Raises:
-        DataError: it is a link out of the folder.
-    """
-    if place is not None and not place.holds(path):
-        raise DataError(f"{path} is a link out of {place.folder}")
-    return path
+    return tuple(Caption(line) for line in read_lyrics(checked(path, place)).text.splitlines() if line.strip())

@@ -9,8 +9,8 @@ from recap_cli.corpus.manifest import Caption, Rejected, Song, is_text, split_na
 from recap_cli.corpus.manifest_reader import LONGEST_ID, join_songs
 from recap_cli.corpus.music4all import Music4All
 from recap_cli.corpus.rows import Row, read_json_list, read_rows
-from recap_cli.errors import DataError
-from recap_cli.lyrics import LARGEST, clean_lyrics
+from recap_cli.errors import DataError, LyricsError
+from recap_cli.lyrics import LARGEST, Lyrics, lyrics_of_text
 
 ID_COLUMN = "music4all_id"
 VARIANTS = ("full", "not_negative", "positive")
@@ -71,10 +71,14 @@ def interpretation_song(row: Row, number: int, path: Path, music: Music4All, spl
     captions = (Caption(comment),) if comment.strip() else ()
     given = row.get("split")
     split = split or ("" if is_missing(given) else split_name(given))
-    return Song(song, file, cleaned(lyrics), captions, split, title, artist)
+    try:
+        words = cleaned(lyrics)
+    except LyricsError as error:
+        return Rejected(song, file, error.message)
+    return Song(song, file, words.text, captions, split, title, artist, warnings=words.warnings)
 
 
 @lru_cache(maxsize=64)
-def cleaned(lyrics: str) -> str:
+def cleaned(lyrics: str) -> Lyrics:
     """Clean lyrics; the rows of one song repeat them."""
-    return clean_lyrics(lyrics)
+    return lyrics_of_text(lyrics)

@@ -36,6 +36,7 @@ class Song:
         title: the title, or "".
         artist: the artist, or "".
         tags: attribute name to value, for example {"mode": "minor"}.
+        warnings: what was odd with its texts while they were read; not kept.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Song:
     title: str = ""
     artist: str = ""
     tags: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def visible(text: str) -> str:
 def song_to_json(song: Song) -> dict[str, Any]:
     """Give a song as plain JSON values, captions left out (they live in `captions.jsonl`)."""
     record = asdict(song)
-    del record["captions"]
+    del record["captions"], record["warnings"]
     return record
 
 

@@ -10,7 +10,7 @@ from recap_cli.corpus.manifest import Caption, Rejected, Song, split_name
 from recap_cli.corpus.places import Place
 from recap_cli.corpus.rows import Row, read_rows
 from recap_cli.errors import DataError, RecapError
-from recap_cli.lyrics import clean_lyrics, read_lyrics
+from recap_cli.lyrics import Lyrics, lyrics_of_text, read_lyrics
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl")
 MOST_CAPTIONS = 10_000  # of one song
@@ -74,21 +74,23 @@ def song_from_row(row: Row, number: int, path: Path, audio: Place, beside: Place
             return Rejected(name[:LONGEST_ID], named, f"the audio lies outside {audio.folder}")
         if len(name) > LONGEST_ID and row.get("id"):
             raise ValueError(f"its id has over {LONGEST_ID} characters")
+        lyrics = row_lyrics(row, beside)
         return Song(
             id=name,
             audio=str(file),
-            lyrics=row_lyrics(row, beside),
+            lyrics=lyrics.text,
             captions=row_captions(row),
             split=row_split(row.get("split")),
             title=read_name(row.get("title"), "title"),
             artist=read_name(row.get("artist"), "artist"),
             tags=row_tags(row.get("tags")),
+            warnings=lyrics.warnings,
         )
     except (RecapError, ValueError, TypeError, OverflowError, RecursionError) as error:
         return Rejected(name[:LONGEST_ID], named if file is None else str(file), str(error))
 
 
-def row_lyrics(row: dict[str, Any], beside: Place) -> str:
+def row_lyrics(row: dict[str, Any], beside: Place) -> Lyrics:
     """Returns a row's lyrics, inline or from a file beside the manifest."""
     named = row.get("lyrics_file")
     if not is_missing(named):
@@ -98,10 +100,10 @@ def row_lyrics(row: dict[str, Any], beside: Place) -> str:
         return read_lyrics(file)
     lyrics = row.get("lyrics")
     if is_missing(lyrics):
-        return ""
+        return Lyrics("")
     if not isinstance(lyrics, str) or isinstance(spelled(lyrics), list):
         raise ValueError("its lyrics are no text")
-    return clean_lyrics(lyrics)
+    return lyrics_of_text(lyrics)
 
 
 def row_split(given: Any) -> str:

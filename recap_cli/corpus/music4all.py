@@ -12,7 +12,7 @@ from recap_cli.corpus.manifest import Rejected, Song, is_text, visible
 from recap_cli.corpus.places import Place, is_file
 from recap_cli.corpus.tables import read_table
 from recap_cli.errors import DataError, RecapError
-from recap_cli.lyrics import read_lyrics
+from recap_cli.lyrics import Lyrics, read_lyrics
 
 METADATA_FILE = "id_information.csv"
 SUFFIX = ".mp3"  # of Music4All's own files; others are found, too
@@ -97,7 +97,8 @@ def read_music4all(folder: Path, music: Music4All) -> Iterator[Song | Rejected]:
                 raise DataError(reason or "the file's name is not Unicode")
             if reason or not music.audios.holds(path):
                 raise DataError(reason or f"it is a link out of {music.audios.folder}")
-            yield Song(path.stem, str(path), lyrics_of(path.stem, lyrics), title=title, artist=artist)
+            words = lyrics_of(path.stem, lyrics)
+            yield Song(path.stem, str(path), words.text, title=title, artist=artist, warnings=words.warnings)
         except RecapError as error:
             yield Rejected(visible(path.stem), visible(str(path)), error.message)
     if not found:
@@ -106,7 +107,7 @@ def read_music4all(folder: Path, music: Music4All) -> Iterator[Song | Rejected]:
         )
 
 
-def lyrics_of(song: str, lyrics: Place) -> str:
+def lyrics_of(song: str, lyrics: Place) -> Lyrics:
     """Read `<id>.txt`; "" where there is none."""
     path = lyrics.find(f"{song}.txt")
-    return read_lyrics(path) if path and is_file(path) else ""
+    return read_lyrics(path) if path and is_file(path) else Lyrics("")

@@ -9,7 +9,7 @@ import numpy as np
 
 from recap_cli.audio import AudioSettings, Excerpt, log_mel, read_excerpt
 from recap_cli.errors import AudioError
-from recap_cli.lyrics import clean_lyrics
+from recap_cli.lyrics import Lyrics
 from recap_cli.tags import lyrics_in_tags
 from recap_cli.windows import read_windows
 from recap_cli.workflows.worker_process import attempt
@@ -47,6 +47,7 @@ class HearingTask:
         error: why it is none, for an entry that no song was made of.
         mel: the key of its mel in a prepared data folder, in place of the file.
         seconds: what that mel covers.
+        warnings: about its lyrics, from where they were read.
     """
 
     id: str
@@ -55,16 +56,18 @@ class HearingTask:
     error: str = ""
     mel: str = ""
     seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class HearingResult:
-    """A task's answer: what was heard and the lyrics that were found, or the reason why not."""
+    """A task's answer: what was heard, the lyrics that were found and what is odd with them, or the reason why not."""
 
     task: HearingTask
     heard: HeardAudio | None
     lyrics: str = ""
     error: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def hear_audio(audio: str | Path, settings: AudioSettings, excerpt: str | float) -> HeardAudio:
@@ -113,10 +116,11 @@ def hear_song(task: HearingTask, hear: Callable[[str], HeardAudio]) -> HearingRe
         raise AudioError(task.error)
     try:
         heard = hear(task.audio)
-        lyrics = task.lyrics if task.lyrics is not None else clean_lyrics(lyrics_in_tags(task.audio) or "")
+        given = None if task.lyrics is None else Lyrics(task.lyrics)
+        lyrics = given or lyrics_in_tags(task.audio) or Lyrics("")
     except OSError as error:
         raise AudioError(f"{task.audio} cannot be read: {error.strerror or error}") from error
-    return HearingResult(task, heard, lyrics)
+    return HearingResult(task, heard, lyrics.text, warnings=(*task.warnings, *lyrics.warnings))
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from recap_cli.audio import check_file
 from recap_cli.audio_suffixes import AUDIO_SUFFIXES
 from recap_cli.corpus.readers import MANIFEST_SUFFIXES, lyrics_beside
 from recap_cli.errors import AudioError, OptionError
-from recap_cli.lyrics import clean_lyrics, read_lyrics
+from recap_cli.lyrics import Lyrics, lyrics_of_text, read_lyrics
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.tags import lyrics_in_tags
 from recap_cli.workflows.audition import WHOLE, HearingTask
@@ -32,7 +33,7 @@ class CaptionOptions:
     Attributes:
         audio: an audio file, a folder of songs, a manifest, or a prepared data folder.
         lyrics: a lyrics file; None looks beside the audio, then into its tags.
-        lyrics_text: lyrics as text, in place of a file.
+        lyrics_text: lyrics in place of a file, as text or clean already.
         instrumental: the song has no lyrics; none are looked for.
         model: a run folder, a hub id, or published weights (.pt); None is the embedded demonstration model.
         music_encoder: CNNSA weights, for published weights that hold none.
@@ -50,7 +51,7 @@ class CaptionOptions:
 
     audio: Path
     lyrics: Path | None = None
-    lyrics_text: str | None = None
+    lyrics_text: str | Lyrics | None = None
     instrumental: bool = False
     model: str | None = None
     music_encoder: Path | None = None
@@ -294,13 +295,14 @@ def plan_captions(options: CaptionOptions, progress: Progress | None = None) -> 
     }
 
 
-def find_lyrics(options: CaptionOptions) -> str | None:
+def find_lyrics(options: CaptionOptions) -> Lyrics | None:
     """Find the lyrics of the one song: text, a file, what lies beside the audio or in its tags; None: instrumental."""
     if options.instrumental:
         return None
     if options.lyrics_text is not None:
-        return clean_lyrics(options.lyrics_text)
+        given = options.lyrics_text
+        return given if isinstance(given, Lyrics) else lyrics_of_text(given)
     if options.lyrics is not None:
         return read_lyrics(options.lyrics)
-    beside = lyrics_beside(options.audio)
-    return clean_lyrics(lyrics_in_tags(options.audio) or "") if beside is None else beside
+    check_file(options.audio)
+    return lyrics_beside(options.audio) or lyrics_in_tags(options.audio) or Lyrics("")

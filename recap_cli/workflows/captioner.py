@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from recap_cli import __version__
-from recap_cli.lyrics import clean_lyrics, read_lyrics
+from recap_cli.lyrics import Lyrics, lyrics_of_text, read_lyrics
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.processor import RecapProcessor, pad_mels, pad_states
 from recap_cli.workflows.audition import WHOLE, HeardAudio, hear_audio, hear_windows
@@ -144,7 +144,7 @@ class Captioner:
     def caption(
         self,
         audio: str | Path,
-        lyrics: str | Path | None = None,
+        lyrics: str | Path | Lyrics | None = None,
         *,
         excerpt: str | float = "start",
         decoding: DecodingOptions | None = None,
@@ -154,7 +154,7 @@ class Captioner:
 
         Args:
             audio: the audio file.
-            lyrics: text, or a `Path` to a .txt or .lrc file; None says that the song is an instrumental.
+            lyrics: text, a `Path` to a lyrics file, or what was read; None says that the song is an instrumental.
             excerpt: `start`, `middle`, seconds, or `whole`: the music of all windows of the song is fused.
             decoding: how to write; beam search with 4 beams by default.
             explain: also give what the caption looked at.
@@ -166,13 +166,18 @@ class Captioner:
         song = self.hear(audio, lyrics, excerpt)
         return self.write([song], decoding or DecodingOptions(), explain=explain)[0]
 
-    def hear(self, audio: str | Path, lyrics: str | Path | None = None, excerpt: str | float = "start") -> HeardSong:
+    def hear(
+        self, audio: str | Path, lyrics: str | Path | Lyrics | None = None, excerpt: str | float = "start"
+    ) -> HeardSong:
         """Decode a song's audio and read its lyrics; the arguments and errors are those of `caption`."""
         began = time.monotonic()
-        text = read_lyrics(lyrics) if isinstance(lyrics, Path) else clean_lyrics(lyrics or "")
-        warnings = () if lyrics is None or text.strip() else (NO_LYRICS,)
+        if isinstance(lyrics, Lyrics):
+            read = lyrics
+        else:
+            read = read_lyrics(lyrics) if isinstance(lyrics, Path) else lyrics_of_text(lyrics or "")
+        warnings = read.warnings if lyrics is None or read.text.strip() else (*read.warnings, NO_LYRICS)
         heard = self.hear_audio(audio, excerpt)
-        return HeardSong(str(audio), text, heard, warnings, "", excerpt, time.monotonic() - began)
+        return HeardSong(str(audio), read.text, heard, warnings, "", excerpt, time.monotonic() - began)
 
     def hear_audio(self, audio: str | Path, excerpt: str | float = "start") -> HeardAudio:
         """Decode a song's audio; of a whole song, encode it too.

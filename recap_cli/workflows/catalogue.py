@@ -121,7 +121,7 @@ def as_task(found: Song | Rejected) -> HearingTask:
     """Turn what a reader gives into a task; a rejected entry keeps its reason."""
     if isinstance(found, Rejected):
         return HearingTask(found.song, found.file, error=found.reason)
-    return HearingTask(found.id, found.audio, found.lyrics or None)
+    return HearingTask(found.id, found.audio, found.lyrics or None, warnings=found.warnings)
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,8 @@ class Writer:
                 id=task.id,
                 weights=self.captioner.weights,
             )
-        warnings = () if self.instrumental or result.lyrics.strip() else (NO_LYRICS,)
+        missing = () if self.instrumental or result.lyrics.strip() else (NO_LYRICS,)
+        warnings = (*result.warnings, *missing)
         return HeardSong(task.audio, result.lyrics, result.heard, warnings, task.id, self.place)
 
     @property

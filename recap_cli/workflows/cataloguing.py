@@ -21,10 +21,11 @@ TOLD_ENTRIES = 100  # a bar that moves with each of 300,000 captions costs more 
 
 @dataclass
 class Reading:
-    """What was read: the layout, captions that were cleaned or left out, and what the splits leak."""
+    """What was read: the layout, captions that were cleaned or left out, odd lyrics, and what the splits leak."""
 
     layout: str
     cleaned: Counter[str] = field(default_factory=Counter)
+    warnings: Counter[str] = field(default_factory=Counter)
     leakage: Leakage | None = None
 
     def cleaned_kinds(self) -> dict[str, int]:
@@ -114,6 +115,7 @@ def take_song(catalogue: Catalogue, song: Song, options: PrepareOptions, reading
     if not lyrics and options.instrumentals == "reject":
         catalogue.reject(Rejected(song.id, song.audio, "it has no lyrics"))
         return
+    reading.warnings.update(song.warnings)
     captions = spoken_captions(song, reading.cleaned)
     captions = chosen_captions(replace(song, captions=captions), options, reading.cleaned)
     split = "" if options.resplit else song.split

@@ -198,7 +198,7 @@ def finish(
         slice=options.shard or "",
         medians=measure_medians(catalogue, audio.hop / audio.sample_rate),
         cleaned=reading.cleaned_kinds(),
-        warnings=dict(sorted(tally.warnings.items())),
+        warnings=dict(sorted((tally.warnings + Counter(map(warning_kind, reading.warnings.elements()))).items())),
         leakage=reading.leakage,
         spent=dict(tally.spent),
         seconds=seconds,
