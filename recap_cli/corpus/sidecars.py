@@ -67,7 +67,7 @@ class Listing:
         with os.scandir(folder) as entries:
             for entry in entries:
                 lower = entry.name.lower()
-                if lower.endswith(AUDIO_SUFFIXES):
+                if lower.endswith(tuple(AUDIO_SUFFIXES)):
                     self.songs.add(normal(Path(entry.name).stem))
                 elif lower.endswith(LYRICS_SUFFIXES) and not lower.endswith(CAPTION_SUFFIX) and not entry.is_dir():
                     self.add(entry.name, lower)
