@@ -42,7 +42,7 @@ RIFF = Form(12, 4, "<I", b"data", 4)
 AIFF = Form(12, 4, ">I", b"SSND", 4)
 W64 = Form(40, 16, "<q", b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a", 16, itself=True, align=8)
 CAF = Form(8, 4, ">q", b"data", -1, align=1)
-UNKNOWN = {"<I": b"\xff" * 4, ">I": b"\xff" * 4, ">q": b"\xff" * 8}  # what says "to the file's end"
+TO_THE_END = b"\xff" * 4  # a size that says so, where sizes have four bytes
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def mended_chunks(data: bytes | mmap.mmap) -> Pieces | None:
     """
     if data[:4] == b".snd":
         offset, size = struct.unpack(">II", data[4:12].ljust(8, b"\0"))
-        return ((0, 8), b"\xff" * 4, (12, len(data))) if offset + size < len(data) else None
+        return ((0, 8), TO_THE_END, (12, len(data))) if offset + size < len(data) else None
     form = form_of(data)
     if form is None:
         return None
@@ -101,6 +101,8 @@ def mended_chunks(data: bytes | mmap.mmap) -> Pieces | None:
 def is_whole(data: bytes | mmap.mmap, form: Form, sound: Chunk) -> bool:
     """Whether the samples end at the file's end, beyond it, or before a row of chunks that ends with the file."""
     size = ds64_size(data) if form is RIFF and sound.size == 0xFFFFFFFF else sound.size
+    if size < 0 and form is CAF:  # "to the end", which libsndfile does not know
+        return False
     if size < 0 or sound.start + size >= len(data) - 8:
         return True
     after = sound.start + size
@@ -123,13 +125,14 @@ def ds64_size(data: bytes | mmap.mmap) -> int:
 def with_open_end(data: bytes | mmap.mmap, form: Form, sound: Chunk) -> Iterator[bytes | tuple[int, int]]:
     """Yields the pieces of the file with sizes that reach to its end."""
     rest, place = len(data) - sound.start, sound.start - struct.calcsize(form.size)
-    changes = {place: UNKNOWN.get(form.size) or struct.pack("<q", rest + form.head)}
+    long = struct.pack(form.size, rest + form.head * form.itself) if form.size[1] == "q" else TO_THE_END
+    changes = {place: long}
     if form.whole >= 0:
-        changes[form.whole] = struct.pack("<q", len(data)) if form is W64 else b"\xff" * 4
+        changes[form.whole] = struct.pack("<q", len(data)) if form is W64 else TO_THE_END
     if data[:4] in (b"RF64", b"BW64") and data[12:16] == b"ds64":
         changes[20] = struct.pack("<QQ", len(data) - 8, rest)
     if form is AIFF and (common := next((c for c in chunks(data, form, form.first) if c.name == b"COMM"), None)):
-        changes[common.start + 2] = b"\xff" * 4
+        changes[common.start + 2] = TO_THE_END
     done = 0
     for offset in sorted(changes):
         yield done, offset

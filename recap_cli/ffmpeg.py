@@ -31,7 +31,7 @@ DEMUXERS = (
 BEGINNINGS = (
     *((4, name) for name in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")),
     *((0, name) for name in (b"\x1a\x45\xdf\xa3", b"\x30\x26\xb2\x75", b"wvpk", b"MAC ", b"TTA1", b"TTA2", b"MPCK")),
-    *((0, name) for name in (b"MP+", b"DSD ", b"FRM8", b"caff", b"ADIF", b"FLV\1", b"#!AMR", b".RMF", b".ra\xfd")),
+    *((0, name) for name in (b"MP+", b"DSD ", b"FRM8", b"ADIF", b"FLV\1", b"#!AMR", b".RMF", b".ra\xfd")),
     *(
         (0, name)
         for name in (b"tBaK", b"ajkg", b"\x0b\x77", b"\x7f\xfe\x80\x01", b"\0\0\1\xba", b"OMA", b"ea3", b"TWIN")

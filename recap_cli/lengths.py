@@ -16,6 +16,7 @@ from recap_cli.chunks import Pieces, form_of, mended_chunks
 
 MOST_FRAMES = 4_000_000  # of an mp3, over a day
 MOST_RUNS = 1000
+MOST_JUNK = 1 << 24  # bytes between frames
 MOST_TRIES = 100_000  # places where a frame might begin, in what is none
 TAIL = 1 << 18  # bytes at a FLAC's end that hold its last frame
 MOST_PADDING = 10_000  # samples of an mp3 encoder's delay and padding, 4095 each and the decoder's
@@ -136,7 +137,8 @@ def walk_frames(data: mmap.mmap, place: int, kind: tuple[int, int, bool]) -> tup
 
 def next_frame(data: mmap.mmap, place: int) -> int | None:
     """Returns where the next frame begins that two others of its kind follow."""
-    for tries, found in enumerate(MP3_FRAME.finditer(data, after_id3(data, place))):
+    start = after_id3(data, place)
+    for tries, found in enumerate(MP3_FRAME.finditer(data, start, start + MOST_JUNK)):
         kind = frame_kind(data, found.start())
         if kind and walk_some(data, found.start(), kind) >= 3:
             return found.start()

@@ -13,7 +13,7 @@ from recap_cli.lengths import find_layout
 from recap_cli.sound import REFUSED, UNKNOWN_FRAMES, AudioReader, Source, open_file, open_in_order, read_blocks
 
 LEAD_FRAMES = 32_768  # decoded and dropped after a seek: an MP3 frame leans on those before it
-LONGEST = 12 * 3600  # seconds that are decoded to find a place in a song whose header is wrong
+LONGEST = 4 * 3600  # seconds that are decoded to find a place in a song whose header is wrong
 MOST_VALUES = 2**26  # samples of all channels that a passage may hold before it is mixed
 MOST_KEPT = 2**24  # samples of all channels of a song that need not be decoded twice
 
@@ -77,6 +77,7 @@ def decode_passage(request: Request) -> Passage:
         # From the start on, a header that is wrong shows as a read that ends too early.
         if request.place != 0 and find_layout(request.path, file.frames).parts:
             return decode_in_order(request)
+        refuse_late(request, file.frames, file.samplerate)
         passage = seek_and_read(request, file)
     return passage if is_right(request, passage, file.frames) else decode_in_order(request)
 
@@ -129,10 +130,17 @@ def decode_in_order(request: Request) -> Passage:
         length = sum(map(len, read_blocks(source, min(start, LONGEST * rate))))
         refuse_endless(request, length, rate)
         samples = gather(source, wanted if length == start else 0)
-        if start and length and not len(samples):
-            message = f"{request.path} is {length / rate:.1f} s long, no excerpt starts at {start / rate:g} s"
-            raise AudioError(message, "Choose an earlier --excerpt.")
+        if not len(samples):
+            refuse_late(request, length, rate)
         return Passage(samples, start, rate, source.channels, promise(opened.promised, start, wanted))
+
+
+def refuse_late(request: Request, length: int, rate: int) -> None:
+    """Refuses a place that is not within the song."""
+    if length and request.start(length, rate) >= length:
+        start = request.start(length, rate) / rate
+        message = f"{request.path} is {length / rate:.1f} s long, no excerpt starts at {start:g} s"
+        raise AudioError(message, "Choose an earlier --excerpt.")
 
 
 def refuse_endless(request: Request, length: int, rate: int) -> None:

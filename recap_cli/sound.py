@@ -24,6 +24,7 @@ REFUSED = (soundfile.SoundFileError, TypeError)  # TypeError: a .raw file, which
 UNKNOWN_FRAMES = 2**40  # a header that claims this much does not know its length
 BLOCK_FRAMES = 8192  # libsndfile drops the whole block around a damaged FLAC frame, so blocks are small
 SOURCE_RATES = (1_000, 768_000)  # Hz; anything else is a damaged header
+MOST_ZEROS = 1 << 16  # bytes at a file's beginning; libsndfile gives up after as many, too
 SYSTEM_ERROR = 2  # libsndfile's code where the system refuses
 NONE = np.zeros((0, 1), np.float32)
 STRETCH = 4  # seconds that are brought to another rate at once, with a second before and after
@@ -48,7 +49,7 @@ class Source(Protocol):
 
 
 def check_file(path: Path) -> None:
-    """Refuses what no decoder should be handed: missing, not a regular file, unreadable, empty.
+    """Refuses what no decoder should be handed: missing, not a regular file, unreadable, empty, zeros.
 
     Raises:
         AudioError: the song's fault.
@@ -66,6 +67,21 @@ def check_file(path: Path) -> None:
         raise MachineError(f"{path} may not be read", "Check the file's permissions.")
     if not size:
         raise AudioError(f"{path} is empty (0 bytes)", "Fetch the file again.")
+    if not begins(path):
+        raise AudioError(f"{path} begins with nothing but zeros, as no audio file does", "Fetch the file again.")
+
+
+def begins(path: Path) -> bool:
+    """Whether there is anything but zeros where a file begins; decoders search a sparse file of zeros for minutes.
+
+    Raises:
+        MachineError: the system refuses to open or to read it.
+    """
+    try:
+        with path.open("rb") as file:
+            return any(file.read(16)) or any(file.read(MOST_ZEROS))
+    except OSError as error:
+        raise MachineError(f"{path} cannot be read: {error.strerror or error}", "Try again later.") from error
 
 
 @dataclass(frozen=True)

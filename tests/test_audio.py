@@ -1,8 +1,10 @@
 import math
 import os
+import resource
 import stat
 import struct
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import soundfile
 
 from recap_cli import audio, ffmpeg
 from recap_cli.audio import AudioSettings, hann_window, log_mel, mel_filterbank, mel_power, read_excerpt, resample
-from recap_cli.errors import AudioError, DataError, OptionError
+from recap_cli.errors import AudioError, DataError, MachineError, OptionError
 
 SHORT = AudioSettings(seconds=1.0)
 FORMATS = {
@@ -157,7 +159,19 @@ def test_files_that_are_none(tmp_path):
     (tmp_path / "text.wav").write_text("Somewhere over the rainbow")
     float_wav(tmp_path / "nothing.wav", np.zeros(0))
     os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "zero.mp3").symlink_to("/dev/zero")
+    (tmp_path / "folder.mp3").mkdir()
+    for name in ("zeros.mp3", "zeros.wav", "zeros.m4a", "few-zeros.flac"):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(100 if name.startswith("few") else 1 << 30)
+    began = time.monotonic()
     for name, message in {
+        "zero.mp3": "is a device, not",
+        "folder.mp3": "is a folder, not",
+        "zeros.mp3": "zeros.mp3 begins with nothing but zeros",
+        "zeros.wav": "zeros.wav begins with nothing but zeros",
+        "zeros.m4a": "zeros.m4a begins with nothing but zeros",
+        "few-zeros.flac": "few-zeros.flac begins with nothing but zeros",
         "none.wav": "cannot be opened: No such file",
         "n\0ne.wav": "cannot be opened",
         "x" * 300: "cannot be opened",
@@ -170,6 +184,25 @@ def test_files_that_are_none(tmp_path):
         with pytest.raises(AudioError, match=message) as caught:
             read_excerpt(tmp_path / name, SHORT)
         assert caught.value.hint and "ffmpeg" not in caught.value.hint
+    assert time.monotonic() - began < 5  # never waited for, never searched
+
+
+def test_the_machine_s_faults_are_not_the_song_s(tmp_path, monkeypatch):
+    path = float_wav(tmp_path / "song.wav", tone(1))
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(MachineError, match=r"song.wav may not be read"):
+        read_excerpt(path, SHORT)
+    monkeypatch.undo()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.open(path, os.O_RDONLY)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+    try:
+        with pytest.raises(MachineError, match=r"song.wav cannot be (opened|read): Too many open files"):
+            read_excerpt(path, SHORT)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert read_excerpt(path, SHORT).seconds == 1.0
 
 
 @pytest.mark.parametrize(
@@ -237,11 +270,11 @@ def test_m4a_without_ffmpeg_names_the_command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("song.m4a", "song.raw"):
         (tmp_path / name).write_bytes(b"\x00\x00\x00\x20ftypM4A " * 10)
-        with pytest.raises(AudioError, match=f"{name}: this format needs ffmpeg") as caught:
+        with pytest.raises(MachineError, match=f"{name}: this format needs ffmpeg") as caught:
             read_excerpt(name, SHORT)
         assert f'ffmpeg -i "{name}" "song.wav"' in caught.value.hint
     (tmp_path / "a$(b).m4a").write_bytes(b"ftyp")
-    with pytest.raises(AudioError) as caught:
+    with pytest.raises(MachineError) as caught:
         read_excerpt("a$(b).m4a", SHORT)
     assert "ffmpeg -i 'a$(b).m4a' 'a$(b).wav'" in caught.value.hint
 
@@ -249,10 +282,10 @@ def test_m4a_without_ffmpeg_names_the_command(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("place", "start"), [("start", 0), ("middle", 1.5), (2.25, 2.25)])
 def test_m4a_through_ffmpeg(tmp_path, monkeypatch, place, start):
     samples = tone(4, channels=2)
-    wav = float_wav(tmp_path / "decoded.wav", samples)
+    decoded = write(tmp_path / "decoded.au", samples, subtype="FLOAT")
     log = tmp_path / "arguments"
     body = f"pathlib.Path({str(log)!r}).write_text(chr(10).join(sys.argv[1:]))\n"
-    body += f"sys.stdout.buffer.write(pathlib.Path({str(wav)!r}).read_bytes())"
+    body += f"sys.stdout.buffer.write(pathlib.Path({str(decoded)!r}).read_bytes())"
     monkeypatch.setenv("PATH", program(tmp_path, body))
     path = tmp_path / "-a song; $(x).m4a"
     path.write_bytes(b"ftypM4A")
@@ -262,7 +295,22 @@ def test_m4a_through_ffmpeg(tmp_path, monkeypatch, place, start):
     assert np.array_equal(excerpt.samples, samples[first : first + 16000].mean(axis=1))
     arguments = log.read_text().split("\n")
     assert f"file:{path}" in arguments and "-nostdin" in arguments
-    assert arguments[arguments.index("-protocol_whitelist") + 1] == "file,pipe"
+    assert arguments[arguments.index("-protocol_whitelist") + 1] == "file"
+    allowed = set(arguments[arguments.index("-format_whitelist") + 1].split(","))
+    assert {"mov", "matroska", "asf"} <= allowed
+    assert not allowed & {
+        "hls",
+        "dash",
+        "concat",
+        "sdp",
+        "rtsp",
+        "image2",
+        "lavfi",
+        "imf",
+        "srt",
+        "tedcaptions",
+        "data",
+    }
 
 
 @pytest.mark.parametrize("body", ["sys.exit(1)", "print('no sound')", "pass"])
