@@ -14,7 +14,10 @@ from recap_cli.errors import OptionError
 def evaluate(
     runs: Annotated[
         list[Path] | None,
-        typer.Argument(help="Run folders.", show_default="the newest under ./runs, else the embedded model"),
+        typer.Argument(
+            help="Run folders, or hf://owner/name[@revision].",
+            show_default="the newest under ./runs, else the embedded model",
+        ),
     ] = None,
     data: flags.Data = None,
     split: Annotated[str, typer.Option(help="Songs to score.")] = "test",

@@ -129,7 +129,7 @@ class Sweep:
         return self.options.results or self.options.out / RESULTS_FILE
 
 
-def plan_sweep(options: AblateOptions) -> Sweep:
+def plan_sweep(options: AblateOptions, progress: Progress | None = None) -> Sweep:
     """Name every run of a sweep.
 
     Raises:
@@ -140,7 +140,7 @@ def plan_sweep(options: AblateOptions) -> Sweep:
     data.split(options.split)
     settings = TrainOptions(options.data, **options.train).settings(data.is_demo)
     arms = options.arms(settings["alignment_loss"])
-    check_arms(options, arms, data)
+    check_arms(options, arms, data, progress)
     tasks = [Task(arm, seed) for seed in range(options.seeds) for arm in arms]
     key = {
         "data": data.fingerprint,
@@ -153,7 +153,7 @@ def plan_sweep(options: AblateOptions) -> Sweep:
     return Sweep(options, tasks, json.loads(json.dumps(key, default=str)), data.is_demo)
 
 
-def check_arms(options: AblateOptions, arms: list[Arm], data: PreparedData) -> None:
+def check_arms(options: AblateOptions, arms: list[Arm], data: PreparedData, progress: Progress | None) -> None:
     """Find impossible settings of any arm before the first run.
 
     Raises:
@@ -164,7 +164,7 @@ def check_arms(options: AblateOptions, arms: list[Arm], data: PreparedData) -> N
     for arm in arms:
         chosen = train_options(options, Task(arm, 0))
         settings = chosen.settings(data.is_demo)
-        source = source or find_source(settings, chosen.init)
+        source = source or find_source(settings, chosen.init, progress)
         check_source(source, settings, chosen)
 
 
@@ -175,7 +175,7 @@ def ablate(options: AblateOptions, progress: Progress | None = None) -> AblateRe
         DataError: the folder holds results of other data or settings, or no run succeeded.
     """
     progress = progress or SilentProgress()
-    sweep = plan_sweep(options)
+    sweep = plan_sweep(options, progress)
     for folder in (options.out, sweep.results.parent):
         make_folder(folder)
     with claim_cache(options.out, progress, f"Another process works in {options.out}"):
@@ -208,7 +208,7 @@ def make_shared(options: AblateOptions, seed: int, progress: Progress) -> None:
     data = PreparedData(options.data)
     chosen = train_options(options, Task(Arm(FUSION), seed))
     settings = chosen.settings(data.is_demo)
-    model, _ = build_model(find_source(settings, chosen.init), chosen, settings, data, progress)
+    model, _ = build_model(find_source(settings, chosen.init, progress), chosen, settings, data, progress)
     choose_music(model, data, chosen, progress)
 
 

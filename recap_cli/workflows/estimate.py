@@ -93,7 +93,7 @@ def estimate(options: TrainOptions, progress: Progress | None = None) -> Estimat
     """
     data = PreparedData(options.data)
     settings = options.settings(data.is_demo)
-    source = find_source(settings, options.init)
+    source = find_source(settings, options.init, progress)
     check_source(source, settings, options)
     check_hearing(source, options, data)
     model, processor = draw_model(source, options, settings, data)

@@ -82,12 +82,12 @@ def train(options: TrainOptions, progress: Progress | None = None) -> TrainResul
     progress = progress if progress and state.is_main_process else SilentProgress()
     data = PreparedData(options.data)
     settings = options.settings(data.is_demo)
-    source = find_source(settings, options.init)
+    source = find_source(settings, options.init, progress)
     check_source(source, settings, options)
     check_hearing(source, options, data)
     out = options.out or Path("runs") / run_name(options, settings)
     with state.main_process_first():
-        finished = claim_folder(out, run_record(options, settings, data))
+        finished = claim_folder(out, run_record(options, settings, data) | source.record)
     if finished:
         figures = json.loads((out / FIGURES_FILE).read_text(encoding="utf-8"))
         return TrainResult(out, settings, figures, read_log(out), data.info, False, state.is_main_process)
