@@ -82,7 +82,8 @@ class AudioSettings:
         banded = self.mels >= 1 and 0 <= self.f_min < self.f_max <= self.sample_rate / 2 and self.power_floor > 0
         if not (framed and banded):
             rule = "n_fft is even, hop <= n_fft, mels >= 1, 0 <= f_min < f_max <= sample_rate / 2, power_floor > 0."
-            raise OptionError("the audio settings do not fit together", rule)
+            values = ", ".join(f"{name} {getattr(self, name):g}" for name in RULES if name in rule)
+            raise OptionError(f"the audio settings do not fit together: {values}", rule)
         if self.seconds * self.sample_rate / self.hop * self.n_fft > LARGEST_SPECTRUM:
             raise OptionError(f"hop {self.hop} makes too many frames of {self.seconds:g} s", "Give a larger one.")
 

@@ -107,7 +107,7 @@ def map_weights(folder: Path, config: RecapConfig, tensors: dict[str, Tensor]) -
             f"the model in {folder} does not fit its config: {misshaped[0]} is {found}, wanted {wanted}",
             "copy the folder again",
         )
-    check_numbers(folder, tensors)
+    check_numbers(folder, tensors, own)
     absent = set(model.load_state_dict(tensors, strict=False, assign=True).missing_keys)
     model.tie_weights()
     # what is tied is saved once; what is still without data after tying was saved nowhere
@@ -115,13 +115,23 @@ def map_weights(folder: Path, config: RecapConfig, tensors: dict[str, Tensor]) -
     return model.float().requires_grad_(False)
 
 
-def check_numbers(folder: Path, tensors: dict[str, Tensor]) -> None:
-    """Refuse weights that are infinite or no numbers: a training that failed wrote them.
+def check_numbers(folder: Path, tensors: dict[str, Tensor], own: dict[str, Tensor]) -> None:
+    """Refuse weights that are whole numbers, infinite or no numbers: a training that failed wrote them.
+
+    Args:
+        folder: the model folder, for messages.
+        tensors: its weights.
+        own: the model's own tensors; their types count.
 
     Raises:
         ModelError: there are such.
     """
     for name, value in tensors.items():
+        if name in own and own[name].is_floating_point() != value.is_floating_point():
+            kind = str(value.dtype).removeprefix("torch.")
+            raise ModelError(
+                f"the model in {folder} does not fit its config: {name} is {kind}", "copy the folder again"
+            )
         if value.is_floating_point() and not math.isfinite(value.sum(dtype=torch.float64).item()):
             raise ModelError(f"the model in {folder} holds NaN or infinity, in {name}", "copy the folder again")
 
