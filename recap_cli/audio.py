@@ -2,7 +2,7 @@
 
 import functools
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Self
@@ -10,15 +10,29 @@ from typing import Any, Self
 import numpy as np
 
 from recap_cli.downmix import mix_down
-from recap_cli.errors import AudioError, DataError, OptionError
+from recap_cli.errors import AudioError, DataError, ModelError, OptionError
 from recap_cli.ffmpeg import UNPLAYABLE
 from recap_cli.passages import Passage, Request, decode_passage
-from recap_cli.sound import check_file
+from recap_cli.records import check_fields, one_of, real, whole
+from recap_cli.sound import SOURCE_RATES, check_file
 
 RESAMPLERS = ("resampy", "soxr")
 PLACES = ("start", "middle", "random")
 
 LENGTHS = (0.1, 600.0)  # seconds an excerpt may have
+# What a file of settings may say.
+RULES = {
+    "sample_rate": whole(*SOURCE_RATES),
+    "seconds": real(*LENGTHS),
+    "n_fft": whole(2, 65_536),
+    "hop": whole(1, 65_536),
+    "mels": whole(1, 1024),
+    "f_min": real(0.0, 1e6),
+    "f_max": real(0.0, 1e6),
+    "power_floor": real(1e-30, 1.0),
+    "resampler": one_of(RESAMPLERS),
+}
+LARGEST_SPECTRUM = 1 << 26  # frames of an excerpt times samples in a window, for a GB of memory
 SILENCE = 1e-4  # peak, -80 dBFS
 LOUDEST = 2.0**31  # beyond integer samples that somebody stored as floats there is only damage
 _NOTHING = np.zeros(0, np.float32)
@@ -61,7 +75,10 @@ class AudioSettings:
         banded = self.mels >= 1 and 0 <= self.f_min < self.f_max <= self.sample_rate / 2 and self.power_floor > 0
         if not (framed and banded):
             rule = "n_fft is even, hop <= n_fft, mels >= 1, 0 <= f_min < f_max <= sample_rate / 2, power_floor > 0."
-            raise OptionError("the audio settings do not fit together", rule)
+            values = ", ".join(f"{name} {getattr(self, name):g}" for name in RULES if name in rule)
+            raise OptionError(f"the audio settings do not fit together: {values}", rule)
+        if self.seconds * self.sample_rate / self.hop * self.n_fft > LARGEST_SPECTRUM:
+            raise OptionError(f"hop {self.hop} makes too many frames of {self.seconds:g} s", "Give a larger one.")
 
     @property
     def samples(self) -> int:
@@ -79,12 +96,14 @@ class AudioSettings:
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Self:
         """Make settings from `to_json`'s values: a missing key defaults, an unknown key or bad value is a DataError."""
-        unknown = set(record) - {field.name for field in fields(cls)}
+        unknown = set(record) - set(RULES)
         if names := ", ".join(sorted(unknown)):
             raise DataError(f"audio settings: unknown {names}", "Was it written by a newer version?")
         try:
-            return cls(**record)
-        except (OptionError, TypeError) as error:
+            return cls(**check_fields(record, RULES, "audio settings"))
+        except ModelError as error:
+            raise DataError(error.message, "The file is damaged or was edited.") from error
+        except OptionError as error:
             raise DataError(f"audio settings: {error}", "The file is damaged or was edited.") from error
 
 

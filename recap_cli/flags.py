@@ -30,7 +30,9 @@ Alpha = Annotated[
 Recipe = Annotated[
     str | None, typer.Option(help="paper, alcap or tiny.", show_default="tiny for demo data, else paper")
 ]
-Bart = Annotated[str | None, typer.Option(help="BART to start from: folder or hub id.")]
+Bart = Annotated[
+    str | None, typer.Option(help="BART to start from: folder, facebook/bart-base, or hf://owner/name[@revision].")
+]
 MusicEncoder = Annotated[Path | None, typer.Option(help="Pretrained CNNSA weights.")]
 TrainMusicEncoder = Annotated[bool, typer.Option("--train-music-encoder", help="Train it end to end.")]
 NoMusic = Annotated[bool, typer.Option("--no-music", help="Lyrics only: the BART baseline.")]
@@ -49,7 +51,9 @@ MinVotes = Annotated[int | None, typer.Option(help="Learn from captions with as 
 ValidationSongs = Annotated[int | None, typer.Option(help="Songs that each epoch is judged by.")]
 BestBy = Annotated[str | None, typer.Option(help="What chooses the best epoch: rougeL, meteor, caption_loss.")]
 Similarity = Annotated[str | None, typer.Option(help="Of a pair in the alignment loss: cosine or dot.")]
-Init = Annotated[Path | None, typer.Option(help="Start from an earlier run's weights.")]
+Init = Annotated[
+    Path | None, typer.Option(help="Start from an earlier run's weights: folder or hf://owner/name[@revision].")
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Demand an interrupted run to go on with.")]
 Precision = Annotated[str, typer.Option(help="auto (bf16 on a GPU that has it), fp32 or bf16.")]
 Accumulate = Annotated[int, typer.Option(help="Batches that a step is made of, for less memory.")]

@@ -9,14 +9,21 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 from transformers.utils import PushToHubMixin
 
 from recap_cli.audio import AudioSettings
-from recap_cli.errors import ModelError, RecapError
+from recap_cli.errors import DataError, ModelError
+from recap_cli.records import Rule, check_fields, read_record, whole
+from recap_cli.tokenizer import load_tokenizer
 
 PROCESSOR_FILE = "recap_processor.json"
 IGNORED = -100
+RULES = {
+    "audio": Rule("an object", lambda value: isinstance(value, dict)),
+    "max_lyrics_tokens": whole(3, 131_072),
+    "max_caption_tokens": whole(3, 131_072),
+}
 
 
 @dataclass
@@ -90,27 +97,37 @@ class RecapProcessor(PushToHubMixin):
         (folder / PROCESSOR_FILE).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> "RecapProcessor":
+    def from_pretrained(cls, folder: str | Path, config: PreTrainedConfig | None = None) -> "RecapProcessor":
         """Read a processor from a model folder.
 
+        Args:
+            folder: the folder.
+            config: of the model, if it was read before.
+
         Raises:
-            ModelError: the folder holds none, or a damaged one.
+            ModelError: the folder holds none, a damaged one, or one that asks for something strange.
         """
-        path = Path(folder) / PROCESSOR_FILE
-        if not path.is_file():
-            raise ModelError(f"{folder} has no {PROCESSOR_FILE}", "is it a model that recap train wrote?")
-        try:
-            settings = json.loads(path.read_text(encoding="utf-8"))
-            return cls(
-                tokenizer=AutoTokenizer.from_pretrained(folder),
-                audio=AudioSettings.from_json(settings["audio"]),
-                max_lyrics_tokens=int(settings["max_lyrics_tokens"]),
-                max_caption_tokens=int(settings["max_caption_tokens"]),
-            )
-        except (RecapError, OSError, ValueError, KeyError, TypeError) as error:
-            raise ModelError(
-                f"the processor in {folder} cannot be read: {error}", "copy the model folder again"
-            ) from error
+        settings = read_settings(Path(folder))
+        return cls(tokenizer=load_tokenizer(Path(folder), config), **settings)
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """Read the settings of a folder's processor: `audio` and the two limits of tokens.
+
+    Raises:
+        ModelError: the folder holds none, or damaged ones.
+    """
+    path = folder / PROCESSOR_FILE
+    if not (path.exists() or path.is_symlink()):
+        raise ModelError(f"{folder} has no {PROCESSOR_FILE}", "is it a model that recap train wrote?")
+    settings = check_fields(read_record(path), RULES, str(path))
+    if absent := [name for name in RULES if name not in settings]:
+        raise ModelError(f"{path} has no {absent[0]}", "copy the model folder again")
+    try:
+        settings["audio"] = AudioSettings.from_json(settings["audio"])
+    except DataError as error:
+        raise ModelError(f"{path}: {error.message}", "copy the model folder again") from error
+    return settings
 
 
 def cut(ids: list[int], limit: int) -> list[int]:

@@ -196,9 +196,10 @@ def test_arguments_of_generate():
         "num_return_sequences": 1,
         "max_length": 129,
         "no_repeat_ngram_size": 0,
+        "min_length": 0,
         "return_dict_in_generate": True,
         "early_stopping": True,
     }
     drawn = generation_arguments(DecodingOptions(beams=1, sample=True, top_p=0.9, num_captions=3), processor)
     assert (drawn["do_sample"], drawn["top_p"], drawn["num_return_sequences"]) == (True, 0.9, 3)
-    assert "early_stopping" not in drawn
+    assert drawn["early_stopping"] is False

@@ -128,7 +128,7 @@ def test_a_folder_without_a_processor(tmp_path):
 def test_a_damaged_settings_file(tiny_processor, tmp_path, content):
     tiny_processor.save_pretrained(tmp_path)
     (tmp_path / PROCESSOR_FILE).write_text(content)
-    with pytest.raises(ModelError, match=f"the processor in {tmp_path} cannot be read"):
+    with pytest.raises(ModelError, match=f"{tmp_path / PROCESSOR_FILE}"):
         RecapProcessor.from_pretrained(tmp_path)
 
 
@@ -139,5 +139,5 @@ def test_a_damaged_tokenizer(tiny_processor, tmp_path, content):
     file.unlink()
     if content is not None:
         file.write_text(content)
-    with pytest.raises(ModelError, match=f"the processor in {tmp_path} cannot be read"):
+    with pytest.raises(ModelError, match=f"tokenizer.*{tmp_path}|{tmp_path}.*tokenizer"):
         RecapProcessor.from_pretrained(tmp_path)

@@ -16,7 +16,8 @@ from recap_cli.errors import ModelError
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.config import MusicEncoderSizes, RecapConfig
 from recap_cli.model.music_encoder import MusicEncoder, cls_vector
-from recap_cli.model.published import load_captioner, load_music_encoder, read_weights
+from recap_cli.model.published import load_captioner, load_music_encoder
+from recap_cli.model.weight_files import read_weights
 
 KEYS = Path(__file__).parent / "parity"
 ALCAP = json.loads((KEYS / "alcap_checkpoint_keys.json").read_text())
@@ -162,11 +163,11 @@ def full_size(request, tmp_path_factory):
     music_weights, weights = stand_in(CNNSA), stand_in(ALCAP, first=1000)
     file, encoder = folder / "model_19.pt", None
     if request.param == "alcap":
-        torch.save(music_weights, folder / "model_cnnsa.pth")
-        torch.save({"model_state_dict": weights, "optim_state_state": {"state": {0: {"step": 7}}}}, file)
+        save(music_weights, folder / "model_cnnsa.pth")
+        save({"model_state_dict": filled(weights), "optim_state_state": {"state": {0: {"step": 7}}}}, file)
         encoder, _ = load_music_encoder(folder / "model_cnnsa.pth")
     else:
-        torch.save({f"music_encoder.{key}": value for key, value in music_weights.items()} | weights, file)
+        save({f"music_encoder.{key}": value for key, value in music_weights.items()} | weights, file)
     return *load_captioner(file, RecapConfig(**BART_BASE), encoder), weights, music_weights, file
 
 
@@ -259,8 +260,18 @@ def small_music_encoder() -> MusicEncoder:
     return MusicEncoder(MusicEncoderSizes((4, 4, 8, 8, 8, 8, 8), 2, 8, 24))
 
 
+def filled(weights: dict) -> dict:
+    """The same with every number in its place, as files have them; in 16 bit, which hold these numbers exactly."""
+    return {
+        key: value.to(torch.float16 if value.is_floating_point() else value.dtype).contiguous()
+        if isinstance(value, torch.Tensor)
+        else value
+        for key, value in weights.items()
+    }
+
+
 def save(weights: object, path: Path) -> Path:
-    torch.save(weights, path)
+    torch.save(filled(weights) if isinstance(weights, dict) else weights, path)
     return path
 
 

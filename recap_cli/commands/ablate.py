@@ -47,7 +47,9 @@ def ablate(
     ),
     split: Annotated[str, typer.Option(help="Songs to score.")] = "test",
     recipe: Annotated[str | None, typer.Option(help="paper, alcap or tiny.")] = None,
-    bart: Annotated[str | None, typer.Option(help="BART to start from: folder or hub id.")] = None,
+    bart: Annotated[
+        str | None, typer.Option(help="BART to start from: folder, facebook/bart-base, or hf://owner/name[@revision].")
+    ] = None,
     music_encoder: Annotated[Path | None, typer.Option(help="Pretrained CNNSA weights.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the captions.")] = None,
     jobs: Annotated[

@@ -21,10 +21,16 @@ def caption(
         typer.Argument(help="Lyrics (.txt, .lrc, or - for stdin).", show_default="beside the audio or in its tags"),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Run folder, hub id or ALCAP weights.", show_default="the embedded model")
+        str | None,
+        typer.Option(
+            help="Run folder, hf://owner/name[@revision], or ALCAP weights.", show_default="the embedded model"
+        ),
     ] = None,
     music_encoder: Annotated[Path | None, typer.Option(help="CNNSA weights, for ALCAP's model_N.pt.")] = None,
-    bart: Annotated[str, typer.Option(help="The BART that ALCAP's weights came from.")] = "facebook/bart-base",
+    bart: Annotated[
+        str,
+        typer.Option(help="The BART that ALCAP's weights came from: folder, facebook/bart-base, or hf://owner/name."),
+    ] = "facebook/bart-base",
     instrumental: Annotated[bool, typer.Option("--instrumental", help="There are no lyrics.")] = False,
     excerpt: Annotated[str, typer.Option(help="start, middle, seconds, or whole: the entire song.")] = "start",
     explain: Annotated[

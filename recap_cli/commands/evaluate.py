@@ -15,7 +15,10 @@ from recap_cli.outputs import check_evaluation
 def evaluate(
     runs: Annotated[
         list[Path] | None,
-        typer.Argument(help="Run folders.", show_default="the newest under ./runs, else the embedded model"),
+        typer.Argument(
+            help="Run folders, or hf://owner/name[@revision].",
+            show_default="the newest under ./runs, else the embedded model",
+        ),
     ] = None,
     data: flags.Data = None,
     split: Annotated[str, typer.Option(help="Songs to score.")] = "test",

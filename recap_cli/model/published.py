@@ -1,18 +1,16 @@
 """Published weights to ours: CNNSA's `best_model.pth`, ALCAP's `model_N.pt`, BART-fusion's state dict."""
 
-import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from recap_cli.errors import ModelError
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.config import MusicEncoderSizes, RecapConfig
 from recap_cli.model.music_encoder import MusicEncoder
+from recap_cli.model.weight_files import read_weights
 
 # The transform's buffers, and heads for 50 tags and for pooling that captioning has no use for.
 CNNSA_UNUSED = ("spec.", "pooler.", "dense.")
@@ -77,47 +75,6 @@ class LoadReport:
             )
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a state dict from .safetensors, or from a torch file with `weights_only`.
-
-    A training checkpoint is opened up (`model_state_dict`, `state_dict`), `module.` prefixes are dropped.
-
-    Raises:
-        ModelError: the file is missing, damaged, or holds something other than tensors.
-    """
-    if not path.is_file():
-        raise ModelError(f"no weights file {path}", "check the path")
-    try:
-        content: Any = load_file(path) if path.suffix == ".safetensors" else load_torch_file(path)
-    except pickle.UnpicklingError as error:
-        raise ModelError(
-            f"{path} holds more than weights and is not opened, since a pickle can run code",
-            "save its state dict alone, or as safetensors",
-        ) from error
-    except Exception as error:  # a damaged archive fails in many ways
-        raise ModelError(f"{path} cannot be read as weights: {first_line(error)}", "is the file whole?") from error
-    for name in ("model_state_dict", "state_dict"):
-        if isinstance(content, dict) and isinstance(content.get(name), dict):
-            content = content[name]
-    named = isinstance(content, dict) and all(isinstance(key, str) for key in content)
-    if not named or not content or not all(isinstance(value, Tensor) for value in content.values()):
-        raise ModelError(f"{path} holds no state dict", "expected a dictionary of names and tensors")
-    return {key.removeprefix("module."): value for key, value in content.items()}
-
-
-def load_torch_file(path: Path) -> Any:
-    """Load a torch file without running code from it.
-
-    Raises:
-        ValueError: it is another kind of file, such as an error page or a Git LFS pointer saved under its name.
-        pickle.UnpicklingError: it holds more than plain values and tensors.
-    """
-    with path.open("rb") as file:
-        if not file.read(2).startswith((b"PK", b"\x80")):
-            raise ValueError("it is no torch file")
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
 def load_music_encoder(path: Path) -> tuple[MusicEncoder, LoadReport]:
     """Load a music encoder: published CNNSA weights (sizes read off the shapes) or a file that recap wrote.
 
@@ -137,9 +94,12 @@ def music_encoder_from(weights: dict[str, Tensor], source: str) -> tuple[MusicEn
     if "spec_bn.weight" in weights:
         report.unused = [key for key in weights if key.startswith(CNNSA_UNUSED)]
         renamed = rename_cnnsa({key: value for key, value in weights.items() if key not in report.unused})
-    encoder = MusicEncoder(read_sizes(renamed, source))
-    copy_tensors(encoder, renamed, report, fresh=("cls",))
+    sizes = read_sizes(renamed, source)
+    with torch.device("meta"):  # without numbers: what does not fit is refused before memory is taken
+        compare_tensors(MusicEncoder(sizes), renamed, report, fresh=("cls",))
     report.check()
+    encoder = MusicEncoder(sizes)
+    copy_tensors(encoder, renamed)
     return encoder.eval(), report
 
 
@@ -222,9 +182,12 @@ def captioner_from(
     report.unused = [key for key in weights if key.startswith(FUSION_UNUSED)]
     renamed = {rename_fusion(key): value for key, value in weights.items() if key not in report.unused}
     set_music_sizes(config, music_encoder.sizes)
-    model = RecapForCaptioning(config)
-    copy_tensors(model, renamed, report, fresh=("model.encoder.music_encoder.", "alignment."))
+    fresh = ("model.encoder.music_encoder.", "alignment.")
+    with torch.device("meta"):
+        compare_tensors(RecapForCaptioning(config), renamed, report, fresh)
     report.check()
+    model = RecapForCaptioning(config)
+    copy_tensors(model, renamed)
     assert model.model.encoder.music_encoder is not None  # config.use_music was never off here
     model.model.encoder.music_encoder.load_state_dict(music_encoder.state_dict())
     report.fresh = [key for key in report.fresh if key.startswith("alignment.")]
@@ -251,8 +214,15 @@ def take_prefix(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): weights.pop(key) for key in keys}
 
 
-def copy_tensors(module: nn.Module, weights: dict[str, Tensor], report: LoadReport, fresh: tuple[str, ...]) -> None:
-    """Copy tensors by name into `module` and note in `report` what does not fit; `fresh` prefixes may be absent."""
+def compare_tensors(module: nn.Module, weights: dict[str, Tensor], report: LoadReport, fresh: tuple[str, ...]) -> None:
+    """Note in `report` what of the weights fits `module` by name and shape, and what does not.
+
+    Args:
+        module: the module; its numbers do not matter.
+        weights: tensors by name.
+        report: where it is noted.
+        fresh: prefixes of names that may be absent.
+    """
     own = module.state_dict()
     for key, value in weights.items():
         if key not in own:
@@ -260,13 +230,14 @@ def copy_tensors(module: nn.Module, weights: dict[str, Tensor], report: LoadRepo
         elif own[key].shape != value.shape:
             report.misshaped.append(f"{key} {list(value.shape)}, wanted {list(own[key].shape)}")
         else:
-            own[key].copy_(value)
             report.loaded += 1
     absent = [key for key in own if key not in weights]
     report.fresh = [key for key in absent if key.startswith(fresh)]
     report.missing = [key for key in absent if not key.startswith(fresh)]
 
 
-def first_line(error: Exception) -> str:
-    """The first line of an error's text, short enough for a message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+def copy_tensors(module: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Copy tensors by name into `module`, which knows all of them in their shapes."""
+    own = module.state_dict()
+    for key, value in weights.items():
+        own[key].copy_(value)

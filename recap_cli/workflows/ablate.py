@@ -140,7 +140,7 @@ class Sweep:
         return self.options.results or self.options.out / RESULTS_FILE
 
 
-def plan_sweep(options: AblateOptions) -> Sweep:
+def plan_sweep(options: AblateOptions, progress: Progress | None = None) -> Sweep:
     """Name every run of a sweep.
 
     Raises:
@@ -151,7 +151,7 @@ def plan_sweep(options: AblateOptions) -> Sweep:
     captioned_songs(data, options.split)
     settings = TrainOptions(options.data, **options.train).settings(data.is_demo)
     arms = options.arms(settings["alignment_loss"])
-    check_arms(options, arms, data)
+    check_arms(options, arms, data, progress)
     tasks = [Task(arm, seed) for seed in range(options.seeds) for arm in arms]
     key = {
         "data": data.fingerprint,
@@ -164,7 +164,7 @@ def plan_sweep(options: AblateOptions) -> Sweep:
     return Sweep(options, tasks, json.loads(json.dumps(key, default=str)), data.is_demo)
 
 
-def check_arms(options: AblateOptions, arms: list[Arm], data: PreparedData) -> None:
+def check_arms(options: AblateOptions, arms: list[Arm], data: PreparedData, progress: Progress | None) -> None:
     """Find impossible settings of any arm, and what its run would lack, before the first run.
 
     Raises:
@@ -176,7 +176,7 @@ def check_arms(options: AblateOptions, arms: list[Arm], data: PreparedData) -> N
     for arm in arms:
         chosen = train_options(options, Task(arm, 0))
         settings = chosen.settings(data.is_demo)
-        source = source or find_source(settings, chosen.init)
+        source = source or find_source(settings, chosen.init, progress)
         check_needs(source, settings, chosen, data)
 
 
@@ -189,7 +189,7 @@ def ablate(options: AblateOptions, progress: Progress | None = None) -> AblateRe
         BusyError: another ablation works in it.
     """
     progress = progress or SilentProgress()
-    sweep = plan_sweep(options)
+    sweep = plan_sweep(options, progress)
     make_folder(sweep.results.parent)
     with hold_folder(options.out, ABLATION, "recap ablate", inputs=options.inputs, is_ours=is_ablation):
         remove_stale_partials(options.out)
@@ -222,7 +222,7 @@ def make_shared(options: AblateOptions, seed: int, progress: Progress) -> None:
     data = PreparedData(options.data)
     chosen = train_options(options, Task(Arm(FUSION), seed))
     settings = chosen.settings(data.is_demo)
-    model, _ = build_model(find_source(settings, chosen.init), chosen, settings, data, progress)
+    model, _ = build_model(find_source(settings, chosen.init, progress), chosen, settings, data, progress)
     choose_music(model, data, chosen, progress)
 
 

@@ -35,9 +35,9 @@ class CaptionOptions:
         lyrics: a lyrics file; None looks beside the audio, then into its tags.
         lyrics_text: lyrics in place of a file, as text or clean already.
         instrumental: the song has no lyrics; none are looked for.
-        model: a run folder, a hub id, or published weights (.pt); None is the embedded demonstration model.
+        model: a run folder, hf://owner/name, or published weights (.pt); None is the embedded demonstration model.
         music_encoder: CNNSA weights, for published weights that hold none.
-        bart: folder or hub id of the BART that published weights were trained from.
+        bart: folder or hub name of the BART that published weights were trained from.
         excerpt: `start`, `middle`, seconds, or `whole`.
         decoding: how captions are written.
         device: `auto`, `cpu`, `cuda` or `mps`.
@@ -227,7 +227,11 @@ def load_captioner(options: CaptionOptions, progress: Progress) -> Captioner:
             "It does not understand real ones."
         )
     return Captioner.from_pretrained(
-        options.model, device=options.device, music_encoder=options.music_encoder, bart=options.bart
+        options.model,
+        device=options.device,
+        music_encoder=options.music_encoder,
+        bart=options.bart,
+        progress=progress,
     )
 
 

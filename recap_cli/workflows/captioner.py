@@ -14,9 +14,11 @@ from recap_cli import __version__
 from recap_cli.lyrics import Lyrics, lyrics_of_text, read_lyrics
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.processor import RecapProcessor, pad_mels, pad_states
+from recap_cli.progress import Progress
 from recap_cli.workflows.audition import WHOLE, HeardAudio, hear_audio, hear_windows
-from recap_cli.workflows.decoding import Decoded, DecodingOptions, generate_captions
+from recap_cli.workflows.decoding import Decoded, DecodingOptions, effective_settings, generate_captions
 from recap_cli.workflows.explain import Explanation, explain_caption
+from recap_cli.workflows.hub import DEFAULT_BART
 from recap_cli.workflows.models import load_model
 from recap_cli.workflows.training import choose_device
 from recap_cli.workflows.whole import encode_windows
@@ -124,21 +126,23 @@ class Captioner:
         *,
         device: str = "auto",
         music_encoder: Path | None = None,
-        bart: str = "facebook/bart-base",
+        bart: str = DEFAULT_BART,
+        progress: Progress | None = None,
     ) -> "Captioner":
         """Load a captioner.
 
         Args:
-            source: a folder of `recap train`, a hub id, or published weights (ALCAP's `model_N.pt`, BART-fusion's
-                state dict); None is the embedded demonstration model.
+            source: a folder of `recap train`, `hf://owner/name[@revision]`, or published weights (ALCAP's
+                `model_N.pt`, BART-fusion's state dict); None is the embedded demonstration model.
             device: auto, cpu, cuda or mps.
             music_encoder: CNNSA weights for published weights that hold none.
             bart: the BART that published weights were trained from.
+            progress: where to say that the hub or its local cache is used.
 
         Raises:
             ModelError: the model cannot be had or does not fit.
         """
-        model, processor, name = load_model(source, music_encoder, bart)
+        model, processor, name = load_model(source, music_encoder, bart, progress)
         return cls(model.to(choose_device(device)), processor, name)
 
     def caption(
@@ -215,7 +219,7 @@ class Captioner:
                     scores=decoded.scores,
                     model=self.name,
                     excerpt=song.heard.excerpt,
-                    settings={**decoding.to_json(), "excerpt": song.place},
+                    settings={**effective_settings(decoding, self.model, self.processor), "excerpt": song.place},
                     lyrics_tokens=tokens,
                     warnings=self.collect_warnings(song, tokens, decoded),
                     seconds=song.seconds + seconds,

@@ -21,7 +21,7 @@ from recap_cli.corpus.rows import read_rows
 from recap_cli.errors import ModelError, OptionError
 from recap_cli.workflows.audition import WHOLE, HeardAudio, HearingResult, HearingTask, hear_songs, hear_task
 from recap_cli.workflows.captioner import NO_LYRICS, Captioner, HeardSong, SongCaption
-from recap_cli.workflows.decoding import DecodingOptions
+from recap_cli.workflows.decoding import DecodingOptions, effective_settings
 from recap_cli.workflows.song_numbers import NEW, OTHER, MetSongs, song_number
 
 WINDOW_BATCHES = 4  # batches that are sorted by length together
@@ -222,7 +222,8 @@ class Writer:
     @property
     def settings(self) -> dict[str, Any]:
         """How captions are written, as each line says it."""
-        return {**self.decoding.to_json(), "excerpt": self.place}
+        made = effective_settings(self.decoding, self.captioner.model, self.captioner.processor)
+        return {**made, "excerpt": self.place}
 
     def write_window(self, window: list[HeardSong | SongCaption]) -> Iterator[SongCaption]:
         """Caption some songs in batches of like length; failures come with the first."""

@@ -11,10 +11,12 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from recap_cli.errors import OptionError
 from recap_cli.model.captioner import RecapForCaptioning
+from recap_cli.model.folder import FORCED
 from recap_cli.model.generation import fast_decoder
 from recap_cli.processor import RecapProcessor
 
 SMALL = 5_000_000  # parameters
+TOP_K = 50  # likeliest tokens that sampling draws from, as transformers has it
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ def generate_captions(
         options: how to write.
     """
     decoder = fast_decoder(model)
+    arguments = generation_arguments(options, processor)
     for number, batch in enumerate(batches):
         inputs = {name: value.to(model.device) for name, value in batch.items() if name not in ("labels", "song_ids")}
         with torch.inference_mode(), own_random_numbers(options, number, model.device), fitting_threads(model):
@@ -99,7 +102,7 @@ def generate_captions(
                 encoder_outputs=encoded,
                 attention_mask=inputs["attention_mask"],
                 decoder=decoder,
-                **generation_arguments(options, processor),
+                **arguments,
             )
         texts = processor.decode(output.sequences)
         values: list[float | None] = [None] * len(texts)
@@ -137,19 +140,39 @@ def own_random_numbers(options: DecodingOptions, batch: int, device: torch.devic
 
 
 def generation_arguments(options: DecodingOptions, processor: RecapProcessor) -> dict[str, Any]:
-    """Translate the options into those of `generate`."""
+    """Translate the options into those of `generate`; whatever a flag decides is given, so that no model decides it."""
     arguments: dict[str, Any] = {
         "num_beams": options.beams,
         "do_sample": options.sample,
         "num_return_sequences": options.num_captions,
-        "max_length": (options.max_caption_tokens or processor.max_caption_tokens) + 1,
+        "max_length": longest_caption(options, processor) + 1,
+        "min_length": options.min_caption_tokens + 1 if options.min_caption_tokens else 0,
         "no_repeat_ngram_size": options.no_repeat_ngram,
+        "early_stopping": options.beams > 1,
         "return_dict_in_generate": True,
     }
-    if options.min_caption_tokens:
-        arguments["min_length"] = options.min_caption_tokens + 1
-    if options.beams > 1:
-        arguments["early_stopping"] = True
     if options.sample:
-        arguments["top_p"] = options.top_p
+        arguments |= {"top_p": options.top_p, "top_k": TOP_K}
     return arguments
+
+
+def longest_caption(options: DecodingOptions, processor: RecapProcessor) -> int:
+    """The tokens of the longest caption: the flag's, or else the model's own."""
+    return options.max_caption_tokens or processor.max_caption_tokens
+
+
+def effective_settings(
+    options: DecodingOptions, model: RecapForCaptioning, processor: RecapProcessor
+) -> dict[str, Any]:
+    """The options as plain values, with what the model's own settings add to them, for records of captions.
+
+    A model adds its limit of tokens, and tokens that it forces to stand first or last in a caption (BART's end token
+    where a caption is cut, and in older BARTs the start token); see `model.folder.GENERATION_RULES`.
+    """
+    forced = {name: getattr(model.generation_config, name) for name in FORCED}
+    return {
+        **options.to_json(),
+        "max_caption_tokens": longest_caption(options, processor),
+        **({"top_k": TOP_K} if options.sample else {}),
+        **{name: token for name, token in forced.items() if token is not None},
+    }

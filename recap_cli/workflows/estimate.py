@@ -96,7 +96,7 @@ def estimate(options: TrainOptions, progress: Progress | None = None) -> Estimat
     """
     data, settings, source = look_ahead(options, progress or SilentProgress())
     out = options.out or Path("runs") / run_name(options, settings)
-    check_run_folder(out, run_record(options, settings, data), inputs_of(options, source))
+    check_run_folder(out, run_record(options, settings, data) | source.record, inputs_of(options, source))
     if options.resume and not list_checkpoints(out / "checkpoints"):
         raise OptionError(f"--resume: {out} holds no checkpoint to go on with", "leave --resume out to begin")
     model, processor = draw_model(source, options, settings, data)

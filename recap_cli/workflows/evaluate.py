@@ -23,6 +23,7 @@ from recap_cli.workflows.cases import CaseStudy, choose_cases
 from recap_cli.workflows.comparisons import Contrast, compare_entries
 from recap_cli.workflows.controls import ControlReport, RunUnderTest, run_controls
 from recap_cli.workflows.decoding import DecodingOptions
+from recap_cli.workflows.hub import model_path
 from recap_cli.workflows.models import EMBEDDED_MODEL
 from recap_cli.workflows.split_captions import (
     SongSet,
@@ -278,11 +279,11 @@ def set_scene(options: EvaluateOptions, files: Mapping[Path, list[Prediction]], 
 def score_run(name: str, run: Path | None, scene: Scene, options: EvaluateOptions, progress: Progress) -> RunUnderTest:
     """Caption the songs with one run and score them."""
     assert scene.data is not None
-    source = EMBEDDED if run is None else str(run)
-    captioner = Captioner.from_pretrained(run, device=options.device)
+    captioner = Captioner.from_pretrained(run, device=options.device, progress=progress)
+    source = EMBEDDED if run is None else captioner.name
     file = caption_file(options.out, source, run, scene.data, options.split, options.decoding)
     captions = caption_split(captioner, scene.data, scene.songs, options.decoding, progress, file=file)
-    origin = read_origin(EMBEDDED_MODEL if run is None else run)
+    origin = read_origin(EMBEDDED_MODEL if run is None else model_path(run))
     system = score_system(name, captions, scene.scored, options.protocol, progress, origin, source)
     return RunUnderTest(
         captioner=captioner,

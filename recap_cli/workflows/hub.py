@@ -1,47 +1,134 @@
-"""Model folders by path or by hub id: the one place where the network may be touched."""
+"""Models by path or from the Hugging Face hub: the one place where the network may be touched.
 
+A hub model is named `hf://owner/name` or `hf://owner/name@revision`; nothing else is ever looked for there, so that a
+path with a slip in it is an error and no download. Only the BART that recipes name goes without the prefix.
+"""
+
+import re
 import socket
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from recap_cli.errors import ModelError
+from recap_cli.progress import Progress, SilentProgress
 
 SMALL_FILES = ["*.json", "*.txt"]
 TIMEOUT = 5.0
+DEFAULT_BART = "facebook/bart-base"
+# A `Path` of hf://owner/name has one slash less.
+PREFIX = re.compile(r"hf:/{1,2}")
+HUB_ID = re.compile(r"hf:/{1,2}(?P<id>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
+COMMIT = re.compile(r"[0-9a-f]{40}")
+WANTED = "name a folder, or a model of the hub as hf://owner/name"
+# What was found in this process, so that a branch that moves meanwhile does not mix two models.
+FOUND: dict[str, "ModelFolder"] = {}
 
 
-def model_folder(source: str, flag: str) -> Path:
-    """Give the local folder of a model.
+@dataclass(frozen=True)
+class ModelFolder:
+    """A model's local folder.
+
+    Attributes:
+        path: the folder; of a hub model, its snapshot in the local cache.
+        name: what the model goes by in records; of a hub model `hf://owner/name@commit`.
+        from_hub: whether it is a hub model.
+    """
+
+    path: Path
+    name: str
+    from_hub: bool = False
+
+
+def is_hub_id(source: str | Path) -> bool:
+    """Whether a source names a model of the hub, well-formed or not."""
+    return PREFIX.match(str(source)) is not None
+
+
+def find_model(source: str | Path, flag: str, progress: Progress | None = None) -> ModelFolder:
+    """Find the local folder of a model.
 
     Args:
-        source: a folder, or a hub id such as owner/name; that is taken from the local cache, or fetched when online.
+        source: a folder, or `hf://owner/name`, optionally with `@revision`; a hub model is fetched when online, or
+            else taken from the local cache, and either is said.
         flag: the flag that named it, for messages.
+        progress: where to say so.
 
     Raises:
         ModelError: there is no such folder, no such model, or no network.
     """
-    folder = Path(source)
-    if folder.is_dir():
-        return folder
-    if source.startswith((".", "/", "~")) or source.count("/") != 1 or not all(source.split("/")):
-        raise ModelError(f"{flag}: no folder {source}", "name a folder, or a hub id such as owner/name when online")
-    online = is_online()
+    text = str(source)
+    if flag == "--bart" and text == DEFAULT_BART and not Path(text).is_dir():
+        text = f"hf://{text}"
+    if not is_hub_id(text):
+        if not is_folder(Path(text)):
+            raise ModelError(f"{flag}: no folder {source}", WANTED)
+        return ModelFolder(Path(text), text)
+    found = HUB_ID.fullmatch(text)
+    if found is None or ".." in text:
+        raise ModelError(f"{flag}: {source} is no name of the hub", "write hf://owner/name or hf://owner/name@revision")
+    key = f"hf://{found['id']}" + (f"@{found['revision']}" if found["revision"] else "")
+    if key not in FOUND:
+        path = fetch(key, found["id"], found["revision"], flag, progress or SilentProgress())
+        commit = path.name if COMMIT.fullmatch(path.name) else found["revision"] or "unknown"
+        FOUND[key] = ModelFolder(path, f"hf://{found['id']}@{commit}", True)
+    return FOUND[key]
+
+
+def model_path(source: Path) -> Path:
+    """Give the folder or file of a model that was found before; a hub model's is its snapshot.
+
+    Raises:
+        ModelError: a hub model cannot be had.
+    """
+    return find_model(source, "RUN").path if is_hub_id(source) else source
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder; a path that cannot be one is none."""
     try:
-        return fetch(source, online)
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def fetch(name: str, repository: str, revision: str | None, flag: str, progress: Progress) -> Path:
+    """Fetch a model, or find it in the local cache: configuration, tokenizer and weights, no code.
+
+    Raises:
+        ModelError: it cannot be had.
+    """
+    online = is_online()
+    if online:
+        progress.say(f"{flag}: fetching {name} from the Hugging Face hub, unless the local cache has it.")
+    else:
+        progress.say(f"{flag}: no network; taking {name} from the local cache of the Hugging Face hub.")
+    try:
+        path = download(repository, revision, online)
     except (OSError, ValueError) as error:
         reason = "no such model could be fetched" if online else "it is not in the local cache and there is no network"
-        raise ModelError(f"{flag}: no folder {source}, and {reason}", "name a folder, or go online") from error
+        raise ModelError(f"{flag}: no model {name}: {reason}", "name a folder, or go online") from error
+    progress.say(f"{flag}: {name} is at commit {path.name}.")
+    return path
 
 
-def fetch(source: str, online: bool) -> Path:
-    """Fetch a model's configuration, tokenizer and weights, as safetensors where there are any."""
+def download(repository: str, revision: str | None, online: bool) -> Path:
+    """Fetch a snapshot with its weights, as safetensors where there are any.
+
+    Raises:
+        OSError: the hub refuses.
+        ValueError: it holds no weights.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import disable_progress_bars, logging
 
     logging.set_verbosity_error()
     disable_progress_bars()
-    for weights in ("*.safetensors", "pytorch_model.bin"):
-        folder = Path(snapshot_download(source, allow_patterns=[*SMALL_FILES, weights], local_files_only=not online))
+    for weights in ("*.safetensors", "pytorch_model*.bin"):
+        patterns = [*SMALL_FILES, weights]
+        folder = Path(
+            snapshot_download(repository, revision=revision, allow_patterns=patterns, local_files_only=not online)
+        )
         if any(folder.glob(weights)):
             return folder
     raise ValueError("it holds no weights")

@@ -5,19 +5,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from transformers import AutoConfig, AutoTokenizer, BartConfig, PreTrainedTokenizerBase, set_seed
+from transformers import BartConfig, PreTrainedTokenizerBase, set_seed
 
 from recap_cli.audio import AudioSettings
 from recap_cli.corpus.dataset import PreparedData
 from recap_cli.errors import ModelError, OptionError
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.config import MusicEncoderSizes, RecapConfig
+from recap_cli.model.folder import check_asked, read_config, read_generation
 from recap_cli.model.music_encoder import MusicEncoder
-from recap_cli.model.published import first_line, load_music_encoder, set_music_sizes
-from recap_cli.processor import RecapProcessor
+from recap_cli.model.published import load_music_encoder, set_music_sizes
+from recap_cli.model.weight_files import first_line, read_folder_weights
+from recap_cli.processor import RecapProcessor, read_settings
 from recap_cli.progress import Progress
-from recap_cli.workflows.hub import model_folder
+from recap_cli.tokenizer import load_tokenizer
+from recap_cli.workflows.hub import find_model
 from recap_cli.workflows.pretrain import (
     LyricsPretraining,
     MusicPretraining,
@@ -50,11 +52,18 @@ class Source:
         folder: where its weights lie; None for the stand-in, which is pretrained on the data.
         tokenizer: its tokenizer; None for the stand-in.
         config: its config.
+        name: of a hub model, the name with its commit, for records.
     """
 
     folder: Path | None
     tokenizer: PreTrainedTokenizerBase | None
     config: Any
+    name: str = ""
+
+    @property
+    def record(self) -> dict[str, str]:
+        """What a run's options say of a model of the hub: its commit."""
+        return {"starts_from": self.name} if self.name else {}
 
     @property
     def is_run(self) -> bool:
@@ -62,25 +71,37 @@ class Source:
         return isinstance(self.config, RecapConfig)
 
 
-def find_source(settings: Mapping[str, Any], init: Path | None) -> Source:
+def find_source(settings: Mapping[str, Any], init: Path | None, progress: Progress | None = None) -> Source:
     """Find the BART that is named, or the run of `--init`; nothing is loaded yet but its config and tokenizer.
 
     Raises:
-        ModelError: there is none.
+        ModelError: there is none, or its files are damaged.
     """
     if init is None and settings["bart"] == "pretrain":
         return Source(None, None, BartConfig(**tiny_bart(RecapConfig.tiny(5))))
     flag = "--bart" if init is None else "--init"
-    folder = model_folder(settings["bart"] if init is None else str(init), flag)
+    found = find_model(settings["bart"] if init is None else init, flag, progress)
+    folder = found.path
     try:
-        source = Source(folder, AutoTokenizer.from_pretrained(folder), AutoConfig.from_pretrained(folder))
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"{flag}: {folder} cannot be loaded: {first_line(error)}", "name a whole model folder"
-        ) from error
+        source = read_source(folder, found.name if found.from_hub else "")
+    except ModelError as error:
+        raise ModelError(f"{flag}: {folder} cannot be loaded: {error.message}", error.hint) from error
     if (init is not None) != source.is_run:
         wanted, other = ("a run of recap train", "--bart") if init is not None else ("a BART", "--init")
         raise ModelError(f"{flag}: {folder} holds no {wanted.partition(' ')[2]}", f"name {wanted}, or use {other}")
+    return source
+
+
+def read_source(folder: Path, name: str = "") -> Source:
+    """Read the config and the tokenizer of a model folder.
+
+    Raises:
+        ModelError: they are damaged, or the config asks for more than the weights hold.
+    """
+    config = read_config(folder)
+    read_generation(folder, config)
+    source = Source(folder, load_tokenizer(folder, config), config, name)
+    check_asked(config, read_folder_weights(folder), str(folder))
     return source
 
 
@@ -115,12 +136,7 @@ def build_model(
     sizes = own.sizes if own else source.config.music_sizes if source.is_run and not options.no_music else None
     config = recap_config(source.config, settings, options, sizes)
     set_seed(options.seed)
-    try:
-        model = RecapForCaptioning.from_pretrained(source.folder, config=config)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelError(
-            f"the weights in {source.folder} cannot be loaded: {first_line(error)}", "check --bart or --init"
-        ) from error
+    model = load_weights(source, config)
     if own is not None:
         model.model.encoder.music_encoder.load_state_dict(own.state_dict())
     limit = config.max_position_embeddings
@@ -131,6 +147,25 @@ def build_model(
         min(settings["max_caption_tokens"], limit),
     )
     return model, processor
+
+
+def load_weights(source: Source, config: RecapConfig) -> RecapForCaptioning:
+    """Give a model with a source's weights; what the source lacks is drawn.
+
+    Raises:
+        ModelError: the weights do not fit.
+    """
+    assert source.folder is not None
+    weights = read_folder_weights(source.folder)
+    try:
+        # The library reads no file here: names, shapes and settings were checked, and no code comes along.
+        model = RecapForCaptioning.from_pretrained(None, config=config, state_dict=weights, trust_remote_code=False)
+    except (OSError, ValueError, RuntimeError, TypeError) as error:
+        raise ModelError(
+            f"the weights in {source.folder} cannot be loaded: {first_line(error)}", "check --bart or --init"
+        ) from error
+    model.generation_config = read_generation(source.folder, source.config)
+    return model
 
 
 def check_hearing(source: Source, options: Any, data: PreparedData) -> None:
@@ -146,7 +181,7 @@ def check_hearing(source: Source, options: Any, data: PreparedData) -> None:
     hint = "prepare the data with recap prepare's own settings"
     names = set(given) - {"seconds", "resampler"} if options.music_encoder is not None else {"mels"}
     if source.is_run and source.folder is not None:
-        heard, names = RecapProcessor.from_pretrained(source.folder).audio.to_json(), set(given)
+        heard, names = read_settings(source.folder)["audio"].to_json(), set(given)
         who, hint = f"--init: {source.folder}", "prepare the data with the run's settings, see recap_processor.json"
     elif options.no_music:
         return
@@ -163,7 +198,7 @@ def pretrained(source: Source, data: PreparedData, options: Any, progress: Progr
         return source
     how = LyricsPretraining(tiny_bart(RecapConfig.tiny(5)), seed=options.pretrain_seed)
     folder = pretrain_bart(data, how, progress, options.study)
-    return Source(folder, AutoTokenizer.from_pretrained(folder), AutoConfig.from_pretrained(folder))
+    return read_source(folder)
 
 
 def choose_music_encoder(options: Any, data: PreparedData, progress: Progress) -> MusicEncoder:

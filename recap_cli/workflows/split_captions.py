@@ -19,6 +19,7 @@ from recap_cli.progress import Progress
 from recap_cli.workflows.captioner import Captioner
 from recap_cli.workflows.decoding import DecodingOptions, generate_captions
 from recap_cli.workflows.features import cache_features
+from recap_cli.workflows.hub import model_path
 from recap_cli.workflows.models import EMBEDDED_MODEL
 
 
@@ -277,10 +278,16 @@ def caption_file(
 
 
 def weights_fingerprint(run: Path) -> str:
-    """Name the content of a model: its weights and settings."""
-    files = (
-        [run] if run.is_file() else sorted(p for p in run.glob("*") if p.suffix in (".safetensors", ".json", ".bin"))
-    )
+    """Name the content of a model, weights and settings; of a hub model, that of its snapshot.
+
+    Raises:
+        ModelError: there is nothing to name.
+    """
+    place = model_path(run)
+    suffixes = (".safetensors", ".json", ".bin")
+    files = [place] if place.is_file() else sorted(path for path in place.glob("*") if path.suffix in suffixes)
+    if not files:
+        raise ModelError(f"{run} holds no model", "name a run folder of recap train")
     return fingerprint([[path.name, hash_file(path)] for path in files])
 
 

@@ -92,7 +92,7 @@ def train(options: TrainOptions, progress: Progress | None = None) -> TrainResul
     held = hold_run(out, inputs_of(options, source)) if state.is_main_process else nullcontext()
     with held:
         with state.main_process_first():
-            finished = begin_run(out, run_record(options, settings, data))
+            finished = begin_run(out, run_record(options, settings, data) | source.record)
         if finished:
             figures = read_figures(out)
             return TrainResult(out, settings, figures, read_log(out), data.info, False, state.is_main_process)
@@ -109,7 +109,7 @@ def look_ahead(options: TrainOptions, progress: Progress) -> tuple[PreparedData,
     for note in data.notes:
         progress.say(note)
     settings = options.settings(data.is_demo)
-    source = find_source(settings, options.init)
+    source = find_source(settings, options.init, progress)
     check_needs(source, settings, options, data)
     return data, settings, source
 

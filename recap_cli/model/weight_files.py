@@ -1,0 +1,212 @@
+"""Weights from files that strangers wrote: no code is run, and no more memory is taken than the file has bytes."""
+
+import pickle
+import pickletools
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from recap_cli.errors import ModelError
+from recap_cli.records import CHOOSE_ANOTHER, MEGABYTE, read_record, show
+
+WEIGHTS_FILE = "model.safetensors"
+TORCH_FILE = "pytorch_model.bin"
+INDEX_SUFFIX = ".index.json"
+LARGEST_PICKLE = 64 * MEGABYTE  # what stands beside the numbers of a torch file; a BART's has 0.1 MB
+# Tuples in a pickle; a tensor has five. A tuple within a tuple within a tuple and so on crashes the interpreter.
+MOST_TUPLES = 20_000
+SHARDS = 1000
+LEGACY_PICKLES = 4  # magic number, protocol, system, and the content
+NAMES_OF_ONE = 4  # BART's embedding goes by four
+NUMBERS = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.int32)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read a state dict from .safetensors, or from a torch file with `weights_only`.
+
+    A training checkpoint is opened up (`model_state_dict`, `state_dict`), `module.` prefixes are dropped.
+
+    Raises:
+        ModelError: the file is missing, damaged, or holds something other than plain tensors.
+    """
+    if not path.is_file():
+        raise ModelError(f"no weights file {path}", "check the path")
+    try:
+        weights = find_state_dict(load_file(path), path) if path.suffix == ".safetensors" else load_torch_file(path)
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"{path} holds more than weights and is not opened, since a pickle can run code",
+            "save its state dict alone, or as safetensors",
+        ) from error
+    except ModelError:
+        raise
+    except Exception as error:  # a damaged archive fails in many ways
+        raise ModelError(f"{path} cannot be read as weights: {first_line(error)}", "is the file whole?") from error
+    check_tensors(weights, path)
+    for name, value in weights.items():
+        if value.is_meta:  # told only by a real reading: the trial takes all tensors for such
+            raise ModelError(f"{path}: {name} has a shape and no numbers", CHOOSE_ANOTHER)
+    return {key.removeprefix("module."): value for key, value in weights.items()}
+
+
+def find_state_dict(content: Any, path: Path) -> dict[str, Tensor]:
+    """Find the state dict in what a file holds.
+
+    Raises:
+        ModelError: there is none.
+    """
+    for name in ("model_state_dict", "state_dict"):
+        if isinstance(content, dict) and isinstance(content.get(name), dict):
+            content = content[name]
+    named = isinstance(content, dict) and all(isinstance(key, str) for key in content)
+    if not named or not content or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ModelError(f"{path} holds no state dict", "expected a dictionary of names and tensors")
+    return content
+
+
+def check_tensors(weights: Mapping[str, Tensor], path: Path, names: int = 1) -> None:
+    """Refuse tensors that are no plain arrays of numbers, and such as claim more numbers than the file has.
+
+    Args:
+        weights: the tensors.
+        path: their file.
+        names: how often the same numbers may be counted, where nothing tells that tensors share them.
+
+    Raises:
+        ModelError: there are such: sparse, nested, quantised, expanded, empty, complex ones.
+    """
+    room, storages = names * path.stat().st_size, {}
+    for name, value in weights.items():
+        plain = type(value) in (Tensor, nn.Parameter) and value.layout == torch.strided and not value.is_nested
+        if not plain or value.is_quantized or value.dtype not in NUMBERS:
+            kind = str(value.layout if value.layout != torch.strided else value.dtype).removeprefix("torch.")
+            raise ModelError(
+                f"{path}: {name} is no plain tensor of numbers ({kind})", "save its state dict in 32 bit, dense"
+            )
+        storage = value.untyped_storage()
+        storages[storage._cdata] = storage.nbytes()
+        if not value.numel() or value.numel() * value.element_size() > storage.nbytes():
+            raise ModelError(
+                f"{path}: {name} is {list(value.shape)}, which is not what the file has numbers for",
+                "save its state dict with all its numbers",
+            )
+    if sum(storages.values()) > room:
+        raise ModelError(f"{path} claims {sum(storages.values()):,} bytes and has {room:,}", "is the file whole?")
+
+
+def load_torch_file(path: Path) -> dict[str, Tensor]:
+    """Load the state dict of a torch file without running code from it.
+
+    First a trial without numbers tells what the file claims; only then is memory taken.
+
+    Raises:
+        ModelError: it claims more than it has, or holds no state dict.
+        ValueError: it is another kind of file, such as an error page or a Git LFS pointer saved under its name.
+        pickle.UnpicklingError: it holds more than plain values and tensors.
+    """
+    with path.open("rb") as file:
+        start = file.read(2)
+        file.seek(0)
+        if start == b"PK":
+            check_archive(path)
+        elif start.startswith(b"\x80"):
+            for _ in range(LEGACY_PICKLES):
+                if file.peek(1):
+                    check_pickle(file)
+        else:
+            raise ValueError("it is no torch file")
+    trial = find_state_dict(torch.load(path, map_location="meta", weights_only=True), path)
+    check_tensors(trial, path, NAMES_OF_ONE)
+    # Files of torch 1.5 and before cannot be mapped.
+    content = torch.load(path, map_location="cpu", weights_only=True, mmap=start == b"PK")
+    return find_state_dict(content, path)
+
+
+def check_archive(path: Path) -> None:
+    """Refuse an archive that is larger inside than outside: torch packs nothing.
+
+    Raises:
+        ValueError: it is.
+    """
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise ValueError("its numbers are packed, which torch does not do")
+        if sum(entry.file_size for entry in entries) > path.stat().st_size:
+            raise ValueError("it claims more bytes than it has")
+        for entry in entries:
+            if entry.filename.endswith(".pkl"):
+                if entry.file_size > LARGEST_PICKLE:
+                    raise ValueError("what stands beside its numbers is too large")
+                with archive.open(entry) as file:
+                    check_pickle(file)
+
+
+def check_pickle(file: IO[bytes]) -> None:
+    """Read over one pickle without making anything of it.
+
+    Raises:
+        ValueError: it is damaged, or full of tuples.
+    """
+    tuples = 0
+    for code, _, place in pickletools.genops(file):
+        tuples += "TUPLE" in code.name
+        if tuples > MOST_TUPLES or (place or 0) > LARGEST_PICKLE:
+            raise ValueError("what stands beside its numbers is too large")
+
+
+def read_folder_weights(folder: Path) -> dict[str, Tensor]:
+    """Read all weights of a model folder: safetensors or torch's format, in one file or in shards.
+
+    Raises:
+        ModelError: there are none, or they are damaged.
+    """
+    weights: dict[str, Tensor] = {}
+    for path in weight_files(folder):
+        weights |= read_weights(path)
+    return weights
+
+
+def weight_files(folder: Path) -> Iterator[Path]:
+    """Give the files that a folder's weights lie in.
+
+    Raises:
+        ModelError: there are none, or an index names something else than files of the folder.
+    """
+    for name in (WEIGHTS_FILE, TORCH_FILE):
+        index = folder / (name + INDEX_SUFFIX)
+        if (folder / name).is_file():
+            yield folder / name
+            return
+        if index.is_file():
+            yield from shards(index, Path(name).suffix)
+            return
+    raise ModelError(
+        f"the model in {folder} cannot be loaded: it has no {WEIGHTS_FILE} and no {TORCH_FILE}", "copy the folder again"
+    )
+
+
+def shards(index: Path, suffix: str) -> Iterator[Path]:
+    """Give the files that an index names.
+
+    Raises:
+        ModelError: it names something else than files beside it.
+    """
+    named = read_record(index, 16 * MEGABYTE).get("weight_map")
+    names = set(map(str, named.values())) if isinstance(named, dict) else set()
+    if not 0 < len(names) <= SHARDS:
+        raise ModelError(f"{index}: weight_map is {show(named)}, not names of tensors and files", CHOOSE_ANOTHER)
+    for name in sorted(names):
+        if Path(name).name != name or not name.endswith(suffix):
+            raise ModelError(f"{index}: weight_map names {show(name)}, not a {suffix} file beside it", CHOOSE_ANOTHER)
+        yield index.parent / name
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's text, short enough for a message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

@@ -1,0 +1,139 @@
+"""JSON records that strangers wrote, such as a model's config: read within bounds, checked field by field."""
+
+import json
+import math
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recap_cli.errors import ModelError
+
+MEGABYTE = 1 << 20
+SHOWN = 60  # characters of a wrong value in a message
+CHOOSE_ANOTHER = "copy the model folder again, or choose another"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a field may hold.
+
+    Attributes:
+        wanted: the same in words, for messages.
+        holds: whether a value is such.
+    """
+
+    wanted: str
+    holds: Callable[[Any], bool]
+
+
+def whole(low: int, high: int) -> Rule:
+    """The rule for whole numbers from `low` to `high`; True and 2.0 are none."""
+    return Rule(f"a whole number from {low} to {high}", lambda value: type(value) is int and low <= value <= high)
+
+
+def real(low: float, high: float) -> Rule:
+    """The rule for finite numbers from `low` to `high`; True is none."""
+
+    def holds(value: Any) -> bool:
+        # Compared before it is made a float: JSON knows whole numbers that no float can hold.
+        return type(value) in (int, float) and low <= value <= high and math.isfinite(value)
+
+    return Rule(f"a number from {low:g} to {high:g}", holds)
+
+
+def yes_or_no() -> Rule:
+    """The rule for true and false."""
+    return Rule("true or false", lambda value: isinstance(value, bool))
+
+
+def one_of(choices: tuple[str, ...]) -> Rule:
+    """The rule for one of some words."""
+    return Rule(f"one of {', '.join(choices)}", lambda value: isinstance(value, str) and value in choices)
+
+
+def or_none(rule: Rule) -> Rule:
+    """The rule for fields that may be null, too."""
+    return Rule(f"{rule.wanted}, or null", lambda value: value is None or rule.holds(value))
+
+
+def list_of(rule: Rule, low: int, high: int) -> Rule:
+    """The rule for a list of `low` to `high` values, all of which follow a rule."""
+
+    def holds(value: Any) -> bool:
+        return isinstance(value, list) and low <= len(value) <= high and all(map(rule.holds, value))
+
+    count = f"{low}" if low == high else f"{low} to {high}"
+    return Rule(f"a list of {count} values, each {rule.wanted}", holds)
+
+
+def check_regular(path: Path, most: int) -> None:
+    """Refuse what is no regular file, such as a pipe that would be waited for, and what is too large.
+
+    Raises:
+        ModelError: it is no file of at most `most` bytes.
+    """
+    try:
+        found = path.stat()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ModelError(f"{path} cannot be read: {reason}", CHOOSE_ANOTHER) from error
+    if not stat.S_ISREG(found.st_mode):
+        raise ModelError(f"{path} is no regular file", CHOOSE_ANOTHER)
+    if found.st_size > most:
+        raise ModelError(f"{path} has {found.st_size} bytes, more than the {most} such a file may have", CHOOSE_ANOTHER)
+
+
+def read_record(path: Path, most: int = MEGABYTE) -> dict[str, Any]:
+    """Read a JSON object from a file of at most `most` bytes.
+
+    Raises:
+        ModelError: there is no such file, or it holds something else; NaN and Infinity are no JSON.
+    """
+    check_regular(path, most)
+    try:
+        record = json.loads(path.read_bytes().decode("utf-8-sig"), parse_constant=refuse_constant)
+    except (OSError, ValueError, RecursionError, MemoryError) as error:  # ValueError: also what is no UTF-8
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)[:160]
+        raise ModelError(f"{path} cannot be read as JSON: {reason}", CHOOSE_ANOTHER) from error
+    if not isinstance(record, dict):
+        raise ModelError(f"{path} holds no JSON object", CHOOSE_ANOTHER)
+    return record
+
+
+def refuse_constant(name: str) -> Any:
+    """Refuse NaN and the infinities, which Python's reader takes for numbers.
+
+    Raises:
+        ValueError: always.
+    """
+    raise ValueError(f"{name} is no number")
+
+
+def check_fields(record: Mapping[str, Any], rules: Mapping[str, Rule], where: str) -> dict[str, Any]:
+    """Give the fields of a record that have a rule; those without one are left out.
+
+    Args:
+        record: what a file holds.
+        rules: by field; a field may be absent.
+        where: the file, for messages.
+
+    Raises:
+        ModelError: a field breaks its rule.
+    """
+    for name, rule in rules.items():
+        if name in record and not rule.holds(record[name]):
+            raise ModelError(f"{where}: {name} is {show(record[name])}, not {rule.wanted}", CHOOSE_ANOTHER)
+    return {name: record[name] for name in rules if name in record}
+
+
+def show(value: Any) -> str:
+    """Write a value of a record for a message, cut short."""
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else f"a list of {len(value)}"
+    try:
+        text = json.dumps(value)
+    except (ValueError, TypeError):  # a whole number of thousands of digits
+        text = "a value that cannot be written"
+    return text if len(text) <= SHOWN else text[:SHOWN] + "..."
