@@ -13,8 +13,12 @@ FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*
 # The first prefix that fits counts.
 FLOORS = {
     "errors.py": 0,
-    "files.py": 0.25,
+    "escaping.py": 0,
     "progress.py": 0,
+    "failures.py": 0.25,
+    "files.py": 0.25,
+    "streams.py": 0.25,
+    "surroundings.py": 0.25,
     "ffmpeg.py": 0.5,
     "audio.py": 1,
     "lyrics.py": 1,
@@ -68,7 +72,11 @@ WORKFLOWS = (
 # The package's own two files: public names, and `python -m recap_cli`.
 DOORS = ("__init__.py", "__main__.py")
 LIGHT = (
+    "escaping.py",
+    "failures.py",
     "files.py",
+    "streams.py",
+    "surroundings.py",
     "errors.py",
     "progress.py",
     "ffmpeg.py",

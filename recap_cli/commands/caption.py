@@ -1,13 +1,12 @@
 """`recap caption`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import recap_cli.flags as flags
-from recap_cli.commands.defaults import begin_model_work
+from recap_cli.commands.defaults import begin_model_work, read_stdin
 from recap_cli.console import render, render_captions
 
 
@@ -57,7 +56,7 @@ def caption(
     options = CaptionOptions(
         audio=audio,
         lyrics=Path(lyrics) if lyrics not in (None, "-") else None,
-        lyrics_text=sys.stdin.buffer.read().decode("utf-8-sig", "replace") if lyrics == "-" else None,
+        lyrics_text=read_stdin().decode("utf-8-sig", "replace") if lyrics == "-" else None,
         instrumental=instrumental,
         model=model,
         music_encoder=music_encoder,
