@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import recap_cli.flags as flags
-from recap_cli.commands.defaults import begin_model_work, read_stdin
+from recap_cli.commands.defaults import begin_model_work, check_audio, read_stdin
 from recap_cli.console import render, render_captions
 
 
@@ -49,6 +49,7 @@ def caption(
     quiet: flags.Quiet = False,
 ) -> None:
     """Write what a song is about: one song, or all songs of a folder, a manifest or a prepared data folder."""
+    check_audio(audio)
     progress = begin_model_work(quiet)
     from recap_cli.workflows.caption import CaptionOptions, Tally, caption_songs, parse_shard, plan_captions
     from recap_cli.workflows.decoding import DecodingOptions

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from recap_cli.console import ConsoleProgress, stderr_console
-from recap_cli.errors import OptionError
+from recap_cli.errors import AudioError, OptionError
 
 MOST_INPUT = 16 << 20  # bytes; no song has more words
 
@@ -25,6 +25,19 @@ def read_stdin() -> bytes:
     if len(words) > MOST_INPUT:
         raise OptionError(f"stdin gives more than {MOST_INPUT >> 20} MiB of lyrics", "pipe in one song's lyrics")
     return bytes(words)
+
+
+def check_audio(path: Path) -> None:
+    """Refuses a path that leads nowhere, before anything heavy is loaded.
+
+    Raises:
+        AudioError: nothing is there.
+        OSError: it cannot be looked at.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise AudioError(f"no audio at {path}", "check the path") from error
 
 
 def begin_model_work(quiet: bool) -> ConsoleProgress:
