@@ -67,7 +67,11 @@ def markdown_text(text: str) -> str:
     return "".join(f"\\{letter}" if letter in "\\`*_{}[]()#+-.!|<>&~$=:@" else letter for letter in one_line(text))
 
 
-_INLINE = re.compile(r"[\\`*_\[\]<>&|~$]|:(?=//|[\w+-]+:)|(?i:(?<=www)\.)|(?<=\w)@(?=\w)")
+# Only where it would act: an underscore within a word and an ampersand that begins no entity stay.
+_INLINE = re.compile(
+    r"[\\`*\[\]<>|~$]|_(?![A-Za-z0-9])|(?<![A-Za-z0-9])_|&(?=#|\w+;)"
+    r"|:(?=//|[\w+-]+:)|(?i:(?<=www)\.)|(?<=\w)@(?=\w)"
+)
 _FIGURES = re.compile(r"[-+0-9., \[\]%/<*\n]*")
 
 
