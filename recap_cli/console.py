@@ -1,21 +1,69 @@
 """What a person sees: Rich progress and tables on stderr, results on stdout."""
 
-import json
-import sys
 import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichBar
+from rich.segment import Segment
+from rich.text import Text
 
+from recap_cli.escaping import json_text, one_line, visible
 from recap_cli.files import make_folder, write_text
 from recap_cli.progress import Table
+from recap_cli.streams import Name, Stream
+from recap_cli.surroundings import NARROWEST, WIDEST
 
 PLAIN_INTERVAL = 15.0
 LISTED = 20  # failures that are told one by one
+PIPE_WIDTH = 220  # wide enough for every table
+
+_bars: list[RichBar] = []  # the one that is drawn just now
+
+
+def close_bar() -> None:
+    """Takes the bar off the terminal and shows the cursor again, whatever ended the work."""
+    while _bars:
+        _bars.pop().stop()
+
+
+class SafeConsole(Console):
+    """A console on which words are only words: no markup, no emoji codes, nothing that acts unseen.
+
+    Every text passes here on its way to the terminal, so nobody who prints has to think of it: strings before they
+    are laid out, and what comes out of other renderables once more, piece by piece.
+
+    Args:
+        name: the stream to write to.
+        options: Rich's own.
+    """
+
+    def __init__(self, name: Name, **options: Any) -> None:
+        file: Any = Stream(name)
+        super().__init__(file=file, stderr=name == "stderr", markup=False, emoji=False, highlight=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Returns a text for a string, its control characters written out."""
+        return super().render_str(visible(text), **{**options, "markup": False, "emoji": False})
+
+    def render(self, renderable: Any, options: Any = None) -> Iterable[Segment]:
+        """Returns the pieces of whatever is drawn; only Rich's own may move the cursor."""
+        for piece in super().render(renderable, options):
+            yield piece if piece.control else piece._replace(text=visible(piece.text))
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        """The size of the terminal, within what a table can be drawn in."""
+        width, height = super().size
+        return ConsoleDimensions(min(max(width, NARROWEST), WIDEST), height)
+
+    @size.setter
+    def size(self, size: tuple[int, int]) -> None:
+        self._width, self._height = size
 
 
 class ConsoleProgress:
@@ -36,6 +84,7 @@ class ConsoleProgress:
     def start(self, task: str, total: int | None = None) -> None:
         """Begin a task."""
         self.finish()
+        task = one_line(task)
         self.name, self.total, self.done = task, total or 0, 0
         self.began = self.told = time.monotonic()
         if self.quiet:
@@ -45,23 +94,24 @@ class ConsoleProgress:
             return
         self.bar = RichBar(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=self.console,
             transient=True,
         )
         self.bar.start()
+        _bars.append(self.bar)
         self.task = self.bar.add_task(task, total=total, rate="", note="")
 
     def advance(self, count: int = 1, note: str = "") -> None:
         """Say that more units are done."""
         self.done += count
         now = time.monotonic()
-        rate = tell_rate(self.done, now - self.began)
+        rate, note = tell_rate(self.done, now - self.began), one_line(note)
         if self.bar is not None and self.task is not None:
             self.bar.update(self.task, advance=count, rate=rate, note=note)
         elif not self.quiet and now - self.told > PLAIN_INTERVAL:
@@ -73,13 +123,13 @@ class ConsoleProgress:
     def finish(self) -> None:
         """End the current task."""
         if self.bar is not None:
-            self.bar.stop()
+            close_bar()
         self.bar = self.task = None
 
     def say(self, message: str) -> None:
         """Tell one line."""
         if not self.quiet:
-            self.console.print(message, highlight=False, markup=False, soft_wrap=True)
+            self.console.print(one_line(message), highlight=False, markup=False, soft_wrap=True)
 
     def warn(self, message: str) -> None:
         """Tell one line, even when quiet."""
@@ -102,26 +152,24 @@ def tell_rate(done: int, seconds: float) -> str:
     return f"{rate:.1f}/s" if rate >= 0.1 else f"{60 * rate:.1f}/min"
 
 
-def one_line(text: str) -> str:
-    """Keep a message on one line, control characters shown as spaces."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
-
-
 def stderr_console() -> Console:
     """The console for progress and messages; plain when stderr is no terminal, NO_COLOR honoured."""
-    return Console(stderr=True)
+    return SafeConsole("stderr")
 
 
 def stdout_console() -> Console:
     """The console for results; a pipe gets lines wide enough for every table."""
-    console = Console()
-    return console if console.is_terminal else Console(width=220)
+    console = SafeConsole("stdout")
+    return console if console.is_terminal else SafeConsole("stdout", width=PIPE_WIDTH)
 
 
 def write_line(text: str) -> None:
-    """Write a line of data to stdout, in UTF-8 whatever the locale."""
-    sys.stdout.buffer.write((text + "\n").encode("utf-8", "surrogateescape"))
-    sys.stdout.buffer.flush()
+    """Writes a line of data, or several, to stdout, in UTF-8 whatever the locale; nothing in it acts unseen.
+
+    Raises:
+        OptionError: stdout is closed or full.
+    """
+    Stream("stdout").write(visible(text) + "\n")
 
 
 def render(as_json: bool, document: dict[str, Any], *tables: Any) -> None:
@@ -129,7 +177,7 @@ def render(as_json: bool, document: dict[str, Any], *tables: Any) -> None:
     from recap_cli.report.drawing import draw
 
     if as_json:
-        write_line(json.dumps(document, ensure_ascii=False))
+        write_line(json_text(document))
         return
     console = stdout_console()
     for table in tables:
@@ -149,7 +197,7 @@ def render_captions(captions: Any, options: Any, as_json: bool, progress: Consol
     for result in captions:
         warnings.update(result.warnings)
         if options.out is None:
-            write_line(json.dumps(result.to_json(), ensure_ascii=False))
+            write_line(json_text(result.to_json()))
     for text, count in warnings.most_common(LISTED):
         progress.warn(f"{count} {'song' if count == 1 else 'songs'}: {text}")
     tell_tally(tally, options, progress)
@@ -163,7 +211,7 @@ def write_caption(result: Any, out: Path | None, as_json: bool) -> None:
     """
     from recap_cli.report.panels import caption_panel
 
-    document = json.dumps(result.to_json(), ensure_ascii=False)
+    document = json_text(result.to_json())
     if out is not None:
         make_folder(out.parent)
         write_text(out, document + "\n")
@@ -172,7 +220,7 @@ def write_caption(result: Any, out: Path | None, as_json: bool) -> None:
     elif (console := stdout_console()).is_terminal:
         console.print(caption_panel(result))
     else:
-        write_line("\n".join(result.captions))
+        write_line("\n".join(map(one_line, result.captions)))
 
 
 def tell_tally(tally: Any, options: Any, progress: ConsoleProgress) -> None:
@@ -209,4 +257,6 @@ def render_evaluation(result: Any, out: Path, form: str, progress: ConsoleProgre
     for report in result.controls:
         for verdict in report.verdicts:
             progress.say(f"{report.name}: {verdict}")
-    progress.say(f"Captions and figures: {out}" + "".join(f"\nWritten: {file}" for file in files))
+    progress.say(f"Captions and figures: {out}")
+    for file in files:
+        progress.say(f"Written: {file}")

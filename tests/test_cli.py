@@ -286,7 +286,7 @@ def test_messages_stay_on_their_line(refused, tmp_path, monkeypatch):
         raise RecapError("one\ntwo\x1b[31m\tthree")
 
     monkeypatch.setattr("recap_cli.workflows.prepare.prepare", fail)
-    assert refused("prepare", tmp_path) == ("one two [31m three", "recap COMMAND --help")
+    assert refused("prepare", tmp_path) == ("one two\\x1b[31m three", "recap COMMAND --help")
 
 
 def test_bugs_keep_their_traceback(monkeypatch):

@@ -14,10 +14,14 @@ FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*
 FLOORS = {
     "errors.py": 0,
     "audio_suffixes.py": 0,
+    "escaping.py": 0,
     "progress.py": 0,
+    "failures.py": 0.25,
     "files.py": 0.25,
     "locks.py": 0.3,
     "outputs.py": 0.3,
+    "streams.py": 0.25,
+    "surroundings.py": 0.25,
     "ffmpeg.py": 0.5,
     "downmix.py": 0.5,
     "chunks.py": 0.5,
@@ -87,6 +91,10 @@ WORKFLOWS = (
 DOORS = ("__init__.py", "__main__.py")
 LIGHT = (
     "audio_suffixes.py",
+    "escaping.py",
+    "failures.py",
+    "streams.py",
+    "surroundings.py",
     "errors.py",
     "progress.py",
     "files.py",

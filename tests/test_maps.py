@@ -3,8 +3,9 @@
 import pytest
 
 from recap_cli.errors import DataError, OptionError
+from recap_cli.escaping import figure_text
 from recap_cli.outputs import check_caption, is_picture
-from recap_cli.report.maps import draw_explanation, drawn, headline, plain
+from recap_cli.report.maps import draw_explanation, drawn, headline
 from recap_cli.workflows.captioner import SongCaption
 from recap_cli.workflows.explain import AttentionMap, Explanation
 
@@ -44,7 +45,7 @@ def test_the_headline_says_what_says_little():
         "Looks",
         "spread 4.00 bits; looking everywhere alike is 6.90",
     ]
-    assert plain("$x^2$") == r"\$x^2\$"
+    assert figure_text("$x^2$") == r"\$x^2\$"
 
 
 def test_captions_pass_and_are_drawn(tmp_path):

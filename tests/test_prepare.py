@@ -564,13 +564,13 @@ def test_where_the_demo_corpus_is_kept(monkeypatch, tmp_path, cache_folder):
     monkeypatch.setenv("RECAP_CACHE", str(tmp_path))
     assert demo_folder("hard") == tmp_path / "demo-hard"
     monkeypatch.delenv("RECAP_CACHE")
-    monkeypatch.setattr(module.sys, "platform", "linux")
+    monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert demo_folder() == tmp_path / "xdg" / "recap-cli" / "demo-easy"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert demo_folder() == tmp_path / "home" / ".cache" / "recap-cli" / "demo-easy"
-    monkeypatch.setattr(module.sys, "platform", "darwin")
+    monkeypatch.setattr("sys.platform", "darwin")
     assert demo_folder() == tmp_path / "home" / "Library" / "Caches" / "recap-cli" / "demo-easy"
 
 

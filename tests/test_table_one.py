@@ -10,12 +10,12 @@ import pytest
 
 from recap_cli.corpus.paper_table import PaperRow, read_paper_table
 from recap_cli.errors import DataError
+from recap_cli.escaping import latex_text
 from recap_cli.outputs import file_stem
 from recap_cli.report import scores as scores_module
 from recap_cli.report.scores import attribute_table, control_table, parts_table, to_markdown
 from recap_cli.report.table_one import (
     contrast_table,
-    latex_text,
     percent,
     table_one,
     to_csv,

@@ -1,13 +1,12 @@
 """`recap caption`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import recap_cli.flags as flags
-from recap_cli.commands.defaults import begin_model_work
+from recap_cli.commands.defaults import begin_model_work, check_audio, read_stdin
 from recap_cli.console import render, render_captions
 from recap_cli.corpus.manifest_reader import MANIFEST_SUFFIXES
 from recap_cli.lyrics import lyrics_of_stream
@@ -56,6 +55,7 @@ def caption(
     quiet: flags.Quiet = False,
 ) -> None:
     """Write what a song is about: one song, or all songs of a folder, a manifest or a prepared data folder."""
+    check_audio(audio)
     named = (audio, lyrics if lyrics != "-" else None, model, music_encoder, bart)
     if not (audio.is_dir() or audio.suffix.lower() in MANIFEST_SUFFIXES):
         check_caption(out, explain, [Path(one) for one in named if one is not None])
@@ -66,7 +66,7 @@ def caption(
     options = CaptionOptions(
         audio=audio,
         lyrics=Path(lyrics) if lyrics not in (None, "-") else None,
-        lyrics_text=lyrics_of_stream(sys.stdin.buffer, "standard input") if lyrics == "-" else None,
+        lyrics_text=lyrics_of_stream(io.BytesIO(read_stdin()), "standard input") if lyrics == "-" else None,
         instrumental=instrumental,
         model=model,
         music_encoder=music_encoder,

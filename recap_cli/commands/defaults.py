@@ -1,10 +1,43 @@
 """What commands do before their work: quiet libraries, what is used when nothing is named, lists from text."""
 
 import os
+import sys
 from pathlib import Path
 
 from recap_cli.console import ConsoleProgress, stderr_console
-from recap_cli.errors import OptionError
+from recap_cli.errors import AudioError, OptionError
+
+MOST_INPUT = 16 << 20  # bytes; no song has more words
+
+
+def read_stdin() -> bytes:
+    """Returns what is piped in.
+
+    Raises:
+        OptionError: stdin is closed, cannot be read, or does not end.
+    """
+    if sys.stdin is None or sys.stdin.closed:
+        raise OptionError("stdin is closed, so no lyrics come from it", "pipe them in, or name a file")
+    try:
+        words = sys.stdin.buffer.read(MOST_INPUT + 1)
+    except OSError as error:
+        raise OptionError(f"stdin cannot be read: {error.strerror}", "pipe lyrics in, or name a file") from error
+    if len(words) > MOST_INPUT:
+        raise OptionError(f"stdin gives more than {MOST_INPUT >> 20} MiB of lyrics", "pipe in one song's lyrics")
+    return bytes(words)
+
+
+def check_audio(path: Path) -> None:
+    """Refuses a path that leads nowhere, before anything heavy is loaded.
+
+    Raises:
+        AudioError: nothing is there.
+        OSError: it cannot be looked at.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise AudioError(f"no audio at {path}", "check the path") from error
 
 
 def begin_model_work(quiet: bool) -> ConsoleProgress:

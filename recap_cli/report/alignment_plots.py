@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from recap_cli.escaping import figure_text
 from recap_cli.outputs import file_stem
 from recap_cli.report.pictures import save_picture
 from recap_cli.workflows.alignment import AlignmentReport
@@ -30,7 +31,7 @@ def plot_alignment(report: AlignmentReport, out: Path) -> list[Path]:
     for name, size, draw in (("similarity", (6.0, 5.2), draw_matrix), ("cosines", (6.4, 4.0), draw_histogram)):
         figure, axes = pyplot.subplots(figsize=size, layout="constrained")
         subtitle = draw(axes, cosines)
-        axes.set_title(f"{report.name}\n{subtitle}", fontsize=10)
+        axes.set_title(f"{figure_text(report.name)}\n{subtitle}", fontsize=10)
         files.append(out / f"{file_stem(report.name)}.{name}.png")
         save_picture(figure, files[-1], 150)
         pyplot.close(figure)

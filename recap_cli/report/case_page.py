@@ -1,8 +1,8 @@
 """The case study as a page: HTML that needs nothing else, or Markdown."""
 
-from html import escape
 from pathlib import Path
 
+from recap_cli.escaping import html_text, markdown_cell, markdown_text
 from recap_cli.files import write_text
 from recap_cli.report.table_one import HEADINGS
 from recap_cli.workflows.cases import Case, CaseStudy
@@ -45,7 +45,7 @@ def introduction(study: CaseStudy) -> str:
 
 def case_html(study: CaseStudy) -> str:
     """The page as HTML: one file, no scripts, nothing loaded from elsewhere, every text escaped."""
-    first, second = (escape(name) for name in study.names)
+    first, second = (html_text(name) for name in study.names)
     articles = "\n".join(article(number, case, study) for number, case in enumerate(study.cases, start=1))
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -59,9 +59,9 @@ def case_html(study: CaseStudy) -> str:
 </head>
 <body>
 <h1>{first} and {second}</h1>
-<p>{escape(introduction(study))}</p>
+<p>{html_text(introduction(study))}</p>
 {articles}
-<footer><p>{escape(study.signature)}</p></footer>
+<footer><p>{html_text(study.signature)}</p></footer>
 </body>
 </html>
 """
@@ -70,19 +70,19 @@ def case_html(study: CaseStudy) -> str:
 def article(number: int, case: Case, study: CaseStudy) -> str:
     """One song of the page."""
     boxes = "".join(
-        f'<div class="caption{" better" if sign * case.difference > 0 else ""}"><h3>{escape(name)}</h3>'
+        f'<div class="caption{" better" if sign * case.difference > 0 else ""}"><h3>{html_text(name)}</h3>'
         f"<p>{text_or_note(caption)}</p></div>"
         for name, caption, sign in zip(study.names, case.captions, (-1, 1), strict=True)
     )
-    references = "".join(f"<li>{escape(text)}</li>" for text in case.references)
+    references = "".join(f"<li>{html_text(text)}</li>" for text in case.references)
     heads = "".join(f"<th>{HEADINGS[name]}</th>" for name in case.scores[0])
     rows = "".join(
-        f"<tr><td>{escape(name)}</td>{''.join(f'<td>{100 * value:.1f}</td>' for value in scores.values())}</tr>"
+        f"<tr><td>{html_text(name)}</td>{''.join(f'<td>{100 * value:.1f}</td>' for value in scores.values())}</tr>"
         for name, scores in zip(study.names, case.scores, strict=True)
     )
     lyrics = "not known" if case.lyrics is None else case.lyrics
     return f"""<article>
-<h2>{number}. {escape(case.song)} <small>ROUGE-L {100 * case.difference:+.1f}</small></h2>
+<h2>{number}. {html_text(case.song)} <small>ROUGE-L {100 * case.difference:+.1f}</small></h2>
 <div class="captions">{boxes}</div>
 <table><tr><th></th>{heads}</tr>{rows}</table>
 <h3>References</h3><ul>{references}</ul>
@@ -92,7 +92,7 @@ def article(number: int, case: Case, study: CaseStudy) -> str:
 
 def text_or_note(text: str) -> str:
     """Escape a text; say so where there is none."""
-    return escape(text) if text.strip() else '<span class="empty">(empty)</span>'
+    return html_text(text) if text.strip() else '<span class="empty">(empty)</span>'
 
 
 def case_markdown(study: CaseStudy) -> str:
@@ -105,14 +105,9 @@ def case_markdown(study: CaseStudy) -> str:
             parts += [f"**{markdown_text(name)}** ({figures})", quote(caption)]
         parts += ["References", *(quote(text) for text in case.references)]
         parts += ["Lyrics", quote("not known" if case.lyrics is None else case.lyrics)]
-    return "\n\n".join([*parts, study.signature]) + "\n"
+    return "\n\n".join([*parts, markdown_cell(study.signature)]) + "\n"
 
 
 def quote(text: str) -> str:
     """Quote a text line by line."""
     return "\n".join(f"> {markdown_text(line)}  " for line in (text.strip() or "(empty)").splitlines())
-
-
-def markdown_text(text: str) -> str:
-    """Escape what Markdown or HTML would take for markup."""
-    return "".join(f"\\{letter}" if letter in "\\`*_{}[]()#+-.!|<>&~$" else letter for letter in text)

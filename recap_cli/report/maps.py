@@ -6,6 +6,7 @@ from pathlib import Path
 from textwrap import fill, shorten
 from typing import Any
 
+from recap_cli.escaping import figure_text
 from recap_cli.report.panels import clock
 from recap_cli.report.pictures import save_picture
 from recap_cli.workflows.captioner import SongCaption
@@ -49,7 +50,7 @@ def draw_explanation(explanation: Explanation, audio: str, path: Path) -> None:
         parts, 1, figsize=(min(width, 24.0), parts * height + 1.6), layout="constrained", squeeze=False
     )
     title = fill(f"{Path(audio).name}: {explanation.caption}", 100)
-    figure.suptitle(plain(title), fontsize=11, x=0.01, ha="left")
+    figure.suptitle(figure_text(title), fontsize=11, x=0.01, ha="left")
     if explanation.music is not None:
         draw_music(axes[0][0], explanation, figure)
     draw_words(axes[-1][0], explanation, figure)
@@ -89,7 +90,9 @@ def draw_words(axes: Any, explanation: Explanation, figure: Any) -> None:
     weights = [[row[line] for row in found.weights] for line in range(min(len(found.columns), MOST_LINES))]
     image = axes.imshow(weights, aspect="auto", cmap="Greens", vmin=0, interpolation="nearest")
     label_lines(axes.yaxis, found.columns)
-    axes.set_xticks(range(len(found.rows)), [plain(word) for word in found.rows], rotation=60, ha="right", fontsize=8)
+    axes.set_xticks(
+        range(len(found.rows)), [figure_text(word) for word in found.rows], rotation=60, ha="right", fontsize=8
+    )
     axes.set_xlabel("words of the caption, as they were written")
     axes.set_title(headline("Which line of the lyrics each word of the caption looked at", found), **TITLE)
     figure.colorbar(image, ax=axes, pad=0.01, label="share of a look")
@@ -114,13 +117,9 @@ def headline(text: str, found: AttentionMap) -> str:
 def label_lines(axis: Any, lines: list[str]) -> None:
     """Write the lyrics beside their rows; what does not fit is counted."""
     labels = [
-        plain(shorten(line, LONGEST_LINE, placeholder="...") or line[:LONGEST_LINE]) for line in lines[:MOST_LINES]
+        figure_text(shorten(line, LONGEST_LINE, placeholder="...") or line[:LONGEST_LINE])
+        for line in lines[:MOST_LINES]
     ]
     if len(lines) > MOST_LINES:
         labels[-1] += f" (+{len(lines) - MOST_LINES} more)"
     axis.set_ticks(range(len(labels)), labels, fontsize=8)
-
-
-def plain(text: str) -> str:
-    """Keep a text from being read as a formula."""
-    return text.replace("$", r"\$")

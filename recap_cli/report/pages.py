@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from recap_cli.escaping import is_hub_id, markdown_cell, one_line
 from recap_cli.files import open_atomically
 from recap_cli.workflows.recipes import RECIPE_LINES
 from recap_cli.workflows.runs import OPTIONS_FILE
@@ -14,7 +15,7 @@ CARD = """\
 ---
 {head}
 ---
-# {name}
+# {title}
 
 A RECAP music captioner ({senses} in, a caption out), trained with recap-cli {version}.
 
@@ -95,14 +96,15 @@ def write_model_card(result: TrainResult) -> Path:
     path = result.out / "README.md"
     text = CARD.format(
         head=head(result),
-        name=result.out.name,
+        title=markdown_cell(result.out.name),
+        name=code(result.out.name),
         senses="audio and lyrics" if music else "lyrics",
-        version=result.data["recap"],
-        source=Path(result.data["source"]).name,
-        fingerprint=result.data["fingerprint"],
+        version=markdown_cell(str(result.data["recap"])),
+        source=markdown_cell(Path(result.data["source"]).name),
+        fingerprint=code(str(result.data["fingerprint"])),
         recipe=result.settings["recipe"],
         alignment="alignment loss {alignment_loss}, alpha {alpha}".format(**result.settings) if music else "no music",
-        splits=", ".join(f"{name} {count}" for name, count in result.data["splits"].items()),
+        splits=tell_splits(result.data),
         epoch=best["epoch"],
         rouge=100 * best["rougeL"],
         meteor=100 * best["meteor"],
@@ -134,7 +136,7 @@ def head(result: TrainResult) -> str:
     """Give the card's YAML: what the Hugging Face hub sorts models by."""
     lines = ["library_name: transformers", "tags: [music-captioning, recap]", "metrics: [rouge, meteor]"]
     bart = str(result.settings.get("bart", ""))
-    if bart.count("/") == 1 and all(part and part[0] not in ".~" for part in bart.split("/")):
+    if is_hub_id(bart):
         lines.append(f"base_model: {bart}")
     return "\n".join(lines)
 
@@ -142,13 +144,18 @@ def head(result: TrainResult) -> str:
 def describe_data(data: Mapping[str, Any], music: bool) -> Iterator[str]:
     """Say which songs it learnt from and how it heard them."""
     made_up = "demo" in data
-    yield f"- songs: {'made up in code, `recap prepare`' if made_up else Path(data['source']).name}"
-    yield f"- splits, in songs: {', '.join(f'{name} {count}' for name, count in data['splits'].items())}"
+    yield f"- songs: {'made up in code, `recap prepare`' if made_up else markdown_cell(Path(data['source']).name)}"
+    yield f"- splits, in songs: {tell_splits(data)}"
     audio = data.get("audio", {})
     if music and {"seconds", "sample_rate"} <= set(audio):
-        resampler = f", resampled with {audio['resampler']}" if "resampler" in audio else ""
+        resampler = f", resampled with {markdown_cell(str(audio['resampler']))}" if "resampler" in audio else ""
         yield f"- heard: {audio['seconds']:g} s at {audio['sample_rate']} Hz{resampler}; not the rest of a song"
-    yield f"- fingerprint: `{data['fingerprint']}`; another preparation of the same songs gives another one"
+    yield f"- fingerprint: `{code(str(data['fingerprint']))}`; another preparation of the same songs gives another one"
+
+
+def tell_splits(data: Mapping[str, Any]) -> str:
+    """Returns the splits with their numbers of songs; a corpus may name them as it likes."""
+    return ", ".join(f"{markdown_cell(name)} {count}" for name, count in data["splits"].items())
 
 
 def describe_recipe(settings: Mapping[str, Any], options: Mapping[str, Any]) -> Iterator[str]:
@@ -166,7 +173,7 @@ def describe_recipe(settings: Mapping[str, Any], options: Mapping[str, Any]) -> 
     if "seed" in options:
         encoder = options.get("music_encoder")
         trained = ", trained along" if options.get("train_music_encoder") else ", frozen"
-        named = Path(encoder).name if encoder else "pretrained on the songs' tags"
+        named = markdown_cell(Path(encoder).name) if encoder else "pretrained on the songs' tags"
         yield f"| music encoder | {'none' if options.get('no_music') else named + trained} | this run |"
         yield f"| seed | {options['seed']} | this run |"
 
@@ -174,10 +181,10 @@ def describe_recipe(settings: Mapping[str, Any], options: Mapping[str, Any]) -> 
 def plain(value: Any) -> str:
     """Write a setting's value in a table's cell; a path loses its folders."""
     if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
+        return markdown_cell(", ".join(map(str, value)))
     if isinstance(value, str) and value.startswith(("/", ".", "~")):
-        return Path(value).name
-    return str(value)
+        return markdown_cell(Path(value).name)
+    return markdown_cell(str(value))
 
 
 def describe_figures(result: TrainResult) -> Iterator[str]:
@@ -197,13 +204,17 @@ def describe_figures(result: TrainResult) -> Iterator[str]:
     sample = result.figures.get("sample") or {}
     if sample.get("caption"):
         yield ""
-        yield f"It wrote: {one_line(sample['caption'])}"
+        yield f"It wrote: {quote(sample['caption'])}"
         yield ""
-        yield f"The reference: {one_line(sample.get('reference', ''))}"
+        yield f"The reference: {quote(sample.get('reference', ''))}"
 
 
-def one_line(text: str, longest: int = 400) -> str:
-    """Keep a caption on one line and free of markup."""
+def quote(text: str, longest: int = 400) -> str:
+    """Returns a caption on one line, not too long and free of markup."""
     words = " ".join(text.split())
-    words = words if len(words) <= longest else words[:longest].rstrip() + " ..."
-    return "".join(f"\\{letter}" if letter in "\\`*_[]<>#|" else letter for letter in words)
+    return markdown_cell(words if len(words) <= longest else words[:longest].rstrip() + " ...")
+
+
+def code(text: str) -> str:
+    """Returns a name as it stands within back quotes or in a line of code."""
+    return one_line(text).replace("`", "'")

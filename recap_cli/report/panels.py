@@ -3,19 +3,19 @@
 from typing import Any
 
 from rich.panel import Panel
-from rich.text import Text
 
 from recap_cli.progress import Table
+from recap_cli.report.drawing import words
 from recap_cli.workflows.captioner import SongCaption
 
 
 def caption_panel(result: SongCaption) -> Panel:
     """Frame a song's captions, with what was heard, by which model, and how long it took."""
-    text = Text("\n\n".join(result.captions), style="bold")
+    text = words("\n\n".join(result.captions), "bold")
     start, seconds = result.excerpt.get("start", 0.0), result.excerpt["seconds"]
     windows = f" in {result.excerpt['windows']} windows" if "windows" in result.excerpt else ""
     below = f"{result.model} · heard {clock(start)} to {clock(start + seconds)}{windows} · took {result.seconds:.1f} s"
-    return Panel(text, title=Text(result.audio), subtitle=Text(below), title_align="left", subtitle_align="left")
+    return Panel(text, title=words(result.audio), subtitle=words(below), title_align="left", subtitle_align="left")
 
 
 def clock(seconds: float) -> str:

@@ -5,6 +5,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from recap_cli.escaping import csv_cell, latex_text, markdown_cell
 from recap_cli.progress import Table
 from recap_cli.scoring.protocols import HEADLINE, protocol_named
 from recap_cli.scoring.uncertainty import Interval
@@ -124,30 +125,16 @@ def contrast_table(result: EvaluateResult) -> Table | None:
 
 
 def markdown_table(table: Table) -> str:
-    """Any table in Markdown."""
+    """Any table in Markdown; what stands in it is no markup."""
 
     def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+        return "| " + " | ".join(map(markdown_cell, cells)) + " |"
 
     rule = "|---|" + "---:|" * (len(table.columns) - 1)
     rows = [line(row) for row in table.rows]
-    return "\n".join([f"**{table.title}**", "", line(table.columns), rule, *rows, "", table.caption]).rstrip("\n")
-
-
-LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-}
-
-
-def latex_text(text: str) -> str:
-    """Escape a text for LaTeX."""
-    return "".join(LATEX.get(letter, letter) for letter in text)
+    return "\n".join(
+        [f"**{markdown_cell(table.title)}**", "", line(table.columns), rule, *rows, "", markdown_cell(table.caption)]
+    ).rstrip("\n")
 
 
 def to_latex(result: EvaluateResult) -> str:
@@ -178,7 +165,7 @@ def to_latex(result: EvaluateResult) -> str:
 
 
 def to_csv(result: EvaluateResult) -> str:
-    """All figures of Table 1 and of the controls, one a line; ROUGE and METEOR in points too."""
+    """All figures of Table 1 and of the controls, one a line, in points; no name in it is a formula."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["kind", "variant", "model", "name", "seeds", "figure", "points", "low", "high", "protocol"])
@@ -187,11 +174,12 @@ def to_csv(result: EvaluateResult) -> str:
         for figure, one in found.items():
             scale = 100 if figure in HEADLINE else 1
             cells = [f"{scale * value:.4f}" for value in (one.mean, one.low, one.high)]
-            writer.writerow([kind, variant, model, name, seeds, figure, *cells, result.protocol])
+            writer.writerow([kind, *map(csv_cell, (variant, model, name)), seeds, figure, *cells, result.protocol])
 
     for row in result.paper:
         for figure, value in row.figures.items():
-            writer.writerow(["paper", row.variant, row.model, PRINTED, "", figure, f"{value:.4f}", "", "", ""])
+            head = ["paper", csv_cell(row.variant), csv_cell(row.model), PRINTED]
+            writer.writerow([*head, "", figure, f"{value:.4f}", "", "", ""])
     for entry in result.entries:
         origin = entry.origin
         write("run", origin.variant, origin.model, entry.name, len(entry.systems), entry.intervals)

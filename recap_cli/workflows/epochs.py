@@ -94,7 +94,8 @@ class EpochReport(TrainerCallback):
         """Show the figures, the sample and what is alarming."""
         self.progress.show(epoch_table(record))
         sample = record["sample"]
-        self.progress.say(f"{sample['song']}: {sample['caption']}\n  reference: {sample['reference']}")
+        self.progress.say(f"{sample['song']}: {sample['caption']}")
+        self.progress.say(f"  reference: {sample['reference']}")
         low = [side for side in ("music", "lyrics") if record.get(f"{side}_deviation", 1.0) < COLLAPSED]
         if low:
             self.progress.warn(

@@ -1,7 +1,6 @@
 """A corpus becomes a data folder: read, split, decoded, resampled, cut to an excerpt, its log-mels cached."""
 
 import os
-import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
@@ -23,6 +22,7 @@ from recap_cli.corpus.prepared import MELS, begin, end, held, is_prepared, undo
 from recap_cli.corpus.shards import drop_damaged
 from recap_cli.errors import BusyError, DataError
 from recap_cli.progress import Progress, SilentProgress
+from recap_cli.surroundings import cache_folder, check_cache
 from recap_cli.workflows.cataloguing import Reading, demo_settings, fill_catalogue
 from recap_cli.workflows.listener import HearingSettings, Task, hear_all
 from recap_cli.workflows.prepare_options import PrepareOptions, PreparePlan, PrepareResult
@@ -327,18 +327,21 @@ def try_songs(catalogue: Catalogue, options: PrepareOptions, folder: Path, first
 
 
 def demo_folder(difficulty: str = "easy") -> Path:
-    """Where the demo corpus is kept for commands that are given no data: the user's cache folder."""
-    if "RECAP_CACHE" in os.environ:
-        return Path(os.environ["RECAP_CACHE"]) / f"demo-{difficulty}"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "recap-cli" / f"demo-{difficulty}"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "recap-cli" / f"demo-{difficulty}"
+    """Returns where the demo corpus is kept for commands that are given no data: in the user's cache folder.
+
+    Raises:
+        OptionError: there is no home, and RECAP_CACHE names no other place.
+    """
+    return cache_folder() / f"demo-{difficulty}"
 
 
 def default_data(limit: int | None, progress: Progress) -> Path:
     """Give the data folder of commands that are given none, and say which it is.
 
     `./data` where `recap prepare` finished one, else the demo corpus in the user's cache folder, made when needed.
+
+    Raises:
+        OptionError: the cache folder cannot be used.
     """
     here = Path("data")
     if is_prepared(here):
@@ -348,6 +351,7 @@ def default_data(limit: int | None, progress: Progress) -> Path:
     if limit is not None:
         folder = folder.with_name(f"{folder.name}-limit-{limit}")
     progress.say(f"No DATA: using the demo corpus, made-up songs, in {folder}.")
+    check_cache(folder)
     waited = False
     while True:
         try:
