@@ -9,7 +9,7 @@ import recap_cli.flags as flags
 from recap_cli.commands.defaults import begin_model_work, check_audio, read_stdin
 from recap_cli.console import render, render_captions
 from recap_cli.corpus.manifest_reader import MANIFEST_SUFFIXES
-from recap_cli.lyrics import lyrics_of_stream
+from recap_cli.lyrics import lyrics_of_bytes
 from recap_cli.outputs import check_caption
 
 
@@ -66,7 +66,7 @@ def caption(
     options = CaptionOptions(
         audio=audio,
         lyrics=Path(lyrics) if lyrics not in (None, "-") else None,
-        lyrics_text=lyrics_of_stream(io.BytesIO(read_stdin()), "standard input") if lyrics == "-" else None,
+        lyrics_text=lyrics_of_bytes(read_stdin(), "standard input") if lyrics == "-" else None,
         instrumental=instrumental,
         model=model,
         music_encoder=music_encoder,
