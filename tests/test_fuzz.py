@@ -1,4 +1,4 @@
-"""A small share of `tests/benchmarks/prepare_fuzz.py`: damage of every kind once or twice."""
+"""A small share of `tests/benchmarks/fuzz.py`: damage of every kind once or twice."""
 
 import resource
 import sys
