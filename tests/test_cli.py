@@ -178,7 +178,7 @@ def test_audio_and_lyrics_that_cannot_be_used(refused, song, tiny_run, tmp_path)
     assert hint == "Check the path of the lyrics file."
     (tmp_path / "binary.txt").write_bytes(bytes(range(256)) * 4)
     message, hint = refused("caption", song, tmp_path / "binary.txt", *model)
-    assert message == f"{tmp_path / 'binary.txt'} is not text in UTF-8, UTF-16 or Windows-1252"
+    assert message == f"{tmp_path / 'binary.txt'} is not text that can be read: it holds null characters"
     message, _ = refused("caption", tmp_path / "empty", tmp_path / "no.txt", *model)
     assert message == f"{tmp_path / 'empty'} stands for many songs, so one LYRICS does not fit"
     message, _ = refused("caption", song, *model, "--excerpt", "chorus")
