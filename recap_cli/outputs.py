@@ -30,7 +30,7 @@ def file_stem(name: str) -> str:
     """
     found = unicodedata.normalize("NFC", name).casefold()
     clean = "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in found).strip("-._")
-    if clean == name and len(name) <= LONGEST_STEM and name.isascii():
+    if name and clean == name and len(name) <= LONGEST_STEM and name.isascii():
         return name
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return "-".join(part for part in (clean[-KEPT_LETTERS:].strip("-._"), digest) if part)
@@ -150,10 +150,10 @@ def is_results(path: Path) -> bool:
 def is_caption(path: Path) -> bool:
     """Whether a file holds one caption that `recap caption` wrote, and nothing else."""
     try:
-        with path.open("rb") as file:
-            return has_keys(read_first(path), "audio", "captions", "recap") and file.read(LARGEST).count(b"\n") == 1
+        lines = path.read_bytes().splitlines() if path.stat().st_size <= LARGEST else []
     except OSError:
         return False
+    return len(lines) == 1 and has_keys(read_first(path), "audio", "captions", "recap")
 
 
 def is_picture(path: Path) -> bool:
