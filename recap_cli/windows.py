@@ -52,17 +52,18 @@ def cut_windows(opened: Opened, path: Path, settings: AudioSettings) -> Iterator
     """Yields the windows of what is decoded."""
     source, rate = opened.source, opened.source.samplerate
     length = round(settings.seconds * rate)
-    before, done = None, 0
-    for samples in cut_samples(source, length, round(SPAN * rate)):
+    windows = cut_samples(source, length, round(SPAN * rate))
+    before, samples, done = None, next(windows, None), 0
+    if samples is None:
+        raise AudioError(f"{path} holds no audio samples", UNPLAYABLE)
+    while samples is not None:
+        following = next(windows, None)
         repeated = length - len(samples) if before is not None else 0
         heard = samples if before is None else np.concatenate([before[len(before) - repeated :], samples])
         done += len(samples)
-        # A window is full, unless it is the last; one that is full may be the last, too.
-        warnings = lost_part(opened, done) if len(samples) < length or done >= SPAN * rate else ()
+        warnings = lost_part(opened, done) if following is None else ()
         yield Window(as_excerpt(heard, done - len(heard), source, path, settings, warnings), repeated / rate)
-        before = samples
-    if not done:
-        raise AudioError(f"{path} holds no audio samples", UNPLAYABLE)
+        before, samples = samples, following
 
 
 def cut_samples(source: Source, length: int, limit: int) -> Iterator[np.ndarray]:

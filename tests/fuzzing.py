@@ -49,6 +49,8 @@ def damaged_audio(number: int, seed: int = 0) -> tuple[str, bytes]:
     trick = TRICKS[number % len(TRICKS)]
     if trick == "silence":
         samples = np.zeros(length)
+    elif trick == "opposite channels":
+        samples = np.stack([samples, -samples], axis=1)
     elif trick == "one sample":
         samples = samples[:1]
     elif trick == "eight channels":
@@ -62,7 +64,8 @@ def damaged_audio(number: int, seed: int = 0) -> tuple[str, bytes]:
 
 
 TRICKS = ("truncated", "bits flipped", "wrong extension", "empty", "header only", "nan", "inf", "silence", "one sample",
-          "eight channels", "absurd header", "whole", "text", "middle cut out", "junk before")  # fmt: skip
+          "eight channels", "absurd header", "whole", "text", "middle cut out", "junk before", "joined", "zeros within",
+          "only zeros", "opposite channels")  # fmt: skip
 
 
 def mutate_audio(trick: str, content: bytes, random: np.random.Generator) -> bytes:
@@ -85,7 +88,12 @@ def mutate_audio(trick: str, content: bytes, random: np.random.Generator) -> byt
         return content[:first] + content[last:]
     if trick == "junk before":
         return random.bytes(200) + content
-    return content
+    if trick == "joined":
+        return content + flip(content, random, int(random.integers(3)))
+    if trick == "zeros within":
+        place = int(random.integers(len(content)))
+        return content[:place] + bytes(int(random.integers(1, 100_000))) + content[place:]
+    return bytes(len(content)) if trick == "only zeros" else content
 
 
 def flip(content: bytes, random: np.random.Generator, count: int) -> bytes:

@@ -75,3 +75,13 @@ def test_a_damaged_song_says_what_is_lost(tmp_path):
     flac.write_bytes(flac.read_bytes()[: len(data) // 3])
     last = list(read_windows(flac, SETTINGS))[-1]
     assert any(text.startswith("damaged? ") for text in last.excerpt.warnings)
+
+
+def test_a_song_that_breaks_off_at_the_end_of_a_window(tmp_path):
+    soundfile.write(tmp_path / "song.flac", np.random.default_rng(0).uniform(-0.5, 0.5, 3 * RATE), RATE)
+    data = bytearray((tmp_path / "song.flac").read_bytes())
+    data[22:26] = (9 * RATE).to_bytes(4, "big")
+    (tmp_path / "song.flac").write_bytes(data)
+    windows = list(read_windows(tmp_path / "song.flac", SETTINGS))
+    assert len(windows) == 3
+    assert windows[-1].excerpt.warnings == ("damaged? 3.0 s could be decoded where the file promises 9.0 s",)
