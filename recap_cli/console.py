@@ -13,7 +13,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from recap_cli.errors import OptionError
-from recap_cli.escaping import json_text, one_line, visible
+from recap_cli.escaping import flat, json_text, one_line, visible
 from recap_cli.progress import Table
 from recap_cli.streams import Name, Stream
 from recap_cli.surroundings import NARROWEST, WIDEST
@@ -225,7 +225,7 @@ def write_caption(result: Any, out: Path | None, as_json: bool) -> None:
     elif (console := stdout_console()).is_terminal:
         console.print(caption_panel(result))
     else:
-        write_line("\n".join(map(one_line, result.captions)))
+        write_line("\n".join(map(flat, result.captions)))
 
 
 def tell_tally(tally: Any, options: Any, progress: ConsoleProgress) -> None:
