@@ -63,7 +63,7 @@ class SafeConsole(Console):
 
     @size.setter
     def size(self, size: tuple[int, int]) -> None:
-        self._width, self._height = size
+        self.width, self.height = size
 
 
 class ConsoleProgress:
