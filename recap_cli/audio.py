@@ -207,7 +207,9 @@ def resample(samples: np.ndarray, source_rate: int, settings: AudioSettings) -> 
     try:
         import soxr
     except ImportError as error:
-        raise OptionError("--resampler soxr needs the package soxr", 'pip install "recap-cli[fast]"') from error
+        raise OptionError(
+            "--resampler soxr needs the package soxr", 'in the folder of the program: pip install ".[fast]"'
+        ) from error
     return soxr.resample(samples, source_rate, settings.sample_rate, quality="HQ")
 
 

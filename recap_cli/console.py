@@ -12,7 +12,7 @@ from rich.progress import Progress as RichBar
 from rich.segment import Segment
 from rich.text import Text
 
-from recap_cli.escaping import json_text, one_line, visible
+from recap_cli.escaping import flat, json_text, one_line, visible
 from recap_cli.files import make_folder, write_text
 from recap_cli.progress import Table
 from recap_cli.streams import Name, Stream
@@ -63,7 +63,7 @@ class SafeConsole(Console):
 
     @size.setter
     def size(self, size: tuple[int, int]) -> None:
-        self._width, self._height = size
+        self.width, self.height = size
 
 
 class ConsoleProgress:
@@ -220,7 +220,7 @@ def write_caption(result: Any, out: Path | None, as_json: bool) -> None:
     elif (console := stdout_console()).is_terminal:
         console.print(caption_panel(result))
     else:
-        write_line("\n".join(map(one_line, result.captions)))
+        write_line("\n".join(map(flat, result.captions)))
 
 
 def tell_tally(tally: Any, options: Any, progress: ConsoleProgress) -> None:

@@ -41,11 +41,16 @@ def _write_out(found: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+def flat(text: str) -> str:
+    """Returns a text on one line: breaks and tabs become spaces, and nothing acts unseen."""
+    return visible(_BREAKS.sub(" ", text))
+
+
 def one_line(text: str) -> str:
-    """Returns a message that stays on its line: breaks become spaces, nothing acts unseen, too long a middle goes."""
+    """Returns a message on one line; the middle of one that would fill the screen goes."""
     if len(text) > LONGEST_MESSAGE:
         text = f"{text[: LONGEST_MESSAGE // 2]} ... {text[-LONGEST_MESSAGE // 2 :]}"
-    return visible(_BREAKS.sub(" ", text))
+    return flat(text)
 
 
 def json_text(value: Any, indent: int | None = None, sort_keys: bool = False) -> str:
@@ -64,7 +69,7 @@ def html_text(text: str) -> str:
 
 def markdown_text(text: str) -> str:
     """Returns one line for any place in Markdown: no markup, no HTML, no link, no emoji code."""
-    return "".join(f"\\{letter}" if letter in "\\`*_{}[]()#+-.!|<>&~$=:@" else letter for letter in one_line(text))
+    return "".join(f"\\{letter}" if letter in "\\`*_{}[]()#+-.!|<>&~$=:@" else letter for letter in flat(text).strip())
 
 
 # Only where it would act: an underscore within a word and an ampersand that begins no entity stay.
@@ -77,7 +82,7 @@ _FIGURES = re.compile(r"[-+0-9., \[\]%/<*\n]*")
 
 def markdown_cell(text: str) -> str:
     """Returns one line for a cell or within a line of Markdown; figures with their interval stay as they are."""
-    text = one_line(text)
+    text = flat(text).strip()
     return text if _FIGURES.fullmatch(text) else _INLINE.sub(r"\\\g<0>", text)
 
 
@@ -95,7 +100,7 @@ _LATEX = {
 
 def latex_text(text: str) -> str:
     """Returns one line for LaTeX; after a row's end a bracket or a star would be its argument, so they are braced."""
-    text = one_line(text)
+    text = flat(text)
     first = f"{{{text[0]}}}" if text[:1] in ("[", "*") else ""
     return first + "".join(_LATEX.get(letter, letter) for letter in text[bool(first) :])
 

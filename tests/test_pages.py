@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from recap_cli.report.pages import one_line, write_model_card
+from recap_cli.report.pages import quote, write_model_card
 from recap_cli.workflows.recipes import RECIPE_LINES, recipe_settings
 from recap_cli.workflows.train import TrainResult
 
@@ -94,7 +94,7 @@ def test_captions_cannot_change_the_page(card):
     text = card()
     assert "It wrote: a \\*song\\* about \\<rain\\>" in text
     assert "The reference: rain & loss" in text
-    assert len(one_line("word " * 500)) < 410
+    assert len(quote("word " * 500)) < 410
 
 
 def test_a_card_that_is_there_is_replaced(card, tmp_path):

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from recap_cli.escaping import is_hub_id, markdown_cell, one_line
+from recap_cli.escaping import flat, is_hub_id, markdown_cell
 from recap_cli.files import open_atomically
 from recap_cli.workflows.recipes import RECIPE_LINES
 from recap_cli.workflows.runs import OPTIONS_FILE
@@ -217,4 +217,4 @@ def quote(text: str, longest: int = 400) -> str:
 
 def code(text: str) -> str:
     """Returns a name as it stands within back quotes or in a line of code."""
-    return one_line(text).replace("`", "'")
+    return flat(text).replace("`", "'")

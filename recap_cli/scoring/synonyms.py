@@ -94,7 +94,9 @@ class Synonyms:
             self._synsets = {part: _index(blocks[f"{part} synsets"]) for part in SUFFIXES}
             self._exceptions = {part: _exceptions(blocks[f"{part} exceptions"]) for part in SUFFIXES}
         except KeyError as error:
-            raise DataError(f"The synonym table has no block {error}.", "Install recap-cli again.") from error
+            raise DataError(
+                f"The synonym table has no block {error}.", "Install the program again: pip install . in its folder."
+            ) from error
 
     def synsets(self, word: str) -> list[Synset]:
         """Find the synsets of a word and of the base forms it can be an inflection of.
@@ -154,5 +156,6 @@ def load_synonyms() -> Synonyms:
         return Synonyms(gzip.decompress(packed).decode())
     except (OSError, EOFError) as error:
         raise DataError(
-            f"METEOR's synonym table {TABLE} cannot be read: {error}", "Install recap-cli again."
+            f"METEOR's synonym table {TABLE} cannot be read: {error}",
+            "Install the program again: pip install . in its folder.",
         ) from error

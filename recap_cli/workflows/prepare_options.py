@@ -111,7 +111,9 @@ class PrepareOptions:
         elif self.test_songs is not None:
             raise OptionError("--test-songs is for the demo corpus", "leave it out, or leave SOURCE out")
         if self.resampler == "soxr" and importlib.util.find_spec("soxr") is None:
-            raise OptionError("--resampler soxr needs the package soxr", 'pip install "recap-cli[fast]"')
+            raise OptionError(
+                "--resampler soxr needs the package soxr", 'in the folder of the program: pip install ".[fast]"'
+            )
 
     def check_demo(self) -> None:
         """Refuse flags that the demo corpus has no use for."""
