@@ -162,7 +162,7 @@ SEALS = {
     "a list": lambda text: "[1, 2]",
     "nested": lambda text: "[" * 100_000,
     "not text": lambda text: '{"seal": null}',
-    "huge": lambda text: text + " " * (1 << 24),
+    "huge": lambda text: text + " " * (1 << 26),
 }
 
 

@@ -18,7 +18,7 @@ from recap_cli.corpus.mels import fingerprint
 from recap_cli.errors import DataError, ModelError
 from recap_cli.files import cannot_write, hash_file, write_json, write_json_lines
 from recap_cli.progress import Progress
-from recap_cli.workflows.runs import LARGEST, LOG_FILE, is_record, read_log
+from recap_cli.workflows.runs import LOG_FILE, is_record, read_log
 
 STATE_FILE = "recap_state.json"
 WEIGHTS = "model.safetensors"
@@ -26,6 +26,7 @@ WEIGHTS = "model.safetensors"
 NEEDED = (WEIGHTS, "optimizer.pt", "scheduler.pt", "trainer_state.json")
 # Kinds of files that the Trainer would read, so that none may stand there that it did not write.
 READ = (".bin", ".json", ".pt", ".pth", ".safetensors")
+LARGEST = 1 << 26  # bytes of a seal, which holds the log: some 80,000 validations
 TRAIN_AGAIN = "delete the run's folder and train again"
 
 
@@ -104,7 +105,7 @@ def read_seal(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path.name} is missing")
     try:
         if path.stat().st_size > LARGEST:
-            raise ValueError(f"it is over {LARGEST >> 20} MB")
+            raise ValueError("it is too large")
         record = json.loads(path.read_bytes())
         seal = record.pop("seal")
         if seal != fingerprint(record):
