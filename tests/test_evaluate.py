@@ -11,6 +11,7 @@ import pytest
 from recap_cli.corpus.dataset import PreparedData
 from recap_cli.errors import DataError, ModelError, OptionError
 from recap_cli.files import write_json_lines
+from recap_cli.progress import SilentProgress
 from recap_cli.scoring.text import score_songs
 from recap_cli.workflows import evaluate as module
 from recap_cli.workflows.decoding import DecodingOptions
@@ -195,6 +196,41 @@ def test_files_without_references(tmp_path):
     write_json_lines(tmp_path / "p.jsonl", [{"prediction": "x"}])
     with pytest.raises(DataError, match="has no references"):
         evaluate(EvaluateOptions(None, predictions=(tmp_path / "p.jsonl",)))
+
+
+def test_songs_that_failed_are_left_out_for_all(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(SilentProgress, "say", lambda self, message: said.append(message))
+    ours = [{"id": name, "audio": name, "caption": name} for name in "abc"]
+    ours[1] |= {"caption": "", "error": "needs ffmpeg"}
+    right = [{"id": name, "prediction": "x", "reference": name} for name in "abc"]
+    write_json_lines(tmp_path / "ours.jsonl", ours)
+    write_json_lines(tmp_path / "right.jsonl", right)
+    result = evaluate(EvaluateOptions(None, predictions=(tmp_path / "ours.jsonl", tmp_path / "right.jsonl")))
+    assert [system.captions for system in result.systems] == [["a", "c"], ["x", "x"]]
+    assert result.systems[0].intervals["rouge1"].mean == 1.0
+    assert "1 of 3 songs failed" in said[0] and "such as b: needs ffmpeg" in said[0]
+    write_json_lines(tmp_path / "ours.jsonl", [{**row, "caption": "", "error": "full"} for row in ours])
+    with pytest.raises(DataError, match="all songs to score failed"):
+        evaluate(EvaluateOptions(None, predictions=(tmp_path / "ours.jsonl", tmp_path / "right.jsonl")))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_file_without_ids_is_the_one_that_is_named(tmp_path, order):
+    faults = Path(__file__).parent / "corpora" / "faults"
+    files = (faults / "preds-noid.jsonl", faults / "preds-right.jsonl")[::order]
+    if order == -1:  # known by its references
+        assert len(evaluate(EvaluateOptions(None, predictions=files)).systems) == 2
+        return
+    with pytest.raises(DataError, match=r"preds-noid\.jsonl has no ids") as caught:
+        evaluate(EvaluateOptions(None, predictions=files))
+    assert "add a column song" in caught.value.hint
+
+
+def test_the_same_file_twice(tmp_path):
+    path = Path(__file__).parent / "corpora" / "faults" / "preds-right.jsonl"
+    first, second = evaluate(EvaluateOptions(None, predictions=(path, path))).systems
+    assert first.scores == second.scores
 
 
 # attributes -----------------------------------------------------------------------------------------------------------

@@ -51,6 +51,30 @@ def test_other_names_of_columns(tmp_path, column):
     assert (row.id, row.references, row.lyrics) == ("", ("y",), None)
 
 
+def test_what_caption_wrote(tmp_path):
+    """The best caption is scored; a song that failed is none with an empty caption."""
+    rest = {"scores": [-1.0, -2.0], "model": "m", "settings": {}, "warnings": []}
+    written = [
+        {"id": "a", "audio": "a.ogg", "caption": "best", "captions": ["best", "other"], **rest},
+        {"id": "b", "audio": "b.ogg", "caption": "", "captions": [], **rest, "error": "needs ffmpeg"},
+        {"id": "c", "audio": "c.ogg", "caption": "", "captions": [""], **rest},
+    ]
+    rows = read_predictions(write(tmp_path, "p.jsonl", lines(*written)))
+    assert [(row.id, row.prediction, row.error) for row in rows] == [
+        ("a", "best", ""),
+        ("b", "", "needs ffmpeg"),
+        ("c", "", ""),
+    ]
+
+
+@pytest.mark.parametrize("given", ["['x']", '["x"]', ["x"], "('x',)"])
+def test_a_list_of_one_prediction(tmp_path, given):
+    (row,) = read_predictions(write(tmp_path, "p.jsonl", lines({"prediction": given})))
+    assert row.prediction == "x"
+    with pytest.raises(DataError, match="line 1: prediction is a list of 2 texts"):
+        read_predictions(write(tmp_path, "p.jsonl", lines({"prediction": ["x", "y"]})))
+
+
 def test_references_may_be_left_out(tmp_path):
     (row,) = read_predictions(write(tmp_path, "p.jsonl", lines({"id": 7, "prediction": "x"})))
     assert (row.id, row.references) == ("7", ())
@@ -74,6 +98,13 @@ def test_captions_of_100000_words(tmp_path):
         ("p.jsonl", '{"prediction": NaN, "reference": "x"}', "line 1: prediction is nan, not a text"),
         ("p.jsonl", '{"prediction": null, "reference": "x"}', "line 1: prediction is None, not a text"),
         ("p.json", '[{"prediction": "x", "reference": 3}]', "entry 1: reference is 3, not a text"),
+        ("p.csv", "prediction,reference\nNone,x\n", "line 2: prediction is 'None', not a text"),
+        ("p.jsonl", '{"id": true, "prediction": "x"}', "line 1: its song is True, not a text"),
+        ("p.jsonl", '{"id": [1], "prediction": "x"}', "line 1: its song is a list, not a text"),
+        ("p.jsonl", '{"prediction": "x", "prediction": "y"}', "line 1 is no JSON: the key 'prediction' comes twice"),
+        ("p.jsonl", '{"prediction": "x", "references": ["a", null]}', "line 1: references is None, not a text"),
+        ("p.json", '[{"prediction": "x"}] and more', "something follows its list"),
+        ("p.csv", "song;text\na;x\n", "has no column prediction"),
         ("p.csv", "prediction,reference\nnan,x\n", "line 2: prediction is 'nan', not a text"),
         ("p.jsonl", '\n{"prediction": "x", "reference": " "}', "line 2: reference is empty"),
         ("p.jsonl", '{"prediction": "x", "references": []}', "line 1: references is empty"),

@@ -1,3 +1,4 @@
+from dataclasses import asdict, replace
 from importlib.metadata import version
 
 import numpy as np
@@ -9,6 +10,7 @@ from recap_cli.errors import DataError, OptionError
 from recap_cli.progress import SilentProgress
 from recap_cli.scoring.bleu import bleu_of, chrf_of, chrf_statistics
 from recap_cli.scoring.protocols import HEADLINE
+from recap_cli.scoring.song_scores import SongRows
 from recap_cli.scoring.text import METRICS, score_songs
 from recap_cli.scoring.tokens import is_other_script, tokens_of_any_script
 from recap_cli.scoring.uncertainty import bootstrap_interval, song_counts
@@ -324,3 +326,14 @@ def test_unknown_names_are_refused(scores):
         scores.values("rouge1", "worst")
     with pytest.raises(OptionError, match="protocol"):
         scores.headline("paper")
+
+
+def test_a_song_takes_little_memory(scores):
+    """A million songs must fit, and no row may lose a digit on its way."""
+    rows = SongRows([str(number) for number in range(1000)])
+    for place in range(1000):
+        rows.put(place, replace(scores.rows[place % 3], id=str(place)))
+    size = sum(column.nbytes for column in vars(rows).values() if isinstance(column, np.ndarray))
+    assert size < 320 * 1000
+    assert [replace(row, id="") for row in rows[3:6]] == [replace(row, id="") for row in scores.rows]
+    assert rows[4].to_json() == {**asdict(rows[4]), "bleu": rows[4].bleu, "chrf": rows[4].chrf}

@@ -175,7 +175,7 @@ def read_name(value: Any, noun: str) -> str:
     if is_missing(value) and not isinstance(value, str):
         return ""
     if isinstance(value, str):
-        return value
+        return value if value.strip() else ""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     raise ValueError(f"its {noun} is {shown(value)}, not a text")

@@ -62,7 +62,7 @@ def song_from_row(row: Row, number: int, path: Path, audio: Place, beside: Place
     if isinstance(row, str):
         return Rejected(line, str(path), row)
     named = row.get("audio")
-    if not named:
+    if not named or (isinstance(named, str) and named.isspace()):
         return Rejected(line, str(path), "the row names no audio")
     if not isinstance(named, str):
         return Rejected(line, str(path), f"its audio is {shown(named)}, not the name of a file")
@@ -117,7 +117,7 @@ def row_captions(row: dict[str, Any]) -> tuple[Caption, ...]:
     Raises:
         ValueError: a caption has no text, or votes are no whole number.
     """
-    several, one = ([] if is_missing(row.get(name)) else entries(row[name]) for name in ("captions", "caption"))
+    several, one = (entries(row.get(name)) for name in ("captions", "caption"))
     found = [row_caption(entry, row) for entry in several]
     known = {caption.text for caption in found}
     found += [caption for caption in (row_caption(entry, row) for entry in one) if caption.text not in known]
@@ -127,7 +127,9 @@ def row_captions(row: dict[str, Any]) -> tuple[Caption, ...]:
 
 
 def entries(given: Any) -> list[Any]:
-    """Returns the entries of a list, of an object with a text, or of a cell that spells one of them."""
+    """Returns the entries of a list, of an object with a text, or of a cell that spells one; a blank cell is one."""
+    if is_missing(given) and not (isinstance(given, str) and given.isspace()):
+        return []
     found = spelled(given) if isinstance(given, str) else given
     return [found] if isinstance(found, dict) else read_list(given)
 
@@ -136,7 +138,7 @@ def row_caption(entry: Any, row: dict[str, Any]) -> Caption:
     """Makes one caption."""
     fields = entry if isinstance(entry, dict) else {"text": entry, "votes": row.get("votes")}
     text = fields.get("text")
-    if not isinstance(text, str) or (text and is_missing(text)):
+    if not isinstance(text, str) or (text.strip() and is_missing(text)):
         raise ValueError("a caption has no text")
     if not is_writable(text):
         raise ValueError("a caption holds half a character")

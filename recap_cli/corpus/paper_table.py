@@ -57,7 +57,7 @@ def read_figures(path: Path, line: int, record: Mapping[str, str]) -> dict[str, 
     """
     figures = {}
     for name in FIGURES:
-        cell = record.get(name.lower(), "")
+        cell = record.get(name.lower(), "").strip()
         if not cell:
             continue
         try:

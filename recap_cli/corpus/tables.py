@@ -72,7 +72,7 @@ class Lines:
 
 
 def read_table(path: Path, needed: str | tuple[str, ...], quoted: bool = True) -> Iterator[tuple[int, Row]]:
-    """Gives line numbers and rows of a table; empty cells are left out, and so are rows of nothing but such.
+    """Gives line numbers and rows of a table; empty cells are left out, and so are rows of nothing but blanks.
 
     The separator is the one that finds the column `needed` in the header; a first line such as `sep=;` names it. A row
     must have as many cells as the header, and nothing in a column without a name (but the first: pandas' index).
@@ -161,7 +161,7 @@ def make_row(cells: list[str], header: Header) -> Row | None:
     names = header.names
     if len(cells) != len(names):
         return wrong_count(len(cells), header) if any(cell.strip() for cell in cells) else None
-    row = {name: text for name, cell in zip(names, cells, strict=True) if (text := cell.strip()) and name}
+    row = {name: text for name, cell in zip(names, cells, strict=True) if (text := cell.strip() or cell) and name}
     if any(len(text) > LONGEST_CELL for text in row.values()):
         return f"a cell has over {LONGEST_CELL:,} characters"
     if "" in names:
