@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from recap_cli.errors import DataError, OptionError
+from recap_cli.escaping import json_text
 
 MARKER = ".recap.json"  # says what a folder of ours holds
 BLOCK = 1 << 20
@@ -134,14 +135,14 @@ def write_text(path: Path, text: str, label: str = "") -> None:
 
 def write_json(path: Path, value: Any, label: str = "") -> None:
     """Writes a JSON document, atomically."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n", label)
+    write_text(path, json_text(value, indent=2) + "\n", label)
 
 
 def write_json_lines(path: Path, records: Iterable[dict[str, Any]], label: str = "") -> None:
     """Writes records as JSON lines, atomically."""
     with open_atomically(path, label=label) as file:
         for record in records:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            file.write(json_text(record) + "\n")
 
 
 def make_folder(path: Path) -> None:

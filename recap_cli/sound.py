@@ -156,7 +156,8 @@ def open_file(source: "Path | View", path: Path) -> AudioReader:
         AudioError: it claims a sample rate that no sound has.
     """
     try:
-        reader = AudioReader(source)
+        # As bytes: soundfile refuses names that are no UTF-8, which file systems allow.
+        reader = AudioReader(os.fsencode(source) if isinstance(source, Path) else source)
     except soundfile.LibsndfileError as error:
         if error.code == SYSTEM_ERROR:
             raise MachineError(f"{path} cannot be opened: {reason_of(path)}", "Try again later.") from error

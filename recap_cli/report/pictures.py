@@ -22,6 +22,7 @@ def save_picture(figure: Any, path: Path, dpi: int) -> None:
         "svg": {"Title": CREATOR, "Date": None},
         "pdf": {"Creator": CREATOR, "CreationDate": None},
     }[form]
+    settings = {"svg.hashsalt": CREATOR, "text.usetex": False}  # names of songs are no programs of LaTeX
     make_folder(path.parent)
-    with replace_atomically(path) as partial, matplotlib.rc_context({"svg.hashsalt": CREATOR}):
+    with replace_atomically(path) as partial, matplotlib.rc_context(settings):
         figure.savefig(partial, dpi=dpi, format=form, metadata=metadata)

@@ -1,12 +1,12 @@
 """What happens after each validation: log, table, best weights, TensorBoard, early stopping."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
 
 from recap_cli.errors import ModelError
+from recap_cli.escaping import json_text
 from recap_cli.files import cannot_write, write_json_lines
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.progress import Progress
@@ -78,7 +78,7 @@ class EpochReport(TrainerCallback):
             write_best(self.validation.model.save_pretrained, self.out, self.run, state.global_step)
         try:
             with (self.out / LOG_FILE).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+                file.write(json_text(record) + "\n")
         except OSError as error:
             raise cannot_write(self.out / LOG_FILE, error) from error
         self.show(record)

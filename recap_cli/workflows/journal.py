@@ -1,7 +1,6 @@
 """A file of captions, a JSON line a song, that an interrupted run goes on with: nothing lost, doubled or mixed."""
 
 import fcntl
-import json
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from recap_cli.errors import OptionError
+from recap_cli.escaping import json_text
 from recap_cli.files import cannot_write, check_output_file, make_folder, open_privately
 from recap_cli.workflows.caption_lines import (
     FAILED,
@@ -173,7 +173,7 @@ class CaptionFile:
         Raises:
             DataError: the disk refuses; the file ends with a whole line then.
         """
-        line = (json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8", "replace")
+        line = (json_text(record) + "\n").encode("utf-8", "replace")
         done = 0
         try:
             if self.lines_per_file is not None and self.lines.get(self.number, 0) >= self.lines_per_file:

@@ -13,6 +13,7 @@ from recap_cli.corpus.mels import fingerprint, hash_file
 from recap_cli.corpus.predictions import Prediction
 from recap_cli.corpus.shards import ShardReader
 from recap_cli.errors import DataError, ModelError
+from recap_cli.escaping import json_text
 from recap_cli.files import cannot_write, make_folder, open_to_append, write_json, write_json_lines
 from recap_cli.outputs import file_stem, read_json, split_stem
 from recap_cli.progress import Progress
@@ -178,7 +179,7 @@ class CaptionFile:
         try:
             with open_to_append(self.partial) as lines:
                 for entry, text in zip(songs[len(done) :], more, strict=True):
-                    lines.write(json.dumps(row(entry, text), ensure_ascii=False) + "\n")
+                    lines.write(json_text(row(entry, text)) + "\n")
                     yield text
             self.partial.replace(self.path)
         except OSError as error:

@@ -14,6 +14,7 @@ from recap_cli.corpus.catalogue import Catalogue, caption_record
 from recap_cli.corpus.manifest import Rejected, song_to_json
 from recap_cli.corpus.prepared import DATASET_FILE, RECORDS, Slice
 from recap_cli.corpus.shards import ShardReader, own_shards, read_header
+from recap_cli.escaping import json_text
 from recap_cli.files import open_atomically
 
 Record = dict[str, Any]
@@ -83,7 +84,7 @@ def write_records(catalogue: Catalogue, folder: Path, part: Slice, audio: AudioS
         for _ in written(files[2], rejected):
             pass
         info = {**info, "fingerprint": name.name()}
-        dataset.write(json.dumps(info, indent=2, ensure_ascii=False) + "\n")
+        dataset.write(json_text(info, indent=2) + "\n")
         for file in (*files, dataset):
             file.flush()
             os.fsync(file.fileno())
@@ -95,7 +96,7 @@ def write_records(catalogue: Catalogue, folder: Path, part: Slice, audio: AudioS
 def written(file: IO[str], records: Iterator[Record]) -> Iterator[Record]:
     """Write records as JSON lines while they pass by."""
     for record in records:
-        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        file.write(json_text(record) + "\n")
         yield record
 
 
