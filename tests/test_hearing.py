@@ -106,8 +106,8 @@ def test_stopping_early_keeps_what_was_heard(settings, tasks):
 
 def test_an_error_of_a_process_is_raised_here(settings, tasks):
     settings.folder.mkdir()
-    (settings.folder / "x.safetensors").write_bytes(b"no shard")
-    with pytest.raises(DataError, match=r"x\.safetensors is damaged"):
+    (settings.folder / "00000.safetensors").write_bytes(b"no shard")
+    with pytest.raises(DataError, match=r"00000\.safetensors is damaged"):
         list(hear_all(iter([tasks]), settings, 1))
 
 

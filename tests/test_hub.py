@@ -104,7 +104,7 @@ def test_evaluation_names_commits_and_contents(cache, tiny_data, tmp_path, capfd
     assert main(["eval", *runs, "--data", str(tiny_data.folder), "--out", str(out), "--limit", "2"]) == 0
     capfd.readouterr()
     record = json.loads((out / "evaluation.json").read_text())
-    assert [row["run"] for row in record["systems"]] == [f"{name}@{COMMITS[0]}" for name in runs]
+    assert [row["source"] for row in record["systems"]] == [f"{name}@{COMMITS[0]}" for name in runs]
     assert len(set(record["made"]["weights"])) == 2
     assert len({weights_fingerprint(Path(name)) for name in runs}) == 2
 

@@ -58,7 +58,7 @@ def test_the_five_commands(fresh, capsys):
     out, err = recap("eval", "--limit", "24", "--json")
     assert "No RUN: scoring runs/tiny-alpha-0.02-seed-0." in err
     document = json.loads(out)
-    assert [system["run"] for system in document["systems"]] == ["runs/tiny-alpha-0.02-seed-0"]
+    assert [system["source"] for system in document["systems"]] == ["runs/tiny-alpha-0.02-seed-0"]
     assert document["systems"][0]["songs"] == 3
 
     out, err = recap("ablate", "--weights", "1e-3,2e-2,1e-1", *SMALL, "--jobs", "1")

@@ -332,7 +332,8 @@ def test_who_stops_early_keeps_what_was_done_and_leaves_no_process(tmp_path):
     assert next(events).value == "did a"
     events.close()
     assert not alive(tmp_path)
-    assert (tmp_path / "kept-a-slow b").exists() and not (tmp_path / "kept-a-slow b-c").exists()
+    kept = {path.name for path in tmp_path.glob("kept-*")}
+    assert kept in ({"kept-a"}, {"kept-a-slow b"})  # the second may have been begun, or not yet
 
 
 SCRIPT = """
