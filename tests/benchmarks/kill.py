@@ -2,7 +2,7 @@
 
     python tests/benchmarks/kill.py [prepare caption eval ablate] [--kills 20] [--seed 0]
 
-Each output is killed up to five times, alone or with its processes, before it is finished; every second preparation
+Each output is killed two to six times, alone or with its processes, before it is finished; every second preparation
 begins after a finished one with fewer songs. The last line is JSON: for each command the kills that met a living
 process, the outputs, how many of them were equal to the undisturbed one, and records that were lost or doubled.
 """
@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-MOST_KILLS = 5  # of one output
+KILLS = (2, 6)  # of one output, at least and at most
 QUIET = "-q"
 
 
@@ -166,7 +166,7 @@ def try_command(name: str, trial: Trial, folder: Path, kills: int, dice: random.
         number = counts["outputs"]
         out = folder / f"{name}-{number}"
         trial.before(out, number)
-        for _ in range(min(dice.randint(1, MOST_KILLS), kills - counts["kills"])):
+        for _ in range(min(dice.randint(*KILLS), kills - counts["kills"])):
             counts["kills"] += kill_once(trial.arguments(out, number), folder, dice, seconds)
         finish(trial.arguments(out, number + 1), folder, allowed)
         time.sleep(0.3)  # processes that outlived their master have ended
@@ -183,7 +183,7 @@ def try_command(name: str, trial: Trial, folder: Path, kills: int, dice: random.
 def kill_once(arguments: list[str], folder: Path, dice: random.Random, seconds: float) -> bool:
     """Starts a command and kills it at a random moment; returns whether it was still alive."""
     process = start(arguments, folder)
-    time.sleep(dice.uniform(0.2, 1.05 * seconds))
+    time.sleep(dice.uniform(0.2, 0.9 * seconds))
     alive = process.poll() is None
     if alive:
         (os.killpg if dice.random() < 0.5 else os.kill)(process.pid, signal.SIGKILL)
