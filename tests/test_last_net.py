@@ -427,10 +427,13 @@ def test_another_user(tmp_path):
     check = "import sys, pathlib, recap_cli.surroundings as s; s.check_cache(pathlib.Path(sys.argv[1]))"
     done = run("-c", check, tmp_path / "cache" / "demo-easy")
     assert done.stderr.endswith(f"the cache folder {tmp_path / 'cache'} cannot be written: it is another user's\n")
-    done = run("-m", "recap_cli", "caption", ODE, "-q", "--explain", "map.svg")
+    for suffix in (".ogg", ".txt"):  # named from where they lie: the folders above may be root's own
+        shutil.copyfile(ODE.with_suffix(suffix), tmp_path / f"song{suffix}")
+        (tmp_path / f"song{suffix}").chmod(0o644)
+    done = run("-m", "recap_cli", "caption", "song.ogg", "-q", "--explain", "map.svg")
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "map.svg").stat().st_uid == 12345
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "map.svg"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "map.svg", "song.ogg", "song.txt"]
 
 
 def test_a_folder_that_is_gone(refused, tmp_path):
