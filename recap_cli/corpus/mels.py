@@ -13,10 +13,10 @@ from recap_cli.audio import AudioSettings, log_mel, read_excerpt
 from recap_cli.corpus.demo import DemoSettings, render_song
 from recap_cli.corpus.manifest import Song
 from recap_cli.errors import DataError
+from recap_cli.files import hash_file as hash_bytes_of
 
 Spent = defaultdict[str, float]  # seconds of work by kind
 
-BLOCK = 1 << 20
 LARGEST = 4 << 30  # bytes; a day of audio in CD quality has 15, but a song does not last a day
 
 
@@ -32,16 +32,12 @@ def hash_file(path: Path) -> str:
     Raises:
         DataError: the file cannot be read, or is larger than any song.
     """
-    digest = hashlib.sha256()
     try:
         if path.stat().st_size > LARGEST:
             raise DataError(f"{path} is over {LARGEST >> 30} GiB, too large for a song", "cut it")
-        with path.open("rb") as file:
-            while block := file.read(BLOCK):
-                digest.update(block)
+        return hash_bytes_of(path)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
-    return digest.hexdigest()
 
 
 def mel_key(content: str, audio: AudioSettings, excerpt: str | float, seed: int, precision: str) -> str:
