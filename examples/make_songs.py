@@ -10,9 +10,9 @@ from pathlib import Path
 
 import soundfile
 
-from recap_cli.corpus.attributes import MOODS
-from recap_cli.corpus.composition import triad
-from recap_cli.corpus.synthesis import DEMO_SAMPLE_RATE, Score, render
+from recap_cli.demo.attributes import MOODS
+from recap_cli.demo.composition import triad
+from recap_cli.demo.synthesis import DEMO_SAMPLE_RATE, Score, render
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Captioner": "recap_cli.workflows.captioner",
-    "DecodingOptions": "recap_cli.workflows.decoding",
-    "EMBEDDED_MODEL": "recap_cli.workflows.models",
+    "Captioner": "recap_cli.captioning.captioner",
+    "DecodingOptions": "recap_cli.runtime.decoding",
+    "EMBEDDED_MODEL": "recap_cli.captioning.load_model",
     "RecapConfig": "recap_cli.model.config",
     "RecapForCaptioning": "recap_cli.model.captioner",
     "RecapProcessor": "recap_cli.processor",

@@ -2,7 +2,7 @@
 
 import sys
 
-from recap_cli.cli import main
+from recap_cli.cli.app import main
 
 if __name__ == "__main__":
     sys.exit(main())

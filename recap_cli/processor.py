@@ -12,10 +12,10 @@ from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 from transformers.utils import PushToHubMixin
 
-from recap_cli.audio import AudioSettings
+from recap_cli.audio.decode import AudioSettings
 from recap_cli.errors import DataError, ModelError
+from recap_cli.model.tokenizer import load_tokenizer
 from recap_cli.records import Rule, check_fields, read_record, whole
-from recap_cli.tokenizer import load_tokenizer
 
 PROCESSOR_FILE = "recap_processor.json"
 IGNORED = -100

@@ -49,8 +49,8 @@ def cache_folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_tokenizer():
     from recap_cli.corpus.dataset import PreparedSong
-    from recap_cli.corpus.manifest import Caption, Song
-    from recap_cli.workflows.pretrain import train_tokenizer
+    from recap_cli.corpus.song import Caption, Song
+    from recap_cli.training.pretrain import train_tokenizer
 
     songs = [
         PreparedSong(Song(f"song-{row}", "", TEXTS[row], (Caption(TEXTS[row + 2]),)), f"mel-{row}", 1.0)
@@ -61,7 +61,7 @@ def tiny_tokenizer():
 
 @pytest.fixture
 def tiny_processor(tiny_tokenizer):
-    from recap_cli.audio import AudioSettings
+    from recap_cli.audio.decode import AudioSettings
     from recap_cli.processor import RecapProcessor
 
     return RecapProcessor(tiny_tokenizer, AudioSettings(), max_lyrics_tokens=64, max_caption_tokens=32)
@@ -90,7 +90,7 @@ def tiny_model(tiny_config):
 def tiny_data(tmp_path_factory):
     """A prepared demo corpus of 24 songs; tests only read it."""
     from recap_cli.corpus.dataset import PreparedData
-    from recap_cli.workflows.prepare import PrepareOptions, prepare
+    from recap_cli.preparation.prepare import PrepareOptions, prepare
 
     folder = tmp_path_factory.mktemp("corpus") / "data"
     prepare(PrepareOptions(limit=24, jobs=1, out=folder))
@@ -100,7 +100,7 @@ def tiny_data(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_run(tiny_data):
     """A finished run of one epoch on the prepared corpus; tests only read it."""
-    from recap_cli.workflows.train import TrainOptions, train
+    from recap_cli.training.train import TrainOptions, train
 
     folder = tiny_data.folder.parent / "run"
     return train(TrainOptions(tiny_data.folder, folder, epochs=1, max_caption_tokens=16, device="cpu")).out

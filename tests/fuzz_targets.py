@@ -20,8 +20,8 @@ def file_of(content: bytes, suffixes: tuple[str, ...]) -> Path:
 
 def read_table(content: bytes) -> None:
     """Read bytes as a manifest and as a file of captions."""
-    from recap_cli.corpus.predictions import read_predictions
     from recap_cli.corpus.readers import read_corpus
+    from recap_cli.evaluation.predictions import read_predictions
 
     if not content:
         return
@@ -34,7 +34,7 @@ def read_table(content: bytes) -> None:
 
 def read_text(content: bytes) -> None:
     """Read bytes as a file of lyrics."""
-    from recap_cli.lyrics import read_lyrics
+    from recap_cli.lyrics.reader import read_lyrics
 
     if content:
         with suppress(RecapError):
@@ -43,7 +43,7 @@ def read_text(content: bytes) -> None:
 
 def read_tagged(content: bytes) -> None:
     """Read bytes as an audio file with lyrics in its tags."""
-    from recap_cli.tags import lyrics_in_tags
+    from recap_cli.lyrics.tags import lyrics_in_tags
 
     if content:
         with suppress(RecapError):

@@ -14,11 +14,11 @@ import numpy as np
 import soundfile
 
 from recap_cli.errors import RecapError
+from recap_cli.preparation.prepare import PrepareOptions, prepare
 from recap_cli.progress import SilentProgress
-from recap_cli.workflows import workers
-from recap_cli.workflows.prepare import PrepareOptions, prepare
+from recap_cli.runtime import workers
 
-CORPORA = Path(__file__).parent / "corpora"
+CORPORA = Path(__file__).parent / "fixtures" / "corpora"
 FORMATS = (("wav", "PCM_16"), ("wav", "FLOAT"), ("flac", "PCM_16"), ("ogg", "VORBIS"), ("mp3", "MPEG_LAYER_III"),
            ("aiff", "PCM_24"))  # fmt: skip
 RATES = (8000, 16000, 44100, 48000, 192000)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from recap_cli.workflows.models import EMBEDDED_MODEL
+from recap_cli.captioning.load_model import EMBEDDED_MODEL
 
 FILES = ("config.json", "recap_processor.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
          "model.safetensors")  # fmt: skip

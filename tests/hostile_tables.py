@@ -7,13 +7,13 @@ import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from recap_cli.corpus.manifest import Rejected, Song
-from recap_cli.corpus.paper_table import read_paper_table
-from recap_cli.corpus.predictions import read_predictions
 from recap_cli.corpus.readers import choose_layout, read_corpus
-from recap_cli.corpus.rows import read_columns
+from recap_cli.corpus.song import Rejected, Song
 from recap_cli.corpus.splits import read_split_file
 from recap_cli.errors import RecapError
+from recap_cli.evaluation.paper_table import read_paper_table
+from recap_cli.evaluation.predictions import read_predictions
+from recap_cli.tables.rows import read_columns
 
 KINDS = {
     "manifest": ("id", "audio", "caption", "lyrics", "split", "tags"),

@@ -1,4 +1,4 @@
-"""Make the small corpora in `tests/corpora`, one for each layout; run it again only when a layout changes.
+"""Make the small corpora in `tests/fixtures/corpora`, one for each layout; run it again only when a layout changes.
 
     python tests/make_corpora.py
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-FOLDER = Path(__file__).parent / "corpora"
+FOLDER = Path(__file__).parent / "fixtures" / "corpora"
 IDS = ("0a1b2c3d4e5f6g7h", "Zz9Yy8Xx7Ww6Vv5U", "aaaaBBBBccccDDDD")
 TITLES = ("Rain", "Night Bus", "Tides")
 ARTISTS = ("Nina", "The Owls", "Mar")

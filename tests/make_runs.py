@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from recap_cli.workflows.arms import FUSION, Arm, RunRecord
+from recap_cli.ablation.conditions import FUSION, Arm, RunRecord
 
 ZERO = Arm(FUSION)
 SONGS = (0.2, 0.5, 0.6, 0.7)

@@ -38,7 +38,7 @@ def test_a_wrong_advice_would_be_found():
 
 def test_the_name_of_the_distribution_and_of_the_command():
     assert PROJECT["name"] == "recap-captioner"
-    assert PROJECT["scripts"] == {"recap": "recap_cli.cli:main"}
+    assert PROJECT["scripts"] == {"recap": "recap_cli.cli.app:main"}
 
 
 @pytest.mark.parametrize("package", ["torch", "transformers", "rich", "typer"])

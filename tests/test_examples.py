@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from recap_cli import Captioner
-from recap_cli.corpus.lexicon import ATTRIBUTES, read_attributes
+from recap_cli.demo.lexicon import ATTRIBUTES, read_attributes
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SONGS = EXAMPLES / "songs"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from recap_cli.workflows.arms import BART, FUSION, Arm, RunRecord
+from recap_cli.ablation.conditions import BART, FUSION, Arm, RunRecord
 
 FOLDER = Path(__file__).parents[1] / "examples" / "controlled-experiment"
 

@@ -10,124 +10,35 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "recap_cli"
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 
-# The first prefix that fits counts.
-FLOORS = {
-    "errors.py": 0,
-    "audio_suffixes.py": 0,
-    "escaping.py": 0,
-    "progress.py": 0,
-    "failures.py": 0.25,
-    "files.py": 0.25,
-    "locks.py": 0.3,
-    "outputs.py": 0.3,
-    "streams.py": 0.25,
-    "surroundings.py": 0.25,
-    "ffmpeg.py": 0.5,
-    "downmix.py": 0.5,
-    "chunks.py": 0.5,
-    "lengths.py": 0.6,
-    "sound.py": 0.7,
-    "passages.py": 0.8,
-    "encodings.py": 0.5,
-    "timed_text.py": 0.5,
-    "id3.py": 0.5,
-    "records.py": 0.5,
-    "tokenizer.py": 1,
-    "audio.py": 1,
-    "lyrics.py": 1,
-    "tags.py": 1.5,
-    "scoring/": 1,
-    "model/": 2,
-    "processor.py": 2,
-    "windows.py": 2,
-    "corpus/": 3,
-    "workflows/": 4,
-    "report/": 5,
-    "console.py": 6,
-    "flags.py": 6,
-    "commands/": 7,
-    "cli.py": 8,
-}
-# Helpers that workflows share, then one workflow a verb.
-WORKFLOWS = (
-    ("threads", "song_numbers", "caption_lines"),
-    ("worker_process",),
-    ("workers",),
-    ("claims", "studies"),
-    ("runs",),
-    ("checkpoints",),
-    ("training", "recipes", "decoding", "hub", "batches", "balance", "audition", "journal"),
-    ("train_options",),
-    ("validation",),
-    ("listener",),
-    ("prepare_options", "writing"),
-    ("cataloguing",),
-    ("prepare",),
-    ("pretrain",),
-    ("features",),
-    ("sources",),
-    ("epochs",),
-    ("trainer",),
-    ("requirements",),
-    ("train",),
-    ("estimate",),
-    ("models", "whole", "explain"),
-    ("captioner",),
-    ("catalogue",),
-    ("caption",),
-    ("split_captions",),
-    ("systems", "pooling"),
-    ("comparisons", "controls", "cases"),
-    ("attention",),
-    ("alignment",),
-    ("evaluate",),
-    ("arms",),
-    ("effects", "measurement"),
-    ("summary", "sweep"),
-    ("ablate",),
-    ("sweep_plan",),
+# From the ground up: a file imports only from lower floors, and wings on one floor do not know each other.
+FLOORS = (
+    ("errors.py", "progress.py", "escaping.py"),
+    ("files.py", "surroundings.py"),
+    ("locks.py", "outputs.py", "records.py"),
+    ("tables/", "lyrics/", "audio/", "scoring/"),
+    ("model/",),
+    ("processor.py",),
+    ("corpus/",),
+    ("demo/",),
+    ("runtime/",),
+    ("preparation/", "training/", "captioning/"),
+    ("evaluation/",),
+    ("ablation/",),
+    ("report/",),
+    ("cli/",),
 )
 # The package's own two files: public names, and `python -m recap_cli`.
 DOORS = ("__init__.py", "__main__.py")
-LIGHT = (
-    "audio_suffixes.py",
-    "escaping.py",
-    "failures.py",
-    "streams.py",
-    "surroundings.py",
-    "errors.py",
-    "progress.py",
-    "files.py",
-    "locks.py",
-    "outputs.py",
-    "ffmpeg.py",
-    "downmix.py",
-    "chunks.py",
-    "lengths.py",
-    "sound.py",
-    "passages.py",
-    "encodings.py",
-    "timed_text.py",
-    "id3.py",
-    "records.py",
-    "audio.py",
-    "lyrics.py",
-    "tags.py",
-    "windows.py",
-    "scoring/",
-    "console.py",
-    "commands/",
-    "cli.py",
-)
+LIGHT = (*(name for floor in FLOORS[:3] for name in floor), "lyrics/", "audio/", "scoring/", "cli/")
 HEAVY = {"torch", "transformers", "nltk", "numba", "resampy", "matplotlib", "scipy"}
 LONGEST = 400
 
 
-def floor(file: str) -> float:
-    for prefix, number in FLOORS.items():
-        if file.startswith(prefix):
+def floor(file: str) -> int:
+    for number, names in enumerate(FLOORS):
+        if file.startswith(names):
             return number
-    raise AssertionError(f"{file} has no floor: add it to the layout")
+    raise AssertionError(f"{file} has no floor: add its folder to the layout")
 
 
 def parse(file: str) -> ast.Module:
@@ -170,28 +81,21 @@ def own_files(file: str, *, late: bool = True) -> list[str]:
     return found
 
 
-def workflow_place(file: str) -> int:
-    for place, names in enumerate(WORKFLOWS):
-        if Path(file).stem in names:
-            return place
-    raise AssertionError(f"{file} has no place in the order of workflows")
-
-
 INNER = [file for file in FILES if file not in DOORS]
 
 
 def test_there_is_something_to_read():
-    assert {"errors.py", "model/captioner.py", "corpus/readers.py", "workflows/prepare.py"} <= set(FILES)
+    assert {"errors.py", "model/captioner.py", "corpus/readers.py", "preparation/prepare.py"} <= set(FILES)
     assert "model/config.py" in own_files("model/captioner.py")
-    assert "corpus/shards.py" in own_files("workflows/prepare.py")
+    assert "corpus/shards.py" in own_files("preparation/prepare.py")
     assert "torch" in {name for name, _ in modules("model/captioner.py", late=False)}
-    assert "resampy" in {name for name, _ in modules("audio.py")}
-    assert "resampy" not in {name for name, _ in modules("audio.py", late=False)}
+    assert "resampy" in {name for name, _ in modules("audio/decode.py")}
+    assert "resampy" not in {name for name, _ in modules("audio/decode.py", late=False)}
 
 
 @pytest.mark.parametrize("file", INNER)
 def test_imports_come_from_lower_floors(file):
-    """Files of one floor meet only within their folder; `processor` and `model/` never do."""
+    """Files of one floor meet only within their folder."""
     for other in own_files(file):
         same_folder = Path(file).parent == Path(other).parent != Path()
         assert floor(other) < floor(file) or (floor(other) == floor(file) and same_folder), f"{file} imports {other}"
@@ -200,13 +104,6 @@ def test_imports_come_from_lower_floors(file):
 @pytest.mark.parametrize("file", [file for file in INNER if file.startswith("corpus/")])
 def test_the_corpus_knows_no_model(file):
     assert not [other for other in own_files(file) if other.startswith("model/")]
-
-
-@pytest.mark.parametrize("file", [file for file in INNER if file.startswith("workflows/") and "__" not in file])
-def test_workflows_call_earlier_ones_only(file):
-    for other in own_files(file):
-        if other.startswith("workflows/"):
-            assert workflow_place(other) < workflow_place(file), f"{file} imports {other}"
 
 
 def test_no_import_cycles():

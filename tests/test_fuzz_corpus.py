@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from fuzz_targets import TARGETS
 
-CORPUS = Path(__file__).parent / "fuzz_corpus"
+CORPUS = Path(__file__).parent / "fixtures" / "fuzz_corpus"
 INPUTS = [(path.parent.name, path) for path in sorted(CORPUS.glob("*/*"))]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from recap_cli.cli import main
+from recap_cli.cli.app import main
 from recap_cli.files import MARKER
 from recap_cli.outputs import (
     file_stem,

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import BartConfig, BartForConditionalGeneration
 
-from recap_cli.cli import main
+from recap_cli.cli.app import main
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.config import RecapConfig
 from recap_cli.model.published import FUSION_NAMES
@@ -32,7 +32,7 @@ MUSIC = {"music_channels": (8, 8, 16, 16, 16, 16, 16), "music_ffn": 64}
 def cnnsa(tmp_path_factory) -> Path:
     """CNNSA weights under their original keys, of the parity fixtures' reduced size."""
     path = tmp_path_factory.mktemp("cnnsa") / "best_model.pth"
-    tensors = load_file(Path(__file__).parent / "parity" / "cnnsa.safetensors")
+    tensors = load_file(Path(__file__).parent / "fixtures" / "parity" / "cnnsa.safetensors")
     torch.save({key.removeprefix("state."): value for key, value in tensors.items() if key.startswith("state.")}, path)
     return path
 

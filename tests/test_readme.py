@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from recap_cli.cli import app, main
-from recap_cli.workflows.recipes import RECIPE_LINES
+from recap_cli.cli.app import app, main
+from recap_cli.training.recipes import RECIPE_LINES
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")

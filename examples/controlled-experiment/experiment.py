@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from recap_cli.commands.defaults import begin_model_work
-from recap_cli.workflows.ablate import AblateOptions, ablate
-from recap_cli.workflows.arms import BART, LYRICS_ONLY, SHUFFLED, Arm
-from recap_cli.workflows.prepare import PrepareOptions, prepare
-from recap_cli.workflows.studies import Study
+from recap_cli.ablation.ablate import AblateOptions, ablate
+from recap_cli.ablation.conditions import BART, LYRICS_ONLY, SHUFFLED, Arm
+from recap_cli.cli.defaults import begin_model_work
+from recap_cli.preparation.prepare import PrepareOptions, prepare
+from recap_cli.training.interventions import Study
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"

@@ -10,19 +10,19 @@ from pathlib import Path
 import numpy as np
 from experiment import HERE, PARTS, RESULTS, TEST_SONGS, Part
 
-from recap_cli.corpus.attributes import chances
-from recap_cli.corpus.demo import DemoSettings, lyrics_only_oracle, make_songs, music_only_oracle
-from recap_cli.corpus.lexicon import ATTRIBUTES, PHRASES, SENTENCES, write_caption
+from recap_cli.ablation.conditions import BART, FUSION, Arm, RunRecord, records_of
+from recap_cli.ablation.results import AblateResult, summarise, write_result
+from recap_cli.ablation.seed_differences import Effect, compare, correct, subtract, table_of
+from recap_cli.demo.attributes import chances
+from recap_cli.demo.lexicon import ATTRIBUTES, PHRASES, SENTENCES, write_caption
+from recap_cli.demo.songs import DemoSettings, lyrics_only_oracle, make_songs, music_only_oracle
+from recap_cli.evaluation.system_differences import ENOUGH_SEEDS
+from recap_cli.evaluation.systems import attribute_accuracy
 from recap_cli.report.figure_two import plot_ablation
 from recap_cli.report.table_one import markdown_table
 from recap_cli.report.tables import ablate_table, losses_table, measures_table
+from recap_cli.scoring.bootstrap import Interval, holm
 from recap_cli.scoring.text import score_songs
-from recap_cli.scoring.uncertainty import Interval, holm
-from recap_cli.workflows.arms import BART, FUSION, Arm, RunRecord, records_of
-from recap_cli.workflows.comparisons import ENOUGH_SEEDS
-from recap_cli.workflows.effects import Effect, compare, correct, subtract, table_of
-from recap_cli.workflows.summary import AblateResult, summarise, write_result
-from recap_cli.workflows.systems import attribute_accuracy
 
 ZERO, PAPER = Arm(FUSION), Arm("", 0.02, "positive")
 STRONG = Arm("", 0.1, "infonce")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from recap_cli.corpus.cleaning import count_tokens
-from recap_cli.corpus.manifest import Caption, Rejected, Song
+from recap_cli.corpus.song import Caption, Rejected, Song
 from recap_cli.files import cannot_write, open_privately
 
 SCHEMA = """

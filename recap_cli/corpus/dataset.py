@@ -10,11 +10,11 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from recap_cli.audio import AudioSettings
-from recap_cli.corpus.manifest import Caption, Song, song_from_json
-from recap_cli.corpus.prepared import DATASET_FILE, MELS, parts_of, read_dataset_file
+from recap_cli.audio.decode import AudioSettings
+from recap_cli.corpus.data_folder import DATASET_FILE, MELS, parts_of, read_dataset_file
 from recap_cli.corpus.records import is_blank, read_caption_record, read_song_record
 from recap_cli.corpus.shards import ShardReader
+from recap_cli.corpus.song import Caption, Song, song_from_json
 from recap_cli.corpus.texts import MappedLines
 from recap_cli.errors import DataError
 from recap_cli.processor import IGNORED, RecapProcessor, pad_mels, pad_rows, pad_states

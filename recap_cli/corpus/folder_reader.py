@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from recap_cli.audio_suffixes import AUDIO_SUFFIXES
+from recap_cli.audio.suffixes import AUDIO_SUFFIXES
+from recap_cli.corpus.corpus_root import Place
 from recap_cli.corpus.folders import walk
-from recap_cli.corpus.manifest import Caption, Rejected, Song, is_text, visible
-from recap_cli.corpus.places import Place
 from recap_cli.corpus.sidecars import checked, lyrics_beside
+from recap_cli.corpus.song import Caption, Rejected, Song, is_text, visible
 from recap_cli.errors import DataError, RecapError
-from recap_cli.lyrics import Lyrics, read_lyrics
+from recap_cli.lyrics.reader import Lyrics, read_lyrics
 
 COMMON = (".mp3", ".flac", ".wav", ".ogg", ".m4a")
 LOOKED_FOR = f"looked for audio files: {', '.join(COMMON)} and {len(AUDIO_SUFFIXES) - len(COMMON)} other kinds"

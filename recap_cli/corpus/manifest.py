@@ -1,95 +1,170 @@
-"""Song and caption records, and the JSON files they are kept in."""
+"""Manifests (.csv, .tsv, .jsonl): a row a song, or a row a caption."""
 
-import json
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-SPLITS = ("train", "validation", "test")
-SPLIT_NAMES = {"val": "validation", "valid": "validation", "dev": "validation", "eval": "test"}
+from recap_cli.corpus.corpus_root import Place
+from recap_cli.corpus.song import Caption, Rejected, Song, split_name
+from recap_cli.errors import DataError, RecapError
+from recap_cli.lyrics.reader import Lyrics, lyrics_of_text, read_lyrics
+from recap_cli.tables.cells import is_missing, is_writable, read_list, read_name, read_votes, shown, spelled
+from recap_cli.tables.rows import Row, read_rows
+
+MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl")
+MOST_CAPTIONS = 10_000  # of one song
+LONGEST_ID = 1000
 
 
-@dataclass(frozen=True)
-class Caption:
-    """One text that says what a song is about.
+def read_manifest(path: Path, audio: Place) -> Iterator[Song | Rejected]:
+    """Read a manifest, a row at a time: id, audio, lyrics or lyrics_file, caption or captions.
 
-    Attributes:
-        text: the caption.
-        votes: readers' votes for it, None where the corpus has none.
+    Optional columns: votes, split, title, artist, tags. Rows of one id that follow each other are one song.
+
+    Raises:
+        DataError: the file cannot be read as a table, or has no column `audio`.
     """
+    beside = Place(path.parent, audio.follow_outside)
+    songs = (song_from_row(row, number, path, audio, beside) for number, row in read_rows(path, "audio"))
+    yield from join_songs(songs)
 
-    text: str
-    votes: int | None = None
+
+def join_songs(entries: Iterator[Song | Rejected]) -> Iterator[Song | Rejected]:
+    """Join neighbouring rows of one song; they share id, audio and split."""
+    first: Song | None = None
+    captions: list[Caption] = []
+    for entry in entries:
+        if isinstance(entry, Song) and first is not None and same_song(entry, first):
+            if len(captions) + len(entry.captions) <= MOST_CAPTIONS:
+                captions += entry.captions
+                continue
+            entry = Rejected(entry.id, entry.audio, f"the song has over {MOST_CAPTIONS:,} captions")
+        elif first is not None:
+            yield replace(first, captions=tuple(captions))
+            first = None
+        if isinstance(entry, Song):
+            first, captions = entry, list(entry.captions)
+        else:
+            yield entry
+    if first is not None:
+        yield replace(first, captions=tuple(captions))
 
 
-@dataclass(frozen=True)
-class Song:
-    """One song as every reader gives it.
+def same_song(one: Song, other: Song) -> bool:
+    """Whether two rows are of one song."""
+    return (one.id, one.audio, one.split) == (other.id, other.audio, other.split)
 
-    Attributes:
-        id: unique in its corpus.
-        audio: path of the audio file; empty where the corpus renders its audio.
-        lyrics: clean lyrics text, lines separated by newlines; empty for an instrumental.
-        captions: all captions of the song, possibly none.
-        split: one of `SPLITS`, another name a corpus gives (the demo has `unseen`), or "" for "not decided".
-        title: the title, or "".
-        artist: the artist, or "".
-        tags: attribute name to value, for example {"mode": "minor"}.
-        warnings: what was odd with its texts while they were read; not kept.
+
+def song_from_row(row: Row, number: int, path: Path, audio: Place, beside: Place) -> Song | Rejected:
+    """Makes a song of a manifest's row."""
+    line = f"{path.name}, line {number}"
+    if isinstance(row, str):
+        return Rejected(line, str(path), row)
+    named = row.get("audio")
+    if not named or (isinstance(named, str) and named.isspace()):
+        return Rejected(line, str(path), "the row names no audio")
+    if not isinstance(named, str):
+        return Rejected(line, str(path), f"its audio is {shown(named)}, not the name of a file")
+    file = audio.find(named)
+    name = named
+    try:
+        name = read_name(row.get("id"), "id") or named
+        if file is None:
+            return Rejected(name[:LONGEST_ID], named, f"the audio lies outside {audio.folder}")
+        if len(name) > LONGEST_ID and row.get("id"):
+            raise ValueError(f"its id has over {LONGEST_ID} characters")
+        lyrics = row_lyrics(row, beside)
+        return Song(
+            id=name,
+            audio=str(file),
+            lyrics=lyrics.text,
+            captions=row_captions(row),
+            split=row_split(row.get("split")),
+            title=read_name(row.get("title"), "title"),
+            artist=read_name(row.get("artist"), "artist"),
+            tags=row_tags(row.get("tags")),
+            warnings=lyrics.warnings,
+        )
+    except (RecapError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        return Rejected(name[:LONGEST_ID], named if file is None else str(file), str(error))
+
+
+def row_lyrics(row: dict[str, Any], beside: Place) -> Lyrics:
+    """Returns a row's lyrics, inline or from a file beside the manifest."""
+    named = row.get("lyrics_file")
+    if not is_missing(named):
+        file = beside.find(str(named))
+        if file is None:
+            raise DataError(f"the lyrics lie outside {beside.folder}")
+        return read_lyrics(file)
+    lyrics = row.get("lyrics")
+    if is_missing(lyrics):
+        return Lyrics("")
+    if not isinstance(lyrics, str) or isinstance(spelled(lyrics), list):
+        raise ValueError("its lyrics are no text")
+    return lyrics_of_text(lyrics)
+
+
+def row_split(given: Any) -> str:
+    """Returns the split that a row names, "" for none."""
+    return "" if is_missing(given) else split_name(read_name(given, "split"))
+
+
+def row_captions(row: dict[str, Any]) -> tuple[Caption, ...]:
+    """Returns a row's captions: a text, or a list of texts or of objects with text and votes, in JSON or as a cell.
+
+    Raises:
+        ValueError: a caption has no text, or votes are no whole number.
     """
-
-    id: str
-    audio: str
-    lyrics: str
-    captions: tuple[Caption, ...] = ()
-    split: str = ""
-    title: str = ""
-    artist: str = ""
-    tags: dict[str, str] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
+    several, one = (entries(row.get(name)) for name in ("captions", "caption"))
+    found = [row_caption(entry, row) for entry in several]
+    known = {caption.text for caption in found}
+    found += [caption for caption in (row_caption(entry, row) for entry in one) if caption.text not in known]
+    if len(found) > MOST_CAPTIONS:
+        raise ValueError(f"the song has over {MOST_CAPTIONS:,} captions")
+    return tuple(found)
 
 
-@dataclass(frozen=True)
-class Rejected:
-    """A song that cannot be used: its id (or line), its file, and the reason."""
-
-    song: str
-    file: str
-    reason: str
-
-
-def split_name(given: Any) -> str:
-    """Give a split's name as we write it: `val` and `dev` are `validation`, `eval` is `test`."""
-    name = str(given or "").strip().lower()
-    return SPLIT_NAMES.get(name, name)
+def entries(given: Any) -> list[Any]:
+    """Returns the entries of a list, of an object with a text, or of a cell that spells one; a blank cell is one."""
+    if is_missing(given) and not (isinstance(given, str) and given.isspace()):
+        return []
+    found = spelled(given) if isinstance(given, str) else given
+    return [found] if isinstance(found, dict) else read_list(given)
 
 
-def is_text(text: str) -> bool:
-    """Whether a string can be written as UTF-8; undecodable file names and broken JSON escapes cannot."""
-    return visible(text) == text
+def row_caption(entry: Any, row: dict[str, Any]) -> Caption:
+    """Makes one caption."""
+    fields = entry if isinstance(entry, dict) else {"text": entry, "votes": row.get("votes")}
+    text = fields.get("text")
+    if not isinstance(text, str) or (text.strip() and is_missing(text)):
+        raise ValueError("a caption has no text")
+    if not is_writable(text):
+        raise ValueError("a caption holds half a character")
+    return Caption(text, read_votes(fields.get("votes")))
 
 
-def visible(text: str) -> str:
-    """Replace what cannot be written as UTF-8 by question marks."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+def row_tags(given: Any) -> dict[str, str]:
+    """Returns a row's tags: an object, a list, or a text such as `mode=minor;tempo=slow` or `slow, sad`."""
+    if is_missing(given):
+        return {}
+    found = spelled(given) if isinstance(given, str) else given
+    if isinstance(found, dict):
+        return {str(key): tag_value(value) for key, value in found.items() if value is not None}
+    if isinstance(found, list):
+        return {tag_value(tag): "yes" for tag in read_list(found)}
+    text = tag_value(given)
+    pairs = (pair.partition("=") for pair in text.split(";" if ";" in text else ",") if pair.strip())
+    return {key.strip(): value.strip() or "yes" for key, _, value in pairs}
 
 
-def song_to_json(song: Song) -> dict[str, Any]:
-    """Give a song as plain JSON values, captions left out (they live in `captions.jsonl`)."""
-    record = asdict(song)
-    del record["captions"], record["warnings"]
-    return record
+def tag_value(value: Any) -> str:
+    """Returns a tag's name or value.
 
-
-def song_from_json(record: dict[str, Any], captions: Iterable[Caption] = ()) -> Song:
-    """Make a song from `song_to_json`'s values and its captions."""
-    return Song(**record, captions=tuple(captions))
-
-
-def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Read JSON lines one at a time; blank lines are passed over."""
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            if line.strip():
-                yield json.loads(line)
+    Raises:
+        ValueError: it is a list or an object, or half a character.
+    """
+    if not isinstance(value, str | int | float) or not is_writable(str(value)):
+        raise ValueError(f"a tag is {shown(value)}, not a text")
+    return str(value)

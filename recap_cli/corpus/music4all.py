@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from recap_cli.audio_suffixes import AUDIO_SUFFIXES
+from recap_cli.audio.suffixes import AUDIO_SUFFIXES
+from recap_cli.corpus.corpus_root import Place, is_file
 from recap_cli.corpus.folders import walk
-from recap_cli.corpus.manifest import Rejected, Song, is_text, visible
-from recap_cli.corpus.places import Place, is_file
-from recap_cli.corpus.tables import read_table
+from recap_cli.corpus.song import Rejected, Song, is_text, visible
 from recap_cli.errors import DataError, RecapError
-from recap_cli.lyrics import Lyrics, read_lyrics
+from recap_cli.lyrics.reader import Lyrics, read_lyrics
+from recap_cli.tables.delimited import read_table
 
 METADATA_FILE = "id_information.csv"
 SUFFIX = ".mp3"  # of Music4All's own files; others are found, too

@@ -4,16 +4,16 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from recap_cli.audio_suffixes import AUDIO_SUFFIXES
+from recap_cli.audio.suffixes import AUDIO_SUFFIXES
+from recap_cli.corpus.corpus_root import Place, is_file
 from recap_cli.corpus.folder_reader import read_folder
-from recap_cli.corpus.interpretation_reader import ID_COLUMN, VARIANTS, read_alcap, read_interpretations
-from recap_cli.corpus.manifest import Rejected, Song
-from recap_cli.corpus.manifest_reader import MANIFEST_SUFFIXES, read_manifest
+from recap_cli.corpus.interpretations import ID_COLUMN, VARIANTS, read_alcap, read_interpretations
+from recap_cli.corpus.manifest import MANIFEST_SUFFIXES, read_manifest
 from recap_cli.corpus.music4all import METADATA_FILE, Music4All, read_music4all
-from recap_cli.corpus.places import Place, is_file
-from recap_cli.corpus.rows import read_columns
 from recap_cli.corpus.sidecars import lyrics_beside
+from recap_cli.corpus.song import Rejected, Song
 from recap_cli.errors import DataError, OptionError
+from recap_cli.tables.rows import read_columns
 
 __all__ = [
     "AUDIO_SUFFIXES", "LAYOUTS", "MANIFEST_SUFFIXES", "VARIANTS", "Rejected", "choose_layout", "lyrics_beside",

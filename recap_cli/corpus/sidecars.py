@@ -7,10 +7,10 @@ from collections import defaultdict
 from functools import lru_cache
 from pathlib import Path
 
-from recap_cli.audio_suffixes import AUDIO_SUFFIXES
-from recap_cli.corpus.places import Place, is_file
+from recap_cli.audio.suffixes import AUDIO_SUFFIXES
+from recap_cli.corpus.corpus_root import Place, is_file
 from recap_cli.errors import DataError, LyricsError, RecapError
-from recap_cli.lyrics import Lyrics, read_lyrics
+from recap_cli.lyrics.reader import Lyrics, read_lyrics
 
 # What follows the song's name, in the order in which it is looked for.
 LYRICS_SUFFIXES = (

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from recap_cli.corpus.catalogue import STEP, Catalogue
-from recap_cli.corpus.cells import is_missing, is_writable, read_name, shown
-from recap_cli.corpus.json_rows import DECODER
-from recap_cli.corpus.manifest import SPLITS, split_name
-from recap_cli.corpus.rows import read_rows
-from recap_cli.corpus.text_files import open_text
+from recap_cli.corpus.song import SPLITS, split_name
 from recap_cli.corpus.twins import same_audio
 from recap_cli.errors import DataError
+from recap_cli.tables.cells import is_missing, is_writable, read_name, shown
+from recap_cli.tables.json_rows import DECODER
+from recap_cli.tables.rows import read_rows
+from recap_cli.tables.text_files import open_text
 
 PUBLISHED_SEED = 42
 PUBLISHED_SHARE = 0.9

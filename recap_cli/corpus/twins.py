@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from recap_cli.corpus.mels import LARGEST, hash_file
+from recap_cli.corpus.mel_cache import LARGEST, hash_file
 from recap_cli.errors import DataError
 
 SAMPLE = 4096  # bytes at three places of a file; songs of like length hardly ever share them

@@ -12,7 +12,7 @@ from transformers.models.bart.modeling_bart import shift_tokens_right
 
 from recap_cli.model.alignment import Alignment
 from recap_cli.model.config import RecapConfig
-from recap_cli.model.generation import CACHE, BeamScores, FastDecoder, SongCache, song_cache
+from recap_cli.model.fast_decoder import CACHE, BeamScores, FastDecoder, SongCache, song_cache
 from recap_cli.model.lyrics_encoder import LyricsEncoder, LyricsEncoderOutput, MusicFusion
 from recap_cli.model.music_encoder import MusicEncoder, cls_vector
 

@@ -9,6 +9,7 @@ from transformers import BartConfig, GenerationConfig, PreTrainedConfig
 
 from recap_cli.errors import ModelError, OptionError
 from recap_cli.model.config import ALIGNMENT_LOSSES, FUSION_SHARINGS, POOLINGS, SIMILARITIES, RecapConfig
+from recap_cli.model.tokenizer import refuse_code
 from recap_cli.records import (
     CHOOSE_ANOTHER,
     Rule,
@@ -22,7 +23,6 @@ from recap_cli.records import (
     whole,
     yes_or_no,
 )
-from recap_cli.tokenizer import refuse_code
 
 CONFIG_FILE = "config.json"
 GENERATION_FILE = "generation_config.json"

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from recap_cli.escaping import figure_text
+from recap_cli.evaluation.alignment_report import AlignmentReport
 from recap_cli.outputs import file_stem
 from recap_cli.report.pictures import save_picture
-from recap_cli.workflows.alignment import AlignmentReport
 
 # More songs than these cannot be told apart in the matrix.
 SHOWN_SONGS = 200

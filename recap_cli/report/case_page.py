@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from recap_cli.escaping import html_text, markdown_cell, markdown_text
+from recap_cli.evaluation.cases import Case, CaseStudy
 from recap_cli.files import write_text
 from recap_cli.report.table_one import HEADINGS
-from recap_cli.workflows.cases import Case, CaseStudy
 
 STYLE = """\
 :root { color-scheme: light dark; --line: #8886; --soft: #8882; --better: #2a93; }

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recap_cli.ablation.conditions import BART, LYRICS_ONLY, SHUFFLED
+from recap_cli.ablation.results import ALPHA_ZERO, AblateResult, ArmSummary
 from recap_cli.report.pictures import save_picture
-from recap_cli.scoring.uncertainty import Interval
-from recap_cli.workflows.arms import BART, LYRICS_ONLY, SHUFFLED
-from recap_cli.workflows.summary import ALPHA_ZERO, AblateResult, ArmSummary
+from recap_cli.scoring.bootstrap import Interval
 
 PANELS = {"rougeL": "ROUGE-L F1 (points)", "meteor": "METEOR (points)", "attributes": "attributes named rightly (%)"}
 SHORT_NAMES = {BART: "BART, no music", LYRICS_ONLY: "constant music", SHUFFLED: "shuffled music"}

@@ -4,9 +4,9 @@ from typing import Any
 
 from rich.panel import Panel
 
+from recap_cli.captioning.captioner import SongCaption
 from recap_cli.progress import Table
 from recap_cli.report.drawing import words
-from recap_cli.workflows.captioner import SongCaption
 
 
 def caption_panel(result: SongCaption) -> Panel:

@@ -1,8 +1,8 @@
 """What `recap prepare` did, or would do, as tables."""
 
 from recap_cli.corpus.splits import Leakage
+from recap_cli.preparation.prepare import PreparePlan, PrepareResult
 from recap_cli.progress import Table
-from recap_cli.workflows.prepare import PreparePlan, PrepareResult
 
 MOST_REASONS = 8
 SLOW_SHARE, SLOW_SECONDS = 0.5, 20.0  # of the work; above both, resampling is worth a word

@@ -1,7 +1,7 @@
 """The table of recipes: what every setting is in each, and who set it."""
 
 from recap_cli.progress import Table
-from recap_cli.workflows.recipes import RECIPE_LINES, RECIPES
+from recap_cli.training.recipes import RECIPE_LINES, RECIPES
 
 
 def recipe_table() -> Table:

@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 
+from recap_cli.evaluation.alignment_report import AlignmentReport
+from recap_cli.evaluation.controls import ControlReport
+from recap_cli.evaluation.evaluate import EvaluateResult
+from recap_cli.evaluation.systems import SystemScores
 from recap_cli.progress import Table
 from recap_cli.report.table_one import HEADINGS, contrast_table, headings, markdown_table, percent, points, table_one
 from recap_cli.scoring.alignment import AlignmentMeasures, Retrieval
+from recap_cli.scoring.bootstrap import Interval
 from recap_cli.scoring.information import InformationBounds
-from recap_cli.scoring.overlap import PARTS, ROUGE_TYPES
 from recap_cli.scoring.protocols import HEADLINE, protocol_named
-from recap_cli.scoring.uncertainty import Interval
-from recap_cli.workflows.alignment import AlignmentReport
-from recap_cli.workflows.controls import ControlReport
-from recap_cli.workflows.evaluate import EvaluateResult
-from recap_cli.workflows.systems import SystemScores
+from recap_cli.scoring.rouge import PARTS, ROUGE_TYPES
 
 
 def all_tables(result: EvaluateResult) -> list[Table]:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recap_cli.escaping import csv_cell, latex_text, markdown_cell
+from recap_cli.evaluation.evaluate import EvaluateResult
+from recap_cli.evaluation.system_differences import ENOUGH_SEEDS
+from recap_cli.evaluation.systems import FULL
 from recap_cli.progress import Table
+from recap_cli.scoring.bootstrap import Interval
 from recap_cli.scoring.protocols import HEADLINE, protocol_named
-from recap_cli.scoring.uncertainty import Interval
-from recap_cli.workflows.comparisons import ENOUGH_SEEDS
-from recap_cli.workflows.evaluate import EvaluateResult
-from recap_cli.workflows.systems import FULL
 
 HEADINGS = {
     "rouge1": "ROUGE-1",

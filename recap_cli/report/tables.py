@@ -1,14 +1,14 @@
 """Results to tables."""
 
+from recap_cli.ablation.plan import SweepPlan
+from recap_cli.ablation.results import AblateResult, ArmSummary
+from recap_cli.ablation.seed_differences import Effect
+from recap_cli.evaluation.system_differences import ENOUGH_SEEDS
 from recap_cli.progress import Table
 from recap_cli.report.preparation import duration
-from recap_cli.scoring.uncertainty import Interval
-from recap_cli.workflows.comparisons import ENOUGH_SEEDS
-from recap_cli.workflows.effects import Effect
-from recap_cli.workflows.estimate import Estimate
-from recap_cli.workflows.summary import AblateResult, ArmSummary
-from recap_cli.workflows.sweep_plan import SweepPlan
-from recap_cli.workflows.train import TrainResult
+from recap_cli.scoring.bootstrap import Interval
+from recap_cli.training.estimate import Estimate
+from recap_cli.training.train import TrainResult
 
 MEASURE_NAMES = {
     "figures": {

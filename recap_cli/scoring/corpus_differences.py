@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from recap_cli.errors import DataError
-from recap_cli.scoring.text import SUMMED, TextScores
-from recap_cli.scoring.uncertainty import (
+from recap_cli.scoring.bootstrap import (
     CHUNK_CELLS,
     RESAMPLES,
     TRIALS,
@@ -15,6 +14,7 @@ from recap_cli.scoring.uncertainty import (
     interval,
     over_seeds,
 )
+from recap_cli.scoring.text import SUMMED, TextScores
 
 
 def summed_difference(

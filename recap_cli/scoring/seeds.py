@@ -5,7 +5,7 @@ import sys
 import numpy as np
 
 from recap_cli.errors import DataError, OptionError
-from recap_cli.scoring.uncertainty import LEVEL, Comparison, Interval, bootstrap_interval, checked, paired_difference
+from recap_cli.scoring.bootstrap import LEVEL, Comparison, Interval, bootstrap_interval, checked, paired_difference
 
 
 def seeds_interval(values: np.ndarray, level: float = LEVEL) -> Interval:

@@ -7,7 +7,7 @@ from typing import Any, overload
 import numpy as np
 
 from recap_cli.scoring.bleu import BLEU_ORDER, CHRF_ORDER
-from recap_cli.scoring.overlap import PARTS, ROUGE_TYPES, Overlap
+from recap_cli.scoring.rouge import PARTS, ROUGE_TYPES, Overlap
 
 MEASURES = (*(f"{name}.{part}" for name in ROUGE_TYPES for part in PARTS), "meteor")
 

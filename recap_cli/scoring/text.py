@@ -15,12 +15,12 @@ import numpy as np
 from recap_cli.errors import DataError, OptionError
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.scoring.bleu import bleu_of, bleu_statistics, chrf_of, chrf_statistics, sacrebleu_signatures
-from recap_cli.scoring.overlap import COPIED_WORDS, PARTS, ROUGE_TYPES, Overlap, copied_share, rouge
+from recap_cli.scoring.bootstrap import LEVEL, RESAMPLES, Interval, draw_sums, interval
 from recap_cli.scoring.protocols import HEADLINE, protocol_named
+from recap_cli.scoring.rouge import COPIED_WORDS, PARTS, ROUGE_TYPES, Overlap, copied_share, rouge
 from recap_cli.scoring.song_scores import MEASURES, Match, SongRows, SongScore
 from recap_cli.scoring.synonyms import WORDNET_VERSION, load_synonyms
 from recap_cli.scoring.tokens import count_words, is_other_script, meteor_tokens, rouge_tokens, tokens_of_any_script
-from recap_cli.scoring.uncertainty import LEVEL, RESAMPLES, Interval, draw_sums, interval
 
 METRICS = (*MEASURES, "length")
 # Corpus figures from 0 to 100, made from summed statistics.

@@ -24,12 +24,12 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from recap_cli.corpus.demo import DEMO_SAMPLE_RATE, DemoSettings, held_out_songs, render_song
-from recap_cli.workflows import caption as module
-from recap_cli.workflows.audition import HearingTask
-from recap_cli.workflows.caption import CaptionOptions, Tally, caption_songs
-from recap_cli.workflows.captioner import SongCaption
-from recap_cli.workflows.catalogue import Writer
+from recap_cli.captioning import caption as module
+from recap_cli.captioning.batch import Writer
+from recap_cli.captioning.caption import CaptionOptions, Tally, caption_songs
+from recap_cli.captioning.caption_input import HearingTask
+from recap_cli.captioning.captioner import SongCaption
+from recap_cli.demo.songs import DEMO_SAMPLE_RATE, DemoSettings, held_out_songs, render_song
 
 RECAP = [sys.executable, "-m", "recap_cli", "caption"]
 DAMAGES = (

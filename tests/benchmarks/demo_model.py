@@ -19,7 +19,9 @@ from pathlib import Path
 import soundfile
 
 from recap_cli import Captioner
-from recap_cli.corpus.demo import (
+from recap_cli.corpus.song import Song
+from recap_cli.demo.lexicon import ATTRIBUTES, read_attributes
+from recap_cli.demo.songs import (
     DEMO_SAMPLE_RATE,
     DemoSettings,
     held_out_songs,
@@ -28,8 +30,6 @@ from recap_cli.corpus.demo import (
     music_only_oracle,
     render_song,
 )
-from recap_cli.corpus.lexicon import ATTRIBUTES, read_attributes
-from recap_cli.corpus.manifest import Song
 
 ROOT = Path(__file__).parents[2]
 

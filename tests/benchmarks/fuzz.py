@@ -60,7 +60,7 @@ def tables(folder: Path, count: int, seed: int) -> Iterator[tuple[str, Callable[
 def lyrics(folder: Path, count: int, seed: int) -> Iterator[tuple[str, Callable[[], Any]]]:
     from hostile_lyrics import hostile_lyrics
 
-    from recap_cli.lyrics import read_lyrics
+    from recap_cli.lyrics.reader import read_lyrics
 
     for path in hostile_lyrics(folder, seed, count):
         yield path.name, lambda path=path: read_lyrics(path).text.encode()
@@ -69,7 +69,7 @@ def lyrics(folder: Path, count: int, seed: int) -> Iterator[tuple[str, Callable[
 def tags(folder: Path, count: int, seed: int) -> Iterator[tuple[str, Callable[[], Any]]]:
     from hostile_lyrics import hostile_tags
 
-    from recap_cli.tags import lyrics_in_tags
+    from recap_cli.lyrics.tags import lyrics_in_tags
 
     for path in hostile_tags(folder, seed, count):
         yield path.name, lambda path=path: lyrics_in_tags(path)
@@ -79,7 +79,7 @@ def models(folder: Path, count: int, seed: int) -> Iterator[tuple[str, Callable[
     from hostile_models import hostile_models
 
     from recap_cli import Captioner
-    from recap_cli.workflows.decoding import DecodingOptions
+    from recap_cli.runtime.decoding import DecodingOptions
 
     song = Path(__file__).parents[2] / "examples" / "songs" / "ode-to-joy.ogg"
     decoding = DecodingOptions(beams=1, max_caption_tokens=8)
@@ -100,8 +100,8 @@ class Killed(BaseException):
 
 def interrupted_run(folder: Path) -> tuple[Path, Callable[[Path], Any]]:
     """A run of four steps that was killed before it was saved, and what goes on with a copy of it."""
-    from recap_cli.workflows import train as module
-    from recap_cli.workflows.prepare import PrepareOptions, prepare
+    from recap_cli.preparation.prepare import PrepareOptions, prepare
+    from recap_cli.training import train as module
 
     def kill(*arguments: Any) -> None:
         raise Killed
@@ -125,7 +125,7 @@ def interrupted_run(folder: Path) -> tuple[Path, Callable[[Path], Any]]:
 def checkpoints(folder: Path, count: int, seed: int) -> Iterator[tuple[str, Callable[[], Any]]]:
     from hostile_checkpoints import copy_run, hostile_checkpoints
 
-    from recap_cli.commands.defaults import begin_model_work
+    from recap_cli.cli.defaults import begin_model_work
 
     begin_model_work(quiet=True)  # keeps transformers from talking
     run, go_on = interrupted_run(folder)

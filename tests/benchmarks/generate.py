@@ -22,7 +22,7 @@ from transformers import DynamicCache, EncoderDecoderCache
 
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.config import RecapConfig
-from recap_cli.model.generation import CACHE, FastDecoder, SongCache, packed_linear, plain_linear
+from recap_cli.model.fast_decoder import CACHE, FastDecoder, SongCache, packed_linear, plain_linear
 
 LONGEST, BEAMS = 433, 4
 STEPS = ("stock", "published", "own step", "shared", "packed")

@@ -23,8 +23,8 @@ from safetensors.torch import load_file
 from transformers import BartConfig, BartForConditionalGeneration
 
 from recap_cli.corpus.dataset import PreparedData
-from recap_cli.workflows.pretrain import train_tokenizer
-from recap_cli.workflows.recipes import recipe_settings
+from recap_cli.training.pretrain import train_tokenizer
+from recap_cli.training.recipes import recipe_settings
 
 ROOT = Path(__file__).parents[2]
 PARITY = ROOT / "tests" / "parity"

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from recap_cli.audio import AudioSettings
-from recap_cli.corpus.mels import fingerprint
+from recap_cli.audio.decode import AudioSettings
+from recap_cli.corpus.mel_cache import fingerprint
 from recap_cli.corpus.shards import write_shard
 
 RATE, CAPTIONS_PER_SONG, LYRICS_WORDS, CAPTION_WORDS = 16000, 15, 260, 90
@@ -31,7 +31,7 @@ WORDS = TEXT.split(" ")
 PREPARE = """
 import sys
 from pathlib import Path
-from recap_cli.cli import main
+from recap_cli.cli.app import main
 code = main(["prepare", *sys.argv[1:]])
 print(int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024)
 sys.exit(code)
@@ -39,11 +39,11 @@ sys.exit(code)
 OPEN = """
 import sys, time
 from pathlib import Path
-from recap_cli.audio import AudioSettings
+from recap_cli.audio.decode import AudioSettings
 from recap_cli.corpus.dataset import PreparedData, SongDataset
-from recap_cli.workflows.train import train
+from recap_cli.training.train import train
 from recap_cli.processor import RecapProcessor
-from recap_cli.workflows.models import EMBEDDED_MODEL
+from recap_cli.captioning.load_model import EMBEDDED_MODEL
 processor = RecapProcessor.from_pretrained(EMBEDDED_MODEL)
 def peak():
     return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024

@@ -21,11 +21,11 @@ from nltk.tokenize.punkt import PunktSentenceTokenizer
 from nltk.translate.meteor_score import single_meteor_score
 from rouge_score.rouge_scorer import RougeScorer
 
-from recap_cli.scoring.overlap import ROUGE_TYPES
+from recap_cli.scoring.bootstrap import bootstrap_interval
+from recap_cli.scoring.rouge import ROUGE_TYPES
 from recap_cli.scoring.synonyms import load_synonyms
 from recap_cli.scoring.text import score_songs
 from recap_cli.scoring.tokens import meteor_tokens
-from recap_cli.scoring.uncertainty import bootstrap_interval
 
 OFTEN = "the a of and to in is it that about this song he she his her with for on from as by who life love"
 

@@ -33,7 +33,7 @@ from transformers.models.bart.modeling_bart import shift_tokens_right
 
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.config import RecapConfig
-from recap_cli.workflows.batches import group_order, mark_aligned_rows, split_batch
+from recap_cli.training.batches import group_order, mark_aligned_rows, split_batch
 
 SIDES = ("published", "batch-padding", "ours")
 LONGEST, BATCH, ALPHA = 512, 8, 0.02

@@ -1,0 +1,1 @@
+"""`recap ablate`: weights of the alignment loss become a figure."""

@@ -1,0 +1,1 @@
+"""`recap caption`: songs become captions."""

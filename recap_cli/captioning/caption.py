@@ -1,0 +1,312 @@
+"""`recap caption`: one song, or all songs of a folder, a manifest or a prepared data folder, to captions."""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from recap_cli.audio.decode import check_file
+from recap_cli.audio.suffixes import AUDIO_SUFFIXES
+from recap_cli.captioning.batch import Catalogue, Writer
+from recap_cli.captioning.caption_file import CaptionFile, check_out
+from recap_cli.captioning.caption_input import WHOLE, HearingTask
+from recap_cli.captioning.captioner import Captioner, SongCaption
+from recap_cli.corpus.readers import MANIFEST_SUFFIXES, lyrics_beside
+from recap_cli.errors import AudioError, OptionError
+from recap_cli.lyrics.reader import Lyrics, lyrics_of_text, read_lyrics
+from recap_cli.lyrics.tags import lyrics_in_tags
+from recap_cli.progress import Progress, SilentProgress
+from recap_cli.runtime.decoding import DecodingOptions
+
+__all__ = ["CaptionOptions", "Captioner", "SongCaption", "Tally", "caption_songs", "find_lyrics", "plan_captions"]
+
+TEXT_SUFFIXES = (".txt", ".lrc", ".srt", ".vtt", ".ttml")
+TRIAL = 16  # songs that `plan_captions` captions to tell the rate
+
+
+@dataclass(frozen=True)
+class CaptionOptions:
+    """What to caption and how.
+
+    Attributes:
+        audio: an audio file, a folder of songs, a manifest, or a prepared data folder.
+        lyrics: a lyrics file; None looks beside the audio, then into its tags.
+        lyrics_text: lyrics in place of a file, as text or clean already.
+        instrumental: the song has no lyrics; none are looked for.
+        model: a run folder, hf://owner/name, or published weights (.pt); None is the embedded demonstration model.
+        music_encoder: CNNSA weights, for published weights that hold none.
+        bart: folder or hub name of the BART that published weights were trained from.
+        excerpt: `start`, `middle`, seconds, or `whole`.
+        decoding: how captions are written.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        out: a file of JSON lines; for many songs it is gone on with where it was left.
+        lines_per_file: begin another file after so many lines.
+        shard: (i, n): caption only the i-th of n parts.
+        limit: only so many songs.
+        jobs: processes that decode audio ahead of the writing; 0 takes one for each core.
+        explain: also say what the caption looked at.
+    """
+
+    audio: Path
+    lyrics: Path | None = None
+    lyrics_text: str | Lyrics | None = None
+    instrumental: bool = False
+    model: str | None = None
+    music_encoder: Path | None = None
+    bart: str = "facebook/bart-base"
+    excerpt: str = "start"
+    decoding: DecodingOptions = field(default_factory=DecodingOptions)
+    device: str = "auto"
+    out: Path | None = None
+    lines_per_file: int | None = None
+    shard: tuple[int, int] = (1, 1)
+    limit: int | None = None
+    jobs: int = 0
+    explain: bool = False
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether `audio` stands for many songs."""
+        return self.audio.is_dir() or self.audio.suffix.lower() in MANIFEST_SUFFIXES
+
+    @property
+    def shard_out(self) -> Path | None:
+        """The file of this shard: shards that are written at the same time never share one."""
+        part, parts = self.shard
+        if self.out is None or parts == 1:
+            return self.out
+        return self.out.with_name(f"{self.out.stem}-{part}-of-{parts}{self.out.suffix}")
+
+    def __post_init__(self) -> None:
+        if self.is_batch and (self.lyrics is not None or self.lyrics_text is not None):
+            raise OptionError(
+                f"{self.audio} stands for many songs, so one LYRICS does not fit",
+                "put song.txt or song.lrc beside each song, or name lyrics in the manifest",
+            )
+        if self.is_batch and self.explain:
+            raise OptionError(f"--explain draws one song, and {self.audio} stands for many", "name one audio file")
+        if not (self.excerpt in ("start", "middle", WHOLE) or is_time(self.excerpt)):
+            raise OptionError(
+                f"--excerpt {self.excerpt} is no place in a song", "give start, middle, whole, or seconds from 0"
+            )
+        part, parts = self.shard
+        if not 1 <= part <= parts:
+            raise OptionError(f"--shard {part}/{parts} is no part", "give i/n with i from 1 to n, such as 2/8")
+        for flag in ("lines_per_file", "limit"):
+            value = getattr(self, flag)
+            if value is not None and value < 1:
+                raise OptionError(f"--{flag.replace('_', '-')} {value} is not possible", "give 1 or more")
+        if self.jobs < 0:
+            raise OptionError(f"--jobs {self.jobs} is negative", "0 takes one process for each core")
+        if self.lines_per_file is not None and self.out is None:
+            raise OptionError("--lines-per-file needs a file to begin with", "name one with --out captions.jsonl")
+
+
+def is_time(text: str) -> bool:
+    """Whether a text is a number of seconds from 0."""
+    try:
+        return 0 <= float(text) < math.inf
+    except ValueError:
+        return False
+
+
+@dataclass
+class Tally:
+    """What became of many songs; filled while they are captioned.
+
+    Attributes:
+        captioned: songs that were captioned in this run.
+        failed: songs that failed in this run; those that failed before were tried again.
+        reasons: the first of them, audio to reason.
+        skipped: songs that have a caption from before.
+    """
+
+    captioned: int = 0
+    failed: int = 0
+    reasons: dict[str, str] = field(default_factory=dict)
+    skipped: int = 0
+
+    def add(self, result: SongCaption) -> None:
+        """Count a result."""
+        if not result.error:
+            self.captioned += 1
+            return
+        self.failed += 1
+        if len(self.reasons) < 1000:
+            self.reasons[result.audio] = result.error
+
+
+def caption_songs(
+    options: CaptionOptions, progress: Progress | None = None, tally: Tally | None = None
+) -> Iterator[SongCaption]:
+    """Caption a song, or all songs of a folder or manifest; of many, a failed one is answered with its reason.
+
+    With `out`, each result is on disk before it is given, and songs that are there already are passed over.
+
+    Raises:
+        RecapError: the one song cannot be captioned, or the model or the corpus cannot be had.
+    """
+    progress, tally = progress or SilentProgress(), tally or Tally()
+    if not options.audio.exists():
+        raise AudioError(f"no audio at {options.audio}", "check the path")
+    if options.is_batch:
+        yield from caption_catalogue(options, progress, tally)
+        return
+    lyrics = find_lyrics(options)
+    captioner = load_captioner(options, progress)
+    result = captioner.caption(
+        options.audio, lyrics, excerpt=options.excerpt, decoding=options.decoding, explain=options.explain
+    )
+    tally.add(result)
+    yield result
+
+
+def caption_catalogue(options: CaptionOptions, progress: Progress, tally: Tally) -> Iterator[SongCaption]:
+    """Captions many songs."""
+    check_captions_out(options)
+    catalogue = Catalogue(options.audio, options.shard, options.limit)
+    next(catalogue.tasks(), None)  # what holds no songs is refused before the model is loaded
+    writer = make_writer(options, load_captioner(options, progress), catalogue)
+    file = open_file(options, writer)
+    try:
+        progress.start("Captioning songs", catalogue.count())
+        for result in writer.write(undone(catalogue, file, tally, progress)):
+            if file is not None:
+                file.append(result.to_json())
+            tally.add(result)
+            progress.advance(note=f"{tally.failed} failed" if tally.failed else "")
+            yield result
+    finally:
+        progress.finish()
+        if file is not None:
+            file.close()
+
+
+def check_captions_out(options: CaptionOptions) -> None:
+    """Refuses a file of captions that would destroy something or pass for a song, before the model is loaded.
+
+    Raises:
+        OptionError: it would.
+    """
+    out = options.shard_out
+    if out is None:
+        return
+    inputs = (options.audio, Path(options.model or ""), options.music_encoder or Path(), Path(options.bart))
+    check_out(out, options.lines_per_file, [path for path in inputs if path != Path() and path.exists()])
+    if kind := kind_of_name(out):
+        raise OptionError(f"--out {out} has the name of {kind}", "name a file of its own, such as captions.jsonl")
+
+
+def kind_of_name(out: Path) -> str:
+    """Returns what a file would be taken for when the folder is read again; "" for nothing."""
+    suffix = out.suffix.lower()
+    if suffix in AUDIO_SUFFIXES:
+        return "a song"
+    stem = out.stem.removesuffix(".caption").removesuffix(".lyrics")
+    beside = suffix in TEXT_SUFFIXES and any((out.parent / f"{stem}{one}").is_file() for one in AUDIO_SUFFIXES)
+    return "the texts of a song beside it" if beside else ""
+
+
+def undone(catalogue: Catalogue, file: CaptionFile | None, tally: Tally, progress: Progress) -> Iterator[HearingTask]:
+    """Yields the songs but for those that have a caption already."""
+    for task in catalogue.tasks(file.done.__contains__) if file is not None else catalogue.tasks():
+        if task is None:
+            tally.skipped += 1
+            progress.advance(note="done before")
+            continue
+        yield task
+
+
+def load_captioner(options: CaptionOptions, progress: Progress) -> Captioner:
+    """Load the model that the options name, and say which one where they name none."""
+    if options.model is None:
+        progress.say(
+            "No --model: captioning with the embedded model, a demonstration on made-up songs. "
+            "It does not understand real ones."
+        )
+    return Captioner.from_pretrained(
+        options.model,
+        device=options.device,
+        music_encoder=options.music_encoder,
+        bart=options.bart,
+        progress=progress,
+    )
+
+
+def make_writer(options: CaptionOptions, captioner: Captioner, catalogue: Catalogue) -> Writer:
+    """Say how the songs of a catalogue are captioned."""
+    return Writer(captioner, catalogue.data, options.decoding, options.excerpt, options.instrumental, options.jobs)
+
+
+def open_file(options: CaptionOptions, writer: Writer, read_only: bool = False) -> CaptionFile | None:
+    """Opens the file of captions, if one is named."""
+    if options.shard_out is None:
+        return None
+    made_by = {"model": writer.captioner.name, "weights": writer.captioner.weights, "settings": writer.settings}
+    return CaptionFile(options.shard_out, made_by, options.lines_per_file, read_only=read_only)
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Read `i/n`.
+
+    Raises:
+        OptionError: it is none.
+    """
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal()):
+        raise OptionError(f"--shard {text} is no part", "give i/n with i from 1 to n, such as 2/8")
+    return int(part), int(parts)
+
+
+def plan_captions(options: CaptionOptions, progress: Progress | None = None) -> dict[str, Any]:
+    """Count the songs and caption the first few to tell how long all take; nothing is written.
+
+    Raises:
+        RecapError: the model or the corpus cannot be had.
+    """
+    progress = progress or SilentProgress()
+    catalogue = Catalogue(options.audio, options.shard, options.limit)
+    captioner = load_captioner(options, progress)
+    writer = make_writer(options, captioner, catalogue)
+    file = open_file(options, writer, read_only=True)
+    tally, counts = Tally(), {"songs": 0, "unreadable": 0, "with_lyrics": 0}
+    trial: list[HearingTask] = []
+    progress.start("Counting songs")
+    for task in undone(catalogue, file, tally, progress):
+        counts["songs"] += 1
+        counts["unreadable"] += bool(task.error)
+        counts["with_lyrics"] += bool(task.lyrics)
+        trial += [task] if len(trial) < TRIAL and not task.error else []
+    progress.start("Captioning some to tell the rate", len(trial))
+    began = time.monotonic()
+    for _ in replace(writer, jobs=1).write(trial):
+        progress.advance()
+    seconds = time.monotonic() - began
+    progress.finish()
+    rate = 3600 * len(trial) / seconds if trial else 0.0
+    return {
+        "source": str(options.audio),
+        "songs": counts["songs"] + tally.skipped,
+        "done_before": tally.skipped,
+        "to_caption": counts["songs"],
+        "unreadable": counts["unreadable"],
+        "with_lyrics": counts["with_lyrics"],
+        "songs_per_hour": round(rate),
+        "hours": round(counts["songs"] / rate, 2) if rate else 0.0,
+        "measured_on": len(trial),
+    }
+
+
+def find_lyrics(options: CaptionOptions) -> Lyrics | None:
+    """Find the lyrics of the one song: text, a file, what lies beside the audio or in its tags; None: instrumental."""
+    if options.instrumental:
+        return None
+    if options.lyrics_text is not None:
+        given = options.lyrics_text
+        return given if isinstance(given, Lyrics) else lyrics_of_text(given)
+    if options.lyrics is not None:
+        return read_lyrics(options.lyrics)
+    check_file(options.audio)
+    return lyrics_beside(options.audio) or lyrics_in_tags(options.audio) or Lyrics("")

@@ -1,0 +1,137 @@
+"""The `recap` command: the app with its five commands, and the one place where errors become words."""
+
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Annotated, Any
+
+import typer
+
+from recap_cli import __version__
+from recap_cli.cli.ablate import ablate
+from recap_cli.cli.caption import caption
+from recap_cli.cli.console import close_bar, write_line
+from recap_cli.cli.evaluate import evaluate
+from recap_cli.cli.failures import NET, explain_failure
+from recap_cli.cli.prepare import prepare
+from recap_cli.cli.streams import Stream, flush_streams, settle_streams
+from recap_cli.cli.train import TrainCommand, train
+from recap_cli.errors import RecapError
+from recap_cli.escaping import one_line, visible
+from recap_cli.surroundings import ENDED, ending_signals, settle_caches, settle_width
+
+app = typer.Typer(
+    name="recap",
+    help="RECAP: what a song is about, from its audio and its lyrics.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+# click's class, or that of the copy of click which newer versions of Typer bring along.
+UsageError: Any = typer.BadParameter.__bases__[0]
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and stop."""
+    if wanted:
+        write_line(f"recap {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """RECAP: what a song is about, from its audio and its lyrics."""
+
+
+app.command()(prepare)
+app.command(cls=TrainCommand)(train)
+app.command()(caption)
+app.command("eval")(evaluate)
+app.command()(ablate)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the one place where errors become words and exit codes.
+
+    Returns:
+        0 done, 1 a RecapError or what the machine refused, 2 usage, 129 and 143 ended by a signal, 130 interrupted.
+    """
+    settle_streams()
+    settle_width()
+    settle_caches()
+    sys.excepthook = show_bug
+    with ending_signals():
+        code = answer(lambda: run(arguments))
+        # What libraries printed waits in a buffer, and may fail as late as here.
+        late = answer(finish_output)
+    return code or late
+
+
+def run(arguments: Sequence[str] | None) -> int:
+    """Run the command, usage errors and interruptions told."""
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except UsageError as error:
+        complain_usage(error)
+        return 2
+    except (typer.Abort, KeyboardInterrupt):
+        code = 130
+    if code == 130:  # newer versions of Typer turn the interruption into its exit code
+        tell("\ninterrupted; start the same command again to go on")
+    return code if isinstance(code, int) else 0
+
+
+def answer(work: Callable[[], int]) -> int:
+    """Do some work; give its exit code, errors told in two lines. Bugs pass, with their traceback."""
+    try:
+        return work()
+    except RecapError as error:
+        complain(error)
+    except NET as error:
+        found = explain_failure(error)
+        if found is None:
+            raise
+        complain(found)
+    except SystemExit as end:  # a signal, or the reader of a pipe has left
+        close_bar()
+        if end.code in ENDED:
+            tell("\nended; start the same command again to go on")
+        return end.code if isinstance(end.code, int) else 1
+    return 1
+
+
+def finish_output() -> int:
+    """Hand on what waits for stdout and stderr; give 0."""
+    flush_streams()
+    return 0
+
+
+def complain(error: RecapError) -> None:
+    """Say what was wrong and what to try, a line each."""
+    close_bar()
+    tell(f"recap: {one_line(error.message)}")
+    tell(f"try: {one_line(error.hint or 'recap COMMAND --help')}")
+
+
+def complain_usage(error: Any) -> None:
+    """Say how the command is called, and what was wrong."""
+    if error.ctx is not None:
+        tell(one_line(error.ctx.get_usage()))
+        tell(f"Try '{one_line(error.ctx.command_path)} --help' for help.\n")
+    tell(f"Error: {one_line(error.format_message())}")
+
+
+def tell(text: str) -> None:
+    """Write a line to stderr."""
+    Stream("stderr").write(text + "\n")
+
+
+def show_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Show the traceback of a bug; what strangers wrote into its message acts no more than elsewhere."""
+    tell(visible("".join(traceback.format_exception(kind, error, trace)).rstrip()))

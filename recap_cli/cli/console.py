@@ -1,0 +1,262 @@
+"""What a person sees: Rich progress and tables on stderr, results on stdout."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, ConsoleDimensions
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichBar
+from rich.segment import Segment
+from rich.text import Text
+
+from recap_cli.cli.streams import Name, Stream
+from recap_cli.escaping import flat, json_text, one_line, visible
+from recap_cli.files import make_folder, write_text
+from recap_cli.progress import Table
+from recap_cli.surroundings import NARROWEST, WIDEST
+
+PLAIN_INTERVAL = 15.0
+LISTED = 20  # failures that are told one by one
+PIPE_WIDTH = 220  # wide enough for every table
+
+_bars: list[RichBar] = []  # the one that is drawn just now
+
+
+def close_bar() -> None:
+    """Takes the bar off the terminal and shows the cursor again, whatever ended the work."""
+    while _bars:
+        _bars.pop().stop()
+
+
+class SafeConsole(Console):
+    """A console on which words are only words: no markup, no emoji codes, nothing that acts unseen.
+
+    Every text passes here on its way to the terminal, so nobody who prints has to think of it: strings before they
+    are laid out, and what comes out of other renderables once more, piece by piece.
+
+    Args:
+        name: the stream to write to.
+        options: Rich's own.
+    """
+
+    def __init__(self, name: Name, **options: Any) -> None:
+        file: Any = Stream(name)
+        super().__init__(file=file, stderr=name == "stderr", markup=False, emoji=False, highlight=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Returns a text for a string, its control characters written out."""
+        return super().render_str(visible(text), **{**options, "markup": False, "emoji": False})
+
+    def render(self, renderable: Any, options: Any = None) -> Iterable[Segment]:
+        """Returns the pieces of whatever is drawn; only Rich's own may move the cursor."""
+        for piece in super().render(renderable, options):
+            yield piece if piece.control else piece._replace(text=visible(piece.text))
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        """The size of the terminal, within what a table can be drawn in."""
+        width, height = super().size
+        return ConsoleDimensions(min(max(width, NARROWEST), WIDEST), height)
+
+    @size.setter
+    def size(self, size: tuple[int, int]) -> None:
+        self.width, self.height = size
+
+
+class ConsoleProgress:
+    """Reports to a terminal with bars, and to anything else with a line now and then.
+
+    Args:
+        console: writes to stderr.
+        quiet: report nothing but warnings.
+    """
+
+    def __init__(self, console: Console, quiet: bool = False) -> None:
+        self.console, self.quiet = console, quiet
+        self.bar: RichBar | None = None
+        self.task: TaskID | None = None
+        self.name, self.total, self.done = "", 0, 0
+        self.began = self.told = 0.0
+
+    def start(self, task: str, total: int | None = None) -> None:
+        """Begin a task."""
+        self.finish()
+        task = one_line(task)
+        self.name, self.total, self.done = task, total or 0, 0
+        self.began = self.told = time.monotonic()
+        if self.quiet:
+            return
+        if not self.console.is_terminal:
+            self.console.print(f"{task} ...", highlight=False)
+            return
+        self.bar = RichBar(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+            console=self.console,
+            transient=True,
+        )
+        self.bar.start()
+        _bars.append(self.bar)
+        self.task = self.bar.add_task(task, total=total, rate="", note="")
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Say that more units are done."""
+        self.done += count
+        now = time.monotonic()
+        rate, note = tell_rate(self.done, now - self.began), one_line(note)
+        if self.bar is not None and self.task is not None:
+            self.bar.update(self.task, advance=count, rate=rate, note=note)
+        elif not self.quiet and now - self.told > PLAIN_INTERVAL:
+            self.told = now
+            total = f"/{self.total}" if self.total else ""
+            parts = [f"{self.name}: {self.done}{total}", f"({rate})" if rate else "", note]
+            self.console.print(" ".join(part for part in parts if part), highlight=False)
+
+    def finish(self) -> None:
+        """End the current task."""
+        if self.bar is not None:
+            close_bar()
+        self.bar = self.task = None
+
+    def say(self, message: str) -> None:
+        """Tell one line."""
+        if not self.quiet:
+            self.console.print(one_line(message), highlight=False, markup=False, soft_wrap=True)
+
+    def warn(self, message: str) -> None:
+        """Tell one line, even when quiet."""
+        self.console.print(f"warning: {one_line(message)}", highlight=False, markup=False, soft_wrap=True)
+
+    def show(self, table: Table) -> None:
+        """Show a small table."""
+        if self.quiet:
+            return
+        from recap_cli.report.drawing import draw
+
+        self.console.print(draw(table))
+
+
+def tell_rate(done: int, seconds: float) -> str:
+    """Write units a second, or a minute where they are slow."""
+    rate = done / max(seconds, 1e-6)
+    if not done:
+        return ""
+    return f"{rate:.1f}/s" if rate >= 0.1 else f"{60 * rate:.1f}/min"
+
+
+def stderr_console() -> Console:
+    """The console for progress and messages; plain when stderr is no terminal, NO_COLOR honoured."""
+    return SafeConsole("stderr")
+
+
+def stdout_console() -> Console:
+    """The console for results; a pipe gets lines wide enough for every table."""
+    console = SafeConsole("stdout")
+    return console if console.is_terminal else SafeConsole("stdout", width=PIPE_WIDTH)
+
+
+def write_line(text: str) -> None:
+    """Writes a line of data, or several, to stdout, in UTF-8 whatever the locale; nothing in it acts unseen.
+
+    Raises:
+        OptionError: stdout is closed or full.
+    """
+    Stream("stdout").write(visible(text) + "\n")
+
+
+def render(as_json: bool, document: dict[str, Any], *tables: Any) -> None:
+    """Give a result to stdout, as JSON or as tables."""
+    from recap_cli.report.drawing import draw
+
+    if as_json:
+        write_line(json_text(document))
+        return
+    console = stdout_console()
+    for table in tables:
+        if table is not None:
+            console.print(draw(table))
+
+
+def render_captions(captions: Any, options: Any, as_json: bool, progress: ConsoleProgress, tally: Any) -> None:
+    """Give captions as they come: panels to a person, bare text to a pipe, JSON lines when asked or of many songs."""
+    if not options.is_batch:
+        for result in captions:
+            for warning in result.warnings:
+                progress.warn(warning)
+            write_caption(result, options.out, as_json)
+        return
+    warnings: Counter[str] = Counter()
+    for result in captions:
+        warnings.update(result.warnings)
+        if options.out is None:
+            write_line(json_text(result.to_json()))
+    for text, count in warnings.most_common(LISTED):
+        progress.warn(f"{count} {'song' if count == 1 else 'songs'}: {text}")
+    tell_tally(tally, options, progress)
+
+
+def write_caption(result: Any, out: Path | None, as_json: bool) -> None:
+    """Give the caption of one song, to a file or to stdout.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    from recap_cli.report.panels import caption_panel
+
+    document = json_text(result.to_json())
+    if out is not None:
+        make_folder(out.parent)
+        write_text(out, document + "\n")
+    elif as_json:
+        write_line(document)
+    elif (console := stdout_console()).is_terminal:
+        console.print(caption_panel(result))
+    else:
+        write_line("\n".join(map(flat, result.captions)))
+
+
+def tell_tally(tally: Any, options: Any, progress: ConsoleProgress) -> None:
+    """Say what became of many songs, and list those that failed."""
+    before = f", {tally.skipped} done before" if tally.skipped else ""
+    where = f" in {options.shard_out}" if options.shard_out is not None else ""
+    songs = "1 song" if tally.captioned == 1 else f"{tally.captioned} songs"
+    progress.say(f"Captioned {songs}{where}{before}.")
+    if not tally.failed:
+        return
+    progress.warn(f"{tally.failed} {'song' if tally.failed == 1 else 'songs'} failed:")
+    for audio, reason in list(tally.reasons.items())[:LISTED]:
+        progress.warn(reason if audio in reason else f"{audio}: {reason}")
+    if tally.failed > LISTED:
+        progress.warn(f"and {tally.failed - LISTED} more, see the lines with an error")
+
+
+def render_evaluation(result: Any, out: Path, form: str, progress: ConsoleProgress) -> None:
+    """Give an evaluation to stdout in one of the formats, and its plots and pages to a folder."""
+    from recap_cli.report import scores, table_one
+    from recap_cli.report.alignment_plots import plot_alignment
+    from recap_cli.report.case_page import write_case_page
+
+    files = [file for report in result.alignment for file in plot_alignment(report, out)]
+    if result.cases is not None:
+        files += [write_case_page(result.cases, out / f"cases.{suffix}") for suffix in ("html", "md")]
+    if form == "rich":
+        render(False, {}, *scores.all_tables(result))
+    elif form == "json":
+        render(True, result.to_json())
+    else:
+        writers = {"markdown": scores.to_markdown, "latex": table_one.to_latex, "csv": table_one.to_csv}
+        write_line(writers[form](result))
+    for report in result.controls:
+        for verdict in report.verdicts:
+            progress.say(f"{report.name}: {verdict}")
+    progress.say(f"Captions and figures: {out}")
+    for file in files:
+        progress.say(f"Written: {file}")

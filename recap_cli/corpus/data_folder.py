@@ -1,0 +1,212 @@
+"""The files of a data folder: whole, or as slices that a plain merge of folders joins; its lock; its unfinished state.
+
+A whole folder has `dataset.json`, `songs.jsonl`, `captions.jsonl`, `rejected.jsonl`; slice 3 of 8 has
+`dataset-3-of-8.json` and so on. The shards in `mels/` are named for their content, so slices never collide.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recap_cli.corpus.mel_cache import fingerprint
+from recap_cli.corpus.shards import own_shards
+from recap_cli.errors import DataError, OptionError
+from recap_cli.files import make_folder, remove_stale_partials, write_json
+from recap_cli.locks import hold_folder
+from recap_cli.outputs import DATA, is_data_folder
+
+MELS = "mels"
+DATASET_FILE = "dataset.json"
+LARGEST = 1 << 24  # bytes of a dataset.json
+COUNTS = ("sample_rate", "n_fft", "hop", "mels")  # audio settings that are whole numbers
+RECORDS = ("songs.jsonl", "captions.jsonl", "rejected.jsonl")
+_SLICE_FILE = re.compile(r"dataset-(\d+)-of-(\d+)\.json")
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The part of a corpus that one run prepares: `number` from 1 to `count`; 1 of 1 is the whole."""
+
+    number: int = 1
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str | None) -> "Slice":
+        """Read `3/8`.
+
+        Raises:
+            OptionError: it is none.
+        """
+        found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text or "1/1")
+        if not found or not 1 <= int(found[1]) <= int(found[2]):
+            raise OptionError(f"--shard {text} is no slice", "give i/n, from 1/8 to 8/8")
+        return cls(int(found[1]), int(found[2]))
+
+    @property
+    def label(self) -> str:
+        """Name the slice in files that only it may delete."""
+        return f"{self.number}-of-{self.count}"
+
+    def file(self, folder: Path, name: str) -> Path:
+        """Give this slice's file: `songs.jsonl` of the whole, `songs-3-of-8.jsonl` of a slice."""
+        if self.count == 1:
+            return folder / name
+        stem, dot, suffix = name.partition(".")
+        return folder / f"{stem}-{self.label}{dot}{suffix}"
+
+    def range(self, total: int) -> tuple[int, int]:
+        """Give the first of this slice's units, and the one behind its last, out of `total`."""
+        return total * (self.number - 1) // self.count, total * self.number // self.count
+
+
+def is_prepared(folder: Path) -> bool:
+    """Whether a folder holds a whole data set."""
+    return (folder / DATASET_FILE).is_file() or bool(finished_slices(folder))
+
+
+def finished_slices(folder: Path) -> list[Slice]:
+    """Give the slices that make up a folder, none when they are not all there."""
+    found: dict[int, set[int]] = {}
+    for path in folder.glob("dataset-*-of-*.json"):
+        if match := _SLICE_FILE.fullmatch(path.name):
+            found.setdefault(int(match[2]), set()).add(int(match[1]))
+    for count, numbers in sorted(found.items()):
+        if len(numbers) == count and min(numbers) == 1 and max(numbers) == count:
+            return [Slice(number, count) for number in range(1, count + 1)]
+    return []
+
+
+def parts_of(folder: Path) -> list[Slice]:
+    """Give the parts whose files make up a folder: the whole, or all slices.
+
+    Raises:
+        DataError: the folder is missing or not finished.
+    """
+    if (folder / DATASET_FILE).is_file():
+        return [Slice()]
+    if slices := finished_slices(folder):
+        return slices
+    there = sorted(path.name for path in folder.glob("dataset-*-of-*.json") if _SLICE_FILE.fullmatch(path.name))
+    if there:
+        raise DataError(f"{folder} holds {', '.join(there[:3])} and lacks other slices", "prepare and copy them, too")
+    reason = "was not finished" if (folder / MELS).is_dir() else "is no prepared data folder"
+    raise DataError(f"{folder} {reason}: it has no dataset.json", f"run recap prepare --out {folder}")
+
+
+def read_dataset_file(folder: Path) -> dict[str, Any]:
+    """Read `dataset.json`, which exists once `recap prepare` has finished, or join those of all slices.
+
+    Raises:
+        DataError: there is none, it is damaged, or slices were prepared in different ways.
+    """
+    parts = [read_part(part.file(folder, DATASET_FILE)) for part in parts_of(folder)]
+    info = parts[0]
+    if len(parts) == 1:
+        return info
+    same = ("audio", "excerpt", "precision", "seed", "source", "options")
+    for number, other in enumerate(parts, start=1):
+        for key in same:
+            if other.get(key) != info.get(key):
+                raise DataError(
+                    f"{folder}: slices 1 and {number} differ in {key}", "prepare all of them with the same options"
+                )
+    names = sorted({name for part in parts for name in part["splits"]})
+    info["splits"] = {name: sum(part["splits"].get(name, 0) for part in parts) for name in names}
+    info["music_tags"] = sorted({tag for part in parts for tag in part.get("music_tags", ())})
+    info["fingerprint"] = fingerprint([part["fingerprint"] for part in parts])
+    info.pop("slice", None)
+    return info
+
+
+def read_part(path: Path) -> dict[str, Any]:
+    """Read one `dataset.json`.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    try:
+        if path.stat().st_size > LARGEST:
+            raise ValueError(f"it is over {LARGEST >> 20} MB")
+        info = json.loads(path.read_text(encoding="utf-8"))
+        check_info(info)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is damaged: not UTF-8", "run recap prepare again") from error
+    except (OSError, ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise DataError(f"{path} is damaged: {reason}", "run recap prepare again") from error
+    return dict(info)
+
+
+def check_info(info: Any) -> None:
+    """Refuses a `dataset.json` in which something that others rely on is missing or of the wrong kind.
+
+    Raises:
+        ValueError: it is.
+    """
+    if type(info) is not dict:
+        raise ValueError("no JSON object")
+    kinds = {"audio": dict, "fingerprint": str, "splits": dict, "source": str, "recap": str}
+    for name, kind in kinds.items():
+        if type(info.get(name)) is not kind:
+            raise ValueError(f"{name} is {'missing' if name not in info else 'of the wrong kind'}")
+    if not all(type(count) is int and count >= 0 for count in info["splits"].values()):
+        raise ValueError("splits are no counts by name")
+    for name, value in info["audio"].items():
+        numbers = (int,) if name in COUNTS else (int, float)
+        if name != "resampler" and (type(value) not in numbers or not math.isfinite(value)):
+            raise ValueError(f"audio.{name} is no {'count' if name in COUNTS else 'number'}")
+    tags = info.setdefault("music_tags", [])
+    if type(tags) is not list or not all(type(tag) is str for tag in tags):
+        raise ValueError("music_tags are no texts")
+    if type(info.get("demo", {})) is not dict:
+        raise ValueError("demo is no object")
+
+
+@contextmanager
+def held(folder: Path, part: Slice, inputs: Iterable[Path] = ()) -> Iterator[None]:
+    """Hold a folder for one preparation of a part; others may prepare other parts of it at the same time.
+
+    Raises:
+        BusyError: another preparation of the same part holds it.
+        OptionError: the folder is no data folder, or is or holds an input.
+        DataError: the folder cannot be made.
+    """
+    lock = part.file(folder, "prepare.lock").name
+    with hold_folder(folder, DATA, "recap prepare", inputs=inputs, is_ours=is_data_folder, lock=lock):
+        for place in (folder, folder / MELS):
+            if place.is_dir():
+                remove_stale_partials(place, part.label if part.count > 1 else "")
+        yield
+
+
+def begin(folder: Path, part: Slice) -> tuple[str, ...]:
+    """Note which shards a preparation starts from; give them. One that goes on takes the note of the first.
+
+    Raises:
+        DataError: the disk refuses.
+    """
+    mels, note = folder / MELS, part.file(folder, "unfinished.json")
+    make_folder(mels)
+    with suppress(OSError, ValueError, TypeError):
+        base = json.loads(note.read_text(encoding="utf-8"))
+        return tuple(str(name) for name in base)
+    names = [path.name for path in own_shards(mels)]
+    write_json(note, names, part.label)
+    return tuple(names)
+
+
+def undo(folder: Path, part: Slice) -> None:
+    """Take back a preparation that came to nothing, so that it leaves no trace."""
+    end(folder, part)
+    with suppress(OSError):  # it holds what others made
+        (folder / MELS).rmdir()
+
+
+def end(folder: Path, part: Slice) -> None:
+    """Forget the note: the preparation is finished."""
+    part.file(folder, "unfinished.json").unlink(missing_ok=True)

@@ -1,0 +1,83 @@
+"""The log-mel cache: keyed by audio content and every audio setting, so a changed setting never finds old mels."""
+
+import hashlib
+import json
+from collections import defaultdict
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from recap_cli.audio.decode import AudioSettings, log_mel, read_excerpt
+from recap_cli.errors import DataError
+from recap_cli.files import hash_file as hash_bytes_of
+
+Spent = defaultdict[str, float]  # seconds of work by kind
+
+LARGEST = 4 << 30  # bytes; a day of audio in CD quality has 15, but a song does not last a day
+
+
+def fingerprint(value: Any) -> str:
+    """A short name for anything that JSON can hold."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, read in blocks.
+
+    Raises:
+        DataError: the file cannot be read, or is larger than any song.
+    """
+    try:
+        if path.stat().st_size > LARGEST:
+            raise DataError(f"{path} is over {LARGEST >> 30} GiB, too large for a song", "cut it")
+        return hash_bytes_of(path)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
+
+
+def mel_key(content: str, audio: AudioSettings, excerpt: str | float, seed: int, precision: str) -> str:
+    """Name a mel by its audio's content and by everything that shapes it.
+
+    Args:
+        content: hash of the audio file, or the recipe of a rendered song.
+        audio: the signal settings, resampler included.
+        excerpt: which part of the song.
+        seed: decides a random excerpt; it does not count otherwise.
+        precision: fp16 or fp32.
+    """
+    place = [excerpt, seed if excerpt == "random" else 0]
+    return fingerprint([content, audio.to_json(), place, precision])
+
+
+def hear_file(
+    path: Path,
+    audio: AudioSettings,
+    excerpt: str | float,
+    seed: int,
+    spent: Spent | None = None,
+    warnings: list[str] | None = None,
+) -> tuple[np.ndarray, float]:
+    """Give the log-mel [mels, frames] of a file's excerpt and its length in seconds.
+
+    Args:
+        path: the audio file.
+        audio: the signal settings.
+        excerpt: which part of the song.
+        seed: decides a random excerpt.
+        spent: is told the seconds of work that decoding, resampling and the mel took.
+        warnings: is told what a user should know though the excerpt is usable.
+    """
+    spent = defaultdict(float) if spent is None else spent
+    began = perf_counter()
+    heard = read_excerpt(path, audio, excerpt, seed)
+    read = perf_counter()
+    if warnings is not None:
+        warnings += heard.warnings
+    mel = log_mel(heard.samples, audio)
+    spent["decoding"] += read - began - heard.resampling
+    spent["resampling"] += heard.resampling
+    spent["mels"] += perf_counter() - read
+    return mel, heard.seconds

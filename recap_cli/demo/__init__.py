@@ -1,0 +1,1 @@
+"""The made-up corpus: songs, lyrics and captions from one seed."""

@@ -1,0 +1,1 @@
+"""`recap eval`: captions become scores."""

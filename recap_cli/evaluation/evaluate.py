@@ -1,0 +1,325 @@
+"""Score runs and files of captions: every song once, against all its references."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from recap_cli import __version__
+from recap_cli.captioning.captioner import Captioner
+from recap_cli.captioning.load_model import EMBEDDED_MODEL
+from recap_cli.corpus.dataset import PreparedData, PreparedSong
+from recap_cli.demo.songs import lyrics_only_oracle, music_only_oracle
+from recap_cli.errors import OptionError
+from recap_cli.evaluation.alignment_report import AlignmentReport, measure_run
+from recap_cli.evaluation.captions import (
+    SongSet,
+    caption_file,
+    caption_split,
+    captioned_songs,
+    find_failed,
+    match_predictions,
+    weights_fingerprint,
+)
+from recap_cli.evaluation.cases import CaseStudy, choose_cases
+from recap_cli.evaluation.controls import ControlReport, RunUnderTest, run_controls
+from recap_cli.evaluation.paper_table import PaperRow, read_paper_table
+from recap_cli.evaluation.predictions import Prediction, read_predictions
+from recap_cli.evaluation.system_differences import Contrast, compare_entries
+from recap_cli.evaluation.systems import Entry, SystemScores, group_seeds, read_origin, score_system, share_right
+from recap_cli.files import remove_stale_partials, write_json, write_json_lines
+from recap_cli.locks import hold_folder
+from recap_cli.outputs import EVALUATION, check_evaluation, is_evaluation, name_systems
+from recap_cli.progress import Progress, SilentProgress
+from recap_cli.runtime.decoding import DecodingOptions
+from recap_cli.runtime.hub import model_path
+from recap_cli.scoring.bootstrap import LEVEL, RESAMPLES, TRIALS
+from recap_cli.scoring.protocols import protocol_named
+
+EMBEDDED = "embedded demonstration model"
+RESULT_FILE = "evaluation.json"
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """What to score.
+
+    Attributes:
+        data: a prepared data folder; None takes songs and references from the first file of captions.
+        runs: model folders; where neither runs nor files are named, the embedded model is scored.
+        split: the songs.
+        protocol: which figures head the table, `f1` or `published`.
+        limit: only so many songs.
+        out: a folder for captions, rows and figures.
+        decoding: how captions are written.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        predictions: files with captions of other systems.
+        controls: score every run with wrong inputs too.
+        alignment: measure what alignment did to every run.
+        cases: songs of the case study of the first two systems; 0 for none.
+        paper: a CSV file with figures as a paper printed them, to stand beside ours.
+    """
+
+    data: Path | None
+    runs: tuple[Path, ...] = ()
+    split: str = "test"
+    protocol: str = "f1"
+    limit: int | None = None
+    out: Path | None = None
+    decoding: DecodingOptions = field(default_factory=DecodingOptions)
+    device: str = "auto"
+    predictions: tuple[Path, ...] = ()
+    controls: bool = False
+    alignment: bool = False
+    cases: int = 0
+    paper: Path | None = None
+
+    def __post_init__(self) -> None:
+        protocol_named(self.protocol)
+        if self.limit is not None and self.limit < 1:
+            raise OptionError(f"--limit {self.limit} leaves no songs", "give a number of 1 or more")
+        if self.cases < 0:
+            raise OptionError(f"--cases {self.cases} is no number of songs", "give 1 or more")
+        if self.data is None and not self.predictions:
+            raise OptionError("There is nothing to score", "name --data or --predictions")
+        if self.data is None and self.runs:
+            raise OptionError("Runs caption songs, and no data folder is named", "name it with --data")
+        if (self.controls or self.alignment) and not self.models:
+            raise OptionError("--controls and --alignment need a model", "name a run instead of --predictions")
+        if self.cases and len(self.models) + len(self.predictions) < 2:
+            raise OptionError("--cases compares two systems", "name two runs, or a run and --predictions")
+
+    @property
+    def models(self) -> tuple[Path | None, ...]:
+        """The models to run; None stands for the embedded one."""
+        return self.runs or (() if self.predictions else (None,))
+
+
+@dataclass(frozen=True)
+class EvaluateResult:
+    """Scores of all systems on the same songs.
+
+    Attributes:
+        data: the data folder, or the file that the songs came from.
+        split: its songs.
+        protocol: the named protocol.
+        systems: one a run or file.
+        entries: rows of the table: systems, runs that are seeds of one training joined.
+        oracles: on demo songs, what a perfect captioner with only one input could name.
+        contrasts: each later entry against the first.
+        signature: how the figures were made.
+        decoding: how the captions were written.
+        controls: one report a run, where asked for.
+        alignment: one report a run that listens, where asked for.
+        cases: the case study, where asked for.
+        made: versions and fingerprints.
+        paper: a paper's own figures, in points.
+    """
+
+    data: Path
+    split: str
+    protocol: str
+    systems: list[SystemScores]
+    entries: list[Entry]
+    oracles: dict[str, dict[str, float]]
+    contrasts: list[Contrast]
+    signature: str
+    decoding: DecodingOptions
+    controls: list[ControlReport] = field(default_factory=list)
+    alignment: list[AlignmentReport] = field(default_factory=list)
+    cases: CaseStudy | None = None
+    made: dict[str, Any] = field(default_factory=dict)
+    paper: list[PaperRow] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as one JSON document."""
+        return {
+            "data": str(self.data),
+            "split": self.split,
+            "protocol": self.protocol,
+            "signature": self.signature,
+            "made": self.made,
+            "decoding": self.decoding.to_json(),
+            "systems": [system.to_json() for system in self.systems],
+            "table": [entry.to_json() for entry in self.entries],
+            "oracles": self.oracles,
+            "comparisons": [contrast.to_json() for contrast in self.contrasts],
+            **({"controls": [report.to_json() for report in self.controls]} if self.controls else {}),
+            **({"alignment": [report.to_json() for report in self.alignment]} if self.alignment else {}),
+            **({"cases": self.cases.to_json()} if self.cases else {}),
+            **({"paper_on_another_corpus": [vars(row) for row in self.paper]} if self.paper else {}),
+        }
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The songs that all systems are scored on.
+
+    Attributes:
+        data: the folder, None where a file gives the songs.
+        songs: its songs; empty where a file gives them.
+        scored: the same for scoring.
+    """
+
+    data: PreparedData | None
+    songs: Sequence[PreparedSong]
+    scored: SongSet
+
+
+def evaluate(options: EvaluateOptions, progress: Progress | None = None) -> EvaluateResult:
+    """Caption a split with each run, read each file, and score all captions on the same songs.
+
+    Raises:
+        DataError: data or a file cannot be used, or there are no references.
+        OptionError: `out` holds something else than evaluations, or an input.
+        BusyError: another evaluation works in `out`.
+        ModelError: a run is no model, or was trained on audio of other settings.
+    """
+    progress = progress or SilentProgress()
+    if options.out is None:
+        return evaluate_systems(options, progress)
+    check_evaluation(options.out, options.predictions, options.paper, bool(options.models))
+    with hold_folder(options.out, EVALUATION, "recap eval", is_ours=is_evaluation):
+        remove_stale_partials(options.out)
+        result = evaluate_systems(options, progress)
+        write_result(options.out, result)
+    return result
+
+
+def evaluate_systems(options: EvaluateOptions, progress: Progress) -> EvaluateResult:
+    """Caption and score; only captions are written, as they come."""
+    sources = [EMBEDDED if run is None else str(run) for run in options.models] + [*map(str, options.predictions)]
+    names = iter(name_systems(sources))
+    # Files are read before any model works: a bad row shows at once.
+    paper = read_paper_table(options.paper) if options.paper else []
+    rows = {path: read_predictions(path) for path in options.predictions}
+    scene = set_scene(options, rows, progress)
+    for note in scene.data.notes if scene.data else ():
+        progress.say(note)
+    files = {
+        path: match_predictions(path, rows.pop(path), scene.scored, progress, options.limit) for path in list(rows)
+    }
+    systems: list[SystemScores] = []
+    controls: list[ControlReport] = []
+    alignment: list[AlignmentReport] = []
+    for run in options.models:
+        test = score_run(next(names), run, scene, options, progress)
+        systems.append(test.system)
+        controls += [run_controls(test, progress)] if options.controls else []
+        if options.alignment and test.captioner.model.config.use_music:
+            alignment.append(measure_run(test.system.name, test.captioner, test.data, test.songs, progress))
+        elif options.alignment:
+            progress.say(f"{test.system.name} does not listen, so it has no alignment to measure.")
+    systems += [
+        score_system(next(names), files[path], scene.scored, options.protocol, progress, source=str(path))
+        for path in options.predictions
+    ]
+    return gather(options, scene, systems, controls=controls, alignment=alignment, paper=paper)
+
+
+def gather(options: EvaluateOptions, scene: Scene, systems: list[SystemScores], **found: Any) -> EvaluateResult:
+    """Put rows together, compare them, choose the cases, and say how all was made."""
+    entries = group_seeds(systems, options.protocol)
+    signature = make_signature(systems[0], options.protocol)
+    cases = None
+    if options.cases:
+        cases = choose_cases(systems[0], systems[1], scene.scored, options.protocol, options.cases, signature)
+    return EvaluateResult(
+        data=options.data or options.predictions[0],
+        split=options.split if scene.data else "",
+        protocol=options.protocol,
+        systems=systems,
+        entries=entries,
+        oracles=oracle_accuracy(scene.songs) if scene.data and scene.data.is_demo else {},
+        contrasts=compare_entries(entries, options.protocol),
+        signature=signature,
+        decoding=options.decoding,
+        cases=cases,
+        made={
+            "recap": __version__,
+            "data": scene.data.fingerprint if scene.data else "",
+            "weights": [weights_fingerprint(EMBEDDED_MODEL if run is None else run) for run in options.models],
+        },
+        **found,
+    )
+
+
+def make_signature(system: SystemScores, protocol: str) -> str:
+    """Say how figures, intervals and tests were made."""
+    return (
+        f"{system.scores.signature(protocol)}; {100 * LEVEL:g} % percentile intervals of {RESAMPLES} bootstrap samples "
+        f"of songs, seed 0; paired tests by {TRIALS} random swaps; recap-cli {__version__}"
+    )
+
+
+def set_scene(options: EvaluateOptions, files: Mapping[Path, list[Prediction]], progress: Progress) -> Scene:
+    """Finds the songs: those of the data, or of the first file with references; none that failed in a file.
+
+    Raises:
+        DataError: there are none with references.
+    """
+    failed: set[str] = set()
+    for path, rows in files.items():
+        failed |= find_failed(path, rows, progress)
+    if options.data is None:
+        path, rows = next(
+            ((path, rows) for path, rows in files.items() if any(row.references for row in rows)),
+            next(iter(files.items())),
+        )
+        songs = SongSet.from_predictions(path, rows[: options.limit])
+        return Scene(None, [], songs.without(failed) if failed else songs)
+    data = PreparedData(options.data)
+    chosen = captioned_songs(data, options.split)[: options.limit]
+    songs = SongSet.from_prepared(chosen, data.is_demo)
+    if not failed:
+        return Scene(data, chosen, songs)
+    return Scene(data, [entry for entry in chosen if entry.song.id not in failed], songs.without(failed))
+
+
+def score_run(name: str, run: Path | None, scene: Scene, options: EvaluateOptions, progress: Progress) -> RunUnderTest:
+    """Caption the songs with one run and score them."""
+    assert scene.data is not None
+    captioner = Captioner.from_pretrained(run, device=options.device, progress=progress)
+    source = EMBEDDED if run is None else captioner.name
+    file = caption_file(options.out, source, run, scene.data, options.split, options.decoding)
+    captions = caption_split(captioner, scene.data, scene.songs, options.decoding, progress, file=file)
+    origin = read_origin(EMBEDDED_MODEL if run is None else model_path(run))
+    system = score_system(name, captions, scene.scored, options.protocol, progress, origin, source)
+    return RunUnderTest(
+        captioner=captioner,
+        system=system,
+        data=scene.data,
+        songs=scene.songs,
+        scored=scene.scored,
+        split=options.split,
+        protocol=options.protocol,
+        decoding=options.decoding,
+        out=options.out,
+        run=run,
+    )
+
+
+def oracle_accuracy(songs: Sequence[PreparedSong]) -> dict[str, dict[str, float]]:
+    """Give what the best guess from only one input names correctly, computed from the corpus's probabilities."""
+    truth = [entry.song.tags for entry in songs]
+    return {
+        "lyrics only, oracle": share_right(truth, [lyrics_only_oracle(entry.song) for entry in songs]),
+        "music only, oracle": share_right(truth, [music_only_oracle(entry.song) for entry in songs]),
+    }
+
+
+def write_result(out: Path, result: EvaluateResult) -> None:
+    """Write each system's rows and all figures into a folder.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+
+    def systems() -> Iterator[SystemScores]:
+        yield from result.systems
+        for report in result.controls:
+            yield from (control.system for control in report.controls)
+
+    for system in systems():
+        write_json_lines(out / f"{system.stem}.scores.jsonl", (row.to_json() for row in system.scores.rows))
+    write_json(out / RESULT_FILE, result.to_json())

@@ -1,0 +1,1 @@
+"""Words that come with a song: files, encodings, timed formats, tags."""

@@ -1,0 +1,1 @@
+"""`recap prepare`: a corpus becomes a data folder."""

@@ -1,0 +1,178 @@
+"""Captions for many songs: batches in, texts out; nothing is dropped, doubled or reordered."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.modeling_outputs import BaseModelOutput
+
+from recap_cli.errors import OptionError
+from recap_cli.model.captioner import RecapForCaptioning
+from recap_cli.model.fast_decoder import fast_decoder
+from recap_cli.model.folder import FORCED
+from recap_cli.processor import RecapProcessor
+
+SMALL = 5_000_000  # parameters
+TOP_K = 50  # likeliest tokens that sampling draws from, as transformers has it
+
+
+@dataclass(frozen=True)
+class DecodingOptions:
+    """How captions are written.
+
+    Attributes:
+        beams: beam search width; 1 is greedy.
+        sample: draw tokens instead of taking the likeliest, from `seed`.
+        top_p: nucleus of sampling.
+        num_captions: captions a song.
+        max_caption_tokens: the longest caption; None takes the model's own limit.
+        no_repeat_ngram: n-grams of this size appear once at most; 0 allows all.
+        seed: of sampling.
+        batch_size: songs at a time; captions do not depend on it.
+        min_caption_tokens: the shortest caption; 0 sets no limit.
+    """
+
+    beams: int = 4
+    sample: bool = False
+    top_p: float = 1.0
+    num_captions: int = 1
+    max_caption_tokens: int | None = None
+    no_repeat_ngram: int = 0
+    seed: int = 0
+    batch_size: int = 32
+    min_caption_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        for flag in ("beams", "num_captions", "batch_size"):
+            if getattr(self, flag) < 1:
+                raise OptionError(f"--{flag.replace('_', '-')} {getattr(self, flag)} is not possible", "give 1 or more")
+        if self.max_caption_tokens is not None and self.max_caption_tokens < 3:
+            raise OptionError("--max-caption-tokens leaves no room for a caption", "give 3 or more")
+        if not 0 <= self.min_caption_tokens <= (self.max_caption_tokens or self.min_caption_tokens):
+            raise OptionError(
+                f"--min-caption-tokens {self.min_caption_tokens} does not fit", "give 0 up to --max-caption-tokens"
+            )
+        if not 0 < self.top_p <= 1:
+            raise OptionError(f"--top-p {self.top_p:g} is no share", "give more than 0 and at most 1")
+        if self.no_repeat_ngram < 0:
+            raise OptionError(f"--no-repeat-ngram {self.no_repeat_ngram} is negative", "0 allows all")
+        if not self.sample and self.num_captions > self.beams:
+            raise OptionError(
+                f"--num-captions {self.num_captions} needs as many beams", "raise --beams, or draw with --sample"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """The options as plain values, for records of how captions were made."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The captions of one song, best first, and their scores (mean log-probability a token; None where drawn)."""
+
+    captions: list[str]
+    scores: list[float | None]
+
+
+def generate_captions(
+    model: RecapForCaptioning,
+    processor: RecapProcessor,
+    batches: Iterator[Mapping[str, Tensor]] | Sequence[Mapping[str, Tensor]],
+    options: DecodingOptions,
+) -> Iterator[Decoded]:
+    """Write captions for batches of songs, in order.
+
+    Args:
+        model: in eval mode.
+        processor: the model's own.
+        batches: what the model takes, without labels.
+        options: how to write.
+    """
+    decoder = fast_decoder(model)
+    arguments = generation_arguments(options, processor)
+    for number, batch in enumerate(batches):
+        inputs = {name: value.to(model.device) for name, value in batch.items() if name not in ("labels", "song_ids")}
+        with torch.inference_mode(), own_random_numbers(options, number, model.device), fitting_threads(model):
+            # encoded here, for `generate` would repeat the music for each beam
+            encoded = BaseModelOutput(model.model.encoder(**inputs).last_hidden_state)
+            output = model.generate(
+                encoder_outputs=encoded,
+                attention_mask=inputs["attention_mask"],
+                decoder=decoder,
+                **arguments,
+            )
+        texts = processor.decode(output.sequences)
+        values: list[float | None] = [None] * len(texts)
+        if options.beams > 1 and model.beam_scores is not None:
+            values = model.beam_scores[:, : options.num_captions].flatten().tolist()
+        for start in range(0, len(texts), options.num_captions):
+            span = slice(start, start + options.num_captions)
+            yield Decoded(texts[span], values[span])
+
+
+@contextmanager
+def fitting_threads(model: RecapForCaptioning) -> Iterator[None]:
+    """Let a small model run in one thread: its products are too short to share, and waiting for others costs more."""
+    threads = torch.get_num_threads()
+    if model.device.type != "cpu" or threads == 1 or model.num_parameters() > SMALL:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def own_random_numbers(options: DecodingOptions, batch: int, device: torch.device) -> Iterator[None]:
+    """Draw from the options' seed and leave the caller's random numbers alone, training's above all."""
+    if not options.sample:
+        yield
+        return
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(options.seed * 1_000_003 + batch)
+        yield
+
+
+def generation_arguments(options: DecodingOptions, processor: RecapProcessor) -> dict[str, Any]:
+    """Translate the options into those of `generate`; whatever a flag decides is given, so that no model decides it."""
+    arguments: dict[str, Any] = {
+        "num_beams": options.beams,
+        "do_sample": options.sample,
+        "num_return_sequences": options.num_captions,
+        "max_length": longest_caption(options, processor) + 1,
+        "min_length": options.min_caption_tokens + 1 if options.min_caption_tokens else 0,
+        "no_repeat_ngram_size": options.no_repeat_ngram,
+        "early_stopping": options.beams > 1,
+        "return_dict_in_generate": True,
+    }
+    if options.sample:
+        arguments |= {"top_p": options.top_p, "top_k": TOP_K}
+    return arguments
+
+
+def longest_caption(options: DecodingOptions, processor: RecapProcessor) -> int:
+    """The tokens of the longest caption: the flag's, or else the model's own."""
+    return options.max_caption_tokens or processor.max_caption_tokens
+
+
+def effective_settings(
+    options: DecodingOptions, model: RecapForCaptioning, processor: RecapProcessor
+) -> dict[str, Any]:
+    """The options as plain values, with what the model's own settings add to them, for records of captions.
+
+    A model adds its limit of tokens, and tokens that it forces to stand first or last in a caption (BART's end token
+    where a caption is cut, and in older BARTs the start token); see `model.folder.GENERATION_RULES`.
+    """
+    forced = {name: getattr(model.generation_config, name) for name in FORCED}
+    return {
+        **options.to_json(),
+        "max_caption_tokens": longest_caption(options, processor),
+        **({"top_k": TOP_K} if options.sample else {}),
+        **{name: token for name, token in forced.items() if token is not None},
+    }

@@ -1,0 +1,46 @@
+"""What a process computes on: its device and how many numerical threads its children have."""
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from recap_cli.errors import ModelError
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS",
+)  # fmt: skip
+
+
+@contextmanager
+def limited_threads(count: int) -> Iterator[None]:
+    """Let child processes start with so many numerical threads each."""
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(count)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def single_threaded() -> AbstractContextManager[None]:
+    """Let child processes start with one numerical thread each."""
+    return limited_threads(1)
+
+
+def choose_device(device: str) -> str:
+    """Returns the device that `auto` or a name stands for on this machine.
+
+    Raises:
+        ModelError: the device is not there.
+    """
+    import torch
+
+    found = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        return "cuda" if found["cuda"] else "mps" if found["mps"] else "cpu"
+    if not found.get(device):
+        raise ModelError(f"--device {device} is not available here", "choose auto or cpu")
+    return device

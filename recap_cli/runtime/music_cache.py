@@ -1,0 +1,88 @@
+"""Music states of all songs of a data folder, computed once by the frozen music encoder and memory-mapped."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import groupby
+
+import numpy as np
+import torch
+
+from recap_cli.corpus.dataset import PreparedData
+from recap_cli.corpus.mel_cache import fingerprint
+from recap_cli.corpus.shards import SHARD_SONGS, ShardReader, ShardWriter, drop_damaged
+from recap_cli.model.frozen_encoder import FrozenMusicEncoder
+from recap_cli.model.music_encoder import TIME_STRIDE, MusicEncoder
+from recap_cli.progress import Progress
+from recap_cli.runtime.exclusive_folder import claim_cache
+
+BATCH_SONGS = 32  # on a GPU
+REMEDY = "start again: it is made anew"
+
+
+def cache_features(data: PreparedData, encoder: MusicEncoder, progress: Progress, device: str = "cpu") -> ShardReader:
+    """Give the music states [1 + steps, width] of every song by mel key, in fp16, computing what is missing.
+
+    The cache lies in the data folder under the fingerprint of the encoder's weights, so another encoder never finds it.
+    It is written a shard at a time: what an interrupted call has finished is found by the next one. Where several
+    processes ask for the same cache, one computes and the others wait for it.
+
+    Raises:
+        DataError: the cache cannot be written, or a mel cannot be read.
+    """
+    folder = data.folder / "features" / encoder_fingerprint(encoder)
+    with claim_cache(folder, progress, "Another process encodes the music of this data folder"):
+        for name in drop_damaged(folder):
+            progress.say(f"{folder / name} was damaged; its songs are encoded again.")
+        known = ShardReader(folder, remedy=REMEDY)
+        wanted = dict.fromkeys(entry.mel for entry in data.songs)
+        odd = {key for key in wanted if key in known and known.shapes[key] != states_shape(key, data, encoder)}
+        if odd:
+            path = known.files[min(odd)]
+            progress.say(f"{path} holds states of another shape; {len(odd)} songs are encoded again.")
+        keys = [key for key in wanted if key not in known or key in odd]
+        if not keys:
+            return known
+        keys.sort(key=lambda key: (data.mels.shapes[key][1], data.mels.files[key]))
+        progress.start("Encoding the music", len(keys))
+        writer = ShardWriter(folder)
+        try:
+            for done, (key, states) in enumerate(encode_mels(keys, data, encoder, device)):
+                writer.add(key, states.astype(np.float16))
+                progress.advance()
+                if done % SHARD_SONGS == 0:
+                    data.mels.opened.clear()  # pages of a map that were read count as our memory
+        finally:  # Ctrl-C loses nothing
+            writer.close()
+        progress.finish()
+        return ShardReader(folder, remedy=REMEDY)
+
+
+def states_shape(key: str, data: PreparedData, encoder: MusicEncoder) -> list[int]:
+    """Returns the shape of a mel's music states: one for the whole, and one for each step."""
+    return [1 + -(-data.mels.shapes[key][1] // TIME_STRIDE), encoder.sizes.width]
+
+
+def encode_mels(
+    keys: Sequence[str], data: PreparedData, encoder: MusicEncoder, device: str
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Encode mels, those of one length that follow each other together; give key and music states [1 + steps, width].
+
+    `encoder` stays as and where it is, in training or not.
+    """
+    frozen = FrozenMusicEncoder(encoder, device)
+    size = 1 if frozen.on_cpu else BATCH_SONGS
+    for _, run in groupby(keys, key=lambda key: data.mels.shapes[key][1]):
+        same_length = list(run)
+        for start in range(0, len(same_length), size):
+            chosen = same_length[start : start + size]
+            mels = np.stack([data.mels[key] for key in chosen]).astype(np.float32)
+            yield from zip(chosen, frozen(torch.from_numpy(mels)).cpu().numpy(), strict=True)
+
+
+def encoder_fingerprint(encoder: MusicEncoder) -> str:
+    """A short name for a music encoder: its sizes and every weight."""
+    digest = hashlib.sha256()
+    for _, tensor in sorted(encoder.state_dict().items()):
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return fingerprint([asdict(encoder.sizes), digest.hexdigest()])

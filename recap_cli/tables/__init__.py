@@ -1,0 +1,1 @@
+"""Rows of files that strangers wrote: CSV, TSV, JSON lines, JSON."""

@@ -1,0 +1,1 @@
+"""`recap train`: a data folder becomes a run."""

@@ -1,0 +1,321 @@
+"""Checkpoints: sealed with the names, sizes and hashes of their files, and the newest whole one found again.
+
+A seal is written last. What it does not vouch for is never gone on with: a run falls back to the checkpoint before,
+and says so.
+"""
+
+import json
+import math
+import shutil
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recap_cli.corpus.mel_cache import fingerprint
+from recap_cli.errors import DataError, ModelError
+from recap_cli.files import cannot_write, hash_file, write_json, write_json_lines
+from recap_cli.progress import Progress
+from recap_cli.runtime.run_folder import LOG_FILE, is_record, read_log
+
+STATE_FILE = "recap_state.json"
+WEIGHTS = "model.safetensors"
+# What the Trainer goes on from, besides the random state of each process.
+NEEDED = (WEIGHTS, "optimizer.pt", "scheduler.pt", "trainer_state.json")
+# Kinds of files that the Trainer would read, so that none may stand there that it did not write.
+READ = (".bin", ".json", ".pt", ".pth", ".safetensors")
+LARGEST = 1 << 26  # bytes of a seal, which holds the log: some 80,000 validations
+TRAIN_AGAIN = "delete the run's folder and train again"
+
+
+@dataclass(frozen=True)
+class Seal:
+    """What a sealed folder says of itself.
+
+    Attributes:
+        step: the step at which it was written.
+        losses: the parts of the loss since the last validation.
+        log: the records of all validations up to it.
+    """
+
+    step: int
+    losses: dict[str, Any]
+    log: list[dict[str, Any]]
+
+
+def write_seal(folder: Path, run: str, step: int, losses: Mapping[str, Any], log: Sequence[Any] = ()) -> None:
+    """Writes a folder's last file: what it holds, whole.
+
+    Args:
+        folder: a checkpoint, or the best weights.
+        run: fingerprint of the run's options, so that no other run's checkpoint passes for one of it.
+        step: the step of its weights.
+        losses: the parts of the loss since the last validation.
+        log: the records of all validations so far.
+
+    Raises:
+        DataError: the disk refuses.
+    """
+    files = {
+        path.name: {"bytes": path.stat().st_size, "sha256": hash_file(path)}
+        for path in sorted(folder.iterdir())
+        if path.name != STATE_FILE
+    }
+    record = {"step": step, "run": run, "losses": dict(losses), "log": list(log), "files": files}
+    write_json(folder / STATE_FILE, {**record, "seal": fingerprint(record)})
+
+
+def open_seal(folder: Path, run: str, step: int, needed: Sequence[str] = NEEDED) -> Seal:
+    """Checks a sealed folder, every byte of it.
+
+    Raises:
+        ModelError: it is not whole, or is of another run or step; what was wrong is named.
+    """
+    try:
+        if folder.is_symlink():
+            raise ValueError("it is a link")
+        record = read_seal(folder / STATE_FILE)
+        if record["run"] != run:
+            raise ValueError("it is of a run with other settings")
+        if record["step"] != step:
+            raise ValueError(f"it is of step {record['step']}")
+        if missing := [name for name in needed if name not in record["files"]]:
+            raise ValueError(f"{missing[0]} is missing")
+        for name, known in record["files"].items():
+            check_part(folder, name, known)
+        for path in folder.iterdir():
+            if path.name not in (*record["files"], STATE_FILE) and (path.suffix in READ or path.is_dir()):
+                raise ValueError(f"{path.name} was not written with it")
+    except (OSError, ValueError) as error:
+        reason = f"it cannot be read: {error.strerror}" if isinstance(error, OSError) else error
+        raise ModelError(f"{folder} is damaged: {reason}", TRAIN_AGAIN) from error
+    return Seal(record["step"], record["losses"], record["log"])
+
+
+def read_seal(path: Path) -> dict[str, Any]:
+    """Returns the record of a seal.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is missing, or is not as it was written.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path.name} is missing")
+    try:
+        if path.stat().st_size > LARGEST:
+            raise ValueError("it is too large")
+        record = json.loads(path.read_bytes())
+        seal = record.pop("seal")
+        if seal != fingerprint(record):
+            raise ValueError("it was changed")
+        if not is_seal(record):
+            raise ValueError("a value is of the wrong kind")
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path.name} is damaged") from error
+    return dict(record)
+
+
+def is_seal(record: dict[str, Any]) -> bool:
+    """Whether a record has the values of a seal, each of its kind."""
+    losses, files = record["losses"], record["files"]
+    sums = losses.get("sums", {})
+    return (
+        type(record["step"]) is int
+        and type(losses.get("steps", 0)) is int
+        and all(type(value) is float and math.isfinite(value) for value in sums.values())
+        and all(type(one["bytes"]) is int and type(one["sha256"]) is str for one in files.values())
+        and all(is_record(one) for one in record["log"])
+    )
+
+
+def check_part(folder: Path, name: str, known: Mapping[str, Any]) -> None:
+    """Refuses a file that is not as it was written.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is missing, cut or changed.
+    """
+    path = folder / name
+    if Path(name).name != name or not path.exists():
+        raise ValueError(f"{name} is missing")
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError(f"{name} is no file")
+    if found.st_size != known["bytes"]:
+        raise ValueError(f"{name} has {found.st_size:,} of {known['bytes']:,} bytes")
+    if hash_file(path) != known["sha256"]:
+        raise ValueError(f"{name} holds other bytes than were written")
+
+
+def choose_checkpoint(
+    out: Path,
+    run: str,
+    best_of: Callable[[list[dict[str, Any]]], dict[str, Any]],
+    progress: Progress,
+    anew: bool = True,
+) -> Path | None:
+    """Finds the newest whole checkpoint, and puts the log back as it was then; None where training begins anew.
+
+    What a kill left half-written is deleted, what is damaged is set aside, so that neither is counted again; both are
+    said.
+
+    Args:
+        out: the run's folder.
+        run: fingerprint of its options.
+        best_of: chooses the record whose weights are kept.
+        progress: told what is passed over, and why.
+        anew: whether training begins anew where no checkpoint is whole, which is said then.
+
+    Raises:
+        DataError: the disk refuses.
+    """
+    found = list_checkpoints(out / "checkpoints")
+    for path in found:
+        try:
+            seal = open_seal(path, run, checkpoint_step(path))
+            keep_best(out, run, seal, best_of)
+        except ModelError as error:
+            put_away(path)
+            progress.warn(f"{path.name} is passed over: {error.message}.")
+            continue
+        restore_log(out, seal, progress)
+        progress.say(f"Going on from {path}.")
+        return path
+    if found and anew:
+        progress.warn(f"No checkpoint of {out} is whole: training begins again from the start.")
+    return None
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Returns the checkpoints of a run, newest first, whole or not."""
+    found = (path for path in folder.glob("checkpoint-*") if path.is_dir() and checkpoint_step(path) >= 0)
+    return sorted(found, key=checkpoint_step, reverse=True)
+
+
+def checkpoint_step(path: Path) -> int:
+    """Returns the step of a checkpoint's folder; -1 where its name has none."""
+    step = path.name.partition("-")[2]
+    return int(step) if step.isascii() and step.isdecimal() and len(step) < 16 and str(int(step)) == step else -1
+
+
+def put_away(path: Path) -> None:
+    """Deletes a checkpoint that was not written to its end, and a link in the place of one; renames a damaged one.
+
+    So nothing goes on from it, or counts it among those that are kept. It goes when the run is finished.
+
+    Raises:
+        DataError: the disk refuses.
+    """
+    try:
+        if path.is_symlink():
+            path.unlink()
+        elif not (path / STATE_FILE).exists():
+            shutil.rmtree(path)
+        else:
+            aside = path.with_name(f"damaged-{path.name}")
+            shutil.rmtree(aside, ignore_errors=True)
+            path.replace(aside)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def restore_log(out: Path, seal: Seal, progress: Progress) -> None:
+    """Puts the log back as it was at a checkpoint; what came later is trained again.
+
+    Raises:
+        DataError: the disk refuses.
+    """
+    kept = [record for record in read_log(out) if record["step"] <= seal.step]
+    if json.dumps(kept) != json.dumps(seal.log):  # not compared as they are: NaN is unlike itself
+        progress.warn(f"{out / LOG_FILE} was damaged; it is as it was at step {seal.step} again.")
+    write_json_lines(out / LOG_FILE, seal.log)
+
+
+# the best weights -----------------------------------------------------------------------------------------------------
+
+
+def keep_best(out: Path, run: str, seal: Seal, best_of: Callable[[list[dict[str, Any]]], dict[str, Any]]) -> None:
+    """Sees to it that the best weights up to a checkpoint are there, for they may stay the best ones.
+
+    They are its own where it was written at that step. Later best weights, which replaced them, come again.
+
+    Raises:
+        DataError: the disk refuses.
+        ModelError: they are gone or damaged.
+    """
+    if not seal.log:
+        return
+    step = int(best_of(seal.log)["step"])
+    try:
+        open_best(out, run, step)
+    except ModelError:
+        later = [path for path in (out / "best").glob("step-*") if checkpoint_step(path) > seal.step]
+        own = out / "checkpoints" / f"checkpoint-{step}"
+        if any(is_best(out, run, checkpoint_step(path)) for path in later):
+            return
+        if not own.is_dir():
+            raise
+        open_seal(own, run, step)
+        copy_best(own, out, run, step)
+
+
+def open_best(out: Path, run: str, step: int) -> Path:
+    """Checks the best weights, and returns their file.
+
+    Raises:
+        ModelError: they are gone or damaged.
+    """
+    folder = out / "best" / f"step-{step}"
+    if not folder.is_dir():
+        raise ModelError(f"the weights of the best step are gone: {folder / WEIGHTS}", TRAIN_AGAIN)
+    open_seal(folder, run, step, (WEIGHTS,))
+    return folder / WEIGHTS
+
+
+def is_best(out: Path, run: str, step: int) -> bool:
+    """Whether whole best weights of a step are there."""
+    try:
+        return open_best(out, run, step).is_file()
+    except ModelError:
+        return False
+
+
+def copy_best(checkpoint: Path, out: Path, run: str, step: int) -> None:
+    """Takes the best weights from the checkpoint of their step.
+
+    Raises:
+        DataError: the disk refuses.
+    """
+    write_best(lambda folder: shutil.copyfile(checkpoint / WEIGHTS, folder / WEIGHTS), out, run, step)
+
+
+def write_best(save: Callable[[Path], object], out: Path, run: str, step: int) -> None:
+    """Keeps the weights of the best step so far; those before it go only when these are whole.
+
+    Args:
+        save: writes them into an empty folder.
+        out: the run's folder.
+        run: fingerprint of its options.
+        step: of the weights.
+
+    Raises:
+        DataError: the disk refuses.
+    """
+    folder, partial = out / "best" / f"step-{step}", out / "best" / "partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        save(partial)
+        write_seal(partial, run, step, {})
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.replace(folder)
+    except Exception as error:  # safetensors has an error class of its own
+        shutil.rmtree(partial, ignore_errors=True)
+        reason = error.message if isinstance(error, DataError) else error
+        raise DataError(f"cannot write {folder}: {reason}", "is the disk full? start again to go on") from error
+    for older in (out / "best").iterdir():
+        if older != folder:
+            with suppress(OSError):
+                shutil.rmtree(older)

@@ -1,0 +1,282 @@
+"""Stand-ins for what the paper takes pretrained: a music encoder trained on tags, and a small BART.
+
+Both learn from the TRAIN split only and are kept in the data folder, so that every run on it starts alike.
+"""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from torch import Tensor, nn
+from transformers import BartConfig, BartForConditionalGeneration, PreTrainedTokenizerFast, Trainer, set_seed
+
+from recap_cli.corpus.dataset import PreparedData, PreparedSong, SongCollator, SongDataset
+from recap_cli.corpus.mel_cache import fingerprint
+from recap_cli.errors import DataError
+from recap_cli.files import make_folder, replace_atomically
+from recap_cli.model.config import MusicEncoderSizes, RecapConfig
+from recap_cli.model.music_encoder import MusicEncoder
+from recap_cli.processor import RecapProcessor
+from recap_cli.progress import Progress
+from recap_cli.runtime.exclusive_folder import claim_cache
+from recap_cli.training.arguments import ProgressCallback, silence, training_arguments
+from recap_cli.training.interventions import Study
+
+# A shorter memory of squared gradients than 0.999, for runs of a few hundred steps.
+BETA2 = 0.98
+WAITING = "Another process pretrains on this data folder"
+SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
+
+
+@dataclass(frozen=True)
+class MusicPretraining:
+    """How the stand-in for published CNNSA weights is trained: tagging, as Won et al. 2019 did.
+
+    Attributes:
+        sizes: of the music encoder.
+        epochs: passes over the songs of the train split.
+        batch_size: songs a step.
+        lr: AdamW's highest rate.
+        crop_frames: frames of the shortest and longest random crop.
+        seed: of initial weights, order and crops.
+    """
+
+    sizes: MusicEncoderSizes
+    epochs: int = 10
+    batch_size: int = 32
+    lr: float = 3e-3
+    crop_frames: tuple[int, int] = (188, 250)
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class LyricsPretraining:
+    """How the stand-in for facebook/bart-base is trained: lyrics to caption, without music.
+
+    Attributes:
+        config: sizes, as fields of `BartConfig`.
+        vocab_size: byte-level BPE tokens at the most.
+        epochs: passes over the captions of the train split.
+        batch_size: captions a step.
+        lr: AdamW's highest rate.
+        position_std: of the initial position embeddings. As large as those of the words (`init_std`) they drown them:
+            the narrator's stance then stays a guess for a thousand steps.
+        seed: of initial weights and order.
+    """
+
+    config: dict[str, Any]
+    vocab_size: int = 1600
+    epochs: float = 2
+    batch_size: int = 24
+    lr: float = 2e-3
+    position_std: float = 0.02
+    seed: int = 0
+
+
+def pretrain_music_encoder(data: PreparedData, options: MusicPretraining, progress: Progress) -> Path:
+    """Train a music encoder on the tags of the train split; give its file, made once per data and options.
+
+    Raises:
+        DataError: the songs have no tags.
+    """
+    path = data.folder / "pretrained" / f"music-{fingerprint([data.fingerprint, asdict(options)])}.safetensors"
+    with claim_cache(path.parent, progress, WAITING):
+        if not path.is_file():
+            train_tagger(path, data, options, progress)
+    return path
+
+
+def train_tagger(path: Path, data: PreparedData, options: MusicPretraining, progress: Progress) -> None:
+    """Train a music encoder on tags and write it."""
+    songs = data.split("train")
+    tags = tag_values(songs, data.info["music_tags"])
+    set_seed(options.seed)
+    tagger = MusicTagger(MusicEncoder(options.sizes), [len(values) for values in tags.values()])
+    trainer = Trainer(
+        model=tagger,
+        args=training_arguments(
+            path.with_suffix(".trainer"),
+            seed=options.seed,
+            batch_size=options.batch_size,
+            lr=options.lr,
+            epochs=options.epochs,
+        ),
+        train_dataset=TaggedSongs(songs, data, tags),
+        data_collator=CropCollator(options.crop_frames, options.seed),
+        callbacks=[ProgressCallback(progress, "Pretraining the music encoder on tags")],
+    )
+    silence(trainer).train()
+    shutil.rmtree(path.with_suffix(".trainer"), ignore_errors=True)  # the Trainer makes it, and leaves it empty
+    write_music_encoder(tagger.encoder, path)
+
+
+def write_music_encoder(encoder: MusicEncoder, path: Path) -> None:
+    """Write a music encoder's weights, atomically."""
+    make_folder(path.parent)
+    with replace_atomically(path) as partial:
+        save_file({key: value.contiguous() for key, value in encoder.state_dict().items()}, partial)
+
+
+def tag_values(songs: Sequence[PreparedSong], names: Sequence[str]) -> dict[str, list[str]]:
+    """Give each tag's values in the train split.
+
+    Raises:
+        DataError: there are no tags to learn from.
+    """
+    values = {name: sorted({entry.song.tags[name] for entry in songs if name in entry.song.tags}) for name in names}
+    values = {name: found for name, found in values.items() if len(found) > 1}
+    if not values:
+        raise DataError("the songs have no tags, so a music encoder cannot be pretrained", "name one: --music-encoder")
+    return values
+
+
+class MusicTagger(nn.Module):
+    """A music encoder and one linear head for each tag, on the CLS state."""
+
+    def __init__(self, encoder: MusicEncoder, sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.heads = nn.ModuleList(nn.Linear(encoder.sizes.width, size) for size in sizes)
+
+    def forward(self, mel: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Give the summed cross-entropy of all tags for `mel` [batch, mels, frames], `labels` [batch, tags]."""
+        states, _ = self.encoder(mel)
+        losses = [
+            nn.functional.cross_entropy(head(states.mean(dim=1)), labels[:, index], ignore_index=-100)
+            for index, head in enumerate(self.heads)
+        ]
+        return {"loss": torch.stack(losses).sum()}
+
+
+class TaggedSongs(torch.utils.data.Dataset):
+    """Mels with their tags as numbers; -100 where a song lacks a tag."""
+
+    def __init__(self, songs: Sequence[PreparedSong], data: PreparedData, tags: dict[str, list[str]]) -> None:
+        self.songs, self.mels = songs, data.mels
+        self.labels = [
+            [values.index(entry.song.tags[name]) if entry.song.tags.get(name) in values else -100
+             for name, values in tags.items()]
+            for entry in songs
+        ]  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.songs)
+
+    def __getitem__(self, row: int) -> tuple[np.ndarray, list[int]]:
+        """Give a mel [mels, frames] and its labels."""
+        return self.mels[self.songs[row].mel], self.labels[row]
+
+
+class CropCollator:
+    """Cuts one random length for a batch and a random place for each song, never beyond its shortest song."""
+
+    def __init__(self, crop_frames: tuple[int, int], seed: int) -> None:
+        self.crop_frames = crop_frames
+        self.random = np.random.default_rng(seed)
+
+    def __call__(self, rows: Sequence[tuple[np.ndarray, list[int]]]) -> dict[str, Tensor]:
+        """Give `mel` [batch, mels, frames] and `labels` [batch, tags]."""
+        frames = min(int(self.random.integers(*self.crop_frames)), *(mel.shape[1] for mel, _ in rows))
+        starts = [int(self.random.integers(mel.shape[1] - frames + 1)) for mel, _ in rows]
+        crops = [mel[:, start : start + frames] for (mel, _), start in zip(rows, starts, strict=True)]
+        return {
+            "mel": torch.from_numpy(np.stack(crops).astype(np.float32)),
+            "labels": torch.tensor([labels for _, labels in rows]),
+        }
+
+
+def pretrain_bart(
+    data: PreparedData, options: LyricsPretraining, progress: Progress, study: Study | None = None
+) -> Path:
+    """Train a tokenizer and a small BART on lyrics and captions; give its folder, made once per data and options.
+
+    A study that changes captions changes them here, too.
+    """
+    study = study or Study()
+    changes = [study.caption_noise, study.captioned_songs] if study.changes_captions else []
+    folder = data.folder / "pretrained" / f"bart-{fingerprint([data.fingerprint, asdict(options), *changes])}"
+    with claim_cache(folder.parent, progress, WAITING):
+        if not (folder / "config.json").is_file():
+            songs = data.split("train")
+            captioned = study.captioned(songs)
+            # As many steps on few captions as on all.
+            options = replace(options, epochs=options.epochs * len(songs) / len(captioned))
+            write_bart(folder, data, captioned, options, progress)
+    return folder
+
+
+def write_bart(
+    folder: Path, data: PreparedData, songs: Sequence[PreparedSong], options: LyricsPretraining, progress: Progress
+) -> None:
+    """Pretrain the small BART on songs and write it."""
+    partial = folder.with_suffix(".partial")
+    tokenizer = train_tokenizer(songs, options.vocab_size)
+    set_seed(options.seed)
+    model = BartForConditionalGeneration(BartConfig(**{**options.config, "vocab_size": len(tokenizer)}))
+    for stack in (model.model.encoder, model.model.decoder):
+        nn.init.normal_(stack.embed_positions.weight, std=options.position_std)
+    limit = model.config.max_position_embeddings
+    processor = RecapProcessor(tokenizer, data.audio, limit, limit)
+    trainer = Trainer(
+        model=model,
+        args=training_arguments(
+            partial,
+            seed=options.seed,
+            batch_size=options.batch_size,
+            lr=options.lr,
+            epochs=options.epochs,
+            adam_beta2=BETA2,
+        ),
+        train_dataset=SongDataset(songs, processor, None),
+        data_collator=SongCollator(processor, ""),
+        callbacks=[ProgressCallback(progress, "Pretraining the lyrics model without music")],
+    )
+    silence(trainer).train()
+    tokenizer.save_pretrained(partial)
+    model.save_pretrained(partial)
+    weights = partial / "model.safetensors"
+    with replace_atomically(weights) as whole:  # safetensors writes for its owner only; the umask decides
+        weights.replace(whole)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.replace(folder)
+
+
+def train_tokenizer(songs: Sequence[PreparedSong], vocab_size: int) -> PreTrainedTokenizerFast:
+    """Train byte-level BPE with BART's special tokens and template on the songs' lyrics and captions."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    texts = (text for entry in songs for text in (entry.song.lyrics, *(c.text for c in entry.song.captions)))
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        mask_token="<mask>",
+        cls_token="<s>",
+        sep_token="</s>",
+    )
+
+
+def tiny_bart(tiny: RecapConfig) -> dict[str, Any]:
+    """The part of a tiny config that a plain BART has."""
+    names = set(BartConfig().to_dict()) - {"model_type", "architectures", "transformers_version", "vocab_size"}
+    return json.loads(json.dumps({name: getattr(tiny, name) for name in sorted(names) if hasattr(tiny, name)}))

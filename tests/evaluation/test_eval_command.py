@@ -1,0 +1,112 @@
+"""`recap eval` as typed: formats on stdout, files in a folder, and two lines for whatever cannot be scored."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from recap_cli.cli.app import main
+
+ROWS = [
+    {"song": "a", "prediction": "a song of love", "references": ["a love song", "of love"], "lyrics": "la la la"},
+    {"song": "b", "prediction": "the sea at night", "references": ["the sea"]},
+]
+
+
+@pytest.fixture
+def recap(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        code = main(["eval", *map(str, arguments)])
+        out, err = capsys.readouterr()
+        return code, out, err.splitlines()
+
+    return run
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def files(tmp_path):
+    other = [{**row, "prediction": row["references"][0]} for row in ROWS]
+    return write(tmp_path / "a.jsonl", ROWS), write(tmp_path / "b.jsonl", other)
+
+
+def test_formats(recap, files):
+    calls = {form: recap("--predictions", files[0], "--format", form, "-q") for form in ("markdown", "latex", "csv")}
+    assert {(code, tuple(err)) for code, _, err in calls.values()} == {(0, ())}
+    assert calls["markdown"][1].startswith("**2 songs of")
+    assert calls["latex"][1].startswith("\\begin{table}")
+    assert next(csv.DictReader(io.StringIO(calls["csv"][1])))["figure"] == "rouge1"
+    code, out, _ = recap("--predictions", files[0], "--json")
+    document = json.loads(out)
+    assert code == 0 and document["systems"][0]["copied_5grams"] == 0.0
+    assert document["systems"][0]["mean_over_references"]["rouge1.f1"] < document["systems"][0]["all"]["rouge1.f1"]
+
+
+def test_two_files_and_their_cases(recap, files, tmp_path):
+    code, out, err = recap("--predictions", files[0], "--predictions", files[1], "--cases", "1", "--out", "cases")
+    assert code == 0
+    assert "Differences to" in out and "p, Holm" in out
+    assert "Written: cases/cases.html" in err and "Captions and figures: cases" in err
+    assert (tmp_path / "cases" / "cases.html").read_text().startswith("<!DOCTYPE html>")
+    assert json.loads((tmp_path / "cases" / "evaluation.json").read_text())["cases"]["songs"]
+
+
+def test_controls_and_alignment_of_a_run(recap, tiny_data, tiny_run):
+    code, out, err = recap(tiny_run, "--data", tiny_data.folder, "--beams", "1", "--controls", "--alignment")
+    assert code == 0
+    for words in ("Controls of", "Alignment of", "Fusion attention of", "music states of zero", "InfoNCE bound"):
+        assert words in out
+    assert sum(".png" in line for line in err) == 2
+    assert any("uses the music" in line for line in err)
+
+
+def refuse(recap, *arguments):
+    code, out, err = recap(*arguments, "-q")
+    assert (code, out, len(err)) == (1, "", 2), (code, out, err)
+    assert err[0].startswith("recap: ") and err[1].startswith("try: ")
+    return err[0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "holds no predictions"),
+        ([{"song": "a", "prediction": None, "reference": "x"}], "line 1: prediction is None"),
+        ([{"song": "a", "prediction": float("nan"), "reference": "x"}], "line 1: prediction is nan"),
+        ([{"song": "a", "prediction": "x", "references": [""]}], "line 1: references is empty"),
+        ([*ROWS, ROWS[0]], "line 3: song a comes again"),
+        ([ROWS[0], {"prediction": "x", "reference": "y"}], "line 2 has no song id"),
+    ],
+)
+def test_files_that_cannot_be_scored(recap, tmp_path, rows, message):
+    assert message in refuse(recap, "--predictions", write(tmp_path / "p.jsonl", rows))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_more_that_cannot_be_scored(recap, files, tmp_path):
+    (tmp_path / "bad.jsonl").write_bytes(b'{"prediction": "\xff", "reference": "x"}')
+    assert "line 1 is no UTF-8" in refuse(recap, "--predictions", "bad.jsonl")
+    assert "cannot read none.csv" in refuse(recap, "--predictions", "none.csv")
+    fewer = write(tmp_path / "c.jsonl", ROWS[:1])
+    assert "lacks 1 of the 2 songs, such as b" in refuse(recap, "--predictions", files[0], "--predictions", fewer)
+    assert "--format xml" in refuse(recap, "--predictions", files[0], "--format", "xml")
+    assert "need a model" in refuse(recap, "--predictions", files[0], "--controls")
+    (tmp_path / "taken").write_text("")
+    assert "--out taken is no folder" in refuse(recap, "--predictions", files[0], "--out", "taken")
+
+
+def test_captions_of_100000_words(recap, tmp_path):
+    long = " ".join(f"word{number % 977}" for number in range(100_000))
+    path = write(
+        tmp_path / "p.jsonl", [{"prediction": long, "reference": "word1 word2"}, {"prediction": "", "reference": "x"}]
+    )
+    code, out, _ = recap("--predictions", path, "--json", "-q")
+    assert code == 0
+    assert json.loads(out)["systems"][0]["all"]["length"] == 50_000

@@ -1,0 +1,192 @@
+"""Systems: what a run was trained as, seeds in one row, attributes, and differences corrected as a family."""
+
+import json
+
+import numpy as np
+import pytest
+
+from recap_cli.evaluation.captions import SongSet
+from recap_cli.evaluation.system_differences import Contrast, compare_entries
+from recap_cli.evaluation.systems import (
+    Origin,
+    attribute_accuracy,
+    group_seeds,
+    read_origin,
+    score_system,
+    share_right,
+)
+from recap_cli.progress import SilentProgress
+from recap_cli.scoring.bootstrap import two_level_difference, two_level_interval
+
+RIGHT = (
+    "A defiant narrator sings of hard work. It is a fast piece in a major key, led by a trumpet over drums. "
+    "The mood is hopeful."
+)
+TAGS = {
+    "theme": "work",
+    "stance": "defiant",
+    "tempo": "fast",
+    "mode": "major",
+    "timbre": "trumpet",
+    "drums": "with",
+    "mood": "hopeful",
+}
+WORDS = ["the", "sea", "a", "road", "war", "love", "night", "rain", "child", "city"]
+SONGS = SongSet(
+    [str(row) for row in range(12)],
+    [[" ".join(WORDS[: 2 + row % 5]), "a long night"] for row in range(12)],
+    [None] * 12,
+    [],
+)
+
+
+def system(name, seed=None, settings=None, shift=0, protocol="f1"):
+    texts = [" ".join(WORDS[shift % 3 : 3 + (row + shift) % 4]) for row in range(12)]
+    origin = Origin("RECAP", "Full", seed, settings or {})
+    return score_system(name, texts, SONGS, protocol, SilentProgress(), origin)
+
+
+# what a run is --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "model", "variant"),
+    [
+        ({}, "RECAP", "Full"),
+        ({"alpha": 0.0}, "BART-fusion", "Full"),
+        ({"alignment_loss": "none"}, "BART-fusion", "Full"),
+        ({"no_music": True}, "BART", "Full"),
+        ({"min_votes": 1}, "RECAP", "Votes > 0"),
+        ({"min_votes": 4}, "RECAP", "Votes >= 4"),
+        ({"variant": "positive"}, "RECAP", "Votes > 0"),
+    ],
+)
+def test_rows_of_the_papers_table(tmp_path, changes, model, variant):
+    record = {"alpha": 0.02, "alignment_loss": "positive", "no_music": False, "min_votes": None, "seed": 3, **changes}
+    (tmp_path / "options.json").write_text(json.dumps(record))
+    origin = read_origin(tmp_path)
+    assert (origin.model, origin.variant, origin.seed) == (model, variant, 3)
+    assert "seed" not in origin.settings
+
+
+def test_models_without_options(tmp_path):
+    assert read_origin(tmp_path) == Origin()
+    (tmp_path / "options.json").write_text("[1]")
+    assert read_origin(tmp_path) == Origin()
+
+
+def test_a_trained_run_is_known(tiny_run):
+    assert read_origin(tiny_run).model == "RECAP"
+
+
+# seeds ----------------------------------------------------------------------------------------------------------------
+
+
+def test_runs_that_differ_by_seed_only_share_a_row():
+    runs = [
+        system("a0", 0, {"alpha": 0}),
+        system("b0", 0, {"alpha": 1}),
+        system("a1", 1, {"alpha": 0}, shift=1),
+        system("a0 again", 0, {"alpha": 0}),
+        system("file"),
+        system("other file"),
+    ]
+    entries = group_seeds(runs, "f1")
+    assert [[one.name for one in entry.systems] for entry in entries] == [
+        ["a0", "a1"],
+        ["b0"],
+        ["a0 again"],
+        ["file"],
+        ["other file"],
+    ]
+    assert entries[0].name == "a0 (2 seeds)"
+
+
+@pytest.mark.parametrize("protocol", ["f1", "published"])
+def test_intervals_of_seeds_have_two_levels(protocol):
+    """Wider than of all pairs of seed and song taken as independent, and the two-level bootstrap of the library."""
+    runs = [system(f"a{seed}", seed, {"x": 1}, shift=seed, protocol=protocol) for seed in range(3)]
+    (entry,) = group_seeds(runs, protocol)
+    found = entry.intervals["rougeL"]
+    table = entry.table("rougeL", protocol)
+    assert found.mean == pytest.approx(table.mean())
+    if protocol == "f1":
+        assert vars(found) == pytest.approx(vars(two_level_interval(table)))
+    assert min(one.intervals["bleu"].low for one in runs) <= entry.intervals["bleu"].mean
+
+
+# differences ----------------------------------------------------------------------------------------------------------
+
+
+def test_differences_are_one_family():
+    entries = group_seeds([system("a"), system("b", shift=1), system("c", shift=2)], "f1")
+    contrasts = compare_entries(entries, "f1")
+    assert [(found.name, found.figure) for found in contrasts[:7]] == [
+        ("b", "rouge1"),
+        ("b", "rouge2"),
+        ("b", "rougeL"),
+        ("b", "meteor"),
+        ("b", "bleu"),
+        ("b", "chrf"),
+        ("c", "rouge1"),
+    ]
+    p = np.array([found.comparison.p for found in contrasts])
+    smallest = contrasts[int(p.argmin())]
+    assert smallest.p_holm == pytest.approx(min(1.0, 12 * p.min()))
+    assert all(found.p_holm >= found.comparison.p for found in contrasts)
+    assert compare_entries(entries[:1], "f1") == []
+
+
+def test_seeds_are_compared_on_two_levels():
+    ours = [system(f"a{seed}", seed, {"x": 1}, shift=seed) for seed in range(2)]
+    theirs = [system(f"b{seed}", seed, {"x": 2}, shift=seed + 1) for seed in range(3)]
+    entries = group_seeds([*ours, *theirs], "f1")
+    found = next(one for one in compare_entries(entries, "f1") if one.figure == "rougeL")
+    direct = two_level_difference(entries[1].table("rougeL", "f1"), entries[0].table("rougeL", "f1"))
+    assert found.comparison == direct
+    assert found.seeds == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("p_holm", "seeds", "stars"),
+    [
+        (0.0004, (1, 1), "***"),
+        (0.004, (1, 1), "**"),
+        (0.04, (1, 1), "*"),
+        (0.05, (1, 1), ""),
+        (0.0004, (3, 3), ""),
+        (0.0004, (5, 1), ""),
+        (0.0004, (5, 5), "***"),
+    ],
+)
+def test_stars_need_a_corrected_p_and_seeds_enough(p_holm, seeds, stars):
+    assert Contrast("b", "rougeL", None, p_holm, seeds).stars == stars
+
+
+# attributes -----------------------------------------------------------------------------------------------------------
+
+
+def test_attribute_accuracy_of_captions_written_by_hand():
+    captions = (
+        RIGHT,
+        RIGHT.replace("a trumpet", "a flute"),
+        RIGHT.replace("a fast", "a slow").replace("hopeful", "joyful and hopeful"),
+        "nothing is said",
+    )
+    assert attribute_accuracy([TAGS] * 4, captions) == {
+        "theme": 0.75,
+        "stance": 0.75,
+        "tempo": 0.5,
+        "mode": 0.75,
+        "timbre": 0.5,
+        "drums": 0.75,
+        "mood": 0.5,
+        "all": 0.25,
+    }
+
+
+def test_shares_of_all_attributes():
+    wrong = {**TAGS, "mode": "minor", "mood": "joyful"}
+    assert share_right([TAGS, TAGS], [TAGS, wrong])["all"] == 0.5
+    assert share_right([TAGS, TAGS], [TAGS, wrong])["mode"] == 0.5
+    assert share_right([TAGS, TAGS], [TAGS, wrong])["theme"] == 1.0

@@ -1,0 +1,103 @@
+"""The model card: data, recipe, figures and limits, and nothing of the machine it was written on."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from recap_cli.report.model_card import quote, write_model_card
+from recap_cli.training.recipes import RECIPE_LINES, recipe_settings
+from recap_cli.training.train import TrainResult
+
+BEST = {"epoch": 12.0, "step": 6, "rougeL": 0.21803, "meteor": 0.125, "caption_loss": 2.75, "matched_cosine": 0.5}
+DATA = {
+    "recap": "0.1.0",
+    "source": "/home/someone/corpora/dataset.json",
+    "fingerprint": "abc123",
+    "splits": {"train": 17, "test": 3},
+    "audio": {"seconds": 15.0, "sample_rate": 16000, "resampler": "resampy"},
+}
+SAMPLE = {"song": "x", "caption": "a *song*\nabout <rain>", "reference": "rain & loss"}
+
+
+@pytest.fixture
+def card(tmp_path):
+    """Write the card of a run of the paper's recipe with changes to settings and options."""
+
+    def write(options: dict | None = None, data: dict | None = None, **settings) -> str:
+        out = tmp_path / "my-run"
+        out.mkdir(exist_ok=True)
+        given = {"seed": 3, "music_encoder": "/home/someone/best_model.pth", "no_music": False, **(options or {})}
+        (out / "options.json").write_text(json.dumps(given))
+        chosen = {"recipe": "paper", **recipe_settings("paper"), **settings}
+        figures = {"best": BEST, "sample": SAMPLE, "steps": 6}
+        path = write_model_card(TrainResult(out, chosen, figures, [BEST] * 14, data or DATA))
+        assert [entry.name for entry in out.iterdir() if entry.suffix == ".partial"] == []
+        return path.read_text()
+
+    return write
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    cells = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    return {first: rest for first, *rest in cells}
+
+
+def test_it_has_data_recipe_figures_and_limits(card):
+    text = card()
+    assert [line for line in text.splitlines() if line.startswith("## ")] == [
+        "## Data", "## Recipe", "## Figures", "## Limits", "## Use and share",
+    ]  # fmt: skip
+    assert "- heard: 15 s at 16000 Hz, resampled with resampy" in text
+    assert "base_model: facebook/bart-base\n" in text.split("---")[1]
+    table = rows(text)
+    assert table["ROUGE-L F1"] == ["21.8"]
+    assert table["caption loss (nats per token)"] == ["2.750"]
+    assert table["epochs trained"] == ["14"]
+    assert table["seed"] == ["3", "this run"]
+    assert table["music encoder"] == ["best_model.pth, frozen", "this run"]
+    assert {line.setting.replace("_", " ") for line in RECIPE_LINES} <= set(table)
+
+
+def test_a_setting_of_ones_own_is_marked(card):
+    table = rows(card(lr=1e-4, fusion_layers=[4, 5]))
+    assert table["lr"] == ["0.0001", "this run; paper has 6e-05"]
+    assert table["alpha"] == ["0.02", "paper, eq. 3"]
+    assert table["fusion layers"][0] == "4, 5"
+    assert not table["fusion layers"][1].startswith("this run")  # a list from JSON is the recipe's tuple
+
+
+def test_no_path_of_the_machine_is_published(card):
+    text = card(bart="/home/someone/bart")
+    assert "someone" not in text
+    assert rows(text)["bart"][0] == "bart"
+    assert "base_model" not in text
+
+
+def test_lyrics_only(card):
+    text = card({"no_music": True, "music_encoder": None})
+    assert "A RECAP music captioner (lyrics in, a caption out)" in text
+    assert "It hears nothing" in text
+    assert "alignment" not in text and "heard:" not in text
+    assert not {"alpha", "fusion layers", "align layer"} & set(rows(text))
+    assert rows(text)["music encoder"] == ["none", "this run"]
+
+
+def test_made_up_songs_are_called_so(card):
+    text = card(data={**DATA, "source": "demo", "demo": {}})
+    assert "songs: made up in code" in text
+    assert "do not caption real songs with it" in text
+    assert "licence" not in text
+
+
+def test_captions_cannot_change_the_page(card):
+    text = card()
+    assert "It wrote: a \\*song\\* about \\<rain\\>" in text
+    assert "The reference: rain & loss" in text
+    assert len(quote("word " * 500)) < 410
+
+
+def test_a_card_that_is_there_is_replaced(card, tmp_path):
+    (tmp_path / "my-run").mkdir()
+    Path(tmp_path / "my-run" / "README.md").write_text("old")
+    assert card().startswith("---\nlibrary_name: transformers\n")

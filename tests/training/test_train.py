@@ -1,0 +1,749 @@
+"""Training: what a run starts from, learns, writes, and how it goes on after a kill."""
+
+import json
+import math
+import shutil
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForSeq2SeqLM
+
+from recap_cli.captioning.caption import Captioner
+from recap_cli.corpus.dataset import PreparedData
+from recap_cli.corpus.shards import write_shard
+from recap_cli.errors import DataError, ModelError, OptionError
+from recap_cli.evaluation.evaluate import caption_split
+from recap_cli.model.config import RecapConfig
+from recap_cli.processor import RecapProcessor
+from recap_cli.progress import SilentProgress
+from recap_cli.runtime.decoding import DecodingOptions
+from recap_cli.runtime.device import choose_device
+from recap_cli.runtime.run_folder import newest_run, read_log
+from recap_cli.training import train as module
+from recap_cli.training.arguments import ProgressCallback
+from recap_cli.training.checkpoints import list_checkpoints
+from recap_cli.training.initial_model import build_model, find_source
+from recap_cli.training.pretrain import (
+    LyricsPretraining,
+    MusicPretraining,
+    pretrain_bart,
+    pretrain_music_encoder,
+    tiny_bart,
+)
+from recap_cli.training.recipes import RECIPE_LINES, RECIPES, recipe_settings
+from recap_cli.training.train import TrainOptions, TrainResult, run_name, train
+from recap_cli.training.trainer import RecapTrainer
+from recap_cli.training.validation import Validation
+from recap_cli.training.validation_callback import EpochReport
+
+QUICK = {"limit": 4, "epochs": 1, "max_caption_tokens": 10, "device": "cpu"}
+MUSIC = "model.encoder.music_encoder."
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing in the package catches it."""
+
+
+def run(data: PreparedData, out: Path, **options) -> TrainResult:
+    return train(TrainOptions(**{"data": data.folder, "out": out, **QUICK, **options}))
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    return load_file(out / "model.safetensors")
+
+
+def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+def start(data: PreparedData, **options) -> dict[str, torch.Tensor]:
+    """The weights before the first step."""
+    chosen = TrainOptions(data.folder, device="cpu", **options)
+    settings = chosen.settings(data.is_demo)
+    model, _ = build_model(find_source(settings, chosen.init), chosen, settings, data, SilentProgress())
+    return model.state_dict()
+
+
+def pretrained_music(data: PreparedData) -> Path:
+    return pretrain_music_encoder(data, MusicPretraining(RecapConfig.tiny(5).music_sizes), SilentProgress())
+
+
+# recipes --------------------------------------------------------------------------------------------------------------
+
+
+def test_every_recipe_setting_is_an_option_that_overrides_it():
+    names = {field.name: field for field in fields(TrainOptions)}
+    for line in RECIPE_LINES:
+        assert names[line.setting].default is None
+        other = {"float": 0.5, "int": 7, "bool": True, "str": "other"}.get(type(line.tiny).__name__, (0,))
+        other = {"best_by": "meteor", "padding": "corpus", "optimizer": "sgd", "schedule": "cosine"}.get(
+            line.setting, other
+        )
+        settings = TrainOptions(Path("data"), **{line.setting: other}).settings(demo=True)
+        assert settings[line.setting] == other
+        rest = {name: value for name, value in settings.items() if name not in (line.setting, "recipe")}
+        assert rest == {other.setting: other.tiny for other in RECIPE_LINES if other.setting != line.setting}
+        assert line.source
+    assert len({line.setting for line in RECIPE_LINES}) == len(RECIPE_LINES)
+
+
+def test_values_of_the_paper_and_of_the_public_code():
+    paper, alcap = recipe_settings("paper"), recipe_settings("alcap")
+    assert (paper["lr"], paper["batch_size"], paper["epochs"], paper["alpha"]) == (6e-5, 48, 50, 0.02)
+    assert (paper["alignment_loss"], paper["align_layer"], paper["fusion_layers"]) == ("positive", 4, (4, 5))
+    assert (alcap["alignment_loss"], alcap["temperature"], alcap["pooling"]) == ("infonce", 0.3, "all")
+    assert (alcap["lr"], alcap["batch_size"], alcap["epochs"], alcap["pads_in_loss"]) == (5e-5, 26, 20, True)
+
+
+def test_demo_data_take_the_tiny_recipe_and_others_the_papers():
+    options = TrainOptions(Path("data"))
+    assert options.settings(demo=True)["recipe"] == "tiny"
+    assert options.settings(demo=False)["recipe"] == "paper"
+    assert TrainOptions(Path("data"), recipe="alcap").settings(demo=True)["recipe"] == "alcap"
+    with pytest.raises(OptionError, match="--recipe large is not known") as caught:
+        TrainOptions(Path("data"), recipe="large").settings(demo=True)
+    assert caught.value.hint == f"choose one of {', '.join(RECIPES)}"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "--batch-size 0 is not possible"),
+        ({"epochs": math.nan}, "--epochs nan is not possible"),
+        ({"lr": -1.0}, "--lr -1.0 is not possible"),
+        ({"limit": 0}, "--limit 0 is not possible"),
+        ({"validation_songs": 0}, "--validation-songs 0 is not possible"),
+        ({"best_by": "luck"}, "--best-by luck is not known"),
+        ({"max_lyrics_tokens": 2}, "--max-lyrics-tokens 2 leaves no room for text"),
+        ({"max_caption_tokens": 1}, "--max-caption-tokens 1 leaves no room for text"),
+        ({"beams": 0}, "--beams 0 is not possible"),
+        ({"weight_decay": math.nan}, "--weight-decay nan is not possible"),
+        ({"warmup": -1.0}, "--warmup -1.0 is not possible"),
+        ({"adam_beta2": 3.0}, "--adam-beta2 3.0 is not possible"),
+        ({"top_p": 9.0}, "--top-p 9.0 is not possible"),
+        ({"seed": -1}, "--seed -1 is not possible"),
+        ({"optimizer": "luck"}, "--optimizer luck is not known"),
+        ({"schedule": "luck"}, "--schedule luck is not known"),
+    ],
+)
+def test_impossible_options(options, message):
+    with pytest.raises(OptionError) as caught:
+        TrainOptions(Path("data"), **options)
+    assert caught.value.message == message
+
+
+@pytest.mark.parametrize(
+    ("options", "message", "hint"),
+    [
+        ({"alpha": -1.0}, "--alpha -1.0 is not a weight", "give a number of 0 or more, such as 0.02"),
+        ({"alpha": math.nan}, "--alpha nan is not a weight", "give a number of 0 or more, such as 0.02"),
+        ({"fusion_layers": (9,)}, "--fusion-layers 9 is out of range", "the encoder's layers are 0 to 2"),
+        ({"align_layer": 5}, "--align-layer 5 is out of range", "states that can be aligned are 0 to 3"),
+        (
+            {"align_layer": 2},
+            "--align-layer 2 lies behind fusion layer 1, where music has leaked into the lyrics",
+            "choose an earlier layer, or --allow-fused-alignment for a study",
+        ),
+        (
+            {"alignment_loss": "best"},
+            "--alignment-loss best is not known",
+            "choose one of positive, infonce, infonce-symmetric, none",
+        ),
+    ],
+)
+def test_impossible_models(tiny_data, tmp_path, options, message, hint):
+    with pytest.raises(OptionError) as caught:
+        run(tiny_data, tmp_path / "run", **options)
+    assert (caught.value.message, caught.value.hint) == (message, hint)
+
+
+# a run ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_data, tmp_path_factory) -> TrainResult:
+    """Two epochs of three steps, without interruption."""
+    return run(tiny_data, tmp_path_factory.mktemp("whole") / "run", limit=10, epochs=2)
+
+
+def test_a_run_folder(whole, tiny_data):
+    assert sorted(path.name for path in whole.out.iterdir()) == [
+        ".recap.json",
+        "config.json",
+        "figures.json",
+        "generation_config.json",
+        "log.jsonl",
+        "model.safetensors",
+        "options.json",
+        "recap_processor.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
+    options = json.loads((whole.out / "options.json").read_text())
+    assert (options["alpha"], options["seed"], options["limit"], options["epochs"]) == (0.02, 0, 10, 2)
+    assert options["fusion_layers"] == [1, 2]
+    assert options["recipe"] == "tiny"
+    assert options["data_fingerprint"] == tiny_data.fingerprint
+    assert {line.setting for line in RECIPE_LINES} < options.keys()
+    assert not {"out", "data", "device"} & options.keys()
+    assert json.loads((whole.out / "generation_config.json").read_text())["num_beams"] == 4
+
+
+def test_the_log_has_a_record_an_epoch(whole):
+    assert [record["epoch"] for record in whole.log] == [1.0, 2.0]
+    assert [record["step"] for record in whole.log] == [3, 6]
+    assert whole.figures["steps"] == 6
+    names = {"caption_loss", "train_caption_loss", "train_alignment_loss", "matched_cosine", "mismatched_cosine"}
+    assert all(names | {"rougeL", "meteor", "distinct"} < record.keys() for record in whole.log)
+    assert whole.log[1]["train_caption_loss"] < whole.log[0]["train_caption_loss"]
+    best = min(whole.log, key=lambda record: record["caption_loss"])
+    assert {**whole.figures["best"], "sample": whole.figures["sample"]} == best
+    assert set(whole.figures["sample"]) == {"song", "caption", "reference"}
+
+
+def test_the_logged_losses_are_those_of_the_steps(tiny_data, tmp_path, monkeypatch):
+    """Summed over the micro-steps of an epoch and divided by their number."""
+    seen = []
+    stock = RecapTrainer.compute_loss
+
+    def watch(self, model, inputs, return_outputs=False, **kwargs):
+        loss, outputs = stock(self, model, inputs, return_outputs=True, **kwargs)
+        seen.append([float(one.detach()) for one in (outputs.caption_loss, outputs.alignment_loss, loss)])
+        return loss
+
+    monkeypatch.setattr(RecapTrainer, "compute_loss", watch)
+    (record,) = run(tiny_data, tmp_path / "run", batch_size=10, alpha=0.5).log
+    assert len(seen) == 2
+    assert record["train_caption_loss"] == pytest.approx(sum(one for one, _, _ in seen) / 2, abs=1e-4)
+    assert record["train_alignment_loss"] == pytest.approx(sum(one for _, one, _ in seen) / 2, abs=1e-4)
+    assert all(total == pytest.approx(caption + 0.5 * aligned) for caption, aligned, total in seen)
+
+
+def test_the_saved_model_is_a_hugging_face_model(whole, tiny_data):
+    loaded = AutoModelForSeq2SeqLM.from_pretrained(whole.out)
+    processor = RecapProcessor.from_pretrained(whole.out)
+    ours = Captioner.from_pretrained(whole.out, device="cpu")
+    songs, decoding = tiny_data.split("train")[:3], DecodingOptions(beams=2)
+    captions = [
+        caption_split(captioner, tiny_data, songs, decoding, SilentProgress())
+        for captioner in (ours, Captioner(loaded, processor, "auto"))
+    ]
+    assert captions[0] == captions[1]
+    assert equal(dict(loaded.state_dict()), dict(ours.model.state_dict()))
+    assert processor.max_caption_tokens == 10
+
+
+def test_a_finished_run_is_not_trained_again(whole, tiny_data, monkeypatch):
+    monkeypatch.setattr(module, "build_model", None)
+    again = run(tiny_data, whole.out, limit=10, epochs=2)
+    assert not again.trained
+    assert (again.figures, again.log) == (whole.figures, whole.log)
+
+
+@pytest.mark.parametrize(
+    ("change", "names"), [({"lr": 1e-4}, "lr"), ({"seed": 1}, "seed"), ({"alpha": 0.0, "epochs": 3}, "alpha, epochs")]
+)
+def test_a_folder_of_other_settings_is_refused(whole, tiny_data, change, names):
+    with pytest.raises(OptionError) as caught:
+        run(tiny_data, whole.out, **{"limit": 10, "epochs": 2, **change})
+    assert caught.value.message == f"{whole.out} holds a run with other settings ({names})"
+    assert caught.value.hint == "choose another folder with --out"
+
+
+def test_a_folder_of_something_else_is_refused(tiny_data, tmp_path):
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(OptionError, match="is not empty and not of our making"):
+        run(tiny_data, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_a_folder_that_cannot_be_made(tiny_data, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OptionError, match=r"--out .*file/run cannot be written: Not a directory"):
+        run(tiny_data, tmp_path / "file" / "run")
+
+
+# interruption ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("step", "every", "found"), [(2, None, None), (4, None, 3), (2, 1, 1), (5, 1, 4), (5, 2, 4), (6, 2, 4)]
+)
+def test_a_killed_run_goes_on_and_ends_alike(whole, tiny_data, tmp_path, monkeypatch, step, every, found):
+    """It goes on from the last checkpoint, in the middle of an epoch too: bit for bit the same model and log."""
+    stock = ProgressCallback.on_step_end
+    options = {"limit": 10, "epochs": 2, "checkpoint_every": every}
+
+    def die(self, args, state, control, **kwargs):
+        stock(self, args, state, control, **kwargs)
+        if self.task == "Training" and state.global_step == step:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ProgressCallback, "on_step_end", die)
+        with pytest.raises(Killed):
+            run(tiny_data, tmp_path / "run", **options)
+    assert not (tmp_path / "run" / "figures.json").exists()
+    checkpoints = list_checkpoints(tmp_path / "run" / "checkpoints")
+    assert (checkpoints[0].name if checkpoints else None) == (found and f"checkpoint-{found}")
+    steps = []
+    monkeypatch.setattr(
+        ProgressCallback, "on_step_end", lambda self, args, state, control, **kw: steps.append(state.global_step)
+    )
+    result = run(tiny_data, tmp_path / "run", **options)
+    assert steps == list(range((found or 0) + 1, 7))
+    assert result.trained
+    assert equal(weights(result.out), weights(whole.out))
+    assert result.log == whole.log
+    assert result.figures == whole.figures
+    assert not (result.out / "checkpoints").exists() and not (result.out / "best").exists()
+
+
+def test_checkpoints_are_few_and_whole(tiny_data, tmp_path, monkeypatch):
+    """At most two are kept; one that was not written to its end is neither used nor left."""
+    seen = []
+    stock = RecapTrainer._save_checkpoint
+
+    def watch(self, *arguments):
+        stock(self, *arguments)
+        seen.append(sorted(path.name for path in Path(self.args.output_dir).iterdir()))
+
+    monkeypatch.setattr(RecapTrainer, "_save_checkpoint", watch)
+    torn = tmp_path / "run" / "checkpoints" / "checkpoint-99"
+    (tmp_path / "run").mkdir()
+    torn.mkdir(parents=True)
+    (torn / "model.safetensors").write_bytes(b"half")
+    with pytest.raises(OptionError, match="is not empty and not of our making"):
+        run(tiny_data, tmp_path / "run", limit=10, checkpoint_every=1)
+    other = tmp_path / "other"
+    run(tiny_data, other, limit=10, checkpoint_every=1)
+    assert seen == [["checkpoint-1"], ["checkpoint-1", "checkpoint-2"], ["checkpoint-2", "checkpoint-3"]]
+
+
+def test_a_torn_checkpoint_is_cleared(whole, tiny_data, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "finish_run", interrupt)
+        with pytest.raises(Killed):
+            run(tiny_data, tmp_path / "run", limit=10, epochs=2)
+    torn = tmp_path / "run" / "checkpoints" / "checkpoint-7"
+    torn.mkdir()
+    (torn / "model.safetensors").write_bytes(b"half")
+    assert equal(weights(run(tiny_data, tmp_path / "run", limit=10, epochs=2).out), weights(whole.out))
+
+
+def interrupt(*arguments):
+    raise Killed
+
+
+def test_early_stopping(tiny_data, tmp_path, monkeypatch):
+    """With a patience of two, the third validation without a better figure is not reached."""
+    losses = iter([3.0, 2.0, 2.5, 2.2, 1.0])
+
+    def judge(self):
+        self.sample = {"song": "s", "caption": "c", "reference": "r"}
+        return {"rougeL": 0.1, "meteor": 0.1, "caption_loss": next(losses)}
+
+    monkeypatch.setattr(Validation, "run", judge)
+    result = run(tiny_data, tmp_path / "run", epochs=5, patience=2)
+    assert [record["caption_loss"] for record in result.log] == [3.0, 2.0, 2.5, 2.2]
+    assert result.figures["best"]["step"] == 2 and result.figures["steps"] == 4
+
+
+def test_validation_between_epochs(tiny_data, tmp_path):
+    """Every third of an epoch of three steps, and after the last step wherever that falls."""
+    result = run(tiny_data, tmp_path / "run", limit=10, validate_every=0.67)
+    assert [record["step"] for record in result.log] == [2, 3]
+
+
+def test_starting_from_a_run(whole, tiny_data, tmp_path):
+    result = run(tiny_data, tmp_path / "run", init=whole.out, lr=1e-12, alpha=0.3)
+    before, after = weights(whole.out), weights(result.out)
+    assert all(torch.allclose(after[key].float(), before[key].float(), atol=1e-6) for key in before)
+    assert json.loads((result.out / "config.json").read_text())["alpha"] == 0.3
+    with pytest.raises(ModelError, match=r"--bart: .* holds no BART"):
+        run(tiny_data, tmp_path / "other", bart=str(whole.out))
+    with pytest.raises(OptionError, match="--init and --bart both name weights"):
+        TrainOptions(Path("data"), init=whole.out, bart="pretrain")
+
+
+def test_a_run_of_other_audio_settings(whole, tiny_data, tmp_path):
+    shutil.copytree(whole.out, tmp_path / "other")
+    path = tmp_path / "other" / "recap_processor.json"
+    settings = json.loads(path.read_text())
+    settings["audio"]["resampler"] = "soxr"
+    path.write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match=r"heard its songs with other audio settings than .*: resampler"):
+        run(tiny_data, tmp_path / "run", init=tmp_path / "other")
+
+
+@pytest.mark.parametrize(("setting", "value", "named"), [("mels", 96, False), ("hop", 200, True)])
+def test_data_that_the_music_encoder_would_hear_wrongly(tiny_data, tmp_path, setting, value, named):
+    """Any encoder has its number of mel bands; published weights have every other constant of the signal path, too."""
+    shutil.copytree(tiny_data.folder, tmp_path / "data")
+    info = json.loads((tmp_path / "data" / "dataset.json").read_text())
+    info["audio"][setting] = value
+    (tmp_path / "data" / "dataset.json").write_text(json.dumps(info))
+    if setting == "mels":
+        for path in (tmp_path / "data" / "mels").iterdir():
+            write_shard(path, {key: mel[:value].numpy() for key, mel in load_file(path).items()})
+    weights = {"music_encoder": pretrained_music(tiny_data)} if named else {}
+    with pytest.raises(ModelError) as caught:
+        run(PreparedData(tmp_path / "data"), tmp_path / "run", **weights)
+    data = tmp_path / "data"
+    assert caught.value.message == f"the music encoder heard its songs with other audio settings than {data}: {setting}"
+    assert caught.value.hint == "prepare the data with recap prepare's own settings"
+    assert not (tmp_path / "run").exists()
+
+
+def test_captions_without_a_word(tiny_data, tmp_path):
+    shutil.copytree(tiny_data.folder, tmp_path / "data")
+    path = tmp_path / "data" / "captions.jsonl"
+    lines = [json.dumps({**json.loads(line), "text": ""}) for line in path.read_text().splitlines()]
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError) as caught:
+        run(PreparedData(tmp_path / "data"), tmp_path / "run")
+    assert caught.value.message == f"{tmp_path / 'data'} has no captions to learn from"
+    assert caught.value.hint == "the train split needs captions"
+
+
+def test_infonce_says_where_its_negatives_come_from(tiny_data, tmp_path):
+    said: list[str] = []
+
+    class Heard(SilentProgress):
+        def say(self, message: str) -> None:
+            said.append(message)
+
+    options = TrainOptions(
+        tiny_data.folder, tmp_path / "run", **{**QUICK, "batch_size": 10}, accumulate=2, alignment_loss="infonce"
+    )
+    train(options, Heard())
+    assert any("InfoNCE's negatives come from each micro-batch" in message for message in said)
+
+
+def test_standardised_music(tiny_data, tmp_path):
+    """The saved figures are those of the training songs' pooled music states, and the model loads with them."""
+    result = run(tiny_data, tmp_path / "run", limit=10, standardise_music=True)
+    model = AutoModelForSeq2SeqLM.from_pretrained(result.out)
+    folder = next((tiny_data.folder / "features").iterdir())
+    states = module.ShardReader(folder)
+    pooled = torch.stack(
+        [torch.from_numpy(states[entry.mel]).float().mean(dim=0) for entry in tiny_data.split("train")]
+    )
+    assert torch.allclose(model.alignment.music_mean, pooled.mean(dim=0), atol=1e-5)
+    assert torch.allclose(model.alignment.music_deviation, pooled.std(dim=0), rtol=1e-4)
+    scaled = model.alignment.standardise(pooled)
+    assert float(scaled.mean(dim=0).abs().max()) < 1e-4 and torch.allclose(scaled.std(dim=0), torch.ones(1), atol=1e-3)
+
+
+def test_the_log_tells_of_the_alignment(whole):
+    names = {"cosine_gap", "music_deviation", "lyrics_deviation", "gradient_ratio", "gradient_cosine"}
+    for record in whole.log:
+        assert names < record.keys()
+        assert record["cosine_gap"] == pytest.approx(record["matched_cosine"] - record["mismatched_cosine"], abs=2e-5)
+        assert 0 < record["gradient_ratio"] < 10 and -1 <= record["gradient_cosine"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("music", "lyrics", "words"),
+    [(0.1, 0.9, "the pooled music has"), (0.1, 0.19, "the pooled music and lyrics have"), (0.3, 0.9, None)],
+)
+def test_a_collapse_is_said(tmp_path, music, lyrics, words):
+    warned: list[str] = []
+
+    class Heard(SilentProgress):
+        def warn(self, message: str) -> None:
+            warned.append(message)
+
+    figures = {"music_deviation": music, "lyrics_deviation": lyrics, "cosine_gap": 0.002, "rougeL": 0.1}
+    sample = {"song": "s", "caption": "c", "reference": "r"}
+    EpochReport(Heard(), tmp_path, None, "rougeL").show({"epoch": 1.0, "step": 3, **figures, "sample": sample})
+    end = "collapsed (std x sqrt(d) below 0.2); matched and mismatched pairs differ by 0.002 in cosine"
+    assert warned == ([f"{words} {end}"] if words else [])
+
+
+def test_bf16_and_gradient_checkpointing_and_tensorboard(tiny_data, tmp_path):
+    result = run(tiny_data, tmp_path / "run", precision="bf16", gradient_checkpointing=True)
+    assert math.isfinite(result.log[0]["caption_loss"])
+    assert weights(result.out)["model.shared.weight"].dtype == torch.float32
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError:
+        with pytest.raises(OptionError, match="TensorBoard is not installed"):
+            run(tiny_data, tmp_path / "board", report_to="tensorboard")
+    else:
+        board = run(tiny_data, tmp_path / "board", report_to="tensorboard").out / "tensorboard"
+        assert list(board.glob("events.*"))
+
+
+def test_a_compiled_run(tiny_data, tmp_path, monkeypatch):
+    """Traced as torch compiles it, but not handed to a C++ compiler: the same model comes out, under the same keys."""
+    stock = module.training_arguments
+
+    def trace_only(folder, **arguments):
+        return stock(folder, **arguments, **({"torch_compile_backend": "eager"} if arguments["torch_compile"] else {}))
+
+    monkeypatch.setattr(module, "training_arguments", trace_only)
+    plain, compiled = (run(tiny_data, tmp_path / str(flag), compile=flag) for flag in (False, True))
+    for figure in ("train_caption_loss", "train_alignment_loss", "caption_loss", "matched_cosine"):
+        assert compiled.log[0][figure] == pytest.approx(plain.log[0][figure], rel=1e-4), figure
+    assert weights(compiled.out).keys() == weights(plain.out).keys()
+
+
+def test_the_public_codes_recipe(tiny_data, tmp_path, monkeypatch):
+    """Adafactor as the public code sets it; captions padded to the corpus's longest, and pads counted in the loss."""
+    seen = []
+    stock = RecapTrainer.compute_loss
+
+    def watch(self, model, inputs, return_outputs=False, **kwargs):
+        seen.append((tuple(inputs["labels"].shape), int((inputs["labels"] == -100).sum()), self.optimizer, kwargs))
+        return stock(self, model, inputs, return_outputs, **kwargs)
+
+    monkeypatch.setattr(RecapTrainer, "compute_loss", watch)
+    sizes = {"bart": "pretrain", "fusion_layers": (1, 2), "align_layer": 1, "batch_size": 10, "validation_songs": 2}
+    music = pretrained_music(tiny_data)
+    result = run(tiny_data, tmp_path / "run", limit=6, recipe="alcap", music_encoder=music, **sizes)
+    (shapes, pads, optimizer, counts) = seen[0]
+    assert {shape for shape, *_ in seen} == {(10, 10)} and pads == 0
+    assert int(counts["num_items_in_batch"]) == shapes[0] * shapes[1]
+    inner = getattr(optimizer, "optimizer", optimizer)
+    assert type(inner).__name__ == "Adafactor"
+    group = inner.param_groups[0]
+    assert (group["scale_parameter"], group["relative_step"], group["lr"]) == (True, False, 5e-5)
+    saved = json.loads((result.out / "generation_config.json").read_text())
+    assert (saved["num_beams"], saved["do_sample"], saved["top_p"]) == (4, True, 0.92)
+
+
+def test_a_dry_run_writes_nothing(tiny_data, tmp_path):
+    from recap_cli.training.estimate import estimate
+
+    before = sorted(tiny_data.folder.rglob("*"))
+    expected = estimate(TrainOptions(tiny_data.folder, tmp_path / "run", limit=10, device="cpu", epochs=2))
+    assert (expected.examples, expected.steps, expected.measured) == (50, 6, 3)
+    assert expected.hours == pytest.approx(6 * expected.step_seconds / 3600) and expected.step_seconds > 0
+    assert 0.1 < expected.memory_gb < 50
+    assert not (tmp_path / "run").exists() and sorted(tiny_data.folder.rglob("*")) == before
+
+
+def test_a_kill_between_training_and_the_last_file(whole, tiny_data, tmp_path, monkeypatch):
+    def die(*arguments):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "finish_run", die)
+        with pytest.raises(Killed):
+            run(tiny_data, tmp_path / "run", limit=10, epochs=2)
+    assert equal(weights(run(tiny_data, tmp_path / "run", limit=10, epochs=2).out), weights(whole.out))
+
+
+def test_a_full_disk_at_the_last_file(whole, tiny_data, tmp_path, monkeypatch):
+    """No half-written model stays, and the run started again is saved from its checkpoint."""
+
+    def refuse(*arguments):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RecapProcessor, "save_pretrained", refuse)
+        with pytest.raises(DataError, match=r"cannot write .*/run: No space left on device"):
+            run(tiny_data, tmp_path / "run", limit=10, epochs=2)
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+    again = run(tiny_data, tmp_path / "run", limit=10, epochs=2)
+    assert again.figures == whole.figures and equal(weights(again.out), weights(whole.out))
+
+
+def test_a_torn_checkpoint_and_a_torn_log(tmp_path):
+    for name in ("checkpoint-3", "checkpoint-12", "checkpoint-20", "checkpoint-tmp"):
+        (tmp_path / name).mkdir()
+    for name in ("checkpoint-3", "checkpoint-12", "checkpoint-tmp"):
+        (tmp_path / name / "recap_state.json").write_text("{}")
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["checkpoint-20", "checkpoint-12", "checkpoint-3"]
+    sample = {"song": "s", "caption": "c", "reference": "r"}
+    figures = {"epoch": 1.0, "rougeL": 0.1, "meteor": 0.1, "caption_loss": 2.0, "sample": sample}
+    records = [{"step": step, "x": x, **figures} for step, x in ((3, 1), (6, 2), (3, 5))]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records) + '{"st')
+    assert read_log(tmp_path) == [records[2], records[1]]
+
+
+def test_the_newest_finished_run(tmp_path):
+    import os
+
+    assert newest_run(tmp_path / "runs") is None
+    for age, name in enumerate(("ablation/alpha-0-seed-0", "last", "unfinished", "first")):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        file = tmp_path / "runs" / name / ("options.json" if name == "unfinished" else "figures.json")
+        file.write_text("{}")
+        os.utime(file, (1000 - age, 1000 - age) if name != "last" else (2000, 2000))
+    assert newest_run(tmp_path / "runs") == tmp_path / "runs" / "last"
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "message"),
+    [(10, "the loss is nan at step 1"), (24, "the loss on the validation songs is nan at step 1")],
+)
+def test_a_loss_that_is_no_number_stops_the_run(tiny_data, tmp_path, batch_size, message):
+    with pytest.raises(ModelError) as caught:
+        run(tiny_data, tmp_path / "run", lr=1e30, schedule="constant", batch_size=batch_size)
+    hint = "a lower --lr in another --out; the newest checkpoint is from before"
+    assert (caught.value.message, caught.value.hint) == (message, hint)
+    assert not (tmp_path / "run" / "figures.json").exists()
+
+
+def test_too_little_memory_is_an_error_with_a_way_out(tiny_data, tmp_path, monkeypatch):
+    def fail(*arguments, **named):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(RecapTrainer, "compute_loss", fail)
+    with pytest.raises(ModelError, match="10 captions at a time need more memory") as caught:
+        run(tiny_data, tmp_path / "run", batch_size=10)
+    assert "--gradient-checkpointing" in caught.value.hint
+
+
+def test_weights_that_are_no_numbers_are_not_kept(whole, tiny_data, tmp_path, monkeypatch):
+    """The last good checkpoint stays, and the run can go on from it."""
+    stock = ProgressCallback.on_step_end
+    options = {"limit": 10, "epochs": 2, "checkpoint_every": 1}
+
+    def spoil(self, args, state, control, **kwargs):
+        stock(self, args, state, control, **kwargs)
+        if self.task == "Training" and state.global_step == 2:
+            kwargs["model"].model.shared.weight.data[3] = math.nan
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ProgressCallback, "on_step_end", spoil)
+        with pytest.raises(ModelError, match="a weight is no number any more at step 2"):
+            run(tiny_data, tmp_path / "run", **options)
+    assert [path.name for path in list_checkpoints(tmp_path / "run" / "checkpoints")] == ["checkpoint-1"]
+    assert equal(weights(run(tiny_data, tmp_path / "run", **options).out), weights(whole.out))
+
+
+# the best epoch -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("best_by", "epoch"), [("rougeL", 2), ("caption_loss", 3), ("meteor", 1)])
+def test_the_best_epoch_is_kept(tiny_data, tmp_path, monkeypatch, best_by, epoch):
+    kept = []
+    figures = iter([(0.1, 3.0, 0.9), (0.5, 2.5, 0.1), (0.3, 1.0, 0.2)])
+
+    def judge(self):
+        kept.append({key: value.clone() for key, value in self.model.state_dict().items()})
+        self.sample = {"song": "s", "caption": "c", "reference": "r"}
+        return dict(zip(("rougeL", "caption_loss", "meteor"), next(figures), strict=True))
+
+    monkeypatch.setattr(Validation, "run", judge)
+    result = run(tiny_data, tmp_path / "run", epochs=3, best_by=best_by)
+    assert result.figures["best"]["epoch"] == epoch
+    saved = weights(result.out)
+    same = [all(torch.equal(saved[key], one[key]) for key in saved) for one in kept]
+    assert same == [number == epoch for number in (1, 2, 3)]
+
+
+def test_validation_songs_are_fixed_and_counted(tiny_data):
+    def chosen(**options):
+        options = TrainOptions(tiny_data.folder, **options)
+        return [
+            entry.song.id
+            for entry in module.validation_songs(tiny_data, {"validation_songs": 150, **vars(options)}, options)
+        ]
+
+    every = [entry.song.id for entry in tiny_data.split("validation")]
+    assert chosen(validation_songs=150) == every
+    assert chosen(validation_songs=1) == chosen(validation_songs=1, seed=5)
+    assert len(chosen(validation_songs=1)) == 1
+    assert len(chosen(validation_songs=150, limit=1)) == 1
+
+
+# what is trained ------------------------------------------------------------------------------------------------------
+
+
+def test_the_music_encoder_is_left_as_it_was_pretrained(tiny_data, whole):
+    pretrained = load_file(pretrained_music(tiny_data))
+    after = weights(whole.out)
+    assert len(pretrained) > 50
+    assert all(torch.equal(after[MUSIC + key], value) for key, value in pretrained.items())
+    before = start(tiny_data, max_caption_tokens=10)
+    assert not torch.equal(before["model.encoder.fusion.0.norm.weight"], after["model.encoder.fusion.0.norm.weight"])
+
+
+def test_training_the_music_encoder_end_to_end(tiny_data, tmp_path):
+    result = run(tiny_data, tmp_path / "run", train_music_encoder=True, batch_size=10)
+    assert result.figures["steps"] == 2
+    before, after = load_file(pretrained_music(tiny_data)), weights(result.out)
+    changed = {key for key, value in before.items() if not torch.equal(after[MUSIC + key], value)}
+    assert {"blocks.0.conv_1.weight", "layers.1.linear1.weight", "input_norm.running_mean"} < changed
+    assert json.loads((result.out / "config.json").read_text())["train_music_encoder"] is True
+
+
+def test_the_lyrics_only_baseline(tiny_data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = train(TrainOptions(tiny_data.folder, no_music=True, **QUICK))
+    assert result.out == Path("runs/tiny-bart-seed-0")
+    assert json.loads((result.out / "config.json").read_text())["use_music"] is False
+    assert not [key for key in weights(result.out) if "music" in key or "fusion" in key or "alignment" in key]
+    assert not {"train_alignment_loss", "matched_cosine"} & result.log[0].keys()
+    assert Captioner.from_pretrained(result.out, device="cpu").model.model.encoder.music_encoder is None
+
+
+def test_alpha_0_aligns_nothing(tiny_data, tmp_path):
+    """The alignment projection gets no gradient at alpha 0, and some otherwise; the loss is measured all the same."""
+    fresh = start(tiny_data, alpha=0.0)["alignment.projection.weight"]
+    zero = run(tiny_data, tmp_path / "zero", alpha=0.0, batch_size=10)
+    some = run(tiny_data, tmp_path / "some", alpha=0.1, batch_size=10)
+    assert torch.equal(weights(zero.out)["alignment.projection.weight"], fresh)
+    assert not torch.equal(weights(some.out)["alignment.projection.weight"], fresh)
+    assert zero.log[0]["train_alignment_loss"] > 0
+
+
+def test_limit_and_votes(tiny_data, tmp_path):
+    """Five captions a song, 24 a step: 4 songs are one step, 10 are three; votes leave captions out."""
+    assert run(tiny_data, tmp_path / "four").figures["steps"] == 1
+    songs = tiny_data.split("train")[:10]
+    kept = sum(caption.votes >= 6 for entry in songs for caption in entry.song.captions)
+    voted = run(tiny_data, tmp_path / "voted", limit=10, min_votes=6, batch_size=1, epochs=0.4)
+    assert voted.figures["steps"] == math.ceil(0.4 * kept)
+    with pytest.raises(DataError, match="has no captions with 100 votes or more to learn from"):
+        run(tiny_data, tmp_path / "none", min_votes=100)
+
+
+def test_what_a_run_starts_from(tiny_data):
+    """Named weights are taken over; the seed decides what is new, nothing else."""
+    default = start(tiny_data)
+    sizes = tiny_bart(RecapConfig.tiny(5))
+    bart = pretrain_bart(tiny_data, LyricsPretraining(sizes), SilentProgress())
+    assert equal(start(tiny_data, bart=str(bart), music_encoder=pretrained_music(tiny_data)), default)
+    plain = load_file(bart / "model.safetensors")
+    assert torch.equal(default["model.decoder.layers.0.fc1.weight"], plain["model.decoder.layers.0.fc1.weight"])
+    other = start(tiny_data, seed=1)
+    new = {key for key in default if not torch.equal(default[key], other[key])}
+    assert new and all("fusion" in key or key.startswith("alignment.") for key in new)
+
+
+def test_weights_that_cannot_be_had(tiny_data, tmp_path):
+    """Said before any long work, and the folder stays free for another try."""
+    with pytest.raises(ModelError) as caught:
+        run(tiny_data, tmp_path / "run", recipe="paper", bart="pretrain", fusion_layers=(1, 2), align_layer=1)
+    assert caught.value.message == "a pretrained music encoder is needed"
+    assert "--music-encoder best_model.pth" in caught.value.hint
+    with pytest.raises(ModelError, match="nowhere"):
+        run(tiny_data, tmp_path / "run", bart=str(tmp_path / "nowhere"), no_music=True)
+    with pytest.raises(ModelError, match=r"no weights file .*none\.pth"):
+        run(tiny_data, tmp_path / "run", music_encoder=tmp_path / "none.pth")
+    assert run(tiny_data, tmp_path / "run").trained
+
+
+def test_names_of_runs():
+    def name(**options):
+        chosen = TrainOptions(Path("data"), **options)
+        return run_name(chosen, chosen.settings(demo=True))
+
+    assert name() == "tiny-alpha-0.02-seed-0"
+    assert name(alpha=1e-3, seed=2, alignment_loss="infonce") == "tiny-alpha-0.001-infonce-seed-2"
+    assert name(no_music=True, recipe="paper") == "paper-bart-seed-0"
+
+
+def test_devices():
+    assert choose_device("cpu") == "cpu"
+    assert choose_device("auto") in ("cpu", "cuda", "mps")
+    with pytest.raises(ModelError, match="--device tpu is not available here"):
+        choose_device("tpu")
