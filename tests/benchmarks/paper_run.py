@@ -27,7 +27,7 @@ from recap_cli.training.pretrain import train_tokenizer
 from recap_cli.training.recipes import recipe_settings
 
 ROOT = Path(__file__).parents[2]
-PARITY = ROOT / "tests" / "parity"
+PARITY = ROOT / "tests" / "fixtures" / "parity"
 # facebook/bart-base's config, as far as it differs from BartConfig's own values
 BART = {
     "vocab_size": 50265, "d_model": 768, "encoder_layers": 6, "decoder_layers": 6, "encoder_attention_heads": 12,
