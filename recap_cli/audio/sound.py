@@ -17,7 +17,7 @@ import soundfile
 from recap_cli.audio.chunks import Pieces
 from recap_cli.audio.ffmpeg import UNPLAYABLE, FfmpegReader, ffmpeg_is_there, is_for_ffmpeg
 from recap_cli.audio.lengths import find_layout
-from recap_cli.audio.suffixes import NATIVE_SUFFIXES
+from recap_cli.audio.settings import NATIVE_SUFFIXES
 from recap_cli.errors import AudioError, MachineError
 
 REFUSED = (soundfile.SoundFileError, TypeError)  # TypeError: a .raw file, which says nothing about itself

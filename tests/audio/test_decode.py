@@ -10,17 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from recap_cli.audio import decode as audio
 from recap_cli.audio import ffmpeg
-from recap_cli.audio.decode import (
-    AudioSettings,
-    hann_window,
-    log_mel,
-    mel_filterbank,
-    mel_power,
-    read_excerpt,
-    resample,
-)
+from recap_cli.audio.decode import read_excerpt
+from recap_cli.audio.mel import hann_window, log_mel, mel_filterbank, mel_power, resample
+from recap_cli.audio.settings import RESAMPLERS, AudioSettings
 from recap_cli.errors import AudioError, DataError, MachineError, OptionError
 
 SHORT = AudioSettings(seconds=1.0)
@@ -105,7 +98,7 @@ def test_a_song_shorter_than_the_window_keeps_its_length(tmp_path):
         assert (excerpt.start, excerpt.seconds, excerpt.warnings) == (0.0, 3.0, ())
 
 
-@pytest.mark.parametrize("resampler", audio.RESAMPLERS)
+@pytest.mark.parametrize("resampler", RESAMPLERS)
 def test_resampled_tone_keeps_its_pitch_and_length(tmp_path, resampler):
     pytest.importorskip(resampler)
     settings = AudioSettings(seconds=0.5, resampler=resampler)

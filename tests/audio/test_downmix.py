@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from recap_cli.audio.decode import AudioSettings, read_excerpt
-from recap_cli.audio.downmix import mix_down
-from recap_cli.audio.windows import read_windows
+from recap_cli.audio.decode import read_excerpt, read_windows
+from recap_cli.audio.mel import mix_down
+from recap_cli.audio.settings import AudioSettings
 
 RATE = 16000
 SETTINGS = AudioSettings(seconds=4.0)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from recap_cli.audio.decode import AudioSettings, read_excerpt
+from recap_cli.audio.decode import read_excerpt, read_windows
 from recap_cli.audio.ffmpeg import FfmpegReader, is_for_ffmpeg
-from recap_cli.audio.windows import read_windows
+from recap_cli.audio.settings import AudioSettings
 from recap_cli.errors import AudioError, MachineError
 
 SETTINGS = AudioSettings(resampler="soxr")

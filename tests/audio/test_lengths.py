@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from recap_cli.audio.decode import AudioSettings, read_excerpt
+from recap_cli.audio.decode import read_excerpt, read_windows
 from recap_cli.audio.lengths import find_layout
+from recap_cli.audio.settings import AudioSettings
 from recap_cli.audio.sound import open_file
-from recap_cli.audio.windows import read_windows
 from recap_cli.errors import AudioError
 
 SETTINGS = AudioSettings(seconds=1.0, resampler="soxr")
