@@ -63,15 +63,12 @@ def check_output_file(path: Path, flag: str, inputs: Iterable[Path] = (), is_our
     _check_writable(path.parent, path, flag)
 
 
-def check_output_folder(
-    folder: Path, holds: str, flag: str = "--out", inputs: Iterable[Path] = (), is_ours: IsOurs = never_ours
-) -> None:
+def check_output_folder(folder: Path, holds: str, inputs: Iterable[Path] = (), is_ours: IsOurs = never_ours) -> None:
     """Refuses a folder for our output that is not new, empty, or marked by us for the same use; writes nothing.
 
     Args:
-        folder: where the output goes.
+        folder: what --out named.
         holds: what it will hold, such as "prepared data" or "a run"; kept in the marker.
-        flag: the flag that named it, for messages.
         inputs: files and folders that the same command reads.
         is_ours: recognises a folder that we made before there were markers.
 
@@ -80,31 +77,29 @@ def check_output_folder(
     """
     for one in inputs:
         if same_place(folder, one):
-            raise OptionError(f"{flag} {folder} is an input of this command, too", "name another; the input stays")
+            raise OptionError(f"--out {folder} is an input of this command, too", "name another; the input stays")
         if true_path(folder) in true_path(one).parents:
-            raise OptionError(f"{flag} {folder} holds an input of this command: {one}", "name another folder")
+            raise OptionError(f"--out {folder} holds an input of this command: {one}", "name another folder")
     try:
-        if _look_at(folder, flag) is None:
-            return _check_writable(folder, folder, flag)
+        if _look_at(folder, "--out") is None:
+            return _check_writable(folder, folder, "--out")
         if not folder.is_dir():
-            raise OptionError(f"{flag} {folder} is no folder", "name another folder")
+            raise OptionError(f"--out {folder} is no folder", "name another folder")
         # A claim that was cut off leaves its partial.
         empty = all(PARTIAL.fullmatch(path.name) for path in folder.iterdir())
     except (OSError, ValueError) as error:
-        raise _unusable(folder, flag, error) from error
+        raise _unusable(folder, "--out", error) from error
     before = read_marker(folder)
     if before is None and not empty and not is_ours(folder):
-        raise OptionError(f"{flag} {folder} is not empty and not of our making", "name a new or empty folder")
+        raise OptionError(f"--out {folder} is not empty and not of our making", "name a new or empty folder")
     if before not in (None, holds):
-        raise OptionError(f"{flag} {folder} holds {before}, not {holds}", "name another folder")
-    return _check_writable(folder, folder, flag)
+        raise OptionError(f"--out {folder} holds {before}, not {holds}", "name another folder")
+    return _check_writable(folder, folder, "--out")
 
 
-def claim_folder(
-    folder: Path, holds: str, flag: str = "--out", inputs: Iterable[Path] = (), is_ours: IsOurs = never_ours
-) -> None:
+def claim_folder(folder: Path, holds: str, inputs: Iterable[Path] = (), is_ours: IsOurs = never_ours) -> None:
     """Makes a folder for our output and marks it, after `check_output_folder`; a DataError where it cannot be made."""
-    check_output_folder(folder, holds, flag, inputs, is_ours)
+    check_output_folder(folder, holds, inputs, is_ours)
     make_folder(folder)
     if read_marker(folder) is None:
         write_json(folder / MARKER, {"holds": holds})
@@ -115,7 +110,6 @@ def hold_folder(
     folder: Path,
     holds: str,
     work: str,
-    flag: str = "--out",
     inputs: Iterable[Path] = (),
     is_ours: IsOurs = never_ours,
     lock: str = LOCK,
@@ -126,7 +120,7 @@ def hold_folder(
     share a folder in parts each have a `lock` of their own name.
     """
     made = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
-    claim_folder(folder, holds, flag, inputs, is_ours)
+    claim_folder(folder, holds, inputs, is_ours)
     try:
         with locked(folder / lock, f"another {work} is working on {folder}"):
             yield

@@ -4,7 +4,7 @@ import io
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from recap_cli.errors import LyricsError
 from recap_cli.lyrics.id3 import TaggedText, TooLargeError, id3_texts, tag_length
@@ -293,7 +293,7 @@ def _lyrics3_texts(file: BinaryIO) -> Iterator[TaggedText]:
 
 
 _Reader = Callable[[BinaryIO, int], Iterator[TaggedText]]
-_CONTAINERS: tuple[tuple[Any, _Reader], ...] = (
+_CONTAINERS: tuple[tuple[re.Pattern[bytes], _Reader], ...] = (
     (re.compile(rb"RIFF|RF64|FORM", re.DOTALL), _chunk_texts),
     (re.compile(rb"DSD "), _dsf_texts),
     (re.compile(rb"fLaC"), _flac_texts),

@@ -91,16 +91,10 @@ def read_columns(path: Path) -> list[str]:
 
 
 def read_rows(path: Path, needed: str) -> Iterator[tuple[int, Row]]:
-    """Yields line numbers and rows of a .csv, .tsv, .jsonl or .json (a list); or why a row cannot be used.
+    """Yields line numbers and rows of a .csv, .tsv, .jsonl or .json (a list), or why a row cannot be used.
 
-    Names of columns are lower-case, without spaces around them. Empty cells, nulls and NaN are left out.
-
-    Args:
-        path: the file.
-        needed: a column without which a table is none of ours.
-
-    Raises:
-        DataError: the file cannot be read, is no table or list, or lacks the column.
+    Names of columns are lower-case, without spaces around them. Empty cells, nulls and NaN are left out. A DataError
+    where the file cannot be read, is no table or list, or is a table without the column `needed`.
     """
     suffix = path.suffix.lower()
     if suffix in (".jsonl", ".json"):
@@ -129,13 +123,8 @@ def read_table(path: Path, needed: str | tuple[str, ...], quoted: bool = True) -
     A quoted cell may hold separators and line ends, and doubled quotes. In a .csv, a quote that is not closed as one
     makes the table unreadable from there on; in a .tsv, where texts are rarely quoted, it is a letter like any other.
 
-    Args:
-        path: the file.
-        needed: a column without which a table is none of ours, or several of which one will do; lower-case.
-        quoted: whether quotes mean anything.
-
-    Raises:
-        DataError: the file cannot be read, has no such column, or a quote swallows its lines.
+    A table without the column `needed` (or one of several; lower-case) is a DataError. Without `quoted`, quotes are
+    letters like any other.
     """
     with open_text(path) as file:
         lines = _Lines(file, path)
