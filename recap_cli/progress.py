@@ -39,20 +39,7 @@ class Table:
 class SilentProgress:
     """Reports to nobody."""
 
-    def start(self, task: str, total: int | None = None) -> None:
-        """Ignores the start of a task."""
+    def _ignore(self, *_: object, **__: object) -> None:
+        pass
 
-    def advance(self, count: int = 1, note: str = "") -> None:
-        """Ignores a step."""
-
-    def finish(self) -> None:
-        """Ignores the end of a task."""
-
-    def say(self, message: str) -> None:
-        """Ignores a message."""
-
-    def warn(self, message: str) -> None:
-        """Ignores a warning."""
-
-    def show(self, table: Table) -> None:
-        """Ignores a table."""
+    start = advance = finish = say = warn = show = _ignore

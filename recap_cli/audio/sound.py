@@ -108,15 +108,15 @@ def open_in_order(path: Path, seconds: float | None = None) -> Iterator[Opened]:
             return
         layout = find_layout(path, claimed)
         promised = 0 if layout.promised >= UNKNOWN_FRAMES else layout.promised
-        yield Opened(stack.enter_context(PartsReader(path, layout.parts)) if layout.parts else reader, promised)
+        yield Opened(stack.enter_context(_PartsReader(path, layout.parts)) if layout.parts else reader, promised)
 
 
-def _open_refused(path: Path, seconds: float | None, error: Exception) -> "PartsReader | FfmpegReader":
+def _open_refused(path: Path, seconds: float | None, error: Exception) -> "_PartsReader | FfmpegReader":
     """Opens a file that libsndfile does not know: an mp3 behind junk, or what ffmpeg decodes."""
     if not is_for_ffmpeg(path):
         if parts := find_layout(path, 0).parts:
             with suppress(AudioError):
-                return PartsReader(path, parts)
+                return _PartsReader(path, parts)
         if path.suffix.lower() in NATIVE_SUFFIXES and not ffmpeg_is_there():
             raise AudioError(f"{path} is not audio that can be decoded", UNPLAYABLE) from error
     return _checked(FfmpegReader(path, seconds), path)
@@ -136,7 +136,7 @@ class AudioReader(soundfile.SoundFile):
         return np.zeros((0, self.channels), np.float32)
 
 
-def open_file(source: "Path | View", path: Path) -> AudioReader:
+def open_file(source: "Path | _View", path: Path) -> AudioReader:
     """Opens a sound file, or a view of one, as libsndfile reads it; messages call it `path`.
 
     Raises:
@@ -171,7 +171,7 @@ def _reason_of(path: Path) -> str:
     return "the system refused"
 
 
-class View(io.RawIOBase):
+class _View(io.RawIOBase):
     """A file with parts replaced, as libsndfile shall see it."""
 
     def __init__(self, path: Path, pieces: Pieces) -> None:
@@ -182,13 +182,11 @@ class View(io.RawIOBase):
         self.place = 0
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Moves as a file does."""
         base = (0, self.place, self.ends[-1])[whence]
         self.place = max(0, base + offset)
         return self.place
 
     def tell(self) -> int:
-        """Returns the place."""
         return self.place
 
     def readinto(self, buffer: Any) -> int:
@@ -198,7 +196,6 @@ class View(io.RawIOBase):
         return len(content)
 
     def _take(self, wanted: int) -> bytes:
-        """Returns the next bytes."""
         found = []
         while wanted > 0 and self.place < self.ends[-1]:
             number = bisect_right(self.ends, self.place)
@@ -216,12 +213,11 @@ class View(io.RawIOBase):
         return b"".join(found)
 
     def close(self) -> None:
-        """Closes the file."""
         self.file.close()
         super().close()
 
 
-class PartsReader:
+class _PartsReader:
     """The parts of a file, one after the other, at the rate and with the channels of the first that can be read.
 
     An AudioError where none can be read.
@@ -259,7 +255,7 @@ class PartsReader:
 
     def _part_blocks(self, pieces: Pieces) -> Iterator[np.ndarray]:
         """Yields a part's blocks; a part that cannot be read has none."""
-        with suppress(*REFUSED), View(self.path, pieces) as view, open_file(view, self.path) as reader:
+        with suppress(*REFUSED), _View(self.path, pieces) as view, open_file(view, self.path) as reader:
             self.samplerate, self.channels = self.samplerate or reader.samplerate, self.channels or reader.channels
             blocks = read_blocks(reader, UNKNOWN_FRAMES)
             if reader.samplerate != self.samplerate:

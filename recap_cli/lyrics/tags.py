@@ -99,13 +99,12 @@ def _readers_of(file: BinaryIO) -> Iterator[Iterator[TaggedText]]:
 
 
 class _BoundedFile:
-    """A file for a library that may read too much: past so many bytes or calls, reading fails."""
+    """A file for mutagen, which may read too much: past N bytes or calls, reading is a TooLargeError."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file, self.reads, self.bytes = file, MOST_READS, LARGEST_COMMENTS
 
     def read(self, size: int = -1) -> bytes:
-        """Reads as a file does; a TooLargeError where that is more than tags take."""
         data = self.file.read(min(size, self.bytes + 1) if size >= 0 else self.bytes + 1)
         self.reads, self.bytes = self.reads - 1, self.bytes - len(data)
         if self.reads < 0 or self.bytes < 0:
@@ -113,11 +112,9 @@ class _BoundedFile:
         return data
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Moves as a file does."""
         return self.file.seek(offset, whence)
 
     def tell(self) -> int:
-        """Returns the position."""
         return self.file.tell()
 
 

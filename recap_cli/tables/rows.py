@@ -63,7 +63,6 @@ class _Lines:
             yield found
 
     def next(self) -> tuple[int, str | None] | None:
-        """Returns the next line, None at the end."""
         return self.back.pop() if self.back else next(self.numbered, None)
 
     def peek(self) -> str | None:
