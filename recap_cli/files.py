@@ -106,20 +106,21 @@ def remove_stale_partials(folder: Path, label: str = "") -> None:
         raise cannot_write(folder, error) from error
 
 
-def write_text(path: Path, text: str, label: str = "") -> None:
+def write_text(path: Path, text: str) -> None:
     """Writes text, atomically."""
-    with open_atomically(path, label=label) as file:
+    with open_atomically(path) as file:
         file.write(text)
 
 
 def write_json(path: Path, value: object, label: str = "") -> None:
     """Writes a JSON document, atomically."""
-    write_text(path, json_text(value, indent=2) + "\n", label)
-
-
-def write_json_lines(path: Path, records: Iterable[Mapping[str, Any]], label: str = "") -> None:
-    """Writes records as JSON lines, atomically."""
     with open_atomically(path, label=label) as file:
+        file.write(json_text(value, indent=2) + "\n")
+
+
+def write_json_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Writes records as JSON lines, atomically."""
+    with open_atomically(path) as file:
         for record in records:
             file.write(json_text(record) + "\n")
 

@@ -112,5 +112,5 @@ def read_place(excerpt: str | float, words: Sequence[str] = PLACES) -> str | flo
     except ValueError:
         start = math.nan
     if not 0 <= start < 1e9:
-        raise OptionError(f"--excerpt {excerpt} is not known", f"Give {', '.join(words)} or seconds from 0.")
+        raise OptionError(f"--excerpt {excerpt} is no place in a song", f"Give {', '.join(words)} or seconds from 0.")
     return start
