@@ -35,7 +35,7 @@ LONGEST = 4 * 3600  # seconds that are decoded to find a place in a song whose h
 MOST_VALUES = 2**26  # samples of all channels that a passage may hold before it is mixed
 MOST_KEPT = 2**24  # samples of all channels of a song that need not be decoded twice
 SPAN = 1800.0  # seconds that are decoded at most of a whole song
-NOT_ALL = f"the song is longer: only its first {SPAN / 60:.0f} minutes were heard"
+NOT_ALL = f"the song is longer: only its first {SPAN / 60:.0f} minutes were decoded"
 
 
 @dataclass(frozen=True)

@@ -197,7 +197,7 @@ def _mended_run(data: mmap.mmap, run: Run) -> Pieces:
     tag, _ = _length_tag(data, run)
     (first, end), *others = run.ranges
     flags = struct.unpack_from(">I", data, tag + 4)[0] if tag else 0
-    if flags & 3 != 3:  # a new first frame; an old one without numbers is heard as 26 ms of silence
+    if flags & 3 != 3:  # a new first frame; an old one without numbers is decoded as 26 ms of silence
         return _new_first_frame(run), *run.ranges
     size = sum(end - begin for begin, end in run.ranges)
     # with the old frame goes what it says of the encoder's delay

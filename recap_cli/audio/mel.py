@@ -14,7 +14,7 @@ LOUD = 0.1  # of the passage's mean energy, below which a moment says nothing
 MOST_CHANNELS = 16  # that are compared with each other; more are no recording of music
 FEW = 7  # columns, up to which NumPy adds a row from left to right
 STEP = 8192  # frames that are looked at together
-CANCELLING = "the channels cancel each other: heard without channel {}"
+CANCELLING = "the channels cancel each other: mixed without channel {}"
 
 
 def mix_down(channels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -40,7 +40,7 @@ def test_a_song_after_half_an_hour():
     assert late.start == 1860 and late.seconds == pytest.approx(3, abs=0.1) and np.abs(late.samples).max() > 0.5
     assert read_excerpt(song, SETTINGS, "middle").start == pytest.approx((1863 - 15) / 2, abs=0.1)
     *_, last = read_windows(song, SETTINGS)
-    assert "the song is longer: only its first 30 minutes were heard" in last.excerpt.warnings
+    assert "the song is longer: only its first 30 minutes were decoded" in last.excerpt.warnings
     with pytest.raises(AudioError, match=r"is 1863.0 s long"):
         read_excerpt(song, SETTINGS, 1900)
 
