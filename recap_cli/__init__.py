@@ -1,7 +1,5 @@
 """recap-cli: what a song is about, from its audio and its lyrics."""
 
-from typing import Any
-
 __version__ = "0.1.0"
 __all__ = [
     "EMBEDDED_MODEL",
@@ -23,8 +21,8 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Import public names when they are first used, so that `import recap_cli` stays quick."""
+def __getattr__(name: str) -> object:
+    """Imports public names when they are first used, so that `import recap_cli` stays quick."""
     if name not in _HOMES:
         raise AttributeError(f"module 'recap_cli' has no attribute {name!r}")
     from importlib import import_module

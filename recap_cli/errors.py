@@ -2,13 +2,9 @@
 
 
 class RecapError(Exception):
-    """Something a user can mend.
+    """Something a user can mend; only `cli/app.py` catches it, prints its two lines to stderr and exits with 1.
 
-    Workflows and core raise it; only `cli.py` catches it, prints two lines to stderr and exits with 1.
-
-    Args:
-        message: what was wrong and in which file, song or setting.
-        hint: what to try next.
+    `message` says what was wrong and in which file, song or setting; `hint` says what to try next.
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -17,7 +13,7 @@ class RecapError(Exception):
         self.hint = hint
 
     def __reduce__(self) -> tuple[type["RecapError"], tuple[str, str]]:
-        """Travel between processes with the hint."""
+        """Returns what rebuilds it in another process, hint included."""
         return type(self), (self.message, self.hint)
 
 

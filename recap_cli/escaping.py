@@ -8,7 +8,6 @@ being seen are written out, such as `\x1b`; what a format takes for markup is es
 import html
 import json
 import re
-from typing import Any
 
 LONGEST_MESSAGE = 1000  # characters; a longer one would push what matters off the screen
 
@@ -33,6 +32,11 @@ def visible(text: str) -> str:
     return text if text.isascii() and text.isprintable() else _UNSEEN.sub(_write_out, text)
 
 
+def is_unicode(text: str) -> bool:
+    """Whether a text can be written as UTF-8: file names and JSON may hold lone halves of characters."""
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def _write_out(found: re.Match[str]) -> str:
     r"""Returns a character's code: `\x1b`, `\u202e`."""
     code = ord(found[0])
@@ -53,7 +57,7 @@ def one_line(text: str) -> str:
     return flat(text)
 
 
-def json_text(value: Any, indent: int | None = None, sort_keys: bool = False) -> str:
+def json_text(value: object, indent: int | None = None, sort_keys: bool = False) -> str:
     r"""Returns JSON in readable UTF-8 in which C1, marks of direction and the like are escaped as `\uXXXX`.
 
     It reads back as the same value, lone surrogates of file names included.

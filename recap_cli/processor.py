@@ -12,13 +12,13 @@ from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 from transformers.utils import PushToHubMixin
 
-from recap_cli.audio.decode import AudioSettings
+from recap_cli.audio.settings import AudioSettings
 from recap_cli.errors import DataError, ModelError
 from recap_cli.model.tokenizer import load_tokenizer
 from recap_cli.records import Rule, check_fields, read_record, whole
 
 PROCESSOR_FILE = "recap_processor.json"
-IGNORED = -100
+IGNORED = -100  # the label of padding, which no loss counts
 RULES = {
     "audio": Rule("an object", lambda value: isinstance(value, dict)),
     "max_lyrics_tokens": whole(3, 131_072),
@@ -30,11 +30,7 @@ RULES = {
 class RecapProcessor(PushToHubMixin):
     """Turns what people have into what the model takes; saved beside the model, and pushed beside it (`push_to_hub`).
 
-    Attributes:
-        tokenizer: the model's tokenizer.
-        audio: how songs were heard in training; captioning hears them the same way.
-        max_lyrics_tokens: longer lyrics are cut.
-        max_caption_tokens: longer captions are cut.
+    Songs are decoded for captioning with the `audio` settings of training. Longer texts are cut to the two limits.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -45,7 +41,7 @@ class RecapProcessor(PushToHubMixin):
     def __call__(
         self, lyrics: Sequence[str], mels: Sequence[np.ndarray] | None = None, captions: Sequence[str] | None = None
     ) -> dict[str, Tensor]:
-        """Make a batch.
+        """Returns a batch.
 
         Args:
             lyrics: one text a song; an empty one stands for an instrumental.
@@ -64,29 +60,31 @@ class RecapProcessor(PushToHubMixin):
         return batch
 
     def encode_lyrics(self, text: str) -> tuple[list[int], int]:
-        """Give the tokens of lyrics, cut to `max_lyrics_tokens`, and how many there were before."""
-        ids = self.tokenizer(text, add_special_tokens=True, truncation=False, verbose=False)["input_ids"]
+        """Returns the tokens of lyrics, cut to `max_lyrics_tokens`, and how many there were before."""
+        ids = self._encode(text)
         return cut(ids, self.max_lyrics_tokens), len(ids)
 
     def encode_caption(self, text: str) -> list[int]:
-        """Give the tokens of a caption, cut to `max_caption_tokens`."""
-        ids = self.tokenizer(text, add_special_tokens=True, truncation=False, verbose=False)["input_ids"]
-        return cut(ids, self.max_caption_tokens)
+        """Returns the tokens of a caption, cut to `max_caption_tokens`."""
+        return cut(self._encode(text), self.max_caption_tokens)
+
+    def _encode(self, text: str) -> list[int]:
+        # Cut by us, which keeps the closing token; transformers would warn of longer texts.
+        return self.tokenizer(text, add_special_tokens=True, truncation=False, verbose=False)["input_ids"]
 
     def pad_lyrics(self, rows: Sequence[Sequence[int]], least: int = 0) -> dict[str, Tensor]:
-        """Pad token rows to their longest, or to `least`: `input_ids` and `attention_mask` [batch, tokens]."""
+        """Returns token rows padded to the longest, or to `least`: `input_ids`, `attention_mask` [batch, tokens]."""
         ids = pad_rows(rows, self.tokenizer.pad_token_id, least)
-        lengths = torch.tensor([len(row) for row in rows])
-        return {"input_ids": ids, "attention_mask": (torch.arange(ids.shape[1]) < lengths[:, None]).long()}
+        return {"input_ids": ids, "attention_mask": _mask([len(row) for row in rows], ids.shape[1])}
 
     def decode(self, ids: Tensor) -> list[str]:
-        """Turn generated ids [batch, tokens] into captions."""
+        """Returns the captions of generated ids [batch, tokens]."""
         ids = torch.where(ids == IGNORED, self.tokenizer.pad_token_id, ids)
         texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return [text.strip() for text in texts]
 
     def save_pretrained(self, folder: str | Path, **ignored: Any) -> None:
-        """Write the tokenizer and `recap_processor.json` into a model folder; what only models take is ignored."""
+        """Writes the tokenizer and `recap_processor.json` into a model folder; what only models take is ignored."""
         folder = Path(folder)
         self.tokenizer.save_pretrained(folder)
         settings = {
@@ -98,25 +96,16 @@ class RecapProcessor(PushToHubMixin):
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, config: PreTrainedConfig | None = None) -> "RecapProcessor":
-        """Read a processor from a model folder.
+        """Returns the processor of a model folder, whose `config` may be read already.
 
-        Args:
-            folder: the folder.
-            config: of the model, if it was read before.
-
-        Raises:
-            ModelError: the folder holds none, a damaged one, or one that asks for something strange.
+        A ModelError where the folder holds none, a damaged one, or one that asks for something strange.
         """
         settings = read_settings(Path(folder))
         return cls(tokenizer=load_tokenizer(Path(folder), config), **settings)
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
-    """Read the settings of a folder's processor: `audio` and the two limits of tokens.
-
-    Raises:
-        ModelError: the folder holds none, or damaged ones.
-    """
+    """Returns the settings of a folder's processor, `audio` and the two limits; a ModelError where they are none."""
     path = folder / PROCESSOR_FILE
     if not (path.exists() or path.is_symlink()):
         raise ModelError(f"{folder} has no {PROCESSOR_FILE}", "is it a model that recap train wrote?")
@@ -131,33 +120,34 @@ def read_settings(folder: Path) -> dict[str, Any]:
 
 
 def cut(ids: list[int], limit: int) -> list[int]:
-    """Cut tokens to `limit`, keeping the closing token."""
+    """Returns tokens cut to `limit`, the closing token kept."""
     return ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]]
 
 
 def pad_rows(rows: Sequence[Sequence[int]], value: int, least: int = 0) -> Tensor:
-    """Pad integer rows with `value` to the longest, or to `least` [rows, longest]."""
+    """Returns integer rows padded with `value` to the longest, or to `least` [rows, longest]."""
     width = max(least, *(len(row) for row in rows))
     return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows])
 
 
 def pad_mels(mels: Sequence[np.ndarray], audio: AudioSettings) -> dict[str, Tensor]:
-    """Pad log-mels [mels, frames] to the longest: `mel` [batch, mels, frames], `mel_mask` [batch, frames]."""
+    """Returns log-mels [mels, frames] padded with silence: `mel` [batch, mels, frames], `mel_mask` [batch, frames]."""
     frames = [mel.shape[1] for mel in mels]
     mel = torch.full((len(mels), audio.mels, max(frames)), 10 * float(np.log10(audio.power_floor)))
-    mel_mask = torch.zeros(len(mels), max(frames), dtype=torch.long)
-    for row, (values, count) in enumerate(zip(mels, frames, strict=True)):
-        mel[row, :, :count] = torch.from_numpy(np.asarray(values, dtype=np.float32))
-        mel_mask[row, :count] = 1
-    return {"mel": mel, "mel_mask": mel_mask}
+    for row, values in enumerate(mels):
+        mel[row, :, : values.shape[1]] = torch.from_numpy(np.asarray(values, dtype=np.float32))
+    return {"mel": mel, "mel_mask": _mask(frames, max(frames))}
 
 
 def pad_states(states: Sequence[np.ndarray]) -> dict[str, Tensor]:
-    """Pad music states [steps, width]: `music_states` [batch, steps, width], `music_mask` [batch, steps]."""
+    """Returns music states [steps, width] padded: `music_states` [batch, steps, width], `music_mask` [batch, steps]."""
     steps = [len(rows) for rows in states]
     padded = torch.zeros(len(states), max(steps), states[0].shape[1])
-    mask = torch.zeros(len(states), max(steps), dtype=torch.long)
-    for row, (values, count) in enumerate(zip(states, steps, strict=True)):
-        padded[row, :count] = torch.from_numpy(np.asarray(values, dtype=np.float32))
-        mask[row, :count] = 1
-    return {"music_states": padded, "music_mask": mask}
+    for row, values in enumerate(states):
+        padded[row, : len(values)] = torch.from_numpy(np.asarray(values, dtype=np.float32))
+    return {"music_states": padded, "music_mask": _mask(steps, max(steps))}
+
+
+def _mask(lengths: Sequence[int], width: int) -> Tensor:
+    """Returns 1 where a row has something and 0 where it is padded, int64 [rows, width]."""
+    return (torch.arange(width) < torch.tensor(lengths)[:, None]).long()

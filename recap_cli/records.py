@@ -6,7 +6,7 @@ import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from recap_cli.errors import ModelError
 
@@ -17,51 +17,48 @@ CHOOSE_ANOTHER = "copy the model folder again, or choose another"
 
 @dataclass(frozen=True)
 class Rule:
-    """What a field may hold.
-
-    Attributes:
-        wanted: the same in words, for messages.
-        holds: whether a value is such.
-    """
+    """What a field may hold, in words for messages and as a test."""
 
     wanted: str
-    holds: Callable[[Any], bool]
+    holds: Callable[[object], bool]
 
 
 def whole(low: int, high: int) -> Rule:
-    """The rule for whole numbers from `low` to `high`; True and 2.0 are none."""
+    """Returns the rule for whole numbers from `low` to `high`; True and 2.0 are none."""
     return Rule(f"a whole number from {low} to {high}", lambda value: type(value) is int and low <= value <= high)
 
 
 def real(low: float, high: float) -> Rule:
-    """The rule for finite numbers from `low` to `high`; True is none."""
+    """Returns the rule for finite numbers from `low` to `high`; True is none."""
 
-    def holds(value: Any) -> bool:
+    def holds(value: object) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
         # Compared before it is made a float: JSON knows whole numbers that no float can hold.
-        return type(value) in (int, float) and low <= value <= high and math.isfinite(value)
+        return low <= value <= high and math.isfinite(value)
 
     return Rule(f"a number from {low:g} to {high:g}", holds)
 
 
 def yes_or_no() -> Rule:
-    """The rule for true and false."""
+    """Returns the rule for true and false."""
     return Rule("true or false", lambda value: isinstance(value, bool))
 
 
 def one_of(choices: tuple[str, ...]) -> Rule:
-    """The rule for one of some words."""
+    """Returns the rule for one of some words."""
     return Rule(f"one of {', '.join(choices)}", lambda value: isinstance(value, str) and value in choices)
 
 
 def or_none(rule: Rule) -> Rule:
-    """The rule for fields that may be null, too."""
+    """Returns the rule for fields that may be null, too."""
     return Rule(f"{rule.wanted}, or null", lambda value: value is None or rule.holds(value))
 
 
 def list_of(rule: Rule, low: int, high: int) -> Rule:
-    """The rule for a list of `low` to `high` values, all of which follow a rule."""
+    """Returns the rule for a list of `low` to `high` values, all of which follow a rule."""
 
-    def holds(value: Any) -> bool:
+    def holds(value: object) -> bool:
         return isinstance(value, list) and low <= len(value) <= high and all(map(rule.holds, value))
 
     count = f"{low}" if low == high else f"{low} to {high}"
@@ -69,11 +66,7 @@ def list_of(rule: Rule, low: int, high: int) -> Rule:
 
 
 def check_regular(path: Path, most: int) -> None:
-    """Refuse what is no regular file, such as a pipe that would be waited for, and what is too large.
-
-    Raises:
-        ModelError: it is no file of at most `most` bytes.
-    """
+    """Refuses, with a ModelError, what is no regular file (a pipe would be waited for) or has over `most` bytes."""
     try:
         found = path.stat()
     except (OSError, ValueError) as error:
@@ -86,14 +79,14 @@ def check_regular(path: Path, most: int) -> None:
 
 
 def read_record(path: Path, most: int = MEGABYTE) -> dict[str, Any]:
-    """Read a JSON object from a file of at most `most` bytes.
+    """Returns the JSON object in a file of at most `most` bytes.
 
     Raises:
         ModelError: there is no such file, or it holds something else; NaN and Infinity are no JSON.
     """
     check_regular(path, most)
     try:
-        record = json.loads(path.read_bytes().decode("utf-8-sig"), parse_constant=refuse_constant)
+        record = json.loads(path.read_bytes().decode("utf-8-sig"), parse_constant=_refuse_constant)
     except (OSError, ValueError, RecursionError, MemoryError) as error:  # ValueError: also what is no UTF-8
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)[:160]
         raise ModelError(f"{path} cannot be read as JSON: {reason}", CHOOSE_ANOTHER) from error
@@ -102,25 +95,14 @@ def read_record(path: Path, most: int = MEGABYTE) -> dict[str, Any]:
     return record
 
 
-def refuse_constant(name: str) -> Any:
-    """Refuse NaN and the infinities, which Python's reader takes for numbers.
-
-    Raises:
-        ValueError: always.
-    """
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number")
 
 
 def check_fields(record: Mapping[str, Any], rules: Mapping[str, Rule], where: str) -> dict[str, Any]:
-    """Give the fields of a record that have a rule; those without one are left out.
+    """Returns the fields of a record that have a rule; a field may be absent, and one without a rule is left out.
 
-    Args:
-        record: what a file holds.
-        rules: by field; a field may be absent.
-        where: the file, for messages.
-
-    Raises:
-        ModelError: a field breaks its rule.
+    A field that breaks its rule is a ModelError that names the file, `where`.
     """
     for name, rule in rules.items():
         if name in record and not rule.holds(record[name]):
@@ -128,8 +110,8 @@ def check_fields(record: Mapping[str, Any], rules: Mapping[str, Rule], where: st
     return {name: record[name] for name in rules if name in record}
 
 
-def show(value: Any) -> str:
-    """Write a value of a record for a message, cut short."""
+def show(value: object) -> str:
+    """Returns a value of a record for a message, cut short."""
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else f"a list of {len(value)}"
     try:

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from recap_cli.errors import OptionError
 
@@ -46,10 +45,10 @@ def settle_caches() -> None:
     home = Path(os.path.expanduser("~"))  # noqa: PTH111 - pathlib fails where there is none
     base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
     has_home = home.is_absolute() and os.access(home, os.X_OK) and home.is_dir()
-    if has_home and (can_write(base) if base.exists() else can_write(base.parent)):
+    if has_home and (_can_write(base) if base.exists() else _can_write(base.parent)):
         return
     try:
-        place = private_place()
+        place = _private_place()
     except OSError:
         return  # no temporary folder either: whatever needs one says so
     for variable, name in LIBRARY_CACHES.items():
@@ -61,29 +60,27 @@ def settle_caches() -> None:
         _stand_in.append(place)
 
 
-def private_place() -> Path:
+def _private_place() -> Path:
     """Returns a folder for the libraries: within RECAP_CACHE, or one that goes when the command ends."""
     if named := os.environ.get("RECAP_CACHE"):
         place = Path(named).absolute() / "libraries"
         with suppress(OSError):
             place.mkdir(parents=True, exist_ok=True)
-            if can_write(place):
+            if _can_write(place):
                 return place
     place = Path(tempfile.mkdtemp(prefix="recap-"))
     atexit.register(shutil.rmtree, place, ignore_errors=True)
     return place
 
 
-def can_write(folder: Path) -> bool:
-    """Whether files can be made in a folder."""
+def _can_write(folder: Path) -> bool:
     return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
 
 
 def cache_folder() -> Path:
     """Returns where data are kept between commands: RECAP_CACHE, else the user's cache folder.
 
-    Raises:
-        OptionError: it is not named, and there is no home.
+    An OptionError where it is not named and there is no home.
     """
     if named := os.environ.get("RECAP_CACHE"):
         return Path(named)
@@ -97,11 +94,7 @@ def cache_folder() -> Path:
 
 
 def check_cache(folder: Path) -> None:
-    """Refuses a folder of the cache that cannot be used: it is a file, the disk refuses, or another user made it.
-
-    Raises:
-        OptionError: what is wrong, and how to name another.
-    """
+    """Refuses, with an OptionError, a cache folder that is a file, that another user made, or that the disk refuses."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         place = folder if folder.exists() else folder.parent
@@ -125,16 +118,17 @@ def ending_signals() -> Iterator[None]:
 
     What ignores them already (`nohup`) goes on doing so. Forked processes get the plain signals back.
     """
-    before: dict[int, Any] = {}
+    changed = []
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) == signal.SIG_DFL:
-                before[number] = signal.signal(number, _end)
+                signal.signal(number, _end)
+                changed.append(number)
     try:
         yield
     finally:
-        for ended, handler in before.items():
-            signal.signal(ended, handler)
+        for number in changed:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _forget_handlers() -> None:

@@ -61,7 +61,7 @@ def tiny_tokenizer():
 
 @pytest.fixture
 def tiny_processor(tiny_tokenizer):
-    from recap_cli.audio.decode import AudioSettings
+    from recap_cli.audio.settings import AudioSettings
     from recap_cli.processor import RecapProcessor
 
     return RecapProcessor(tiny_tokenizer, AudioSettings(), max_lyrics_tokens=64, max_caption_tokens=32)

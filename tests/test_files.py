@@ -14,21 +14,25 @@ import pytest
 
 from recap_cli.errors import BusyError, DataError, OptionError, RecapError
 from recap_cli.files import (
+    hash_file,
+    locked,
+    open_atomically,
+    open_privately,
+    remove_stale_partials,
+    replace_atomically,
+    write_json,
+    write_json_lines,
+)
+from recap_cli.outputs import (
+    LOCK,
     MARKER,
     check_output_file,
     check_output_folder,
     claim_folder,
-    hash_file,
-    open_atomically,
-    open_privately,
+    hold_folder,
     read_marker,
-    remove_stale_partials,
-    replace_atomically,
     same_place,
-    write_json,
-    write_json_lines,
 )
-from recap_cli.locks import LOCK, hold_folder, locked
 
 PRECIOUS = "a stranger's work\n"
 
@@ -283,7 +287,7 @@ def test_a_folder_with_an_input_in_it_is_refused(tmp_path):
 
 def test_a_second_process_is_refused_while_the_first_holds(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from recap_cli.locks import hold_folder\n"
+        "import sys; from pathlib import Path; from recap_cli.outputs import hold_folder\n"
         "with hold_folder(Path(sys.argv[1]), 'a test', 'recap eval'): print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

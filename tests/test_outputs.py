@@ -13,8 +13,8 @@ import pytest
 import soundfile
 
 from recap_cli.cli.app import main
-from recap_cli.files import MARKER
 from recap_cli.outputs import (
+    MARKER,
     file_stem,
     is_ablation,
     is_caption,
@@ -293,7 +293,7 @@ def test_captions_that_an_evaluation_would_write_over_are_refused(world, capsys)
 
 
 def test_only_one_evaluation_at_a_time(world, capsys):
-    from recap_cli.locks import hold_folder
+    from recap_cli.outputs import hold_folder
 
     evaluated(capsys, "e", "p.jsonl")
     for command, holds in (("eval", "an evaluation"), ("prepare", "prepared data")):

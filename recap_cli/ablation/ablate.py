@@ -21,14 +21,12 @@ from recap_cli.captioning.captioner import Captioner
 from recap_cli.corpus.dataset import PreparedData
 from recap_cli.errors import DataError, OptionError
 from recap_cli.evaluation.captions import captioned_songs, weights_fingerprint
-from recap_cli.files import make_folder, remove_stale_partials, write_json_lines
-from recap_cli.locks import hold_folder
+from recap_cli.files import hold_or_wait, make_folder, remove_stale_partials, write_json_lines
 from recap_cli.model.config import ALIGNMENT_LOSSES
-from recap_cli.outputs import ABLATION, is_ablation
+from recap_cli.outputs import ABLATION, hold_folder, is_ablation
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.runtime.decoding import DecodingOptions
 from recap_cli.runtime.device import choose_device
-from recap_cli.runtime.exclusive_folder import claim_cache
 from recap_cli.training.initial_model import build_model, find_source
 from recap_cli.training.interventions import CONSTANT, OWN, Study
 from recap_cli.training.interventions import SHUFFLED as SHUFFLED_MUSIC
@@ -278,7 +276,7 @@ def run_task(sweep: Sweep, task: Task, progress: Progress) -> RunRecord:
     """Train and score one arm with one seed; a run that another call finished is not done again."""
     options = sweep.options
     folder = options.out / task.folder
-    with claim_cache(folder, progress, f"Another process works in {folder}"):
+    with hold_or_wait(folder, progress, f"Another process works in {folder}"):
         done = read_results(folder / RECORD_FILE, sweep.key)
         if task in done:
             return done[task]

@@ -12,25 +12,15 @@ MOST_CHUNKS = 10_000
 
 @dataclass(frozen=True)
 class Form:
-    """How a kind of file lays out its chunks.
+    """How a kind of file lays out its chunks."""
 
-    Attributes:
-        first: offset of the first chunk.
-        name: bytes of a chunk's name.
-        size: struct format of a chunk's size.
-        data: name of the chunk that holds the samples.
-        whole: offset of the size of the whole file, -1 where there is none.
-        itself: the size counts the chunk's name and size, too.
-        align: chunks begin at a multiple of so many bytes.
-    """
-
-    first: int
-    name: int
-    size: str
-    data: bytes
-    whole: int
-    itself: bool = False
-    align: int = 2
+    first: int  # offset of the first chunk
+    name: int  # bytes of a chunk's name
+    size: str  # struct format of a chunk's size
+    data: bytes  # name of the chunk that holds the samples
+    whole: int  # offset of the size of the whole file, -1 where there is none
+    itself: bool = False  # the size counts the chunk's name and size, too
+    align: int = 2  # chunks begin at a multiple of N bytes
 
     @property
     def head(self) -> int:
@@ -93,14 +83,14 @@ def mended_chunks(data: bytes | mmap.mmap) -> Pieces | None:
     if form is None:
         return None
     sound = next((chunk for chunk in chunks(data, form, form.first) if chunk.name == form.data), None)
-    if sound is None or is_whole(data, form, sound):
+    if sound is None or _is_whole(data, form, sound):
         return None
-    return (*with_open_end(data, form, sound),)
+    return (*_with_open_end(data, form, sound),)
 
 
-def is_whole(data: bytes | mmap.mmap, form: Form, sound: Chunk) -> bool:
+def _is_whole(data: bytes | mmap.mmap, form: Form, sound: Chunk) -> bool:
     """Whether the samples end at the file's end, beyond it, or before a row of chunks that ends with the file."""
-    size = ds64_size(data) if form is RIFF and sound.size == 0xFFFFFFFF else sound.size
+    size = _ds64_size(data) if form is RIFF and sound.size == 0xFFFFFFFF else sound.size
     if size < 0 and form is CAF:  # "to the end", which libsndfile does not know
         return False
     if size < 0 or sound.start + size >= len(data) - 8:
@@ -115,14 +105,14 @@ def is_whole(data: bytes | mmap.mmap, form: Form, sound: Chunk) -> bool:
     return end > after and end >= len(data) - 8
 
 
-def ds64_size(data: bytes | mmap.mmap) -> int:
-    """Returns the size of the samples that a file over 4 GB keeps in a chunk of its own; -1 where there is none."""
+def _ds64_size(data: bytes | mmap.mmap) -> int:
+    """Returns the size of the samples that a file over 4 GB keeps in a chunk of its own; -1 for none."""
     if data[:4] not in (b"RF64", b"BW64") or data[12:16] != b"ds64" or len(data) < 44:
         return -1
     return int(struct.unpack_from("<Q", data, 28)[0])
 
 
-def with_open_end(data: bytes | mmap.mmap, form: Form, sound: Chunk) -> Iterator[bytes | tuple[int, int]]:
+def _with_open_end(data: bytes | mmap.mmap, form: Form, sound: Chunk) -> Iterator[bytes | tuple[int, int]]:
     """Yields the pieces of the file with sizes that reach to its end."""
     rest, place = len(data) - sound.start, sound.start - struct.calcsize(form.size)
     long = struct.pack(form.size, rest + form.head * form.itself) if form.size[1] == "q" else TO_THE_END

@@ -1,137 +1,100 @@
-"""From an audio file to what the music encoder hears: song.wav -> excerpt -> mono -> 16 kHz -> log-mel."""
+"""From an audio file to mono samples: one excerpt, or a whole song as windows, in bounded memory."""
 
-import functools
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Self
 
 import numpy as np
+import soundfile
 
-from recap_cli.audio.downmix import mix_down
 from recap_cli.audio.ffmpeg import UNPLAYABLE
-from recap_cli.audio.passages import Passage, Request, decode_passage
-from recap_cli.audio.sound import SOURCE_RATES, check_file
-from recap_cli.errors import AudioError, DataError, ModelError, OptionError
-from recap_cli.records import check_fields, one_of, real, whole
+from recap_cli.audio.lengths import find_layout
+from recap_cli.audio.mel import mix_down, resample
+from recap_cli.audio.settings import AudioSettings, read_place
+from recap_cli.audio.sound import (
+    REFUSED,
+    UNKNOWN_FRAMES,
+    AudioReader,
+    Opened,
+    Source,
+    check_file,
+    open_file,
+    open_in_order,
+    read_blocks,
+)
+from recap_cli.errors import AudioError
 
-RESAMPLERS = ("resampy", "soxr")
-PLACES = ("start", "middle", "random")
-
-LENGTHS = (0.1, 600.0)  # seconds an excerpt may have
-# What a file of settings may say.
-RULES = {
-    "sample_rate": whole(*SOURCE_RATES),
-    "seconds": real(*LENGTHS),
-    "n_fft": whole(2, 65_536),
-    "hop": whole(1, 65_536),
-    "mels": whole(1, 1024),
-    "f_min": real(0.0, 1e6),
-    "f_max": real(0.0, 1e6),
-    "power_floor": real(1e-30, 1.0),
-    "resampler": one_of(RESAMPLERS),
-}
-LARGEST_SPECTRUM = 1 << 26  # frames of an excerpt times samples in a window, for a GB of memory
 SILENCE = 1e-4  # peak, -80 dBFS
+SILENT = "silent: the excerpt peaks below -80 dBFS"
 LOUDEST = 2.0**31  # beyond integer samples that somebody stored as floats there is only damage
-_NOTHING = np.zeros(0, np.float32)
-
-
-@dataclass(frozen=True)
-class AudioSettings:
-    """Every constant of the signal path; the defaults are CNNSA's (Won et al., 2019), 15 s as in the paper.
-
-    A value that cannot be used is an OptionError that names its flag.
-
-    Attributes:
-        sample_rate: Hz the model hears.
-        seconds: length of the excerpt.
-        n_fft: samples in a Fourier window, even.
-        hop: samples between frames.
-        mels: mel bands.
-        f_min: lowest frequency of the mel scale in Hz.
-        f_max: highest frequency of the mel scale in Hz.
-        power_floor: mel power below which everything counts as silence.
-        resampler: "resampy" (kaiser_best) or "soxr" (HQ; needs the extra `fast`).
-    """
-
-    sample_rate: int = 16000
-    seconds: float = 15.0
-    n_fft: int = 512
-    hop: int = 256
-    mels: int = 128
-    f_min: float = 0.0
-    f_max: float = 8000.0
-    power_floor: float = 1e-10
-    resampler: str = "resampy"
-
-    def __post_init__(self) -> None:
-        if not LENGTHS[0] <= self.seconds <= LENGTHS[1]:
-            raise OptionError(f"--seconds {self.seconds:g} is out of range", "Give {} to {} seconds.".format(*LENGTHS))
-        if self.resampler not in RESAMPLERS:
-            raise OptionError(f"--resampler {self.resampler} is unknown", f"Choose {' or '.join(RESAMPLERS)}.")
-        framed = self.n_fft >= 2 and self.n_fft % 2 == 0 and 0 < self.hop <= self.n_fft
-        banded = self.mels >= 1 and 0 <= self.f_min < self.f_max <= self.sample_rate / 2 and self.power_floor > 0
-        if not (framed and banded):
-            rule = "n_fft is even, hop <= n_fft, mels >= 1, 0 <= f_min < f_max <= sample_rate / 2, power_floor > 0."
-            values = ", ".join(f"{name} {getattr(self, name):g}" for name in RULES if name in rule)
-            raise OptionError(f"the audio settings do not fit together: {values}", rule)
-        if self.seconds * self.sample_rate / self.hop * self.n_fft > LARGEST_SPECTRUM:
-            raise OptionError(f"hop {self.hop} makes too many frames of {self.seconds:g} s", "Give a larger one.")
-
-    @property
-    def samples(self) -> int:
-        """Samples in a full window at `sample_rate`."""
-        return round(self.seconds * self.sample_rate)
-
-    def frames(self, samples: int) -> int:
-        """Give the frames `log_mel` makes of so many samples: 1 + samples // hop, very short clips padded first."""
-        return 1 + max(samples, self.n_fft // 2 + 1) // self.hop
-
-    def to_json(self) -> dict[str, Any]:
-        """Give the settings as plain JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, record: dict[str, Any]) -> Self:
-        """Make settings from `to_json`'s values: a missing key defaults, an unknown key or bad value is a DataError."""
-        unknown = set(record) - set(RULES)
-        if names := ", ".join(sorted(unknown)):
-            raise DataError(f"audio settings: unknown {names}", "Was it written by a newer version?")
-        try:
-            return cls(**check_fields(record, RULES, "audio settings"))
-        except ModelError as error:
-            raise DataError(error.message, "The file is damaged or was edited.") from error
-        except OptionError as error:
-            raise DataError(f"audio settings: {error}", "The file is damaged or was edited.") from error
+LEAD_FRAMES = 32_768  # decoded and dropped after a seek: an MP3 frame leans on those before it
+LONGEST = 4 * 3600  # seconds that are decoded to find a place in a song whose header is wrong
+MOST_VALUES = 2**26  # samples of all channels that a passage may hold before it is mixed
+MOST_KEPT = 2**24  # samples of all channels of a song that need not be decoded twice
+SPAN = 1800.0  # seconds that are decoded at most of a whole song
+NOT_ALL = f"the song is longer: only its first {SPAN / 60:.0f} minutes were decoded"
 
 
 @dataclass(frozen=True)
 class Excerpt:
-    """The passage of a song that the model hears.
+    """A passage of a song as the model takes it."""
 
-    Attributes:
-        samples: mono float32 `[samples]` at the settings' sample rate, at most one window; nominal range -1 to 1.
-        start: where it starts in the file, in seconds.
-        seconds: its real length, shorter than the window where the song ends.
-        source_rate: Hz of the file.
-        channels: channels of the file.
-        warnings: what a user should know though the excerpt is usable; a few words each, without the file's name.
-        resampling: seconds of work that resampling took.
-    """
+    samples: np.ndarray  # mono float32 [samples] at the settings' rate, at most one window; nominal range -1 to 1
+    start: float  # where it starts in the file, in seconds
+    seconds: float  # its real length, shorter than the window where the song ends
+    source_rate: int  # Hz of the file
+    channels: int  # of the file
+    warnings: tuple[str, ...] = ()  # what a user should know, a few words each, without the file's name
+    resampling: float = 0.0  # seconds of work that resampling took
 
-    samples: np.ndarray
-    start: float
+
+@dataclass(frozen=True)
+class Window:
+    """One window of a song, and how many seconds at its start the window before holds, too (only in the last one)."""
+
+    excerpt: Excerpt
+    repeated: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Passage:
+    """What was decoded, at the source's rate."""
+
+    samples: np.ndarray  # float32 [frames, channels]; [frames, 1] where so many were mixed on the way
+    start: int  # its first frame
+    rate: int  # Hz
+    channels: int  # of the file
+    promised: int = 0  # frames that the header says it has, 0 where it says nothing
+
+
+@dataclass(frozen=True)
+class _Request:
+    """Which passage to read: `place` is "middle", "random", or the second at which it starts."""
+
+    path: Path
     seconds: float
-    source_rate: int
-    channels: int
-    warnings: tuple[str, ...] = ()
-    resampling: float = 0.0
+    place: str | float
+    seed: int
+
+    def frames(self, rate: int) -> int:
+        """Returns the passage's length in frames."""
+        return math.ceil(self.seconds * rate)
+
+    def start(self, length: int, rate: int) -> int:
+        """Returns the first frame of the passage in a source of `length` frames."""
+        if isinstance(self.place, float):
+            return round(self.place * rate)
+        spare = max(0, length - self.frames(rate))
+        if self.place == "middle":
+            return spare // 2
+        return int(np.random.default_rng(self.seed).integers(0, spare, endpoint=True))
 
 
 def read_excerpt(path: str | Path, settings: AudioSettings, excerpt: str | float = "start", seed: int = 0) -> Excerpt:
-    """Decode one excerpt of an audio file, mix it to mono and resample it; the rest of the file stays unread.
+    """Returns one excerpt of an audio file, mixed to mono and resampled; the rest of the file stays unread.
 
     To the sample: the passage is source frames `[s, s + ceil(seconds * rate))` with s = round(start * rate), mixed as
     the mean of the channels, resampled, and cut to `settings.samples`. A song that ends earlier gives fewer samples.
@@ -147,131 +110,208 @@ def read_excerpt(path: str | Path, settings: AudioSettings, excerpt: str | float
         AudioError: the file is missing, empty, damaged, no audio, needs ffmpeg, or ends before the excerpt starts.
         OptionError: `excerpt` is none of these, or the resampler is not installed.
     """
-    request = Request(Path(path), settings.seconds, _checked_place(excerpt), seed)
+    place = read_place(excerpt)
+    request = _Request(Path(path), settings.seconds, 0.0 if place == "start" else place, seed)
     check_file(request.path)
-    passage = decode_passage(request)
+    passage = _decode_passage(request)
+    lost = _damage(passage.promised, len(passage.samples), passage.rate)
+    return _as_excerpt(passage, request.path, settings, lost)
+
+
+def _as_excerpt(passage: _Passage, path: Path, settings: AudioSettings, warnings: tuple[str, ...]) -> Excerpt:
+    """Returns a passage as one channel at the settings' rate, with what a user should know of it."""
     mono, cancelled = mix_down(passage.samples)
-    if not np.abs(mono).max(initial=0) <= LOUDEST:
+    if not np.abs(mono).max(initial=0) <= LOUDEST:  # NaN is not smaller, either
         raise AudioError(f"{path} holds samples that are not numbers or not finite", "Export the file again.")
     began = perf_counter()
     samples = resample(mono, passage.rate, settings)[: settings.samples]
+    took, seconds = perf_counter() - began, len(samples) / settings.sample_rate
     if not len(samples):
         raise AudioError(f"{path} holds no audio samples", UNPLAYABLE)
-    start, seconds, took = passage.start / passage.rate, len(samples) / settings.sample_rate, perf_counter() - began
-    warnings = (*_warnings(passage, samples, settings), *cancelled)
-    return Excerpt(samples, start, seconds, passage.rate, passage.channels, warnings, took)
-
-
-def _checked_place(excerpt: str | float) -> str | float:
-    """Give "middle", "random" or a time in seconds."""
-    if excerpt in ("middle", "random"):
-        return excerpt
-    try:
-        start = 0.0 if excerpt == "start" else float(excerpt)
-    except ValueError:
-        start = math.nan
-    if not 0 <= start < 1e9:
-        raise OptionError(f"--excerpt {excerpt} is no place in a song", f"Give {', '.join(PLACES)} or seconds from 0.")
-    return start
-
-
-def _warnings(passage: Passage, samples: np.ndarray, settings: AudioSettings) -> tuple[str, ...]:
-    found, decoded, promised = [], len(passage.samples) / passage.rate, passage.promised / passage.rate
-    if promised - decoded > 0.1:
-        found.append(f"damaged? {decoded:.1f} s could be decoded where the file promises {promised:.1f} s")
     if np.abs(samples).max() < SILENCE:
-        found.append("silent: the excerpt peaks below -80 dBFS")
+        warnings = (*warnings, SILENT)
     if len(samples) < min(settings.sample_rate, settings.samples):
-        found.append(f"very short: {len(samples) / settings.sample_rate:.2f} s of audio")
-    return tuple(found)
+        warnings = (*warnings, f"very short: {seconds:.2f} s of audio")
+    start = passage.start / passage.rate
+    return Excerpt(samples, start, seconds, passage.rate, passage.channels, (*warnings, *cancelled), took)
 
 
-def resample(samples: np.ndarray, source_rate: int, settings: AudioSettings) -> np.ndarray:
-    """Bring mono samples `[samples]` to the settings' rate, float32; samples already there pass unchanged.
+def _damage(promised: int, decoded: int, rate: int) -> tuple[str, ...]:
+    """Returns a warning where less could be decoded than the header promises, both in frames."""
+    if (promised - decoded) / rate <= 0.1:
+        return ()
+    return (f"damaged? {decoded / rate:.1f} s could be decoded where the file promises {promised / rate:.1f} s",)
 
-    Returns:
-        float32 `[samples * sample_rate / source_rate]`, empty where that is less than one sample.
+
+# one passage: by a seek where the header can be trusted, else decoded in order ----------------------------------------
+
+
+def _decode_passage(request: _Request) -> _Passage:
+    try:
+        file = open_file(request.path, request.path)
+    except REFUSED:
+        return _decode_in_order(request)
+    with file:
+        # From the start on, a header that is wrong shows as a read that ends too early.
+        if request.place != 0 and find_layout(request.path, file.frames).parts:
+            return _decode_in_order(request)
+        _refuse_late(request, file.frames, file.samplerate)
+        passage = _seek_and_read(request, file)
+    return passage if _is_right(request, passage, file.frames) else _decode_in_order(request)
+
+
+def _is_right(request: _Request, passage: _Passage, claimed: int) -> bool:
+    """Whether a passage that was read by the header is the one that was asked for, to its last frame."""
+    found = len(passage.samples)
+    if request.place == 0:
+        return found == request.frames(passage.rate) or not find_layout(request.path, claimed).parts
+    # A named place depends on the length, so a short read there means that the place was wrong, too.
+    return found >= (1 if isinstance(request.place, float) else max(1, passage.promised))
+
+
+def _seek_and_read(request: _Request, file: AudioReader) -> _Passage:
+    """Returns the passage where the header's length and its seeks put it."""
+    rate, claimed = file.samplerate, file.frames
+    start, wanted = request.start(claimed, rate), request.frames(rate)
+    samples = np.zeros((0, file.channels), np.float32)
+    with suppress(soundfile.SoundFileError):
+        if start:
+            file.seek(max(0, start - LEAD_FRAMES))
+            file.read(min(start, LEAD_FRAMES), dtype="float32")
+        samples = _gather(file, wanted)
+    return _Passage(samples, start, rate, file.channels, _promise(claimed, start, wanted))
+
+
+def _promise(claimed: int, start: int, wanted: int) -> int:
+    """Returns how many of the wanted frames the header says there are; none where it does not know its length."""
+    return 0 if claimed >= UNKNOWN_FRAMES else max(0, min(wanted, claimed - start))
+
+
+def _gather(source: Source, frames: int) -> np.ndarray:
+    """Returns the next frames [frames, channels], or [frames, 1] where they would not fit in memory."""
+    width = 1 if frames * source.channels > MOST_VALUES else source.channels
+    return np.concatenate([np.zeros((0, width), np.float32), *_blocks(source, frames, frames)])
+
+
+def _blocks(source: Source, frames: int, held: int) -> Iterator[np.ndarray]:
+    """Yields N frames in blocks, mixed to one channel where `held` frames of all channels would not fit in memory."""
+    for block in read_blocks(source, frames):
+        if held * source.channels <= MOST_VALUES:
+            yield block
+            continue
+        with np.errstate(invalid="ignore", over="ignore"):
+            mixed = block.mean(axis=1, keepdims=True)
+        yield mixed
+
+
+def _decode_in_order(request: _Request) -> _Passage:
+    """Returns the passage, decoded from the start: neither the header's length nor any seek is trusted."""
+    measured = None if isinstance(request.place, float) else _measure(request)
+    if isinstance(measured, _Passage):
+        return measured
+    end = request.place + request.seconds + 1 if isinstance(request.place, float) else None
+    with open_in_order(request.path, end) as opened:
+        source, rate = opened.source, opened.source.samplerate
+        start, wanted = request.start(0, rate) if measured is None else measured, request.frames(rate)
+        length = sum(map(len, read_blocks(source, min(start, LONGEST * rate))))
+        _refuse_endless(request, length, rate)
+        samples = _gather(source, wanted if length == start else 0)
+        if not len(samples):
+            _refuse_late(request, length, rate)
+        return _Passage(samples, start, rate, source.channels, _promise(opened.promised, start, wanted))
+
+
+def _measure(request: _Request) -> int | _Passage:
+    """Returns the first frame of a named place by decoding it all; the passage itself where the song fits in memory."""
+    with open_in_order(request.path) as opened:
+        source, rate = opened.source, opened.source.samplerate
+        kept: list[np.ndarray] = [np.zeros((0, source.channels), np.float32)]
+        length = 0
+        for block in read_blocks(source, LONGEST * rate):
+            length += len(block)
+            if kept and length * source.channels <= MOST_KEPT:
+                kept.append(block)
+            else:
+                kept = []
+        _refuse_endless(request, length, rate)
+        start, wanted = request.start(length, rate), request.frames(rate)
+        if not kept:
+            return start
+        samples = np.concatenate(kept)[start : start + wanted]
+        return _Passage(samples, start, rate, source.channels, _promise(opened.promised, start, wanted))
+
+
+def _refuse_late(request: _Request, length: int, rate: int) -> None:
+    """Refuses a place that is not within the song."""
+    if length and request.start(length, rate) >= length:
+        start = request.start(length, rate) / rate
+        message = f"{request.path} is {length / rate:.1f} s long, no excerpt starts at {start:g} s"
+        raise AudioError(message, "Choose an earlier --excerpt.")
+
+
+def _refuse_endless(request: _Request, length: int, rate: int) -> None:
+    """Refuses a file that tells nothing true of its length and is longer than we decode to find it out."""
+    if length >= LONGEST * rate:
+        hours = LONGEST // 3600
+        raise AudioError(f"{request.path} is over {hours} hours long, and its header does not say how long", "Cut it.")
+
+
+# a whole song ---------------------------------------------------------------------------------------------------------
+
+
+def read_windows(path: str | Path, settings: AudioSettings) -> Iterator[Window]:
+    """Yields a song from start to end, a window of `settings.seconds` at a time, up to the first half hour.
+
+    A short rest is never a window of its own: the last window is moved back until it is full, and says how much of it
+    the one before held. Only a song that is shorter than one window gives a short one. The last window also says what
+    was left out.
 
     Raises:
-        OptionError: `--resampler soxr` without the package soxr.
+        AudioError: the file is missing, empty, damaged, or no audio.
+        MachineError: it may not be read, or needs ffmpeg.
     """
-    samples = np.asarray(samples, np.float32)
-    if source_rate == settings.sample_rate:
-        return samples
-    if len(samples) * settings.sample_rate < source_rate:
-        return _NOTHING
-    if settings.resampler == "resampy":
-        import resampy
-
-        return resampy.resample(samples, source_rate, settings.sample_rate, filter="kaiser_best")
-    try:
-        import soxr
-    except ImportError as error:
-        raise OptionError(
-            "--resampler soxr needs the package soxr", 'in the folder of the program: pip install ".[fast]"'
-        ) from error
-    return soxr.resample(samples, source_rate, settings.sample_rate, quality="HQ")
+    path = Path(path)
+    check_file(path)
+    with open_in_order(path, SPAN + 1) as opened:
+        yield from _windows(opened, path, settings)
 
 
-@functools.cache
-def hann_window(settings: AudioSettings) -> np.ndarray:
-    """Give the periodic Hann window, float32 `[n_fft]`, read-only (torch.hann_window's default)."""
-    angles = np.arange(settings.n_fft, dtype=np.float32) * np.float32(2 * np.pi / settings.n_fft)
-    return _frozen(0.5 - 0.5 * np.cos(angles.astype(np.float64)).astype(np.float32))
+def _windows(opened: Opened, path: Path, settings: AudioSettings) -> Iterator[Window]:
+    source, rate = opened.source, opened.source.samplerate
+    length = round(settings.seconds * rate)
+    cuts = _cut(source, length, round(SPAN * rate))
+    before, samples, done = None, next(cuts, None), 0
+    if samples is None:
+        raise AudioError(f"{path} holds no audio samples", UNPLAYABLE)
+    while samples is not None:
+        following = next(cuts, None)
+        repeated = length - len(samples) if before is not None else 0
+        full = samples if before is None else np.concatenate([before[len(before) - repeated :], samples])
+        done += len(samples)
+        passage = _Passage(full, done - len(full), rate, source.channels)
+        warnings = _lost_part(opened, done) if following is None else ()
+        yield Window(_as_excerpt(passage, path, settings, warnings), repeated / rate)
+        before, samples = samples, following
 
 
-@functools.cache
-def mel_filterbank(settings: AudioSettings) -> np.ndarray:
-    """Give triangular filters on the HTK mel scale, 2595 log10(1 + f / 700), peak 1 and not normalised.
-
-    float32 `[n_fft // 2 + 1, mels]`, read-only; torchaudio's `melscale_fbanks(norm=None)` bit for bit.
-    """
-    bins = np.linspace(0, settings.sample_rate // 2, settings.n_fft // 2 + 1).astype(np.float32)
-    low, high = (np.float32(2595 * math.log10(1 + f / 700)) for f in (settings.f_min, settings.f_max))
-    # torch steps from both ends, in float32: one other bit in a corner moves a narrow filter by 1e-5.
-    step, index = float((high - low) / np.float32(settings.mels + 1)), np.arange(settings.mels + 2)
-    points = np.where(index < len(index) // 2, low + index * step, high - index[::-1] * step).astype(np.float32)
-    powers = 10 ** (points / np.float32(2595)).astype(np.float64)
-    corners = np.float32(700) * (powers.astype(np.float32) - np.float32(1))
-    distance, widths = corners[None, :] - bins[:, None], np.diff(corners)
-    return _frozen(np.maximum(0, np.minimum(-distance[:, :-2] / widths[:-1], distance[:, 2:] / widths[1:])))
+def _cut(source: Source, length: int, limit: int) -> Iterator[np.ndarray]:
+    """Yields `length` frames at a time, float32 [frames, channels], fewer at the end, `limit` frames in all."""
+    pending: list[np.ndarray] = []
+    for block in _blocks(source, limit, length):
+        pending.append(block)
+        if sum(map(len, pending)) >= length:
+            samples = np.concatenate(pending)
+            while len(samples) >= length:
+                yield samples[:length]
+                samples = samples[length:]
+            pending = [samples] if len(samples) else []
+    if pending:
+        yield np.concatenate(pending)
 
 
-def _frozen(values: np.ndarray) -> np.ndarray:
-    """Give the values as float32 that no caller can change: they are shared through a cache."""
-    values = values.astype(np.float32)
-    values.setflags(write=False)
-    return values
-
-
-def mel_power(samples: np.ndarray, settings: AudioSettings) -> np.ndarray:
-    """Measure the power in each mel band: torchaudio's MelSpectrogram, centred, reflect-padded, power 2.
-
-    Reflection needs n_fft // 2 + 1 samples (257); a shorter clip is first padded to that with zeros at its end.
-
-    Args:
-        samples: mono `[samples]` at the settings' rate; none is an AudioError.
-        settings: the signal constants.
-
-    Returns:
-        float32 `[mels, frames]` with frames = `settings.frames(samples)`.
-    """
-    if not len(samples):
-        raise AudioError("there are no audio samples to analyse", "Is the audio file empty?")
-    half = settings.n_fft // 2
-    # float64: quiet bands beside loud ones keep their decibels, whichever NumPy does the transform.
-    padded = np.pad(np.asarray(samples, np.float64), (0, max(0, half + 1 - len(samples))))
-    signal = np.pad(padded, half, mode="reflect")
-    frames = np.lib.stride_tricks.sliding_window_view(signal, settings.n_fft)[:: settings.hop]
-    spectrum = np.fft.rfft(frames * hann_window(settings))
-    power = (spectrum.real**2 + spectrum.imag**2) @ mel_filterbank(settings)
-    return np.ascontiguousarray(power.T, np.float32)
-
-
-def log_mel(samples: np.ndarray, settings: AudioSettings) -> np.ndarray:
-    """Give what the music encoder hears, in decibels: 10 log10(max(mel power, power_floor)), no top_db.
-
-    Takes and refuses what `mel_power` does; float32 `[mels, frames]`, `[128, 938]` for 15 s. Silence is -100.
-    """
-    power = np.maximum(mel_power(samples, settings), settings.power_floor)
-    return (10 * np.log10(power, dtype=np.float64)).astype(np.float32)
+def _lost_part(opened: Opened, decoded: int) -> tuple[str, ...]:
+    """Returns a warning where the song goes on, or where less could be decoded than the header promises."""
+    rate = opened.source.samplerate
+    if decoded >= round(SPAN * rate):
+        return (NOT_ALL,) if len(opened.source.read_block(1)) else ()
+    return _damage(opened.promised, decoded, rate)

@@ -47,11 +47,7 @@ class FfmpegReader:
     """What ffmpeg decodes of a file, from its start, at its own rate and channels.
 
     Samples come through a pipe, so neither disk nor memory holds more than a block. ffmpeg is allowed this one file,
-    and no format that names others.
-
-    Args:
-        path: the file.
-        seconds: after which ffmpeg stops; None goes on to the end.
+    and no format that names others; it stops after N `seconds`, None goes on to the end.
 
     Raises:
         AudioError: ffmpeg takes too long, or cannot decode the file.
@@ -61,12 +57,12 @@ class FfmpegReader:
     def __init__(self, path: Path, seconds: float | None = None) -> None:
         self.path, self.late, self.waited, self.pending = path, False, 0.0, b""
         try:
-            self.process = subprocess.Popen(command_for(path, seconds), stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL)
+            self.process = subprocess.Popen(_command_for(path, seconds), stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL)
         except OSError as error:
             message = f"{path}: ffmpeg could not be started: {error.strerror or error}"
             raise MachineError(message, "Does it run by itself, and is there memory left?") from error
         try:
-            self.samplerate, self.channels = self.read_header()
+            self.samplerate, self.channels = self._read_header()
         except BaseException:
             self.close()
             raise
@@ -84,36 +80,36 @@ class FfmpegReader:
             self.process.stdout.close()
         self.process.wait()
 
-    def read_header(self) -> tuple[int, int]:
-        """Returns the rate and the channels that an AU header says."""
-        head = self.take(24)
+    def _read_header(self) -> tuple[int, int]:
+        """Returns the rate and the channels that the AU header says."""
+        head = self._take(24)
         magic, offset, _, _, rate, channels = struct.unpack(">4sIIIII", head.ljust(24, b"\0"))
         if len(head) < 24 or magic != b".snd" or not 24 <= offset <= AT_ONCE or not 0 < channels <= 1024:
             raise AudioError(f"{self.path} is not audio that can be decoded", UNPLAYABLE)
-        self.take(offset - 24)
+        self._take(offset - 24)
         return rate, channels
 
     def read_block(self, frames: int) -> np.ndarray:
         """Returns the next frames, float32 [frames, channels]; none at the end."""
         width = 4 * self.channels
-        content = self.take(frames * width)
+        content = self._take(frames * width)
         whole = len(content) // width * width
         return np.frombuffer(content[:whole], ">f4").astype(np.float32).reshape(-1, self.channels)
 
-    def take(self, size: int) -> bytes:
-        """Returns so many bytes, fewer at the end only."""
+    def _take(self, size: int) -> bytes:
+        """Returns N bytes, fewer at the end only."""
         while len(self.pending) < size:
-            content = self.wait_for(AT_ONCE)
+            content = self._wait_for(AT_ONCE)
             if not content:
                 break
             self.pending += content
         content, self.pending = self.pending[:size], self.pending[size:]
         return content
 
-    def wait_for(self, size: int) -> bytes:
+    def _wait_for(self, size: int) -> bytes:
         """Returns what comes next; ffmpeg is killed when we have waited for too long in all."""
         assert self.process.stdout is not None
-        began, timer = monotonic(), Timer(max(0.0, TIMEOUT - self.waited), self.give_up)
+        began, timer = monotonic(), Timer(max(0.0, TIMEOUT - self.waited), self._give_up)
         timer.daemon = True
         timer.start()
         try:
@@ -122,24 +118,18 @@ class FfmpegReader:
             timer.cancel()
             self.waited += monotonic() - began
         if self.late:
-            hint = f"Convert it first: {conversion(self.path)}"
+            hint = f"Convert it first: {_conversion(self.path)}"
             raise AudioError(f"{self.path}: ffmpeg took over {TIMEOUT:g} s", hint)
         return bytes(content)
 
-    def give_up(self) -> None:
-        """Kills ffmpeg, which ends the reading of its pipe."""
+    def _give_up(self) -> None:
         self.late = True
-        self.process.kill()
+        self.process.kill()  # which ends the reading of its pipe
 
 
-def command_for(path: Path, seconds: float | None) -> list[str]:
-    """Returns the command line.
-
-    Raises:
-        MachineError: ffmpeg is not installed.
-    """
+def _command_for(path: Path, seconds: float | None) -> list[str]:
     if (program := shutil.which("ffmpeg")) is None:
-        hint = f"Install it, or convert the file where it is: {conversion(path)}"
+        hint = f"Install it, or convert the file where it is: {_conversion(path)}"
         raise MachineError(f"{path}: this format needs ffmpeg, which is not installed", hint)
     command = [program, "-nostdin", "-v", "quiet", "-max_alloc", str(MEMORY), "-timelimit", str(PROCESSOR_SECONDS)]
     command += ["-protocol_whitelist", "file", "-format_whitelist", DEMUXERS, "-i", f"file:{path}"]
@@ -167,7 +157,7 @@ def is_for_ffmpeg(path: Path) -> bool:
     return transport or any(head[offset : offset + len(name)] == name for offset, name in BEGINNINGS)
 
 
-def conversion(path: Path) -> str:
+def _conversion(path: Path) -> str:
     """Returns the command that makes a WAV, safe to paste into a shell."""
     names = (str(path), str(path.with_suffix(".wav")))
     quoted = (shlex.quote(name) if set(name) & set('"$`\\!') else f'"{name}"' for name in names)

@@ -33,39 +33,32 @@ FLAC_FRAME = re.compile(rb"\xff[\xf8\xf9]", re.DOTALL)
 
 @dataclass(frozen=True)
 class Layout:
-    """What a file is really made of.
+    """What a file is really made of."""
 
-    Attributes:
-        parts: each a file of one format that is right about itself; none where the file's own header can be trusted.
-        promised: frames that the header says, 0 where it does not.
-    """
-
-    parts: tuple[Pieces, ...]
-    promised: int = 0
+    parts: tuple[Pieces, ...]  # each a file that is right about itself; none where the file's header can be trusted
+    promised: int = 0  # frames that the header says, 0 where it does not
 
 
 def find_layout(path: Path, claimed: int) -> Layout:
-    """Returns the parts that a file is really made of, and what its header promises.
+    """Returns the parts that a file, which is not empty, is really made of, and what its header promises.
 
-    Args:
-        path: a file that is not empty.
-        claimed: frames that libsndfile says it has; 0 where it does not know the file, which may be an mp3 behind junk.
+    libsndfile says that it has `claimed` frames; 0 where it does not know the file, which may be an mp3 behind junk.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        start = after_id3(data, 0)
+        start = _after_id3(data, 0)
         kind = data[start : start + 4]
         if kind == b"fLaC":
-            return Layout(flac_parts(data, start), claimed)
+            return Layout(_flac_parts(data, start), claimed)
         if kind == b"OggS":
-            return Layout(ogg_parts(data, start), claimed)
+            return Layout(_ogg_parts(data, start), claimed)
         if form_of(data[:40]) or kind == b".snd":
             mended = mended_chunks(data)
             return Layout((mended,) if mended else (), claimed)
-        first = next_frame(data, start) if not claimed else start if MP3_FRAME.match(data, start) else None
-        return Layout((), claimed) if first is None else mp3_layout(data, first, claimed)
+        first = _next_frame(data, start) if not claimed else start if MP3_FRAME.match(data, start) else None
+        return Layout((), claimed) if first is None else _mp3_layout(data, first, claimed)
 
 
-def after_id3(data: mmap.mmap, start: int) -> int:
+def _after_id3(data: mmap.mmap, start: int) -> int:
     """Returns where the ID3v2 tags that begin at an offset end."""
     while data[start : start + 3] == b"ID3" and start + 10 <= len(data):
         a, b, c, d = (byte & 0x7F for byte in data[start + 6 : start + 10])
@@ -77,150 +70,152 @@ def after_id3(data: mmap.mmap, start: int) -> int:
 # mp3 ------------------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What frames that follow each other have in common."""
+
+    second: int  # byte of the header, without its last bit
+    hertz: int  # number of the sample rate in `HERTZ`
+    mono: bool
+
+    @property
+    def version(self) -> int:
+        """3 for MPEG 1, 2 for MPEG 2, 0 for MPEG 2.5."""
+        return self.second >> 3 & 3
+
+    @property
+    def samples(self) -> int:
+        """Samples of a frame."""
+        return 1152 if self.version == 3 else 576
+
+    @property
+    def tag(self) -> int:
+        """Bytes of a frame before its Xing tag: the header and the side information."""
+        return 4 + ((17 if self.mono else 32) if self.version == 3 else (9 if self.mono else 17))
+
+    def sizes(self) -> list[int]:
+        """Returns the bytes of a frame by its header's third byte without the last bit; 0 where that is none."""
+        sizes = [0] * 128
+        for bits in range(1, 15):
+            for padding in (0, 1):
+                size = self.samples // 8 * RATES[self.version][bits] * 1000 // HERTZ[self.version][self.hertz] + padding
+                sizes[bits << 3 | self.hertz << 1 | padding] = size
+        return sizes
+
+
 @dataclass
 class Run:
-    """Frames of one kind that follow each other: where, how many, and the ranges of bytes that they fill."""
+    """Frames of one kind that follow each other: how many, and the ranges of bytes that they fill."""
 
-    kind: tuple[int, int, bool]
+    kind: Kind
     count: int
     ranges: list[tuple[int, int]]
 
 
-def frame_sizes(version: int, hertz: int) -> list[int]:
-    """Returns the bytes of a frame by its header's third byte without the last bit; 0 where that is none."""
-    sizes = [0] * 128
-    for bits in range(1, 15):
-        for padding in (0, 1):
-            per_bit = 144 if version == 3 else 72
-            size = per_bit * RATES[version][bits] * 1000 // HERTZ[version][hertz] + padding
-            sizes[bits << 3 | hertz << 1 | padding] = size
-    return sizes
-
-
-def frame_kind(data: mmap.mmap, place: int) -> tuple[int, int, bool] | None:
-    """Returns a frame's second byte without the last bit, its rate's number and whether it is mono; None for none."""
+def _frame_kind(data: mmap.mmap, place: int) -> Kind | None:
+    """Returns the kind of the frame that begins at an offset; None where none does."""
     if not MP3_FRAME.match(data, place) or place + 4 > len(data):
         return None
     second, third, fourth = data[place + 1], data[place + 2], data[place + 3]
     if third >> 4 in (0, 15) or third >> 2 & 3 == 3:
         return None
-    return second | 1, third >> 2 & 3, fourth >> 6 == 3
+    return Kind(second | 1, third >> 2 & 3, fourth >> 6 == 3)
 
 
-def mp3_runs(data: mmap.mmap, place: int) -> list[Run]:
+def _mp3_runs(data: mmap.mmap, place: int) -> list[Run]:
     """Returns the runs of frames from an offset on; what lies between frames is passed over."""
     runs: list[Run] = []
     found: int | None = place
-    while found is not None and (kind := frame_kind(data, found)) and len(runs) < MOST_RUNS:
-        end, count = walk_frames(data, found, kind)
+    while found is not None and (kind := _frame_kind(data, found)) and len(runs) < MOST_RUNS:
+        end, count = _walk_frames(data, found, kind)
         if runs and runs[-1].kind == kind:
             runs[-1].count += count
             runs[-1].ranges.append((found, end))
         else:
             runs.append(Run(kind, count, [(found, end)]))
-        found = next_frame(data, end) if count else None
+        found = _next_frame(data, end) if count else None
     return runs
 
 
-def walk_frames(data: mmap.mmap, place: int, kind: tuple[int, int, bool]) -> tuple[int, int]:
+def _walk_frames(data: mmap.mmap, place: int, kind: Kind, most: int = MOST_FRAMES) -> tuple[int, int]:
     """Returns where a run of frames of one kind ends, and how many they are."""
-    second, hertz, mono = kind
-    sizes, end, count = frame_sizes(second >> 3 & 3, hertz), len(data) - 4, 0
+    # Local names: this loop sees every frame of every mp3.
+    sizes, second, mono, end, count = kind.sizes(), kind.second, kind.mono, len(data) - 4, 0
     while place < end and data[place] == 255 and data[place + 1] | 1 == second:
         size = sizes[data[place + 2] >> 1]
-        if not size or (data[place + 3] >= 192) is not mono or place + size > end + 4 or count >= MOST_FRAMES:
+        if not size or (data[place + 3] >= 192) is not mono or place + size > end + 4 or count >= most:
             break
         place += size
         count += 1
     return place, count
 
 
-def next_frame(data: mmap.mmap, place: int) -> int | None:
+def _next_frame(data: mmap.mmap, place: int) -> int | None:
     """Returns where the next frame begins that two others of its kind follow."""
-    start = after_id3(data, place)
+    start = _after_id3(data, place)
     for tries, found in enumerate(MP3_FRAME.finditer(data, start, start + MOST_JUNK)):
-        kind = frame_kind(data, found.start())
-        if kind and walk_some(data, found.start(), kind) >= 3:
+        kind = _frame_kind(data, found.start())
+        if kind and _walk_frames(data, found.start(), kind, most=3)[1] == 3:
             return found.start()
         if tries > MOST_TRIES:
             return None
     return None
 
 
-def walk_some(data: mmap.mmap, place: int, kind: tuple[int, int, bool]) -> int:
-    """Returns how many frames of a kind follow each other from an offset on, three at most."""
-    sizes = frame_sizes(kind[0] >> 3 & 3, kind[1])
-    for count in range(3):
-        if frame_kind(data, place) != kind or place + sizes[data[place + 2] >> 1] > len(data):
-            return count
-        place += sizes[data[place + 2] >> 1]
-    return 3
-
-
-def mp3_layout(data: mmap.mmap, place: int, claimed: int) -> Layout:
+def _mp3_layout(data: mmap.mmap, place: int, claimed: int) -> Layout:
     """Returns the runs of one format, each behind a frame that tells its length, where the file does not tell it."""
-    runs = mp3_runs(data, place)
+    runs = _mp3_runs(data, place)
     if sum(run.count for run in runs) < 3:
         return Layout((), claimed)
-    if claimed and len(runs) == len(runs[0].ranges) == 1 and tells_its_length(data, runs[0], claimed):
+    if claimed and len(runs) == len(runs[0].ranges) == 1 and _tells_its_length(data, runs[0], claimed):
         return Layout((), claimed)
-    tag, said = length_tag(data, runs[0])
-    return Layout(tuple(mended_run(data, run) for run in runs), said * frame_samples(runs[0]) if tag else 0)
+    tag, said = _length_tag(data, runs[0])
+    return Layout(tuple(_mended_run(data, run) for run in runs), said * runs[0].kind.samples if tag else 0)
 
 
-def frame_samples(run: Run) -> int:
-    """Returns the samples of one of a run's frames."""
-    return 1152 if run.kind[0] >> 3 & 3 == 3 else 576
-
-
-def tells_its_length(data: mmap.mmap, run: Run, claimed: int) -> bool:
+def _tells_its_length(data: mmap.mmap, run: Run, claimed: int) -> bool:
     """Whether the frames are as many as the Xing or VBRI frame says, or, where there is none, as libsndfile guesses."""
-    samples = frame_samples(run)
-    tag, said = length_tag(data, run)
+    samples = run.kind.samples
+    tag, said = _length_tag(data, run)
     if not tag:
         return abs(claimed - run.count * samples) <= SLACK * samples
     # an encoder's delay and padding are no part of the song
     return 0 <= run.count - said <= SLACK and -MOST_PADDING <= claimed - run.count * samples <= samples
 
 
-def length_tag(data: mmap.mmap, run: Run) -> tuple[int, int]:
+def _length_tag(data: mmap.mmap, run: Run) -> tuple[int, int]:
     """Returns where a run's Xing or Info tag begins and the frames that it says; (0, 0) where there is none."""
-    place, (second, _, mono) = run.ranges[0][0], run.kind
-    side = (17 if mono else 32) if second >> 3 & 3 == 3 else (9 if mono else 17)
-    tag = place + 4 + side
+    tag = run.ranges[0][0] + run.kind.tag
     if data[tag : tag + 4] in (b"Xing", b"Info") and tag + 16 <= len(data):
         flags, frames = struct.unpack_from(">II", data, tag + 4)
         return tag, frames if flags & 1 else 0
     return 0, 0
 
 
-def mended_run(data: mmap.mmap, run: Run) -> Pieces:
+def _mended_run(data: mmap.mmap, run: Run) -> Pieces:
     """Returns a run of frames as a file that says how many they are."""
-    tag, _ = length_tag(data, run)
+    tag, _ = _length_tag(data, run)
     (first, end), *others = run.ranges
     flags = struct.unpack_from(">I", data, tag + 4)[0] if tag else 0
-    if flags & 3 != 3:  # a new first frame; an old one without numbers is heard as 26 ms of silence
-        return new_first_frame(run), *run.ranges
+    if flags & 3 != 3:  # a new first frame; an old one without numbers is decoded as 26 ms of silence
+        return _new_first_frame(run), *run.ranges
     size = sum(end - begin for begin, end in run.ranges)
     # with the old frame goes what it says of the encoder's delay
     return (first, tag + 8), struct.pack(">II", run.count - 1, size), (tag + 16, end), *others
 
 
-def new_first_frame(run: Run) -> bytes:
+def _new_first_frame(run: Run) -> bytes:
     """Returns a silent frame that says how many frames follow."""
-    second, hertz, mono = run.kind
-    version = second >> 3 & 3
-    side = (17 if mono else 32) if version == 3 else (9 if mono else 17)
-    third = 9 << 4 | hertz << 2
-    head = bytes((0xFF, second, third, 0xC0 if mono else 0)) + bytes(side)
+    kind, third = run.kind, 9 << 4 | run.kind.hertz << 2
+    head = bytes((0xFF, kind.second, third, 0xC0 if kind.mono else 0)).ljust(kind.tag, b"\0")
     content = head + b"Xing" + struct.pack(">II", 1, run.count)
-    return content.ljust(frame_sizes(version, hertz)[third >> 1], b"\0")
+    return content.ljust(kind.sizes()[third >> 1], b"\0")
 
 
 # Ogg ------------------------------------------------------------------------------------------------------------------
 
 
-def ogg_parts(data: mmap.mmap, place: int) -> tuple[Pieces, ...]:
+def _ogg_parts(data: mmap.mmap, place: int) -> tuple[Pieces, ...]:
     """Returns a chain's links; the whole file where pages are missing; none where it is one stream without gaps."""
     starts, beginning, gaps = [place], True, False
     numbers: dict[int, int] = {}
@@ -230,9 +225,9 @@ def ogg_parts(data: mmap.mmap, place: int) -> tuple[Pieces, ...]:
             if place < 0:
                 break
             continue
-        flags, serial, number, segments = (
+        flags, (serial, number), segments = (
             data[place + 5],
-            *struct.unpack_from("<II", data, place + 14),
+            struct.unpack_from("<II", data, place + 14),
             data[place + 26],
         )
         if flags & 2 and not beginning:
@@ -250,12 +245,12 @@ def ogg_parts(data: mmap.mmap, place: int) -> tuple[Pieces, ...]:
 # FLAC -----------------------------------------------------------------------------------------------------------------
 
 
-def flac_parts(data: mmap.mmap, start: int) -> tuple[Pieces, ...]:
+def _flac_parts(data: mmap.mmap, start: int) -> tuple[Pieces, ...]:
     """Returns each stream of joined files, and one whose header tells another end than its last frame, endless."""
     if len(data) < start + 42:
         return ()
     total = int.from_bytes(data[start + 21 : start + 26], "big") & (1 << 36) - 1
-    if total and flac_end(data, start) == total and in_order(data, start):
+    if total and _flac_end(data, start) == total and _in_order(data, start):
         return ()
     starts = [start]
     while (place := data.find(b"fLaC\0\0\0\x22", starts[-1] + 4)) >= 0 and len(starts) < MOST_RUNS:
@@ -267,17 +262,17 @@ def flac_parts(data: mmap.mmap, start: int) -> tuple[Pieces, ...]:
     )
 
 
-def flac_end(data: mmap.mmap, start: int) -> int:
+def _flac_end(data: mmap.mmap, start: int) -> int:
     """Returns the sample after a FLAC's last frame, by that frame's header; -1 where none is found."""
-    ends = list(frame_ends(data, start, max(start + 42, len(data) - TAIL), len(data)))
+    ends = list(_frame_ends(data, start, max(start + 42, len(data) - TAIL), len(data)))
     return next((end for end in reversed(ends) if end >= 0), -1)
 
 
-def in_order(data: mmap.mmap, start: int) -> bool:
+def _in_order(data: mmap.mmap, start: int) -> bool:
     """Whether frames here and there are numbered upwards, as in one stream; to look for a second one takes longer."""
     step, last = (len(data) - start) // PROBES, 0
     for place in range(start + step, len(data), max(step, 1)):
-        ends = frame_ends(data, start, place, place + (TAIL >> 2))
+        ends = _frame_ends(data, start, place, place + (TAIL >> 2))
         end = next((end for end in ends if end >= 0), last)
         if end < last:
             return False
@@ -285,19 +280,17 @@ def in_order(data: mmap.mmap, start: int) -> bool:
     return True
 
 
-def frame_ends(data: mmap.mmap, start: int, first: int, last: int) -> Iterator[int]:
+def _frame_ends(data: mmap.mmap, start: int, first: int, last: int) -> Iterator[int]:
     """Yields the sample after each frame that may begin in a range of bytes; -1 where none begins."""
     block = struct.unpack_from(">H", data, start + 8)[0]
     for found in FLAC_FRAME.finditer(data, first, min(last, len(data))):
-        yield frame_end(data[found.start() : found.start() + 16], block)
+        yield _frame_end(data[found.start() : found.start() + 16], block)
 
 
-def frame_end(head: bytes, block: int) -> int:
-    """Returns the sample after the frame that these bytes begin; -1 where they begin none.
+def _frame_end(head: bytes, block: int) -> int:
+    """Returns the sample after the frame that these 16 bytes begin, the longest header; -1 where they begin none.
 
-    Args:
-        head: 16 bytes; the longest header has as many.
-        block: samples of every frame but the last, where frames are numbered.
+    `block` has the samples of every frame but the last, where frames are numbered.
     """
     if len(head) < 6 or head[2] >> 4 == 0 or head[2] & 15 == 15 or head[3] & 1:
         return -1
@@ -312,12 +305,12 @@ def frame_end(head: bytes, block: int) -> int:
     if not width:
         samples = 192 if code == 1 else 576 << code - 2 if code < 6 else 256 << code - 8
     place += width + {12: 1, 13: 2, 14: 2}.get(rate, 0)
-    if place >= len(head) or crc8(head[:place]) != head[place]:
+    if place >= len(head) or _crc8(head[:place]) != head[place]:
         return -1
     return (number if head[1] & 1 else number * block) + samples
 
 
-def crc8(content: bytes) -> int:
+def _crc8(content: bytes) -> int:
     """Returns the checksum of a FLAC frame's header (polynomial 7)."""
     value = 0
     for byte in content:

@@ -17,13 +17,12 @@ import soundfile
 from recap_cli.audio.chunks import Pieces
 from recap_cli.audio.ffmpeg import UNPLAYABLE, FfmpegReader, ffmpeg_is_there, is_for_ffmpeg
 from recap_cli.audio.lengths import find_layout
-from recap_cli.audio.suffixes import NATIVE_SUFFIXES
+from recap_cli.audio.settings import NATIVE_SUFFIXES, SOURCE_RATES
 from recap_cli.errors import AudioError, MachineError
 
 REFUSED = (soundfile.SoundFileError, TypeError)  # TypeError: a .raw file, which says nothing about itself
 UNKNOWN_FRAMES = 2**40  # a header that claims this much does not know its length
 BLOCK_FRAMES = 8192  # libsndfile drops the whole block around a damaged FLAC frame, so blocks are small
-SOURCE_RATES = (1_000, 768_000)  # Hz; anything else is a damaged header
 MOST_ZEROS = 1 << 16  # bytes at a file's beginning; libsndfile gives up after as many, too
 SYSTEM_ERROR = 2  # libsndfile's code where the system refuses
 NONE = np.zeros((0, 1), np.float32)
@@ -67,16 +66,12 @@ def check_file(path: Path) -> None:
         raise MachineError(f"{path} may not be read", "Check the file's permissions.")
     if not size:
         raise AudioError(f"{path} is empty (0 bytes)", "Fetch the file again.")
-    if not begins(path):
+    if not _begins(path):
         raise AudioError(f"{path} begins with nothing but zeros, as no audio file does", "Fetch the file again.")
 
 
-def begins(path: Path) -> bool:
-    """Whether there is anything but zeros where a file begins; decoders search a sparse file of zeros for minutes.
-
-    Raises:
-        MachineError: the system refuses to open or to read it.
-    """
+def _begins(path: Path) -> bool:
+    """Whether there is anything but zeros where a file begins; decoders search a sparse file of zeros for minutes."""
     try:
         with path.open("rb") as file:
             return any(file.read(16)) or any(file.read(MOST_ZEROS))
@@ -94,11 +89,9 @@ class Opened:
 
 @contextmanager
 def open_in_order(path: Path, seconds: float | None = None) -> Iterator[Opened]:
-    """Opens a file to be read from its start to its real end, whatever its header says of its length.
+    """Opens a file that `check_file` has seen, to be read to its real end, whatever its header says of its length.
 
-    Args:
-        path: the file; `check_file` has seen it.
-        seconds: after which nothing is wanted any more.
+    After N `seconds` nothing is wanted any more.
 
     Raises:
         AudioError: it is no audio, or claims a sample rate that no sound has.
@@ -109,24 +102,24 @@ def open_in_order(path: Path, seconds: float | None = None) -> Iterator[Opened]:
             reader: AudioReader = stack.enter_context(open_file(path, path))
             claimed = reader.frames
         except REFUSED as error:
-            refused = open_refused(path, seconds, error)
+            refused = _open_refused(path, seconds, error)
             stack.push(refused)
             yield Opened(refused, 0)
             return
         layout = find_layout(path, claimed)
         promised = 0 if layout.promised >= UNKNOWN_FRAMES else layout.promised
-        yield Opened(stack.enter_context(PartsReader(path, layout.parts)) if layout.parts else reader, promised)
+        yield Opened(stack.enter_context(_PartsReader(path, layout.parts)) if layout.parts else reader, promised)
 
 
-def open_refused(path: Path, seconds: float | None, error: Exception) -> "PartsReader | FfmpegReader":
+def _open_refused(path: Path, seconds: float | None, error: Exception) -> "_PartsReader | FfmpegReader":
     """Opens a file that libsndfile does not know: an mp3 behind junk, or what ffmpeg decodes."""
     if not is_for_ffmpeg(path):
         if parts := find_layout(path, 0).parts:
             with suppress(AudioError):
-                return PartsReader(path, parts)
+                return _PartsReader(path, parts)
         if path.suffix.lower() in NATIVE_SUFFIXES and not ffmpeg_is_there():
             raise AudioError(f"{path} is not audio that can be decoded", UNPLAYABLE) from error
-    return checked(FfmpegReader(path, seconds), path)
+    return _checked(FfmpegReader(path, seconds), path)
 
 
 class AudioReader(soundfile.SoundFile):
@@ -143,12 +136,8 @@ class AudioReader(soundfile.SoundFile):
         return np.zeros((0, self.channels), np.float32)
 
 
-def open_file(source: "Path | View", path: Path) -> AudioReader:
-    """Opens a sound file as libsndfile reads it.
-
-    Args:
-        source: the file, or a view of it.
-        path: its name in messages.
+def open_file(source: "Path | _View", path: Path) -> AudioReader:
+    """Opens a sound file, or a view of one, as libsndfile reads it; messages call it `path`.
 
     Raises:
         SoundFileError, TypeError: libsndfile does not know it, see `REFUSED`.
@@ -160,12 +149,12 @@ def open_file(source: "Path | View", path: Path) -> AudioReader:
         reader = AudioReader(os.fsencode(source) if isinstance(source, Path) else source)
     except soundfile.LibsndfileError as error:
         if error.code == SYSTEM_ERROR:
-            raise MachineError(f"{path} cannot be opened: {reason_of(path)}", "Try again later.") from error
+            raise MachineError(f"{path} cannot be opened: {_reason_of(path)}", "Try again later.") from error
         raise
-    return checked(reader, path)
+    return _checked(reader, path)
 
 
-def checked(reader: Reader, path: Path) -> Reader:
+def _checked(reader: Reader, path: Path) -> Reader:
     """Returns a reader whose sample rate can be true."""
     if not SOURCE_RATES[0] <= reader.samplerate <= SOURCE_RATES[1]:
         reader.close()
@@ -173,8 +162,8 @@ def checked(reader: Reader, path: Path) -> Reader:
     return reader
 
 
-def reason_of(path: Path) -> str:
-    """Returns why the system does not open a file; libsndfile only says that it does not."""
+def _reason_of(path: Path) -> str:
+    """Returns why the system does not open a file, which libsndfile does not say."""
     try:
         path.open("rb").close()
     except OSError as error:
@@ -182,7 +171,7 @@ def reason_of(path: Path) -> str:
     return "the system refused"
 
 
-class View(io.RawIOBase):
+class _View(io.RawIOBase):
     """A file with parts replaced, as libsndfile shall see it."""
 
     def __init__(self, path: Path, pieces: Pieces) -> None:
@@ -193,23 +182,20 @@ class View(io.RawIOBase):
         self.place = 0
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Returns the new place."""
         base = (0, self.place, self.ends[-1])[whence]
         self.place = max(0, base + offset)
         return self.place
 
     def tell(self) -> int:
-        """Returns the place."""
         return self.place
 
     def readinto(self, buffer: Any) -> int:
         """Fills a buffer from the place on; returns how many bytes it got, fewer than it holds at the end only."""
-        content = self.take(len(buffer))
+        content = self._take(len(buffer))
         buffer[: len(content)] = content
         return len(content)
 
-    def take(self, wanted: int) -> bytes:
-        """Returns the next bytes."""
+    def _take(self, wanted: int) -> bytes:
         found = []
         while wanted > 0 and self.place < self.ends[-1]:
             number = bisect_right(self.ends, self.place)
@@ -227,23 +213,21 @@ class View(io.RawIOBase):
         return b"".join(found)
 
     def close(self) -> None:
-        """Closes the file."""
         self.file.close()
         super().close()
 
 
-class PartsReader:
+class _PartsReader:
     """The parts of a file, one after the other, at the rate and with the channels of the first that can be read.
 
-    Raises:
-        AudioError: none of the parts can be read.
+    An AudioError where none can be read.
     """
 
     def __init__(self, path: Path, parts: Sequence[Pieces]) -> None:
         self.path, self.parts = path, deque(parts)
         self.samplerate, self.channels = 0, 0
         self.blocks: Iterator[np.ndarray] = iter(())
-        self.rest = self.next_block()
+        self.rest = self._next_block()
         if not self.samplerate:
             raise AudioError(f"{path} is not audio that can be decoded", UNPLAYABLE)
 
@@ -257,25 +241,25 @@ class PartsReader:
     def read_block(self, frames: int) -> np.ndarray:
         """Returns the next frames, float32 [frames, channels]; none at the end."""
         if not len(self.rest):
-            self.rest = self.next_block()
+            self.rest = self._next_block()
         block, self.rest = self.rest[:frames], self.rest[frames:]
         return block
 
-    def next_block(self) -> np.ndarray:
+    def _next_block(self) -> np.ndarray:
         """Returns the next block of this part or of those after it; an empty one at the end of the last."""
         while (block := next(self.blocks, None)) is None:
             if not self.parts:
                 return np.zeros((0, self.channels), np.float32)
-            self.blocks = self.part_blocks(self.parts.popleft())
+            self.blocks = self._part_blocks(self.parts.popleft())
         return block
 
-    def part_blocks(self, pieces: Pieces) -> Iterator[np.ndarray]:
+    def _part_blocks(self, pieces: Pieces) -> Iterator[np.ndarray]:
         """Yields a part's blocks; a part that cannot be read has none."""
-        with suppress(*REFUSED), View(self.path, pieces) as view, open_file(view, self.path) as reader:
+        with suppress(*REFUSED), _View(self.path, pieces) as view, open_file(view, self.path) as reader:
             self.samplerate, self.channels = self.samplerate or reader.samplerate, self.channels or reader.channels
             blocks = read_blocks(reader, UNKNOWN_FRAMES)
             if reader.samplerate != self.samplerate:
-                blocks = at_rate(blocks, reader.samplerate, self.samplerate)
+                blocks = _at_rate(blocks, reader.samplerate, self.samplerate)
             for block in blocks:
                 if reader.channels != self.channels:
                     block = np.repeat(block.mean(axis=1, keepdims=True), self.channels, axis=1)
@@ -283,13 +267,13 @@ class PartsReader:
 
 
 def read_blocks(source: Source, frames: int) -> Iterator[np.ndarray]:
-    """Yields so many frames in blocks of float32 [frames, channels]; the source's end ends them."""
+    """Yields N frames in blocks of float32 [frames, channels]; the source's end ends them."""
     while frames > 0 and len(block := source.read_block(min(BLOCK_FRAMES, frames))):
         frames -= len(block)
         yield block
 
 
-def at_rate(blocks: Iterator[np.ndarray], rate: int, wanted: int) -> Iterator[np.ndarray]:
+def _at_rate(blocks: Iterator[np.ndarray], rate: int, wanted: int) -> Iterator[np.ndarray]:
     """Yields blocks brought to another rate, some seconds at a time, each with a second before and after it."""
     import resampy
 

@@ -1,14 +1,13 @@
 """`recap caption`: one song, or all songs of a folder, a manifest or a prepared data folder, to captions."""
 
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from recap_cli.audio.decode import check_file
-from recap_cli.audio.suffixes import AUDIO_SUFFIXES
+from recap_cli.audio.settings import AUDIO_SUFFIXES, read_place
+from recap_cli.audio.sound import check_file
 from recap_cli.captioning.batch import Catalogue, Writer
 from recap_cli.captioning.caption_file import CaptionFile, check_out
 from recap_cli.captioning.caption_input import WHOLE, HearingTask
@@ -87,10 +86,7 @@ class CaptionOptions:
             )
         if self.is_batch and self.explain:
             raise OptionError(f"--explain draws one song, and {self.audio} stands for many", "name one audio file")
-        if not (self.excerpt in ("start", "middle", WHOLE) or is_time(self.excerpt)):
-            raise OptionError(
-                f"--excerpt {self.excerpt} is no place in a song", "give start, middle, whole, or seconds from 0"
-            )
+        read_place(self.excerpt, ("start", "middle", WHOLE))
         part, parts = self.shard
         if not 1 <= part <= parts:
             raise OptionError(f"--shard {part}/{parts} is no part", "give i/n with i from 1 to n, such as 2/8")
@@ -102,14 +98,6 @@ class CaptionOptions:
             raise OptionError(f"--jobs {self.jobs} is negative", "0 takes one process for each core")
         if self.lines_per_file is not None and self.out is None:
             raise OptionError("--lines-per-file needs a file to begin with", "name one with --out captions.jsonl")
-
-
-def is_time(text: str) -> bool:
-    """Whether a text is a number of seconds from 0."""
-    try:
-        return 0 <= float(text) < math.inf
-    except ValueError:
-        return False
 
 
 @dataclass

@@ -23,7 +23,8 @@ from recap_cli.captioning.caption_lines import (
 from recap_cli.captioning.song_numbers import SongNumbers, song_number
 from recap_cli.errors import OptionError
 from recap_cli.escaping import json_text
-from recap_cli.files import cannot_write, check_output_file, make_folder, open_privately
+from recap_cli.files import cannot_write, make_folder, open_privately
+from recap_cli.outputs import check_output_file
 
 # Never through a link, and never waiting for the other end of a pipe.
 FLAGS = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

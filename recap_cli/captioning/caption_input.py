@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from recap_cli.audio.decode import AudioSettings, Excerpt, log_mel, read_excerpt
-from recap_cli.audio.windows import read_windows
+from recap_cli.audio.decode import Excerpt, read_excerpt, read_windows
+from recap_cli.audio.mel import log_mel
+from recap_cli.audio.settings import AudioSettings
 from recap_cli.errors import AudioError
 from recap_cli.lyrics.reader import Lyrics
 from recap_cli.lyrics.tags import lyrics_in_tags

@@ -6,7 +6,7 @@ from itertools import islice
 import numpy as np
 import torch
 
-from recap_cli.audio.windows import SILENT
+from recap_cli.audio.decode import SILENT
 from recap_cli.captioning.caption_input import HeardAudio
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.music_encoder import TIME_STRIDE

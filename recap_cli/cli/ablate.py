@@ -10,8 +10,7 @@ import recap_cli.cli.flags as flags
 from recap_cli.cli.console import render, stdout_console
 from recap_cli.cli.defaults import begin_model_work, choose_data, read_layers
 from recap_cli.errors import OptionError, RecapError
-from recap_cli.files import check_output_folder
-from recap_cli.outputs import ABLATION, is_ablation
+from recap_cli.outputs import ABLATION, check_output_folder, is_ablation
 
 
 def ablate(

@@ -17,8 +17,7 @@ from recap_cli.corpus.mel_cache import fingerprint
 from recap_cli.corpus.shards import own_shards
 from recap_cli.errors import DataError, OptionError
 from recap_cli.files import make_folder, remove_stale_partials, write_json
-from recap_cli.locks import hold_folder
-from recap_cli.outputs import DATA, is_data_folder
+from recap_cli.outputs import DATA, hold_folder, is_data_folder
 
 MELS = "mels"
 DATASET_FILE = "dataset.json"

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from recap_cli.audio.decode import AudioSettings
+from recap_cli.audio.settings import AudioSettings
 from recap_cli.corpus.data_folder import DATASET_FILE, MELS, parts_of, read_dataset_file
 from recap_cli.corpus.records import is_blank, read_caption_record, read_song_record
 from recap_cli.corpus.shards import ShardReader

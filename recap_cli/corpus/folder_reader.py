@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from recap_cli.audio.suffixes import AUDIO_SUFFIXES
+from recap_cli.audio.settings import AUDIO_SUFFIXES
 from recap_cli.corpus.corpus_root import Place
 from recap_cli.corpus.folders import walk
 from recap_cli.corpus.sidecars import checked, lyrics_beside
-from recap_cli.corpus.song import Caption, Rejected, Song, is_text, visible
+from recap_cli.corpus.song import Caption, Rejected, Song
 from recap_cli.errors import DataError, RecapError
+from recap_cli.escaping import is_unicode, visible
 from recap_cli.lyrics.reader import Lyrics, read_lyrics
 
 COMMON = (".mp3", ".flac", ".wav", ".ogg", ".m4a")
@@ -27,7 +28,7 @@ def read_folder(place: Place) -> Iterator[Song | Rejected]:
     for path, reason in walk(place.folder, place.follow_outside):
         found = True
         name = path.relative_to(place.folder).as_posix()
-        if not is_text(str(path)):
+        if not is_unicode(str(path)):
             yield Rejected(visible(name), visible(str(path)), reason or "the file's name is not Unicode")
         elif reason:
             yield Rejected(name, str(path), reason)

@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from recap_cli.audio.suffixes import AUDIO_SUFFIXES
+from recap_cli.audio.settings import AUDIO_SUFFIXES
 from recap_cli.errors import DataError
 
 NOT_FOLLOWED = "it is a link to a folder, which --follow-outside follows"

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from recap_cli.corpus.manifest import LONGEST_ID, join_songs
 from recap_cli.corpus.music4all import Music4All
-from recap_cli.corpus.song import Caption, Rejected, Song, is_text, split_name
+from recap_cli.corpus.song import Caption, Rejected, Song, split_name
 from recap_cli.errors import DataError, LyricsError
+from recap_cli.escaping import is_unicode
 from recap_cli.lyrics.reader import LARGEST, Lyrics, lyrics_of_text
 from recap_cli.tables.cells import is_missing
-from recap_cli.tables.rows import Row, read_json_list, read_rows
+from recap_cli.tables.rows import read_rows
+from recap_cli.tables.text_files import Row
 
 ID_COLUMN = "music4all_id"
 VARIANTS = ("full", "not_negative", "positive")
@@ -22,8 +24,7 @@ def read_interpretations(path: Path, music: Music4All) -> Iterator[Song | Reject
     Raises:
         DataError: the file is damaged, or no such data.
     """
-    rows = read_json_list(path) if path.suffix.lower() == ".json" else read_rows(path, ID_COLUMN)
-    yield from interpretation_songs(rows, path, music)
+    yield from interpretation_songs(read_rows(path, ID_COLUMN), path, music)
 
 
 def read_alcap(folder: Path, music: Music4All, variant: str | None) -> Iterator[Song | Rejected]:
@@ -57,7 +58,7 @@ def interpretation_song(row: Row, number: int, path: Path, music: Music4All, spl
     if isinstance(row, str):
         return Rejected(place, str(path), row)
     song, lyrics, comment = row.get(ID_COLUMN), row.get("lyrics", ""), row.get("comment", "")
-    if not isinstance(song, str) or not song or len(song) > LONGEST_ID or not is_text(song):
+    if not isinstance(song, str) or not song or len(song) > LONGEST_ID or not is_unicode(song):
         return Rejected(place, str(path), f"it has no {ID_COLUMN}")
     if not isinstance(lyrics, str) or not isinstance(comment, str):
         return Rejected(place, str(path), "its lyrics or its comment are no text")

@@ -8,9 +8,11 @@ from typing import Any
 from recap_cli.corpus.corpus_root import Place
 from recap_cli.corpus.song import Caption, Rejected, Song, split_name
 from recap_cli.errors import DataError, RecapError
+from recap_cli.escaping import is_unicode
 from recap_cli.lyrics.reader import Lyrics, lyrics_of_text, read_lyrics
-from recap_cli.tables.cells import is_missing, is_writable, read_list, read_name, read_votes, shown, spelled
-from recap_cli.tables.rows import Row, read_rows
+from recap_cli.tables.cells import is_missing, read_list, read_name, read_votes, shown, spelled
+from recap_cli.tables.rows import read_rows
+from recap_cli.tables.text_files import Row
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl")
 MOST_CAPTIONS = 10_000  # of one song
@@ -140,7 +142,7 @@ def row_caption(entry: Any, row: dict[str, Any]) -> Caption:
     text = fields.get("text")
     if not isinstance(text, str) or (text.strip() and is_missing(text)):
         raise ValueError("a caption has no text")
-    if not is_writable(text):
+    if not is_unicode(text):
         raise ValueError("a caption holds half a character")
     return Caption(text, read_votes(fields.get("votes")))
 
@@ -165,6 +167,6 @@ def tag_value(value: Any) -> str:
     Raises:
         ValueError: it is a list or an object, or half a character.
     """
-    if not isinstance(value, str | int | float) or not is_writable(str(value)):
+    if not isinstance(value, str | int | float) or not is_unicode(str(value)):
         raise ValueError(f"a tag is {shown(value)}, not a text")
     return str(value)

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from recap_cli.audio.decode import AudioSettings, log_mel, read_excerpt
+from recap_cli.audio.decode import read_excerpt
+from recap_cli.audio.mel import log_mel
+from recap_cli.audio.settings import AudioSettings
 from recap_cli.errors import DataError
 from recap_cli.files import hash_file as hash_bytes_of
 

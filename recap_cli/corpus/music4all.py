@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from recap_cli.audio.suffixes import AUDIO_SUFFIXES
+from recap_cli.audio.settings import AUDIO_SUFFIXES
 from recap_cli.corpus.corpus_root import Place, is_file
 from recap_cli.corpus.folders import walk
-from recap_cli.corpus.song import Rejected, Song, is_text, visible
+from recap_cli.corpus.song import Rejected, Song
 from recap_cli.errors import DataError, RecapError
+from recap_cli.escaping import is_unicode, visible
 from recap_cli.lyrics.reader import Lyrics, read_lyrics
-from recap_cli.tables.delimited import read_table
+from recap_cli.tables.rows import read_table
 
 METADATA_FILE = "id_information.csv"
 SUFFIX = ".mp3"  # of Music4All's own files; others are found, too
@@ -93,7 +94,7 @@ def read_music4all(folder: Path, music: Music4All) -> Iterator[Song | Rejected]:
         found = True
         title, artist = music.names.get(path.stem, ("", ""))
         try:
-            if not is_text(str(path)):
+            if not is_unicode(str(path)):
                 raise DataError(reason or "the file's name is not Unicode")
             if reason or not music.audios.holds(path):
                 raise DataError(reason or f"it is a link out of {music.audios.folder}")

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from recap_cli.audio.suffixes import AUDIO_SUFFIXES
+from recap_cli.audio.settings import AUDIO_SUFFIXES
 from recap_cli.corpus.corpus_root import Place, is_file
 from recap_cli.corpus.folder_reader import read_folder
 from recap_cli.corpus.interpretations import ID_COLUMN, VARIANTS, read_alcap, read_interpretations

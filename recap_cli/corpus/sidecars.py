@@ -7,7 +7,7 @@ from collections import defaultdict
 from functools import lru_cache
 from pathlib import Path
 
-from recap_cli.audio.suffixes import AUDIO_SUFFIXES
+from recap_cli.audio.settings import AUDIO_SUFFIXES
 from recap_cli.corpus.corpus_root import Place, is_file
 from recap_cli.errors import DataError, LyricsError, RecapError
 from recap_cli.lyrics.reader import Lyrics, read_lyrics

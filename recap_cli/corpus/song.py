@@ -65,16 +65,6 @@ def split_name(given: Any) -> str:
     return SPLIT_NAMES.get(name, name)
 
 
-def is_text(text: str) -> bool:
-    """Whether a string can be written as UTF-8; undecodable file names and broken JSON escapes cannot."""
-    return visible(text) == text
-
-
-def visible(text: str) -> str:
-    """Replace what cannot be written as UTF-8 by question marks."""
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
 def song_to_json(song: Song) -> dict[str, Any]:
     """Give a song as plain JSON values, captions left out (they live in `captions.jsonl`)."""
     record = asdict(song)

@@ -10,10 +10,10 @@ from recap_cli.corpus.catalogue import STEP, Catalogue
 from recap_cli.corpus.song import SPLITS, split_name
 from recap_cli.corpus.twins import same_audio
 from recap_cli.errors import DataError
-from recap_cli.tables.cells import is_missing, is_writable, read_name, shown
-from recap_cli.tables.json_rows import DECODER
+from recap_cli.escaping import is_unicode
+from recap_cli.tables.cells import is_missing, read_name, shown
 from recap_cli.tables.rows import read_rows
-from recap_cli.tables.text_files import open_text
+from recap_cli.tables.text_files import DECODER, open_text
 
 PUBLISHED_SEED = 42
 PUBLISHED_SHARE = 0.9
@@ -175,7 +175,7 @@ def split_pair(song: Any, split: Any) -> tuple[str, str]:
         ValueError: one is missing or no text.
     """
     name, split = read_name(song, "id"), "" if is_missing(split) else split_name(read_name(split, "split"))
-    if not name or not split or len(split) > 100 or not is_writable(name + split):
+    if not name or not split or len(split) > 100 or not is_unicode(name + split):
         raise ValueError(f"id {shown(name)}, split {shown(split)}")
     return name, split
 

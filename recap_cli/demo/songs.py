@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from recap_cli.audio.decode import AudioSettings, log_mel
+from recap_cli.audio.mel import log_mel
+from recap_cli.audio.settings import AudioSettings
 from recap_cli.corpus.song import Caption, Song
 from recap_cli.demo.attributes import draw_attributes, guess_from_lyrics, guess_from_music
 from recap_cli.demo.composition import compose

@@ -28,8 +28,7 @@ from recap_cli.evaluation.predictions import Prediction, read_predictions
 from recap_cli.evaluation.system_differences import Contrast, compare_entries
 from recap_cli.evaluation.systems import Entry, SystemScores, group_seeds, read_origin, score_system, share_right
 from recap_cli.files import remove_stale_partials, write_json, write_json_lines
-from recap_cli.locks import hold_folder
-from recap_cli.outputs import EVALUATION, check_evaluation, is_evaluation, name_systems
+from recap_cli.outputs import EVALUATION, check_evaluation, hold_folder, is_evaluation, name_systems
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.runtime.decoding import DecodingOptions
 from recap_cli.runtime.hub import model_path

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from recap_cli.audio.decode import log_mel
+from recap_cli.audio.mel import log_mel
 from recap_cli.captioning.captioner import Captioner
 from recap_cli.corpus.dataset import PreparedData, PreparedSong, SongCollator, SongDataset
 from recap_cli.corpus.shards import ShardReader

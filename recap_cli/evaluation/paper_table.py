@@ -7,8 +7,7 @@ from pathlib import Path
 
 from recap_cli.errors import DataError
 from recap_cli.tables.cells import shown
-from recap_cli.tables.delimited import read_table
-from recap_cli.tables.rows import read_columns
+from recap_cli.tables.rows import read_columns, read_table
 
 COLUMNS = ("variant", "model")
 FIGURES = ("rouge1", "rouge2", "rougeL", "meteor")

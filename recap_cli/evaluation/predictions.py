@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from recap_cli.errors import DataError
-from recap_cli.tables.cells import is_missing, is_writable, read_list, read_name, shown
-from recap_cli.tables.delimited import SEPARATORS, Row, read_table
-from recap_cli.tables.json_rows import json_lines, json_list
-from recap_cli.tables.text_files import open_text
+from recap_cli.escaping import is_unicode
+from recap_cli.tables.cells import is_missing, read_list, read_name, shown
+from recap_cli.tables.rows import SEPARATORS, read_table
+from recap_cli.tables.text_files import Row, json_lines, json_list, open_text
 
 ID_COLUMNS = ("song", "id", "song_id", "music4all_id")
 PREDICTION_COLUMNS = ("prediction", "caption")
@@ -117,7 +117,7 @@ def read_row(place: str, noun: str, number: int, record: Mapping[str, Any]) -> P
     """
     try:
         song = read_name(record.get(first_of(record, ID_COLUMNS) or ""), "song").strip()
-        if not is_writable(song):
+        if not is_unicode(song):
             raise ValueError("the song's id holds half a character")
         error = record.get("error")
         column = first_of(record, PREDICTION_COLUMNS)
@@ -132,7 +132,7 @@ def read_row(place: str, noun: str, number: int, record: Mapping[str, Any]) -> P
         hint = 'give a text; "" is an empty caption'
         raise DataError(f"{place}: {error}", hint) from error
     lyrics = record.get("lyrics")
-    known = isinstance(lyrics, str) and is_writable(lyrics)
+    known = isinstance(lyrics, str) and is_unicode(lyrics)
     return Prediction(noun, number, song, prediction, references, lyrics if known else None)
 
 
@@ -177,6 +177,6 @@ def read_texts(column: str, value: Any) -> tuple[str, ...]:
     for text in texts:
         if not isinstance(text, str) or (text and is_missing(text) and text.strip()):
             raise ValueError(f"{column} is {shown(text)}, not a text")
-        if not is_writable(text):
+        if not is_unicode(text):
             raise ValueError(f"{column} holds half a character")
     return texts

@@ -52,12 +52,8 @@ class Decoded:
 def decode(data: bytes, declared: str = "") -> Decoded:
     """Returns the text that bytes stand for.
 
-    A byte order mark tells the encoding; valid UTF-8 is UTF-8. All else is a guess, made on the words alone: time
-    stamps, which are ASCII, would outweigh them.
-
-    Args:
-        data: the bytes.
-        declared: an encoding that is believed where the guess does not speak against it, "" for none.
+    A byte order mark tells the encoding; valid UTF-8 is UTF-8. All else is a guess, which an encoding that is
+    `declared` ("" for none) wins where the bytes do not speak against it.
 
     Raises:
         UndecodableError: the bytes are no text, damaged text, or too few for a guess.
@@ -124,7 +120,7 @@ def _without_mark(data: bytes) -> Decoded:
         except UndecodableError:
             continue
         latin = sum(character < "\u0100" for character in text)
-        if latin >= (0.3 * data.count(0) if "16" in encoding else 1) and is_plausible(text):
+        if latin >= (0.3 * data.count(0) if "16" in encoding else 1) and _is_plausible(text):
             found.append((latin, encoding, text))
     if not found:
         raise UndecodableError("it holds null characters")
@@ -133,24 +129,20 @@ def _without_mark(data: bytes) -> Decoded:
 
 
 def _guess(data: bytes, declared: str) -> Decoded:
-    """Reads bytes that are not Unicode.
-
-    Raises:
-        UndecodableError: no encoding explains them.
-    """
     import chardet
 
+    # On the words alone: time stamps, which are ASCII, would outweigh them.
     lines = [line for line in _STAMP.sub(b"", data).splitlines() if not line.isascii()]
     found = chardet.detect_all(b"\n".join(lines), compat_names=False, include_encodings=(*NAMES, "utf-8"))
     scores = [(str(one["encoding"]), one["confidence"] or 0.0) for one in found if one["encoding"] in NAMES]
     best = scores[0][1] if scores else 0.0
     western = _decoded(data, "cp1252")
     near = best < _UNSURE or dict(scores).get("cp1252", 0.0) >= (0.6 if declared else 0.8) * best
-    if western is not None and near and is_western(western):
+    if western is not None and near and _is_western(western):
         return Decoded(western, "" if declared in ("latin-1", "cp1252") else NAMES["cp1252"])
     for encoding, score in scores:
         text = _decoded(data, encoding)
-        if text is not None and score >= _HOPELESS and is_plausible(text):
+        if text is not None and score >= _HOPELESS and _is_plausible(text):
             return Decoded(text, NAMES[encoding])
     raise UndecodableError("no encoding explains its bytes")
 
@@ -163,15 +155,15 @@ def _decoded(data: bytes, encoding: str) -> str | None:
     return None if _CONTROL.search(text) else text
 
 
-def is_western(text: str) -> bool:
+def _is_western(text: str) -> bool:
     """Whether the letters beyond ASCII are those of Western Europe, and as few as there."""
     text = text[:_SAMPLE]
     beyond = [character for character in text if character > "\x7f"]
     few = len(beyond) <= 0.3 * sum(map(str.isalpha, text)) and _WESTERN.issuperset(beyond)
-    return few and not _QUOTE_IN_WORD.search(text) and is_plausible(text)
+    return few and not _QUOTE_IN_WORD.search(text) and _is_plausible(text)
 
 
-def is_plausible(text: str) -> bool:
+def _is_plausible(text: str) -> bool:
     """Whether a decoded text can be one: few signs that nobody writes, words in two alphabets or wIth odd capitals."""
     odd = letters = 0
     for first, second in pairwise(text[:_SAMPLE]):

@@ -24,19 +24,12 @@ class TooLargeError(ValueError):
 
 @dataclass(frozen=True)
 class TaggedText:
-    """A text under a tag's name.
+    """A text under a tag's name."""
 
-    Attributes:
-        key: the name, such as `LYRICS`; `SYLT` for lyrics with times.
-        parts: its bytes; each is in the encoding, and may begin with a mark of its own.
-        encoding: as the tag says, "" where it says none.
-        joint: what stands between the parts.
-    """
-
-    key: str
-    parts: tuple[bytes, ...]
-    encoding: str = ""
-    joint: str = "\n"
+    key: str  # such as `LYRICS`; `SYLT` for lyrics with times
+    parts: tuple[bytes, ...]  # each is in the encoding, and may begin with a mark of its own
+    encoding: str = ""  # as the tag says, "" where it says none
+    joint: str = "\n"  # what stands between the parts
 
 
 @dataclass(frozen=True)
@@ -47,7 +40,7 @@ class _Header:
     size: int
 
 
-def read_header(data: bytes) -> _Header | None:
+def _read_header(data: bytes) -> _Header | None:
     """Reads the ten bytes before a tag; None where they are none."""
     if len(data) < 10 or data[:3] != b"ID3" or not 2 <= data[3] <= 4:
         return None
@@ -56,18 +49,17 @@ def read_header(data: bytes) -> _Header | None:
 
 def tag_length(data: bytes) -> int:
     """Returns the bytes that a tag with this header takes; 0 where there is none."""
-    header = read_header(data)
+    header = _read_header(data)
     return 0 if header is None else header.size + (20 if data[5] & 0x10 else 10)
 
 
 def id3_texts(file: BinaryIO, start: int = 0) -> Iterator[TaggedText]:
     """Yields the texts of a tag that may be lyrics, in its order.
 
-    Raises:
-        TooLargeError: a frame with lyrics is larger than any lyrics, or there are more frames than any tag has.
+    A TooLargeError where a frame with lyrics is larger than any lyrics, or there are more frames than any tag has.
     """
     file.seek(start)
-    header = read_header(file.read(10))
+    header = _read_header(file.read(10))
     if header is None:
         return
     begin, end = start + 10, start + 10 + header.size
@@ -144,11 +136,7 @@ def _synchsafe(data: bytes) -> int:
 
 
 def _plain(data: bytes, flags: int, header: _Header) -> bytes:
-    """Returns a frame's content, out of the wrappings that its flags tell; b"" for an encrypted one.
-
-    Raises:
-        TooLargeError: it inflates to more than lyrics can be.
-    """
+    """Returns a frame's content, out of the wrappings that its flags tell; b"" for an encrypted one."""
     if header.version == 3:
         packed, encrypted, grouped, sized = (bool(flags & bit) for bit in (0x80, 0x40, 0x20, 0x80))
         data = data[4 * sized + grouped :]
@@ -160,10 +148,10 @@ def _plain(data: bytes, flags: int, header: _Header) -> bytes:
             data = data.replace(b"\xff\0", b"\xff")
     if encrypted:
         return b""
-    return inflate(data) if packed else data
+    return _inflate(data) if packed else data
 
 
-def inflate(data: bytes) -> bytes:
+def _inflate(data: bytes) -> bytes:
     """Returns inflated bytes; b"" where they are damaged.
 
     Raises:

@@ -6,7 +6,6 @@ import shlex
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from recap_cli.errors import LyricsError
 from recap_cli.lyrics.encodings import UndecodableError, decode, undo_double_encoding
@@ -42,15 +41,10 @@ _SECTION = re.compile(
 
 @dataclass(frozen=True)
 class Lyrics:
-    """Clean lyrics and what their reader should know of them.
-
-    Attributes:
-        text: one line a line, "" where there are none.
-        warnings: such as that the encoding was guessed; the part before a colon is the kind, to be counted.
-    """
+    """Clean lyrics, "" where there are none, and what their reader should know of them."""
 
     text: str
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()  # the part before a colon is the kind, to be counted
 
 
 def read_lyrics(path: str | Path) -> Lyrics:
@@ -65,35 +59,20 @@ def read_lyrics(path: str | Path) -> Lyrics:
             kind = "a folder" if path.is_dir() else "a device or a pipe"
             raise LyricsError(f"{path} is {kind}, not a lyrics file", "Name one .txt or .lrc file.")
         with path.open("rb") as file:
-            return lyrics_of_stream(file, str(path))
+            data = file.read(LARGEST + 1)
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         reason = getattr(error, "strerror", None) or error
         raise LyricsError(f"{path} cannot be read: {reason}", "Check the path of the lyrics file.") from error
-
-
-def lyrics_of_stream(stream: BinaryIO, name: str) -> Lyrics:
-    """Reads the lyrics that a stream holds; `name` is what messages call it.
-
-    Raises:
-        LyricsError: it is over 1 MB, no text, or in an encoding that cannot be told.
-        OSError: it cannot be read.
-    """
-    data = stream.read(LARGEST + 1)
     if len(data) > LARGEST:
-        raise LyricsError(f"{name} is over 1 MB, too long for lyrics", "Name a .txt or .lrc file.")
-    return lyrics_of_bytes(data, name)
+        raise LyricsError(f"{path} is over 1 MB, too long for lyrics", "Name a .txt or .lrc file.")
+    return lyrics_of_bytes(data, str(path))
 
 
 def lyrics_of_bytes(data: bytes, name: str, declared: str = "") -> Lyrics:
-    """Returns the lyrics that bytes in any encoding stand for.
+    """Returns the lyrics that bytes in any encoding stand for; messages call them `name`.
 
-    Args:
-        data: the bytes.
-        name: what messages call them.
-        declared: the encoding that they are said to have, believed unless they look like another; "" for none.
-
-    Raises:
-        LyricsError: they are no text, or in an encoding that cannot be told.
+    They are said to be in the encoding `declared`, believed unless they look like another; "" for none. A LyricsError
+    where they are no text, or in an encoding that cannot be told.
     """
     try:
         decoded = decode(data, declared)
@@ -110,32 +89,18 @@ def lyrics_of_bytes(data: bytes, name: str, declared: str = "") -> Lyrics:
     return Lyrics(lyrics.text, (guess, *lyrics.warnings))
 
 
-def clean_lyrics(text: str) -> str:
-    """Returns what is sung: the text of `lyrics_of_text`, without its warnings."""
-    return lyrics_of_text(text).text
-
-
 def lyrics_of_text(text: str) -> Lyrics:
     """Returns what is sung: one line a line, at most one blank line in a row, Unicode NFC.
 
     Removed are the times of LRC, SRT, WebVTT and TTML, whose lines come in the order in which they are sung; section
     tags alone on a line ("[Verse 1: Nina]", "(Chorus)", "Bridge:"); HTML entities and simple tags; invisible
-    characters and spaces around lines. Words in brackets within a line stay.
-
-    Args:
-        text: lyrics as found, with any line ends.
-
-    Returns:
-        The clean text, without a final newline.
-
-    Raises:
-        LyricsError: it is TTML that is damaged.
+    characters and spaces around lines. Words in brackets within a line stay. Damaged TTML is a LyricsError.
     """
     warnings: list[str] = []
     if _SURROGATE.search(text):
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     visible = _INVISIBLE.sub("", "\n".join(_undo_twice(text, warnings).splitlines())).replace("\u00a0", " ")
-    visible = _few_marks(without_markup(sung_lines(visible)), warnings)
+    visible = _few_marks(_without_markup(sung_lines(visible)), warnings)
     kept: list[str] = []
     for raw in unicodedata.normalize("NFC", visible).split("\n"):
         line = without_stamps(raw).strip()
@@ -147,7 +112,7 @@ def lyrics_of_text(text: str) -> Lyrics:
     return Lyrics("\n".join(kept).rstrip("\n"), tuple(warnings))
 
 
-def without_markup(text: str) -> str:
+def _without_markup(text: str) -> str:
     """Returns a text with HTML's entities as characters and without its simple tags; `<br>` and `<p>` end a line."""
     for _ in range(_MOST_ESCAPES):
         if "&" not in text:

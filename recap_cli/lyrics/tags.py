@@ -4,7 +4,7 @@ import io
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from recap_cli.errors import LyricsError
 from recap_cli.lyrics.id3 import TaggedText, TooLargeError, id3_texts, tag_length
@@ -24,13 +24,11 @@ UNREAD = "tags whose lyrics were left out"
 
 
 def lyrics_in_tags(path: str | Path) -> Lyrics | None:
-    """Reads the lyrics in an audio file's tags as clean text; plain ones go before those with times.
+    """Returns the lyrics in an audio file's tags as clean text; plain ones go before those with times.
 
-    Time and memory are bounded: pictures stay unread, compressed frames are inflated up to the size of lyrics.
-
-    Returns:
-        The lyrics, with a warning and no text where there are some that cannot be read; None where there are none,
-        the file has no tags, or they are damaged: a song is not refused for its tags.
+    With a warning and no text where there are some that cannot be read. None where there are none, the file has no
+    tags, or they are damaged: a song is not refused for its tags. Time and memory are bounded: pictures stay unread,
+    compressed frames are inflated up to the size of lyrics.
     """
     path = Path(path)
     found: list[tuple[int, TaggedText]] = []
@@ -39,13 +37,13 @@ def lyrics_in_tags(path: str | Path) -> Lyrics | None:
         if not path.is_file():  # a pipe would be waited for
             return None
         with path.open("rb") as file:
-            for texts in readers_of(file):
-                read_into(found, problems, texts)
+            for texts in _readers_of(file):
+                _read_into(found, problems, texts)
     except (OSError, ValueError):
         return None
     for _, text in sorted(found, key=lambda pair: pair[0]):
         try:
-            lyrics = as_lyrics(text, f"{path}, tag {text.key}")
+            lyrics = _as_lyrics(text, f"{path}, tag {text.key}")
         except LyricsError as error:
             problems.append(error.message)
             continue
@@ -54,7 +52,7 @@ def lyrics_in_tags(path: str | Path) -> Lyrics | None:
     return Lyrics("", tuple(f"{UNREAD}: {problem}" for problem in problems[:1])) if problems else None
 
 
-def read_into(found: list[tuple[int, TaggedText]], problems: list[str], texts: Iterator[TaggedText]) -> None:
+def _read_into(found: list[tuple[int, TaggedText]], problems: list[str], texts: Iterator[TaggedText]) -> None:
     """Collects the texts that are lyrics, with their rank; damaged tags end the list."""
     try:
         for text in texts:
@@ -68,17 +66,12 @@ def read_into(found: list[tuple[int, TaggedText]], problems: list[str], texts: I
         return
 
 
-def as_lyrics(text: TaggedText, name: str) -> Lyrics:
-    """Returns a tagged text as clean lyrics.
-
-    A tag that says Latin-1 often holds the bytes of another encoding, which is told by the bytes.
-
-    Raises:
-        LyricsError: it is over 1 MB, or no text.
-    """
+def _as_lyrics(text: TaggedText, name: str) -> Lyrics:
+    """Returns a tagged text as clean lyrics; a LyricsError where it is over 1 MB, or no text."""
     if sum(map(len, text.parts)) > 2 * LARGEST:
         raise LyricsError(f"{name} is over 1 MB, too long for lyrics")
     if not text.encoding.startswith("utf-16"):
+        # A tag that says Latin-1 often holds the bytes of another encoding, which is told by the bytes.
         declared = text.encoding if text.encoding == "latin-1" else ""
         joined = text.joint.encode().join(part.rstrip(b"\0") for part in text.parts)
         return lyrics_of_bytes(joined, name, declared)
@@ -90,7 +83,7 @@ def as_lyrics(text: TaggedText, name: str) -> Lyrics:
     return lyrics_of_text(text.joint.join(parts))
 
 
-def readers_of(file: BinaryIO) -> Iterator[Iterator[TaggedText]]:
+def _readers_of(file: BinaryIO) -> Iterator[Iterator[TaggedText]]:
     """Yields what reads each kind of tag that a file may have, told by its first bytes and its last."""
     head = file.read(64)
     after = tag_length(head)
@@ -101,22 +94,17 @@ def readers_of(file: BinaryIO) -> Iterator[Iterator[TaggedText]]:
     for mark, reader in _CONTAINERS:
         if mark.match(head):
             yield reader(file, after)
-    yield ape_texts(file)
-    yield lyrics3_texts(file)
+    yield _ape_texts(file)
+    yield _lyrics3_texts(file)
 
 
-class BoundedFile:
-    """A file for a library that may read too much: past so many bytes or calls, reading fails."""
+class _BoundedFile:
+    """A file for mutagen, which may read too much: past N bytes or calls, reading is a TooLargeError."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file, self.reads, self.bytes = file, MOST_READS, LARGEST_COMMENTS
 
     def read(self, size: int = -1) -> bytes:
-        """Reads as a file does.
-
-        Raises:
-            TooLargeError: that is more than tags take.
-        """
         data = self.file.read(min(size, self.bytes + 1) if size >= 0 else self.bytes + 1)
         self.reads, self.bytes = self.reads - 1, self.bytes - len(data)
         if self.reads < 0 or self.bytes < 0:
@@ -124,19 +112,16 @@ class BoundedFile:
         return data
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Moves as a file does."""
         return self.file.seek(offset, whence)
 
     def tell(self) -> int:
-        """Returns the position."""
         return self.file.tell()
 
 
 # RIFF and AIFF, DSF: an ID3 tag in a chunk ----------------------------------------------------------------------------
 
 
-def chunk_texts(file: BinaryIO, start: int) -> Iterator[TaggedText]:
-    """Yields the texts of the ID3 chunk of a WAV or AIFF file."""
+def _chunk_texts(file: BinaryIO, start: int) -> Iterator[TaggedText]:
     file.seek(start)
     order = "big" if file.read(4) == b"FORM" else "little"
     at = start + 12
@@ -151,8 +136,7 @@ def chunk_texts(file: BinaryIO, start: int) -> Iterator[TaggedText]:
         at += 8 + size + size % 2
 
 
-def dsf_texts(file: BinaryIO, start: int) -> Iterator[TaggedText]:
-    """Yields the texts of the ID3 tag that a DSF file's header points at."""
+def _dsf_texts(file: BinaryIO, start: int) -> Iterator[TaggedText]:
     file.seek(start + 20)
     if at := int.from_bytes(file.read(8), "little"):
         yield from id3_texts(file, start + at)
@@ -161,7 +145,7 @@ def dsf_texts(file: BinaryIO, start: int) -> Iterator[TaggedText]:
 # Vorbis comments: FLAC, and Ogg with Vorbis, Opus, Speex, Theora or FLAC ----------------------------------------------
 
 
-def flac_texts(file: BinaryIO, start: int) -> Iterator[TaggedText]:
+def _flac_texts(file: BinaryIO, start: int) -> Iterator[TaggedText]:
     """Yields the comments of a FLAC file; its pictures and tables stay unread."""
     at = start + 4
     for _ in range(MOST_CHUNKS):
@@ -169,18 +153,18 @@ def flac_texts(file: BinaryIO, start: int) -> Iterator[TaggedText]:
         head = file.read(4)
         size = int.from_bytes(head[1:], "big")
         if len(head) == 4 and head[0] & 0x7F == 4:
-            yield from comments(file.read(size))
+            yield from _comments(file.read(size))
         if len(head) < 4 or head[0] & 0x80:
             return
         at += 4 + size
 
 
-def ogg_texts(file: BinaryIO, start: int) -> Iterator[TaggedText]:
+def _ogg_texts(file: BinaryIO, start: int) -> Iterator[TaggedText]:
     """Yields the comments of the first stream, which are its second packet."""
     from mutagen.ogg import OggPage
 
     file.seek(start)
-    bounded = BoundedFile(file)
+    bounded = _BoundedFile(file)
     serial, packet, number = None, io.BytesIO(), 0
     while number < 2:
         page = OggPage(bounded)
@@ -194,13 +178,13 @@ def ogg_texts(file: BinaryIO, start: int) -> Iterator[TaggedText]:
             if number > 1:
                 break
     data = packet.getvalue()
-    yield from comments(data[next((len(mark) for mark in _COMMENT_MARKS if data.startswith(mark)), 0) :])
+    yield from _comments(data[next((len(mark) for mark in _COMMENT_MARKS if data.startswith(mark)), 0) :])
 
 
 _COMMENT_MARKS = (b"\x03vorbis", b"OpusTags", b"\x81theora")
 
 
-def comments(data: bytes) -> Iterator[TaggedText]:
+def _comments(data: bytes) -> Iterator[TaggedText]:
     """Yields Vorbis comments: a vendor, a number of comments, then `KEY=text` in UTF-8, each after its length."""
     if data[:1] in (b"\x84", b"\x04") and data[1:4] == (len(data) - 4).to_bytes(3, "big"):  # FLAC in Ogg
         data = data[4:]
@@ -219,23 +203,21 @@ def comments(data: bytes) -> Iterator[TaggedText]:
 # MP4 and ASF ----------------------------------------------------------------------------------------------------------
 
 
-def mp4_texts(file: BinaryIO, start: int) -> Iterator[TaggedText]:
-    """Yields the texts of iTunes' metadata."""
+def _mp4_texts(file: BinaryIO, start: int) -> Iterator[TaggedText]:
     from mutagen.mp4 import Atoms
 
     file.seek(start)
-    for atom in Atoms(BoundedFile(file)).path(b"moov", b"udta", b"meta", b"ilst")[-1].children:
+    for atom in Atoms(_BoundedFile(file)).path(b"moov", b"udta", b"meta", b"ilst")[-1].children:
         if atom.name not in (b"\xa9lyr", b"----"):
             continue
         if atom.length > 2 * LARGEST:
             raise TooLargeError("its lyrics are too large")
-        parts = dict(atom_parts(atom.read(file)[1]))
+        parts = dict(_atom_parts(atom.read(file)[1]))
         key = "lyrics" if atom.name == b"\xa9lyr" else parts.get(b"name", b"")[4:].decode("utf-8", "replace")
         yield TaggedText(key, (parts.get(b"data", b"")[8:],), "utf-8")
 
 
-def atom_parts(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yields the atoms that follow each other in an atom."""
+def _atom_parts(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     at = 0
     while at + 8 <= len(data):
         size = max(8, int.from_bytes(data[at : at + 4], "big"))
@@ -243,12 +225,11 @@ def atom_parts(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += size
 
 
-def asf_texts(file: BinaryIO, start: int) -> Iterator[TaggedText]:
-    """Yields the texts of a WMA file's attributes."""
+def _asf_texts(file: BinaryIO, start: int) -> Iterator[TaggedText]:
     from mutagen.asf import ASF
 
     file.seek(start)
-    for key, value in ASF(BoundedFile(file)).tags:
+    for key, value in ASF(_BoundedFile(file)).tags:
         if _LYRICS_KEY.fullmatch(key):
             yield TaggedText(key, (str(value).encode("utf-8", "replace"),), "utf-8")
 
@@ -256,21 +237,21 @@ def asf_texts(file: BinaryIO, start: int) -> Iterator[TaggedText]:
 # at the end of any file: APEv2, Lyrics3 -------------------------------------------------------------------------------
 
 
-def ape_texts(file: BinaryIO) -> Iterator[TaggedText]:
+def _ape_texts(file: BinaryIO) -> Iterator[TaggedText]:
     """Yields the texts of an APEv2 tag: at the end, before an ID3v1 tag there, or at the start."""
     end = file.seek(0, io.SEEK_END)
-    for at in (end - 32, end - 160, end - 160 - lyrics3_length(file, end), 0):
+    for at in (end - 32, end - 160, end - 160 - _lyrics3_length(file, end), 0):
         if at < 0 or file.seek(at) != at or (head := file.read(32))[:8] != b"APETAGEX":
             continue
         size, count = (int.from_bytes(head[place : place + 4], "little") for place in (12, 16))
         if size > LARGEST_COMMENTS:
             raise TooLargeError("its tags are too large to be read")
         file.seek(at + 32 if head[23] & 0x20 else max(0, at + 32 - size))
-        yield from ape_items(file.read(size), count)
+        yield from _ape_items(file.read(size), count)
         return
 
 
-def ape_items(data: bytes, count: int) -> Iterator[TaggedText]:
+def _ape_items(data: bytes, count: int) -> Iterator[TaggedText]:
     """Yields an APEv2 tag's text items: length, flags, key and a null character, text in UTF-8."""
     at = 0
     for _ in range(min(count, MOST_COMMENTS)):
@@ -283,7 +264,7 @@ def ape_items(data: bytes, count: int) -> Iterator[TaggedText]:
         at = end + 1 + size
 
 
-def lyrics3_length(file: BinaryIO, end: int) -> int:
+def _lyrics3_length(file: BinaryIO, end: int) -> int:
     """Returns the bytes of a Lyrics3v2 tag before an ID3v1 tag; 0 where there is none."""
     if end < 128 + 15:
         return 0
@@ -293,10 +274,10 @@ def lyrics3_length(file: BinaryIO, end: int) -> int:
     return int(digits) + 15 if tail[6:] == b"LYRICS200TAG" and digits.isdigit() else 0
 
 
-def lyrics3_texts(file: BinaryIO) -> Iterator[TaggedText]:
+def _lyrics3_texts(file: BinaryIO) -> Iterator[TaggedText]:
     """Yields the lyrics of a Lyrics3v2 tag: fields of a name, five digits and a text in Latin-1."""
     end = file.seek(0, io.SEEK_END)
-    length = lyrics3_length(file, end)
+    length = _lyrics3_length(file, end)
     if not length or length > LARGEST or length + 128 > end:
         return
     file.seek(end - 128 - length)
@@ -309,11 +290,11 @@ def lyrics3_texts(file: BinaryIO) -> Iterator[TaggedText]:
 
 
 _Reader = Callable[[BinaryIO, int], Iterator[TaggedText]]
-_CONTAINERS: tuple[tuple[Any, _Reader], ...] = (
-    (re.compile(rb"RIFF|RF64|FORM", re.DOTALL), chunk_texts),
-    (re.compile(rb"DSD "), dsf_texts),
-    (re.compile(rb"fLaC"), flac_texts),
-    (re.compile(rb"OggS"), ogg_texts),
-    (re.compile(rb".{4}(?:ftyp|moov|free|skip|wide|mdat|pnot)", re.DOTALL), mp4_texts),
-    (re.compile(rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11"), asf_texts),
+_CONTAINERS: tuple[tuple[re.Pattern[bytes], _Reader], ...] = (
+    (re.compile(rb"RIFF|RF64|FORM", re.DOTALL), _chunk_texts),
+    (re.compile(rb"DSD "), _dsf_texts),
+    (re.compile(rb"fLaC"), _flac_texts),
+    (re.compile(rb"OggS"), _ogg_texts),
+    (re.compile(rb".{4}(?:ftyp|moov|free|skip|wide|mdat|pnot)", re.DOTALL), _mp4_texts),
+    (re.compile(rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11"), _asf_texts),
 )

@@ -42,13 +42,8 @@ def sung_lines(text: str) -> str:
     """Returns timed lyrics as lines in the order of their times; all other text as it is.
 
     The format is told by what the text holds, whatever its file is called. Lines at the same time, an original and
-    its translation, keep the order in which they are written; a line without a time follows the one above it.
-
-    Args:
-        text: lines that end with a newline character alone, without invisible characters.
-
-    Raises:
-        LyricsError: it is TTML that is damaged or declares entities.
+    its translation, keep the order in which they are written; a line without a time follows the one above it. Lines
+    end with a newline character alone. TTML that is damaged or declares entities is a LyricsError.
     """
     if "<" in text and _MARKUP.match(text):
         return _from_xml(text)
@@ -141,14 +136,10 @@ def _from_ass(words: str) -> str:
 
 
 def _from_xml(text: str) -> str:
-    """Reads the words of each paragraph; white space is that of XML, `<br/>` ends a line.
-
-    Raises:
-        LyricsError: it is a web page, declares entities, which may unfold without end, or is no timed text.
-    """
+    """Returns the words of each paragraph; white space is that of XML, `<br/>` ends a line."""
     if _WEB_PAGE.search(text):
         raise LyricsError("a web page is no lyrics", "Save its words alone as text.")
-    if _DTD.search(text):
+    if _DTD.search(text):  # entities may unfold without end
         raise LyricsError("lyrics in TTML with a document type are not read", "Remove the line with <!DOCTYPE.")
     paragraphs = _Paragraphs()
     parser = expat.ParserCreate()

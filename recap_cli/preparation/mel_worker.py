@@ -9,7 +9,7 @@ from time import perf_counter
 
 import numpy as np
 
-from recap_cli.audio.decode import AudioSettings
+from recap_cli.audio.settings import AudioSettings
 from recap_cli.corpus.mel_cache import Spent, fingerprint, hash_file, hear_file, mel_key
 from recap_cli.corpus.shards import ShardReader, own_shards, write_shard
 from recap_cli.corpus.song import Song

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from recap_cli.audio.decode import AudioSettings
+from recap_cli.audio.settings import AudioSettings, read_place
 from recap_cli.corpus.data_folder import Slice
 from recap_cli.corpus.readers import LAYOUTS, VARIANTS
 from recap_cli.corpus.splits import Leakage
@@ -124,15 +124,7 @@ class PrepareOptions:
     @property
     def place(self) -> str | float:
         """The excerpt's place: a word, or seconds."""
-        if self.excerpt in ("start", "middle", "random"):
-            return self.excerpt
-        try:
-            seconds = float(self.excerpt)
-        except ValueError:
-            seconds = math.nan
-        if not (math.isfinite(seconds) and seconds >= 0):
-            raise OptionError(f"--excerpt {self.excerpt} is not known", "give start, middle, random or seconds")
-        return seconds
+        return read_place(self.excerpt)
 
     @property
     def settings(self) -> AudioSettings:

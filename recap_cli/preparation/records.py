@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
-from recap_cli.audio.decode import AudioSettings
+from recap_cli.audio.settings import AudioSettings
 from recap_cli.corpus.catalogue import Catalogue, caption_record
 from recap_cli.corpus.data_folder import DATASET_FILE, RECORDS, Slice
 from recap_cli.corpus.shards import ShardReader, own_shards, read_header

@@ -11,10 +11,10 @@ import torch
 from recap_cli.corpus.dataset import PreparedData
 from recap_cli.corpus.mel_cache import fingerprint
 from recap_cli.corpus.shards import SHARD_SONGS, ShardReader, ShardWriter, drop_damaged
+from recap_cli.files import hold_or_wait
 from recap_cli.model.frozen_encoder import FrozenMusicEncoder
 from recap_cli.model.music_encoder import TIME_STRIDE, MusicEncoder
 from recap_cli.progress import Progress
-from recap_cli.runtime.exclusive_folder import claim_cache
 
 BATCH_SONGS = 32  # on a GPU
 REMEDY = "start again: it is made anew"
@@ -31,7 +31,7 @@ def cache_features(data: PreparedData, encoder: MusicEncoder, progress: Progress
         DataError: the cache cannot be written, or a mel cannot be read.
     """
     folder = data.folder / "features" / encoder_fingerprint(encoder)
-    with claim_cache(folder, progress, "Another process encodes the music of this data folder"):
+    with hold_or_wait(folder, progress, "Another process encodes the music of this data folder"):
         for name in drop_damaged(folder):
             progress.say(f"{folder / name} was damaged; its songs are encoded again.")
         known = ShardReader(folder, remedy=REMEDY)

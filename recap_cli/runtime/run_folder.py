@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from recap_cli.errors import DataError, OptionError
-from recap_cli.files import MARKER, check_output_folder, write_json
-from recap_cli.locks import hold_folder, locked
+from recap_cli.files import locked, write_json
+from recap_cli.outputs import MARKER, check_output_folder, hold_folder
 
 FIGURES_FILE = "figures.json"
 OPTIONS_FILE = "options.json"

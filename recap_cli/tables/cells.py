@@ -44,11 +44,6 @@ def is_blank(text: str) -> bool:
     return not any(letter.isalnum() for letter in text)
 
 
-def is_writable(text: str) -> bool:
-    """Whether a text can be written as UTF-8: JSON can spell lone halves of characters."""
-    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
-
-
 def shown(value: Any) -> str:
     """Returns a value for a message, cut short."""
     text = value[: SHOWN + 1] if isinstance(value, str) else value
@@ -65,20 +60,12 @@ def read_list(value: Any) -> list[Any]:
     Raises:
         ValueError: a list is cut off, or is none that can be read.
     """
-    if isinstance(value, str):
-        found = spelled(value)
-        return [value] if found is None else list(flat(found))
-    if not isinstance(value, list):
-        return [value]
-    return list(flat(value))
+    found = spelled(value) if isinstance(value, str) else None
+    return list(_flat(value if found is None else found))
 
 
-def flat(value: Any, depth: int = 0) -> Iterator[Any]:
-    """Gives the entries of lists within lists, and of texts that spell lists.
-
-    Raises:
-        ValueError: they are nested too deeply.
-    """
+def _flat(value: Any, depth: int = 0) -> Iterator[Any]:
+    """Yields the entries of lists within lists, and of texts that spell lists."""
     found = spelled(value) if isinstance(value, str) else value
     if not isinstance(found, list):
         yield value
@@ -86,7 +73,7 @@ def flat(value: Any, depth: int = 0) -> Iterator[Any]:
     if depth > 3:
         raise ValueError("it holds lists within lists within lists")
     for entry in found:
-        yield from flat(entry, depth + 1)
+        yield from _flat(entry, depth + 1)
 
 
 def spelled(text: str) -> Any:
@@ -98,10 +85,10 @@ def spelled(text: str) -> Any:
     text = text.strip()
     if not (_OPENED.match(text) or _TUPLE.match(text)):
         return None
-    for spelling in (str, to_json):
+    for spelling in (str, _to_json):
         try:
             return json.loads(spelling(text))
-        except PlainTextError:
+        except _PlainTextError:
             return None
         except (ValueError, RecursionError):
             continue
@@ -110,17 +97,12 @@ def spelled(text: str) -> Any:
     return None
 
 
-class PlainTextError(Exception):
+class _PlainTextError(Exception):
     """Words follow the closing bracket: no list, but a text that begins with one."""
 
 
-def to_json(text: str) -> str:
-    """Returns Python's spelling of a list in JSON's.
-
-    Raises:
-        ValueError: it is cut off, or holds what is neither text nor number.
-        PlainTextError: words follow it.
-    """
+def _to_json(text: str) -> str:
+    """Returns Python's spelling of a list in JSON's; a ValueError or a _PlainTextError where it is none."""
     written: list[str] = []
     depth = place = 0
     before = ""
@@ -135,29 +117,27 @@ def to_json(text: str) -> str:
         elif found in "])}" and written[-1:] == [","]:
             written.pop()
         depth += (found in "[({") - (found in "])}") if kind == "mark" else 0
-        written.append(json_token(kind, found))
+        written.append(_json_token(kind, found))
         before = "value" if kind != "mark" or found in "])}" else "mark"
         place = _SPACE.match(text, token.end()).end()  # type: ignore[union-attr]
         if depth <= 0 and place < len(text):
-            raise PlainTextError
+            raise _PlainTextError
     if depth:
         raise ValueError("it is cut off")
     return "".join(written)
 
 
-def json_token(kind: str, found: str) -> str:
-    """Returns a word, number, mark or text of Python in JSON's spelling."""
+def _json_token(kind: str, found: str) -> str:
     if kind == "mark":
         return {"(": "[", ")": "]"}.get(found, found)
     if kind == "word":
         return _WORDS[found]
     if kind == "number":
         return found.lstrip("+").rstrip(".")
-    return json.dumps(_ESCAPE.sub(unescape, found.lstrip("uU")[1:-1]))
+    return json.dumps(_ESCAPE.sub(_unescape, found.lstrip("uU")[1:-1]))
 
 
-def unescape(found: re.Match[str]) -> str:
-    """Returns the character that an escape of Python stands for."""
+def _unescape(found: re.Match[str]) -> str:
     code = found[1]
     if code[0] in "uUx" and len(code) > 1:
         return chr(min(int(code[1:], 16), 0x10FFFF))
@@ -167,11 +147,7 @@ def unescape(found: re.Match[str]) -> str:
 
 
 def read_name(value: Any, noun: str) -> str:
-    """Returns an id, title or other name: a text or a whole number; "" for none.
-
-    Raises:
-        ValueError: it is anything else.
-    """
+    """Returns an id, title or other name, a text or a whole number, "" for none; a ValueError for anything else."""
     if is_missing(value) and not isinstance(value, str):
         return ""
     if isinstance(value, str):
@@ -182,11 +158,7 @@ def read_name(value: Any, noun: str) -> str:
 
 
 def read_votes(value: Any) -> int | None:
-    """Returns a number of votes, None where there is none; pandas writes `3` as `3.0`.
-
-    Raises:
-        ValueError: it is no whole number.
-    """
+    """Returns a whole number of votes, None where there is none, else a ValueError; pandas writes `3` as `3.0`."""
     if is_missing(value):
         return None
     try:

@@ -1,19 +1,29 @@
-"""Text files of others: ordinary files in UTF-8 or marked UTF-16, checked as a whole before the first line is used."""
+"""Text files of others, and the JSON in them: ordinary files in UTF-8 or marked UTF-16, read within bounds.
+
+A file is checked as a whole before its first line is used.
+"""
 
 import codecs
 import io
+import json
 import shlex
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from recap_cli.errors import DataError
-from recap_cli.files import kind_of
+from recap_cli.escaping import is_unicode
+from recap_cli.files import BLOCK, kind_of
+from recap_cli.tables.cells import shown
+
+Row = dict[str, Any] | str  # the fields by name, or why they cannot be used
 
 LONGEST_LINE = 4_000_000  # characters; the longest songs with all their captions have 1/10
-BLOCK = 1 << 20
+CHUNK = 1 << 20  # characters of a JSON list that are read at once
+_NO_NAME = "\u200b\ufeff\u00a0"  # invisible around names that were copied from pages
+_SPACES = " \t\r\n"  # of JSON
 UTF_8 = "utf-8"
 MARKS = (
     (codecs.BOM_UTF8, UTF_8),
@@ -28,38 +38,35 @@ MARKS = (
 def open_text(path: Path, checked: bool = True) -> Iterator[TextIO]:
     r"""Opens a text file of others; its lines end in `\n`, however they end in the file.
 
+    A device, a pipe or a folder is refused, and never waited for.
+
     Args:
-        path: an ordinary file; a device, a pipe or a folder is refused, and never waited for.
+        path: the file.
         checked: look through the whole file first, so that no line is used of a file that cannot be read to its end.
 
     Raises:
         DataError: it cannot be read, or holds bytes that are no text; the line is named, and what converts the file.
     """
-    mark, encoding = find_encoding(path)
+    mark, encoding = _find_encoding(path)
     if checked:
-        check_text(path, mark, encoding)
+        _check_text(path, mark, encoding)
     try:
         with path.open("rb") as file:
             file.seek(len(mark))
             with io.TextIOWrapper(file, encoding, "strict" if checked else "replace", newline=None) as text:
                 yield text
     except OSError as error:
-        raise cannot_read(path, error) from error
+        raise _cannot_read(path, error) from error
     except UnicodeDecodeError as error:  # it has changed since it was checked
         raise DataError(f"{path} has changed while it was read", "start it again") from error
 
 
-def cannot_read(path: Path, error: Exception) -> DataError:
-    """Says why a file cannot be read."""
+def _cannot_read(path: Path, error: Exception) -> DataError:
     return DataError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}", "check the path")
 
 
-def find_encoding(path: Path) -> tuple[bytes, str]:
-    """Returns the mark a file begins with, and its encoding; UTF-8 where there is no mark.
-
-    Raises:
-        DataError: it cannot be read, is no ordinary file, or is in UTF-32.
-    """
+def _find_encoding(path: Path) -> tuple[bytes, str]:
+    """Returns the mark a file begins with, and its encoding; UTF-8 where there is no mark."""
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
@@ -67,19 +74,15 @@ def find_encoding(path: Path) -> tuple[bytes, str]:
         with path.open("rb") as file:
             start = file.read(4)
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        raise cannot_read(path, error) from error
+        raise _cannot_read(path, error) from error
     mark, encoding = next((pair for pair in MARKS if start.startswith(pair[0])), (b"", UTF_8))
     if encoding == "utf-32":
-        raise DataError(f"{path}, line 1 is no UTF-8 text, but UTF-32", convert(path, "UTF-32"))
+        raise DataError(f"{path}, line 1 is no UTF-8 text, but UTF-32", _convert(path, "UTF-32"))
     return mark, encoding
 
 
-def check_text(path: Path, mark: bytes, encoding: str) -> None:
-    """Reads a file once from end to end, a block at a time.
-
-    Raises:
-        DataError: a line holds bytes that are none of its encoding, or a null character, which no text has.
-    """
+def _check_text(path: Path, mark: bytes, encoding: str) -> None:
+    """Refuses a file with bytes that are none of its encoding, or a null character, which no text has."""
     # As a text file would count lines: a carriage return at the end of a block waits for what follows it.
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
     line = 1
@@ -91,39 +94,31 @@ def check_text(path: Path, mark: bytes, encoding: str) -> None:
                 block = file.read(BLOCK)
                 ended = not block
                 text = decoder.decode(block, final=ended)
-                refuse_null(path, mark, text, line)
+                _refuse_null(path, mark, text, line)
                 line += text.count("\n")
     except OSError as error:
-        raise cannot_read(path, error) from error
+        raise _cannot_read(path, error) from error
     except UnicodeDecodeError as error:
         good = error.object[: error.start].decode(encoding, "ignore").replace("\r\n", "\n").replace("\r", "\n")
-        refuse_null(path, mark, good, line)
+        _refuse_null(path, mark, good, line)
         line += good.count("\n")
         name = "WINDOWS-1252" if encoding == UTF_8 else "UTF-16"
         noun = "UTF-8" if encoding == UTF_8 else "UTF-16"
-        raise DataError(f"{path}, line {line} is no {noun} text", convert(path, name)) from error
+        raise DataError(f"{path}, line {line} is no {noun} text", _convert(path, name)) from error
 
 
-def refuse_null(path: Path, mark: bytes, text: str, line: int) -> None:
-    """Refuses a null character; `line` is the number of the text's first line.
-
-    Raises:
-        DataError: there is one.
-    """
+def _refuse_null(path: Path, mark: bytes, text: str, line: int) -> None:
+    """Refuses a null character; `line` is the number of the text's first line."""
     if "\0" in text:
         line += text.count("\n", 0, text.index("\0"))
-        hint = convert(path, guess_wide(path, mark))
-        raise DataError(f"{path}, line {line} holds a null character: is it text?", hint)
+        with path.open("rb") as file:
+            start = file.read(64)
+        # In UTF-16 without a mark, every other byte of an English text is null.
+        wide = "UTF-16BE" if not mark and start.startswith(b"\0") else "UTF-16LE"
+        raise DataError(f"{path}, line {line} holds a null character: is it text?", _convert(path, wide))
 
 
-def guess_wide(path: Path, mark: bytes) -> str:
-    """Returns the likely encoding of a file with null characters: of UTF-16 without a mark, every other byte is one."""
-    with path.open("rb") as file:
-        start = file.read(64)
-    return "UTF-16BE" if not mark and start.startswith(b"\0") else "UTF-16LE"
-
-
-def convert(path: Path, encoding: str) -> str:
+def _convert(path: Path, encoding: str) -> str:
     """Returns the command that makes UTF-8 of a file, for a hint."""
     new = path.with_name(f"{path.stem}.utf8{path.suffix}")
     return (
@@ -133,7 +128,7 @@ def convert(path: Path, encoding: str) -> str:
 
 
 def numbered_lines(file: TextIO) -> Iterator[tuple[int, str | None]]:
-    """Gives lines by number, without their ends; None for one that is longer than any of a real table."""
+    """Yields lines by number, without their ends; None for one that is longer than any of a real table."""
     number = 0
     while line := file.readline(LONGEST_LINE):
         number += 1
@@ -143,3 +138,109 @@ def numbered_lines(file: TextIO) -> Iterator[tuple[int, str | None]]:
         while (rest := file.readline(LONGEST_LINE)) and not rest.endswith("\n"):
             pass
         yield number, None
+
+
+# JSON lines, and JSON lists -------------------------------------------------------------------------------------------
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Makes an object of its pairs; a key that comes twice is a ValueError, since one of its values would be lost."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {shown(next(key for key in keys if keys.count(key) > 1))} comes twice")
+    return found
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_unique_keys)
+
+
+def json_lines(path: Path) -> Iterator[tuple[int, Row]]:
+    """Yields line numbers and objects of a file of JSON lines, or why one cannot be used; DataErrors as `open_text`."""
+    with open_text(path) as file:
+        for number, line in numbered_lines(file):
+            if line is None:
+                yield number, f"the line has over {LONGEST_LINE:,} characters"
+            elif line.strip():
+                yield number, json_row(line)
+
+
+def column_name(text: str) -> str:
+    """Returns a column's or key's name in lower case, without what is invisible around it."""
+    return text.strip().strip(_NO_NAME).strip().lower()
+
+
+def json_row(line: str) -> Row:
+    """Returns the object of a line, or what is wrong with it."""
+    try:
+        value = DECODER.decode(line.strip())
+        return _checked_object(value, may_be_torn="\\u" in line)
+    except RecursionError:
+        return "no JSON: it is nested too deeply"
+    except ValueError as error:
+        return f"no JSON: {error}"
+
+
+def _checked_object(value: Any, may_be_torn: bool = True) -> Row:
+    """Returns an object with its keys as columns are named, or what is wrong with it.
+
+    Only JSON with escapes, `may_be_torn`, can hold halves of characters.
+    """
+    if not isinstance(value, dict):
+        return "no JSON object"
+    if may_be_torn and not is_unicode(json.dumps(value, ensure_ascii=False)):
+        return "it holds half a character (a lone surrogate)"
+    row = {column_name(key): entry for key, entry in value.items()}
+    return row if len(row) == len(value) else "two of its keys differ in spaces or case only"
+
+
+def json_list(path: Path) -> Iterator[tuple[int, Row]]:
+    """Yields numbers and objects of a JSON file that is one list, without ever holding the whole of it.
+
+    A DataError where it is no list, is cut off, or is broken; what came before was given.
+    """
+    with open_text(path) as file:
+        text = file.read(CHUNK).lstrip()
+        if not text.startswith("["):
+            raise DataError(f"{path} is no JSON list", "give a list of objects")
+        for number, value in enumerate(_values_of_list(file, text, path), start=1):
+            try:
+                yield number, _checked_object(value)
+            except RecursionError:
+                yield number, "it is nested too deeply"
+
+
+def _values_of_list(file: TextIO, text: str, path: Path) -> Iterator[Any]:
+    """Yields the values of a list whose beginning is `text`; more is read as it is needed."""
+    place, count = 1, 0
+    while True:
+        place = _beyond_spaces(text, place)
+        if place < len(text) and text[place] == "]":
+            if text[place + 1 :].strip() or file.read(CHUNK).strip():
+                raise DataError(f"{path} is no JSON: something follows its list", "give one list of objects")
+            return
+        start = _beyond_spaces(text, place + (count > 0 and text[place : place + 1] == ","))
+        try:
+            value, end = DECODER.raw_decode(text, start)
+        except RecursionError:
+            reason, end = "it is nested too deeply", len(text)
+        except ValueError as error:
+            reason, end = str(error), len(text)
+        else:
+            reason = ""
+        if not reason and (end < len(text) or text[end - 1] in '}]"'):  # a number may go on
+            place, count = end, count + 1
+            yield value
+            continue
+        more = file.read(CHUNK) if len(text) - place < LONGEST_LINE else ""
+        if not more:
+            raise DataError(
+                f"{path} is no JSON: it is damaged after item {count}: {reason or 'it is cut off'}", "fetch it again"
+            )
+        text, place = text[place:] + more, 0
+
+
+def _beyond_spaces(text: str, place: int) -> int:
+    while place < len(text) and text[place] in _SPACES:
+        place += 1
+    return place

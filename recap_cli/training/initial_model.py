@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import BartConfig, PreTrainedTokenizerBase, set_seed
 
-from recap_cli.audio.decode import AudioSettings
+from recap_cli.audio.settings import AudioSettings
 from recap_cli.corpus.dataset import PreparedData
 from recap_cli.errors import ModelError, OptionError
 from recap_cli.model.captioner import RecapForCaptioning

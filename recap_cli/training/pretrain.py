@@ -20,12 +20,11 @@ from transformers import BartConfig, BartForConditionalGeneration, PreTrainedTok
 from recap_cli.corpus.dataset import PreparedData, PreparedSong, SongCollator, SongDataset
 from recap_cli.corpus.mel_cache import fingerprint
 from recap_cli.errors import DataError
-from recap_cli.files import make_folder, replace_atomically
+from recap_cli.files import hold_or_wait, make_folder, replace_atomically
 from recap_cli.model.config import MusicEncoderSizes, RecapConfig
 from recap_cli.model.music_encoder import MusicEncoder
 from recap_cli.processor import RecapProcessor
 from recap_cli.progress import Progress
-from recap_cli.runtime.exclusive_folder import claim_cache
 from recap_cli.training.arguments import ProgressCallback, silence, training_arguments
 from recap_cli.training.interventions import Study
 
@@ -87,7 +86,7 @@ def pretrain_music_encoder(data: PreparedData, options: MusicPretraining, progre
         DataError: the songs have no tags.
     """
     path = data.folder / "pretrained" / f"music-{fingerprint([data.fingerprint, asdict(options)])}.safetensors"
-    with claim_cache(path.parent, progress, WAITING):
+    with hold_or_wait(path.parent, progress, WAITING):
         if not path.is_file():
             train_tagger(path, data, options, progress)
     return path
@@ -202,7 +201,7 @@ def pretrain_bart(
     study = study or Study()
     changes = [study.caption_noise, study.captioned_songs] if study.changes_captions else []
     folder = data.folder / "pretrained" / f"bart-{fingerprint([data.fingerprint, asdict(options), *changes])}"
-    with claim_cache(folder.parent, progress, WAITING):
+    with hold_or_wait(folder.parent, progress, WAITING):
         if not (folder / "config.json").is_file():
             songs = data.split("train")
             captioned = study.captioned(songs)

@@ -10,18 +10,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from recap_cli.audio import decode as audio
 from recap_cli.audio import ffmpeg
-from recap_cli.audio.decode import (
-    AudioSettings,
-    hann_window,
-    log_mel,
-    mel_filterbank,
-    mel_power,
-    read_excerpt,
-    resample,
-)
-from recap_cli.errors import AudioError, DataError, MachineError, OptionError
+from recap_cli.audio.decode import read_excerpt
+from recap_cli.audio.mel import log_mel
+from recap_cli.audio.settings import RESAMPLERS, AudioSettings
+from recap_cli.errors import AudioError, MachineError, OptionError
 
 SHORT = AudioSettings(seconds=1.0)
 FORMATS = {
@@ -105,7 +98,7 @@ def test_a_song_shorter_than_the_window_keeps_its_length(tmp_path):
         assert (excerpt.start, excerpt.seconds, excerpt.warnings) == (0.0, 3.0, ())
 
 
-@pytest.mark.parametrize("resampler", audio.RESAMPLERS)
+@pytest.mark.parametrize("resampler", RESAMPLERS)
 def test_resampled_tone_keeps_its_pitch_and_length(tmp_path, resampler):
     pytest.importorskip(resampler)
     settings = AudioSettings(seconds=0.5, resampler=resampler)
@@ -115,19 +108,6 @@ def test_resampled_tone_keeps_its_pitch_and_length(tmp_path, resampler):
     assert samples.dtype == np.float32 and len(samples) == settings.samples
     expected = np.sin(2 * np.pi * 1000 * np.arange(8000) / 16000)
     assert np.abs(samples - expected)[500:-500].max() < 1e-3
-
-
-def test_resample_edges():
-    same = np.ones(5, np.float32)
-    assert resample(same, 16000, SHORT) is same
-    assert len(resample(np.ones(2, np.float32), 44100, SHORT)) == 0
-
-
-def test_soxr_that_is_not_installed_names_its_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "soxr", None)
-    with pytest.raises(OptionError, match="--resampler soxr") as caught:
-        resample(np.ones(100, np.float32), 8000, AudioSettings(resampler="soxr"))
-    assert ".[fast]" in caught.value.hint
 
 
 def test_192_khz_in_six_channels(tmp_path):
@@ -337,61 +317,3 @@ def test_ffmpeg_that_hangs(tmp_path, monkeypatch):
     (tmp_path / "song.m4a").write_bytes(b"ftypM4A")
     with pytest.raises(AudioError, match=r"ffmpeg took over 0.2 s"):
         read_excerpt(tmp_path / "song.m4a", SHORT)
-
-
-def test_settings_check_themselves():
-    for options in ({"seconds": 0}, {"seconds": math.nan}, {"seconds": 1e6}):
-        with pytest.raises(OptionError, match="--seconds"):
-            AudioSettings(**options)
-    with pytest.raises(OptionError, match="--resampler linear"):
-        AudioSettings(resampler="linear")
-    for options in ({"n_fft": 511}, {"hop": 0}, {"hop": 600}, {"mels": 0}, {"f_max": 9000.0}, {"power_floor": 0.0}):
-        with pytest.raises(OptionError, match="do not fit together"):
-            AudioSettings(**options)
-
-
-def test_settings_derive_lengths():
-    settings = AudioSettings()
-    assert settings.samples == 240000
-    assert settings.frames(settings.samples) == 938
-    assert AudioSettings(seconds=7.3).samples == 116800
-
-
-def test_settings_travel_as_json():
-    settings = AudioSettings(seconds=10.0, resampler="soxr")
-    assert AudioSettings.from_json(settings.to_json()) == settings
-    for record in ({"window": "hann"}, {"seconds": "long"}, {"seconds": -1}, {"resampler": 3}, {"n_fft": None}):
-        with pytest.raises(DataError, match="audio settings"):
-            AudioSettings.from_json(record)
-
-
-def test_log_mel_equals_the_formula_written_out():
-    settings = AudioSettings()
-    samples = tone(0.1)[:, 0]
-    padded = np.concatenate([samples[256:0:-1], samples, samples[-2:-258:-1]]).astype(np.float64)
-    for frame in (0, 3, 6):
-        windowed = padded[frame * 256 : frame * 256 + 512] * hann_window(settings)
-        angle = -2j * np.pi * np.outer(np.arange(257), np.arange(512)) / 512
-        power = np.abs(np.exp(angle) @ windowed) ** 2 @ mel_filterbank(settings)
-        assert np.allclose(mel_power(samples, settings)[:, frame], power, rtol=1e-5, atol=1e-9)
-        expected = 10 * np.log10(np.maximum(power, 1e-10))
-        assert np.allclose(log_mel(samples, settings)[:, frame], expected, atol=1e-3)
-
-
-def test_mel_of_a_pure_tone_peaks_in_its_band():
-    settings = AudioSettings()
-    mel = log_mel(np.sin(2 * np.pi * 3000 * np.arange(16000) / 16000), settings)
-    band = 2595 * math.log10(1 + 3000 / 700) / (2595 * math.log10(1 + 8000 / 700)) * 129 - 1
-    assert mel.dtype == np.float32 and mel.flags.c_contiguous
-    assert np.abs(mel[:, 5:-5].argmax(axis=0) - band).max() <= 1
-
-
-def test_cached_filters_cannot_be_changed():
-    for shared in (hann_window(SHORT), mel_filterbank(SHORT)):
-        with pytest.raises(ValueError, match="read-only"):
-            shared[0] = 1
-
-
-def test_no_samples_have_no_mel():
-    with pytest.raises(AudioError, match="no audio samples"):
-        log_mel(np.zeros(0, np.float32), SHORT)

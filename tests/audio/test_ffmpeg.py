@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from recap_cli.audio.decode import AudioSettings, read_excerpt
+from recap_cli.audio.decode import read_excerpt, read_windows
 from recap_cli.audio.ffmpeg import FfmpegReader, is_for_ffmpeg
-from recap_cli.audio.windows import read_windows
+from recap_cli.audio.settings import AudioSettings
 from recap_cli.errors import AudioError, MachineError
 
 SETTINGS = AudioSettings(resampler="soxr")
@@ -40,7 +40,7 @@ def test_a_song_after_half_an_hour():
     assert late.start == 1860 and late.seconds == pytest.approx(3, abs=0.1) and np.abs(late.samples).max() > 0.5
     assert read_excerpt(song, SETTINGS, "middle").start == pytest.approx((1863 - 15) / 2, abs=0.1)
     *_, last = read_windows(song, SETTINGS)
-    assert "the song is longer: only its first 30 minutes were heard" in last.excerpt.warnings
+    assert "the song is longer: only its first 30 minutes were decoded" in last.excerpt.warnings
     with pytest.raises(AudioError, match=r"is 1863.0 s long"):
         read_excerpt(song, SETTINGS, 1900)
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from recap_cli.audio.decode import AudioSettings, read_excerpt
+from recap_cli.audio.decode import read_excerpt, read_windows
 from recap_cli.audio.lengths import find_layout
+from recap_cli.audio.settings import AudioSettings
 from recap_cli.audio.sound import open_file
-from recap_cli.audio.windows import read_windows
 from recap_cli.errors import AudioError
 
 SETTINGS = AudioSettings(seconds=1.0, resampler="soxr")
@@ -239,7 +239,7 @@ def test_a_whole_song_is_half_an_hour_at_most(tmp_path):
             file.write(np.zeros(2000 * 60))
     windows = list(read_windows(path, AudioSettings(seconds=60.0, resampler="soxr")))
     assert sum(window.excerpt.seconds - window.repeated for window in windows) == 1800
-    assert "the song is longer: only its first 30 minutes were heard" in windows[-1].excerpt.warnings
+    assert "the song is longer: only its first 30 minutes were decoded" in windows[-1].excerpt.warnings
     assert read_excerpt(path, SETTINGS, 2300).start == 2300
     with soundfile.SoundFile(path, "w", 2000, 1) as file:
         for _ in range(30):

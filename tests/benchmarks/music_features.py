@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recap_cli.audio.decode import AudioSettings, log_mel
+from recap_cli.audio.mel import log_mel
+from recap_cli.audio.settings import AudioSettings
 from recap_cli.model.config import MusicEncoderSizes
 from recap_cli.model.frozen_encoder import FrozenMusicEncoder
 from recap_cli.model.music_encoder import MusicEncoder

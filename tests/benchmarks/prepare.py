@@ -24,13 +24,17 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from recap_cli.audio.decode import AudioSettings, log_mel, read_excerpt
+from recap_cli.audio.decode import read_excerpt
+from recap_cli.audio.mel import log_mel
+from recap_cli.audio.settings import AudioSettings
 
 RATE, SECONDS, BASES, LOW_BANDS = 44100, 30, 12, 120
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 FLOOR = """
 import sys, time
-from recap_cli.audio.decode import AudioSettings, log_mel, read_excerpt
+from recap_cli.audio.decode import read_excerpt
+from recap_cli.audio.mel import log_mel
+from recap_cli.audio.settings import AudioSettings
 settings = AudioSettings(resampler=sys.argv[1])
 files = sys.stdin.read().split()
 log_mel(read_excerpt(files[0], settings).samples, settings)

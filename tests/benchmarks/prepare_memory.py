@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from recap_cli.audio.decode import AudioSettings
+from recap_cli.audio.settings import AudioSettings
 from recap_cli.corpus.mel_cache import fingerprint
 from recap_cli.corpus.shards import write_shard
 
@@ -39,7 +39,7 @@ sys.exit(code)
 OPEN = """
 import sys, time
 from pathlib import Path
-from recap_cli.audio.decode import AudioSettings
+from recap_cli.audio.settings import AudioSettings
 from recap_cli.corpus.dataset import PreparedData, SongDataset
 from recap_cli.training.train import train
 from recap_cli.processor import RecapProcessor

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from recap_cli import Captioner
-from recap_cli.audio.decode import AudioSettings
+from recap_cli.audio.settings import AudioSettings
 from recap_cli.captioning import caption as module
 from recap_cli.captioning import caption_input as audition
 from recap_cli.captioning.batch import Catalogue

@@ -12,7 +12,9 @@ from safetensors.torch import load_file, save_file
 from transformers import BartConfig, BartForConditionalGeneration
 
 from recap_cli import Captioner
-from recap_cli.audio.decode import AudioSettings, log_mel, read_excerpt
+from recap_cli.audio.decode import read_excerpt
+from recap_cli.audio.mel import log_mel
+from recap_cli.audio.settings import AudioSettings
 from recap_cli.captioning.caption import CaptionOptions, caption_songs, find_lyrics
 from recap_cli.errors import AudioError, LyricsError, ModelError, OptionError
 from recap_cli.model.captioner import RecapForCaptioning

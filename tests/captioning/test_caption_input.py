@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from recap_cli.audio.decode import AudioSettings, log_mel, read_excerpt
+from recap_cli.audio.decode import read_excerpt
+from recap_cli.audio.mel import log_mel
+from recap_cli.audio.settings import AudioSettings
 from recap_cli.captioning import caption_input as audition
 from recap_cli.captioning.caption_input import HearingTask, hear_audio, hear_song, hear_songs, hear_task
 from recap_cli.errors import MachineError, OptionError

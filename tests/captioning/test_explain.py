@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from recap_cli import Captioner
-from recap_cli.audio.decode import AudioSettings, log_mel
+from recap_cli.audio.mel import log_mel
+from recap_cli.audio.settings import AudioSettings
 from recap_cli.captioning.caption_input import HeardAudio
 from recap_cli.captioning.captioner import HeardSong
 from recap_cli.captioning.explain import (

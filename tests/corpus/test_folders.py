@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from recap_cli.audio.decode import AudioSettings, read_excerpt
-from recap_cli.audio.suffixes import AUDIO_SUFFIXES, FFMPEG_SUFFIXES, NATIVE_SUFFIXES
+from recap_cli.audio.decode import read_excerpt
+from recap_cli.audio.settings import AUDIO_SUFFIXES, FFMPEG_SUFFIXES, NATIVE_SUFFIXES, AudioSettings
 from recap_cli.corpus.corpus_root import Place
 from recap_cli.corpus.folders import NOT_FOLLOWED, walk
 from recap_cli.corpus.music4all import Music4All

@@ -150,7 +150,7 @@ def test_damaged_lists(tmp_path, content, message):
 
 def test_lists_are_read_in_pieces(tmp_path, monkeypatch):
     """Objects that straddle the pieces come out whole."""
-    monkeypatch.setattr("recap_cli.tables.json_rows.CHUNK", 7)
+    monkeypatch.setattr("recap_cli.tables.text_files.CHUNK", 7)
     assert [song.title for song in read("song-interpretation/dataset.json")] == list(TEXTS)
 
 

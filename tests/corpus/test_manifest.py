@@ -4,13 +4,7 @@ import json
 
 import pytest
 
-from recap_cli.corpus.song import (
-    Caption,
-    Song,
-    read_json_lines,
-    song_from_json,
-    song_to_json,
-)
+from recap_cli.corpus.song import Caption, Song, read_json_lines, song_from_json, song_to_json
 from recap_cli.files import write_json_lines
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from recap_cli.audio.decode import AudioSettings
+from recap_cli.audio.settings import AudioSettings
 from recap_cli.corpus.mel_cache import fingerprint, hash_file, hear_file, mel_key
 from recap_cli.demo.songs import DemoSettings, hear_demo, make_songs
 from recap_cli.errors import AudioError, DataError

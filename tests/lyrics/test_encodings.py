@@ -4,7 +4,12 @@ import pytest
 
 from recap_cli.errors import LyricsError
 from recap_cli.lyrics.encodings import UndecodableError, decode, undo_double_encoding
-from recap_cli.lyrics.reader import clean_lyrics, lyrics_of_bytes, read_lyrics
+from recap_cli.lyrics.reader import lyrics_of_bytes, lyrics_of_text, read_lyrics
+
+
+def cleaned(text: str) -> str:
+    return lyrics_of_text(text).text
+
 
 RUSSIAN = "луна встаёт над дальней горой\nя помню твой весёлый смех\n"
 UKRAINIAN = "місяць сходить над горою\nя пам'ятаю твою усмішку, її очі\n"
@@ -125,7 +130,7 @@ def test_lost_characters_are_warned_of():
     assert lyrics_of_bytes("caf\ufffd au lait".encode(), "x").warnings == (
         "lyrics with lost characters: 1 of them stand as \ufffd",
     )
-    assert clean_lyrics("a \ud800 b \ud83c\udfb5") == "a \ufffd b 🎵"
+    assert cleaned("a \ud800 b \ud83c\udfb5") == "a \ufffd b 🎵"
 
 
 @pytest.mark.parametrize(("text", "encoding"), LEGACY)

@@ -3,7 +3,11 @@ import codecs
 import pytest
 
 from recap_cli.errors import LyricsError
-from recap_cli.lyrics.reader import LARGEST, clean_lyrics, read_lyrics
+from recap_cli.lyrics.reader import LARGEST, lyrics_of_text, read_lyrics
+
+
+def cleaned(text: str) -> str:
+    return lyrics_of_text(text).text
 
 
 def read(tmp_path, data, name="song.txt"):
@@ -72,7 +76,7 @@ def test_empty_file_is_empty_text(tmp_path):
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\u2028"])
 def test_line_ends(end):
-    assert clean_lyrics(f"one{end}two{end}{end}{end}three{end}") == "one\ntwo\n\nthree"
+    assert cleaned(f"one{end}two{end}{end}{end}three{end}") == "one\ntwo\n\nthree"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +99,7 @@ def test_line_ends(end):
     ],
 )
 def test_section_tags_alone_on_a_line_go(tag):
-    assert clean_lyrics(f"one\n{tag}\ntwo") == "one\ntwo"
+    assert cleaned(f"one\n{tag}\ntwo") == "one\ntwo"
 
 
 @pytest.mark.parametrize(
@@ -115,23 +119,23 @@ def test_section_tags_alone_on_a_line_go(tag):
     ],
 )
 def test_sung_words_stay(line):
-    assert clean_lyrics(f"one\n{line}\ntwo") == f"one\n{line}\ntwo"
+    assert cleaned(f"one\n{line}\ntwo") == f"one\n{line}\ntwo"
 
 
 def test_blank_lines_spaces_and_invisible_characters():
-    assert clean_lyrics("\n\n one \t\n\n \n\ntwo\u200b\ufeff  \n\n") == "one\n\ntwo"
-    assert clean_lyrics("cafe\u0301 \x00au\u00a0lait") == "café au lait"
-    assert clean_lyrics("\n[Chorus]\n\nla") == "la"
-    assert clean_lyrics("la\n\n[Chorus]\n\nla") == "la\n\nla"
+    assert cleaned("\n\n one \t\n\n \n\ntwo\u200b\ufeff  \n\n") == "one\n\ntwo"
+    assert cleaned("cafe\u0301 \x00au\u00a0lait") == "café au lait"
+    assert cleaned("\n[Chorus]\n\nla") == "la"
+    assert cleaned("la\n\n[Chorus]\n\nla") == "la\n\nla"
 
 
 def test_time_stamps_in_plain_text():
-    assert clean_lyrics("[00:12.00]one\n[00:13] <00:13.1>two <00:14.25>three") == "one\ntwo three"
+    assert cleaned("[00:12.00]one\n[00:13] <00:13.1>two <00:14.25>three") == "one\ntwo three"
 
 
 def test_cleaning_twice_changes_nothing():
-    text = clean_lyrics("[Intro]\n\n[00:01.00] One\r\n\r\n\r\nChorus:\nTwo (ooh)\n[x2]\n")
-    assert text == clean_lyrics(text) == "One\n\nTwo (ooh)"
+    text = cleaned("[Intro]\n\n[00:01.00] One\r\n\r\n\r\nChorus:\nTwo (ooh)\n[x2]\n")
+    assert text == cleaned(text) == "One\n\nTwo (ooh)"
 
 
 def test_lrc_is_sung_in_order(tmp_path):
@@ -153,4 +157,4 @@ def test_lrc_without_stamps_is_plain_text(tmp_path):
 
 def test_hostile_lines_are_quick():
     for line in ("[" * 5000, "[a" * 5000 + "]", "(chorus" + " " * 5000, "[00:01]" * 5000 + "x", "[a] " * 5000 + "x"):
-        clean_lyrics(line)
+        cleaned(line)

@@ -6,7 +6,12 @@ from time import perf_counter
 import pytest
 
 from recap_cli.errors import LyricsError
-from recap_cli.lyrics.reader import clean_lyrics, lyrics_of_text
+from recap_cli.lyrics.reader import lyrics_of_text
+
+
+def cleaned(text: str) -> str:
+    return lyrics_of_text(text).text
+
 
 MOON, WAY, WIND = "the moon is rising over the hill", "I remember the way you smiled", "the wind goes by"
 SONG = f"{MOON}\n{WAY}\n{WIND}"
@@ -25,8 +30,8 @@ SONG = f"{MOON}\n{WAY}\n{WIND}"
 def test_lrc_in_any_order_of_lines(stamps, form):
     lines = [form.format(stamp, words) for stamp, words in zip(stamps, SONG.split("\n"), strict=True)]
     expected = SONG if "][" not in form else "\n".join(line for line in SONG.split("\n") for _ in range(2))
-    assert clean_lyrics("\n".join(lines)) == expected
-    assert clean_lyrics("\r\n".join(reversed(lines))) == expected
+    assert cleaned("\n".join(lines)) == expected
+    assert cleaned("\r\n".join(reversed(lines))) == expected
 
 
 @pytest.mark.parametrize(
@@ -41,7 +46,7 @@ def test_lrc_in_any_order_of_lines(stamps, form):
     ],
 )
 def test_stamps_of_words_leave_the_words_and_their_spaces(line, words):
-    assert clean_lyrics(line) == words
+    assert cleaned(line) == words
 
 
 def test_lrc_tags_go_and_translations_stay_in_their_order():
@@ -49,14 +54,14 @@ def test_lrc_tags_go_and_translations_stay_in_their_order():
         "[ti:Moon]\n[ar:Nobody]\n[by:me]\n[length:01:00]\n[offset:+200]\n[re:x]\n[ve:1]\n[#:note]\n"
         f"[00:10.34]{WAY}\n[00:10.34]я помню твой весёлый смех\n[00:00.34]{MOON}\n[00:00.34]луна встаёт\n"
     )
-    assert clean_lyrics(lrc) == f"{MOON}\nлуна встаёт\n{WAY}\nя помню твой весёлый смех"
+    assert cleaned(lrc) == f"{MOON}\nлуна встаёт\n{WAY}\nя помню твой весёлый смех"
 
 
 def test_krc_qrc_and_yrc():
-    assert clean_lyrics("[ti:x]\n[5000,900]<0,250,0>two <250,300,0>words\n[10,900]<0,250,0>one") == "one\ntwo words"
-    assert clean_lyrics("[5000,900]two (5000,250)words(5250,300)\n[10,900]one(10,300)") == "one\ntwo words"
+    assert cleaned("[ti:x]\n[5000,900]<0,250,0>two <250,300,0>words\n[10,900]<0,250,0>one") == "one\ntwo words"
+    assert cleaned("[5000,900]two (5000,250)words(5250,300)\n[10,900]one(10,300)") == "one\ntwo words"
     yrc = '{"t":0,"c":[{"tx":"by: "}]}\n[5000,900](5000,250,0)two (5250,300,0)words\n[10,900](10,300,0)one'
-    assert clean_lyrics(yrc) == "one\ntwo words"
+    assert cleaned(yrc) == "one\ntwo words"
 
 
 CUES = (
@@ -72,14 +77,14 @@ CUES = (
                                                ("{\\pos(1,2)}", "")])  # fmt: skip
 def test_srt(gap, before, after):
     text = gap.join(f"{number}\n{time}\n{before}{words}{after}" for number, time, words in CUES)
-    assert clean_lyrics(text) == clean_lyrics("\ufeff" + text.replace("\n", "\r\n")) == SONG
+    assert cleaned(text) == cleaned("\ufeff" + text.replace("\n", "\r\n")) == SONG
 
 
 def test_srt_oddities():
-    assert clean_lyrics("1\n00:00:01.000 --> 00:00:02.000 X1:0 X2:9\n1999\n\n2\n0:0:3 --> 0:0:4\n99\n") == "1999\n99"
+    assert cleaned("1\n00:00:01.000 --> 00:00:02.000 X1:0 X2:9\n1999\n\n2\n0:0:3 --> 0:0:4\n99\n") == "1999\n99"
     late, early = f"2\n00:00:09,0 --> 00:00:10,0\n{WAY}\n", f"1\n00:00:01,0 -> 00:00:02,0\n{MOON}\n"
-    assert clean_lyrics(f"{late}\n{early}") == f"{MOON}\n{WAY}"
-    assert clean_lyrics("1\n00:00:01,000 --> 00:00:02,000\n\n2\n00:00:03,000 --> 00:00:04,000\n- la\n- I <3 you") == (
+    assert cleaned(f"{late}\n{early}") == f"{MOON}\n{WAY}"
+    assert cleaned("1\n00:00:01,000 --> 00:00:02,000\n\n2\n00:00:03,000 --> 00:00:04,000\n- la\n- I <3 you") == (
         "- la\n- I <3 you"
     )
 
@@ -91,19 +96,19 @@ def test_webvtt():
         f"00:00:03.000 --> 00:00:04.000\n<00:00:03.000><c.loud>I</c><00:00:03.500> remember the way you smiled\n\n"
         f"NOTE between\n\n3\n00:00:05.000 --> 00:00:06.000\n<lang en>{WIND}</lang> &amp; me\n"
     )
-    assert clean_lyrics(vtt) == f"{MOON}\n{WAY}\n{WIND} & me"
-    assert clean_lyrics("WEBVTT\n\n") == ""
+    assert cleaned(vtt) == f"{MOON}\n{WAY}\n{WIND} & me"
+    assert cleaned("WEBVTT\n\n") == ""
 
 
 def test_sbv_ass_and_microdvd():
-    assert clean_lyrics(f"0:00:03.000,0:00:04.000\n{WAY}\n\n0:00:01.000,0:00:02.000\n{MOON}\n") == f"{MOON}\n{WAY}"
+    assert cleaned(f"0:00:03.000,0:00:04.000\n{WAY}\n\n0:00:01.000,0:00:02.000\n{MOON}\n") == f"{MOON}\n{WAY}"
     ass = (
         "[Script Info]\nTitle: x\n\n[Events]\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, "
         f"Effect, Text\nDialogue: 0,0:00:03.00,0:00:04.00,Default,,0,0,0,,{{\\k20}}I {{\\k30}}remember, the way\\Nyou\n"
         f"Dialogue: 0,0:00:01.00,0:00:02.00,Default,,0,0,0,,{{\\i1}}{MOON}{{\\i0}}\n"
     )
-    assert clean_lyrics(ass) == f"{MOON}\nI remember, the way\nyou"
-    assert clean_lyrics(f"{{50}}{{99}}{WAY}|oh\n{{0}}{{25}}{MOON}\n") == f"{MOON}\n{WAY}\noh"
+    assert cleaned(ass) == f"{MOON}\nI remember, the way\nyou"
+    assert cleaned(f"{{50}}{{99}}{WAY}|oh\n{{0}}{{25}}{MOON}\n") == f"{MOON}\n{WAY}\noh"
 
 
 TTML = """<?xml version="1.0" encoding="utf-16"?>
@@ -118,19 +123,19 @@ TTML = """<?xml version="1.0" encoding="utf-16"?>
 
 
 def test_ttml():
-    assert clean_lyrics(TTML) == "the moon is <rising> & bright\nI remember the way\nyou smiled"
+    assert cleaned(TTML) == "the moon is <rising> & bright\nI remember the way\nyou smiled"
     prefixed = TTML.replace("<p ", "<tt:p ").replace("</p>", "</tt:p>").replace("<tt xmlns=", "<tt:tt xmlns:tt=")
     prefixed = prefixed.replace("</tt>", "</tt:tt>").replace("<br/>", "<tt:br/>")
-    assert clean_lyrics(prefixed) == clean_lyrics(TTML)
+    assert cleaned(prefixed) == cleaned(TTML)
 
 
 def test_youtube_xml_and_web_pages():
     lines = f'<text start="9.5" dur="1">{WAY}</text><text start="1">{MOON}</text>'
     xml = f'<?xml version="1.0"?><transcript>{lines}</transcript>'
-    assert clean_lyrics(xml) == f"{MOON}\n{WAY}"
+    assert cleaned(xml) == f"{MOON}\n{WAY}"
     for page in ("<!DOCTYPE html><p>la</p>", "<html><body>la</body></html>", "<!doctype HTML PUBLIC 'x'><html>"):
         with pytest.raises(LyricsError, match="a web page"):
-            clean_lyrics(page)
+            cleaned(page)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +150,7 @@ def test_youtube_xml_and_web_pages():
 )
 def test_ttml_that_is_damaged_or_declares_entities_is_refused(text):
     with pytest.raises(LyricsError, match="TTML"):
-        clean_lyrics(text)
+        cleaned(text)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +165,7 @@ def test_ttml_that_is_damaged_or_declares_entities_is_refused(text):
     ],
 )  # fmt: skip
 def test_markup_goes(markup, words):
-    assert clean_lyrics(markup) == words == clean_lyrics(words)
+    assert cleaned(markup) == words == cleaned(words)
 
 
 @pytest.mark.parametrize(
@@ -180,12 +185,12 @@ def test_ordinary_lines_stay_to_the_byte(line):
 def test_repeats_do_not_unfold_without_end():
     """10,000 stamps before 300,000 letters would be 3 GB."""
     tracemalloc.start()
-    text = clean_lyrics("[00:01]" * 10_000 + "x" * 300_000)
+    text = cleaned("[00:01]" * 10_000 + "x" * 300_000)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert text == "x" * 300_000
     assert peak < 100e6
-    assert clean_lyrics("[00:01][00:03]la\n[00:02]lo") == "la\nlo\nla"
+    assert cleaned("[00:01][00:03]la\n[00:02]lo") == "la\nlo\nla"
 
 
 @pytest.mark.parametrize("mark", ["\u0301", "\u0327\u0301", "\u0344", "\u05b0", "\u3099"])
@@ -215,7 +220,7 @@ def test_hostile_texts_take_time_by_their_length(before):
         began = perf_counter()
         for hostile in (text, text + "x"):
             try:
-                clean_lyrics(hostile)
+                cleaned(hostile)
             except LyricsError as error:
                 assert "TTML" in error.message
         assert perf_counter() - began < 4, piece

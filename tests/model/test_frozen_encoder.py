@@ -6,7 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from recap_cli.audio.decode import AudioSettings, log_mel
+from recap_cli.audio.mel import log_mel
+from recap_cli.audio.settings import AudioSettings
 from recap_cli.model.config import MusicEncoderSizes
 from recap_cli.model.frozen_encoder import FrozenMusicEncoder
 from recap_cli.model.music_encoder import MusicEncoder

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from transformers.modeling_outputs import BaseModelOutput
 
-from recap_cli.audio import decode as audio
+from recap_cli.audio import mel as audio
 from recap_cli.model.alignment import Alignment
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.config import MusicEncoderSizes, RecapConfig

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from recap_cli.audio.decode import AudioSettings
+from recap_cli.audio.settings import AudioSettings
 from recap_cli.errors import ModelError
 from recap_cli.processor import IGNORED, PROCESSOR_FILE, RecapProcessor, cut, pad_mels, pad_rows, pad_states
 

@@ -11,7 +11,8 @@ from huggingface_hub import HfApi
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
-from recap_cli.audio.decode import AudioSettings, log_mel
+from recap_cli.audio.mel import log_mel
+from recap_cli.audio.settings import AudioSettings
 from recap_cli.captioning.load_model import load_folder
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.config import MusicEncoderSizes, RecapConfig

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from recap_cli.audio.decode import AudioSettings, log_mel, resample
+from recap_cli.audio.mel import log_mel, resample
+from recap_cli.audio.settings import AudioSettings
 from recap_cli.corpus.mel_cache import fingerprint
 from recap_cli.corpus.shards import ShardReader
 from recap_cli.errors import DataError, MachineError

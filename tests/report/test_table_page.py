@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from recap_cli.audio.decode import AudioSettings
+from recap_cli.audio.settings import AudioSettings
 from recap_cli.cli.app import app
 from recap_cli.model.config import MusicEncoderSizes
 from recap_cli.model.music_encoder import TIME_STRIDE

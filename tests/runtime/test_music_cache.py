@@ -17,12 +17,12 @@ from recap_cli.corpus import shards
 from recap_cli.corpus.dataset import PreparedData
 from recap_cli.corpus.shards import ShardReader
 from recap_cli.errors import DataError
+from recap_cli.files import hold_or_wait
 from recap_cli.model.config import MusicEncoderSizes
 from recap_cli.model.music_encoder import MusicEncoder
 from recap_cli.processor import pad_mels
 from recap_cli.progress import SilentProgress
 from recap_cli.runtime import music_cache as module
-from recap_cli.runtime.exclusive_folder import claim_cache
 from recap_cli.runtime.music_cache import cache_features, encode_mels, encoder_fingerprint
 
 SIZES = MusicEncoderSizes((2, 2, 2, 4, 4, 8, 8), layers=1, ffn=16)
@@ -237,7 +237,7 @@ def test_a_second_process_waits_and_computes_nothing(data, monkeypatch):
     encoder, progress, found = make_encoder(), Listener(), []
     folder = data.folder / "features" / encoder_fingerprint(encoder)
     waiting = threading.Thread(target=lambda: found.append(cache_features(data, encoder, progress)))
-    with claim_cache(folder, SilentProgress(), "Another process"):
+    with hold_or_wait(folder, SilentProgress(), "Another process"):
         waiting.start()
         assert progress.heard.wait(10)
         assert not found
@@ -253,7 +253,7 @@ def test_a_second_process_waits_and_computes_nothing(data, monkeypatch):
 
 def test_a_folder_that_cannot_be_written(data):
     (data.folder / "features").write_text("in the way")
-    with pytest.raises(DataError, match="cannot write into") as caught:
+    with pytest.raises(DataError, match="cannot write") as caught:
         cache_features(data, make_encoder(), SilentProgress())
     assert str(data.folder / "features") in caught.value.message
 

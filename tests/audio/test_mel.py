@@ -1,12 +1,16 @@
-"""Stereo that cancels is heard; every other downmix is the mean, to the bit."""
+"""From channels to log-mel: stereo that cancels, every other downmix the mean to the bit, and the mel's formula."""
+
+import math
+import sys
 
 import numpy as np
 import pytest
 import soundfile
 
-from recap_cli.audio.decode import AudioSettings, read_excerpt
-from recap_cli.audio.downmix import mix_down
-from recap_cli.audio.windows import read_windows
+from recap_cli.audio.decode import read_excerpt, read_windows
+from recap_cli.audio.mel import hann_window, log_mel, mel_filterbank, mel_power, mix_down, resample
+from recap_cli.audio.settings import AudioSettings
+from recap_cli.errors import AudioError, OptionError
 
 RATE = 16000
 SETTINGS = AudioSettings(seconds=4.0)
@@ -62,7 +66,7 @@ ORDINARY = {
 def test_channels_that_cancel_are_heard(name):
     channels = np.stack(CANCELS[name], axis=1)
     mono, warnings = mix_down(channels)
-    assert len(warnings) == 1 and warnings[0].startswith("the channels cancel each other: heard without channel ")
+    assert len(warnings) == 1 and warnings[0].startswith("the channels cancel each other: mixed without channel ")
     assert mono.dtype == np.float32 and mono.shape == (len(SONG),)
     assert loudness(mono) > loudness(channels[:, 0]) - 20 * np.log10(len(CANCELS[name])) + 1
 
@@ -103,3 +107,48 @@ def test_opposite_channels_after_a_lossy_coder(tmp_path, suffix, options, level)
     for excerpt in (heard, window.excerpt):
         assert loudness(excerpt.samples) > loudness(TUNE) - 3
         assert any(text.startswith("the channels cancel") for text in excerpt.warnings)
+
+
+def test_resample_edges():
+    same = np.ones(5, np.float32)
+    assert resample(same, 16000, AudioSettings(seconds=1.0)) is same
+    assert len(resample(np.ones(2, np.float32), 44100, AudioSettings(seconds=1.0))) == 0
+
+
+def test_soxr_that_is_not_installed_names_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "soxr", None)
+    with pytest.raises(OptionError, match="--resampler soxr") as caught:
+        resample(np.ones(100, np.float32), 8000, AudioSettings(resampler="soxr"))
+    assert ".[fast]" in caught.value.hint
+
+
+def test_log_mel_equals_the_formula_written_out():
+    settings = AudioSettings()
+    samples = SONG[:1600]
+    padded = np.concatenate([samples[256:0:-1], samples, samples[-2:-258:-1]]).astype(np.float64)
+    for frame in (0, 3, 6):
+        windowed = padded[frame * 256 : frame * 256 + 512] * hann_window(settings)
+        angle = -2j * np.pi * np.outer(np.arange(257), np.arange(512)) / 512
+        power = np.abs(np.exp(angle) @ windowed) ** 2 @ mel_filterbank(settings)
+        assert np.allclose(mel_power(samples, settings)[:, frame], power, rtol=1e-5, atol=1e-9)
+        expected = 10 * np.log10(np.maximum(power, 1e-10))
+        assert np.allclose(log_mel(samples, settings)[:, frame], expected, atol=1e-3)
+
+
+def test_mel_of_a_pure_tone_peaks_in_its_band():
+    settings = AudioSettings()
+    mel = log_mel(np.sin(2 * np.pi * 3000 * np.arange(16000) / 16000), settings)
+    band = 2595 * math.log10(1 + 3000 / 700) / (2595 * math.log10(1 + 8000 / 700)) * 129 - 1
+    assert mel.dtype == np.float32 and mel.flags.c_contiguous
+    assert np.abs(mel[:, 5:-5].argmax(axis=0) - band).max() <= 1
+
+
+def test_cached_filters_cannot_be_changed():
+    for shared in (hann_window(AudioSettings(seconds=1.0)), mel_filterbank(AudioSettings(seconds=1.0))):
+        with pytest.raises(ValueError, match="read-only"):
+            shared[0] = 1
+
+
+def test_no_samples_have_no_mel():
+    with pytest.raises(AudioError, match="no audio samples"):
+        log_mel(np.zeros(0, np.float32), AudioSettings(seconds=1.0))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from recap_cli.audio.decode import AudioSettings, read_excerpt
-from recap_cli.audio.windows import read_windows
+from recap_cli.audio.decode import read_excerpt, read_windows
+from recap_cli.audio.settings import AudioSettings
 from recap_cli.errors import AudioError
 
 SETTINGS = AudioSettings(seconds=1.0)

@@ -16,8 +16,7 @@ from recap_cli.corpus.song import Rejected, Song
 from recap_cli.errors import DataError, RecapError
 from recap_cli.evaluation.predictions import read_predictions
 from recap_cli.tables.cells import is_blank, is_missing, read_list, spelled
-from recap_cli.tables.delimited import read_table
-from recap_cli.tables.rows import read_rows
+from recap_cli.tables.rows import read_rows, read_table
 
 FAULTS = Path(__file__).parents[1] / "fixtures" / "corpora" / "faults"
 

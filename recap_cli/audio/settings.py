@@ -1,0 +1,116 @@
+"""Every constant of the signal path, the suffixes of audio files, and what `--excerpt` says."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from recap_cli.errors import DataError, ModelError, OptionError
+from recap_cli.records import check_fields, one_of, real, whole
+
+# By who decodes them: libsndfile, which comes with the package soundfile,
+NATIVE_SUFFIXES = frozenset(
+    (
+        *(".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".mp1", ".mpga"),
+        *(".aiff", ".aif", ".aifc", ".au", ".snd", ".caf", ".voc", ".8svx", ".svx", ".ircam", ".nist", ".sph"),
+    )
+)
+# or ffmpeg, where it is installed. Of containers of films, those in which music videos are passed on.
+FFMPEG_SUFFIXES = frozenset(
+    (
+        *(".m4a", ".m4b", ".m4p", ".m4r", ".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".3ga", ".aac", ".adts", ".alac"),
+        *(".wma", ".asf", ".wmv", ".xwma", ".mka", ".mkv", ".webm", ".weba", ".ogv", ".ogx", ".spx", ".avi", ".flv"),
+        *(".wv", ".ape", ".apl", ".mpc", ".mpp", ".mp+", ".tta", ".tak", ".shn", ".dsf", ".dff", ".f4a", ".f4b"),
+        *(".ac3", ".eac3", ".ec3", ".dts", ".mlp", ".thd", ".truehd", ".amr", ".awb", ".gsm", ".qcp"),
+        *(".ra", ".rm", ".oma", ".aa3", ".at3", ".vqf"),
+    )
+)
+AUDIO_SUFFIXES = NATIVE_SUFFIXES | FFMPEG_SUFFIXES
+
+SOURCE_RATES = (1_000, 768_000)  # Hz; anything else is a damaged header
+RESAMPLERS = ("resampy", "soxr")
+PLACES = ("start", "middle", "random")
+LENGTHS = (0.1, 600.0)  # seconds an excerpt may have
+LARGEST_SPECTRUM = 1 << 26  # frames of an excerpt times samples in a window, for a GB of memory
+# What a file of settings may say.
+RULES = {
+    "sample_rate": whole(*SOURCE_RATES),
+    "seconds": real(*LENGTHS),
+    "n_fft": whole(2, 65_536),
+    "hop": whole(1, 65_536),
+    "mels": whole(1, 1024),
+    "f_min": real(0.0, 1e6),
+    "f_max": real(0.0, 1e6),
+    "power_floor": real(1e-30, 1.0),
+    "resampler": one_of(RESAMPLERS),
+}
+
+
+@dataclass(frozen=True)
+class AudioSettings:
+    """Every constant of the signal path; the defaults are CNNSA's (Won et al., 2019), 15 s as in the paper.
+
+    A value that cannot be used is an OptionError that names its flag.
+    """
+
+    sample_rate: int = 16000  # Hz that songs are resampled to
+    seconds: float = 15.0  # length of the excerpt
+    n_fft: int = 512  # samples in a Fourier window, even
+    hop: int = 256  # samples between frames
+    mels: int = 128  # mel bands
+    f_min: float = 0.0  # Hz where the mel scale begins
+    f_max: float = 8000.0  # Hz where it ends
+    power_floor: float = 1e-10  # mel power below which everything counts as silence
+    resampler: str = "resampy"  # kaiser_best; or "soxr": HQ, needs the extra `fast`
+
+    def __post_init__(self) -> None:
+        if not LENGTHS[0] <= self.seconds <= LENGTHS[1]:
+            raise OptionError(f"--seconds {self.seconds:g} is out of range", "Give {} to {} seconds.".format(*LENGTHS))
+        if self.resampler not in RESAMPLERS:
+            raise OptionError(f"--resampler {self.resampler} is unknown", f"Choose {' or '.join(RESAMPLERS)}.")
+        framed = self.n_fft >= 2 and self.n_fft % 2 == 0 and 0 < self.hop <= self.n_fft
+        banded = self.mels >= 1 and 0 <= self.f_min < self.f_max <= self.sample_rate / 2 and self.power_floor > 0
+        if not (framed and banded):
+            rule = "n_fft is even, hop <= n_fft, mels >= 1, 0 <= f_min < f_max <= sample_rate / 2, power_floor > 0."
+            values = ", ".join(f"{name} {getattr(self, name):g}" for name in RULES if name in rule)
+            raise OptionError(f"the audio settings do not fit together: {values}", rule)
+        if self.seconds * self.sample_rate / self.hop * self.n_fft > LARGEST_SPECTRUM:
+            raise OptionError(f"hop {self.hop} makes too many frames of {self.seconds:g} s", "Give a larger one.")
+
+    @property
+    def samples(self) -> int:
+        """Samples in a full window at `sample_rate`."""
+        return round(self.seconds * self.sample_rate)
+
+    def frames(self, samples: int) -> int:
+        """Returns the frames that `log_mel` makes of N samples: 1 + N // hop, very short clips padded first."""
+        return 1 + max(samples, self.n_fft // 2 + 1) // self.hop
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the settings as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> Self:
+        """Returns the settings of `to_json`'s values; a missing key defaults, an unknown or bad one is a DataError."""
+        if names := ", ".join(sorted(set(record) - set(RULES))):
+            raise DataError(f"audio settings: unknown {names}", "Was it written by a newer version?")
+        try:
+            return cls(**check_fields(record, RULES, "audio settings"))
+        except ModelError as error:
+            raise DataError(error.message, "The file is damaged or was edited.") from error
+        except OptionError as error:
+            raise DataError(f"audio settings: {error}", "The file is damaged or was edited.") from error
+
+
+def read_place(excerpt: str | float, words: Sequence[str] = PLACES) -> str | float:
+    """Returns what `--excerpt` says, one of `words` or seconds from the start; an OptionError where it says neither."""
+    if excerpt in words:
+        return excerpt
+    try:
+        start = float(excerpt)
+    except ValueError:
+        start = math.nan
+    if not 0 <= start < 1e9:
+        raise OptionError(f"--excerpt {excerpt} is no place in a song", f"Give {', '.join(words)} or seconds from 0.")
+    return start
