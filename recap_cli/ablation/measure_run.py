@@ -14,9 +14,8 @@ from recap_cli.evaluation.fusion_attention import attend, compare_maps
 from recap_cli.evaluation.systems import attribute_accuracy
 from recap_cli.runtime.decoding import DecodingOptions
 from recap_cli.scoring.alignment import measure_alignment
-from recap_cli.scoring.rouge import rouge
+from recap_cli.scoring.rouge import is_other_script, rouge, rouge_tokens
 from recap_cli.scoring.text import TextScores, score_songs
-from recap_cli.scoring.tokens import is_other_script, rouge_tokens
 from recap_cli.training.interventions import CONSTANT, Music, Study, partners
 from recap_cli.training.validation import Validation, summarise_losses
 

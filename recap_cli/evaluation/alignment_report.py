@@ -15,9 +15,15 @@ from recap_cli.evaluation.fusion_attention import AttentionReport, measure_atten
 from recap_cli.evaluation.pooled_vectors import PooledSongs, pool_songs, project_songs
 from recap_cli.model.alignment import Alignment
 from recap_cli.progress import Progress
-from recap_cli.scoring.alignment import AlignmentMeasures, measure_alignment, song_gaps, unit_vectors
+from recap_cli.scoring.alignment import (
+    AlignmentMeasures,
+    InformationBounds,
+    bound_information,
+    measure_alignment,
+    song_gaps,
+    unit_vectors,
+)
 from recap_cli.scoring.bootstrap import Interval, bootstrap_interval
-from recap_cli.scoring.information import InformationBounds, bound_information
 
 # Training songs that projections and Gaussians are fitted on.
 LARGEST_FIT = 2000

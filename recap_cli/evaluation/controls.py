@@ -18,9 +18,8 @@ from recap_cli.progress import Progress, SilentProgress
 from recap_cli.runtime.decoding import DecodingOptions
 from recap_cli.scoring.alignment import unit_vectors
 from recap_cli.scoring.bootstrap import Comparison, paired_difference
-from recap_cli.scoring.protocols import HEADLINE, protocol_named
-from recap_cli.scoring.rouge import rouge
-from recap_cli.scoring.tokens import is_other_script, rouge_tokens
+from recap_cli.scoring.rouge import is_other_script, rouge, rouge_tokens
+from recap_cli.scoring.text import HEADLINE, protocol_named
 from recap_cli.training.interventions import partners
 
 CONSTANT_CAPTION = "This song is about love."

@@ -21,12 +21,19 @@ from recap_cli.evaluation.captions import (
     match_predictions,
     weights_fingerprint,
 )
-from recap_cli.evaluation.cases import CaseStudy, choose_cases
 from recap_cli.evaluation.controls import ControlReport, RunUnderTest, run_controls
-from recap_cli.evaluation.paper_table import PaperRow, read_paper_table
 from recap_cli.evaluation.predictions import Prediction, read_predictions
-from recap_cli.evaluation.system_differences import Contrast, compare_entries
-from recap_cli.evaluation.systems import Entry, SystemScores, group_seeds, read_origin, score_system, share_right
+from recap_cli.evaluation.system_differences import CaseStudy, Contrast, choose_cases, compare_entries
+from recap_cli.evaluation.systems import (
+    Entry,
+    PaperRow,
+    SystemScores,
+    group_seeds,
+    read_origin,
+    read_paper_table,
+    score_system,
+    share_right,
+)
 from recap_cli.files import remove_stale_partials, write_json, write_json_lines
 from recap_cli.locks import hold_folder
 from recap_cli.outputs import EVALUATION, check_evaluation, is_evaluation, name_systems
@@ -34,7 +41,7 @@ from recap_cli.progress import Progress, SilentProgress
 from recap_cli.runtime.decoding import DecodingOptions
 from recap_cli.runtime.hub import model_path
 from recap_cli.scoring.bootstrap import LEVEL, RESAMPLES, TRIALS
-from recap_cli.scoring.protocols import protocol_named
+from recap_cli.scoring.text import protocol_named
 
 EMBEDDED = "embedded demonstration model"
 RESULT_FILE = "evaluation.json"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from recap_cli.escaping import html_text, markdown_cell, markdown_text
-from recap_cli.evaluation.cases import Case, CaseStudy
+from recap_cli.evaluation.system_differences import Case, CaseStudy
 from recap_cli.files import write_text
 from recap_cli.report.table_one import HEADINGS
 

@@ -8,11 +8,10 @@ from recap_cli.evaluation.evaluate import EvaluateResult
 from recap_cli.evaluation.systems import SystemScores
 from recap_cli.progress import Table
 from recap_cli.report.table_one import HEADINGS, contrast_table, headings, markdown_table, percent, points, table_one
-from recap_cli.scoring.alignment import AlignmentMeasures, Retrieval
+from recap_cli.scoring.alignment import AlignmentMeasures, InformationBounds, Retrieval
 from recap_cli.scoring.bootstrap import Interval
-from recap_cli.scoring.information import InformationBounds
-from recap_cli.scoring.protocols import HEADLINE, protocol_named
 from recap_cli.scoring.rouge import PARTS, ROUGE_TYPES
+from recap_cli.scoring.text import HEADLINE, Over, protocol_named
 
 
 def all_tables(result: EvaluateResult) -> list[Table]:
@@ -44,7 +43,7 @@ def parts_table(result: EvaluateResult) -> Table:
     )
 
 
-def part_cells(system: SystemScores, over: str) -> dict[str, str]:
+def part_cells(system: SystemScores, over: Over) -> dict[str, str]:
     """Write one system's parts, by name."""
     means, copied = system.scores.means(over), system.scores.copied
     cells = {

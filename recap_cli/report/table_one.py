@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from recap_cli.escaping import csv_cell, latex_text, markdown_cell
 from recap_cli.evaluation.evaluate import EvaluateResult
-from recap_cli.evaluation.system_differences import ENOUGH_SEEDS
 from recap_cli.evaluation.systems import FULL
 from recap_cli.progress import Table
 from recap_cli.scoring.bootstrap import Interval
-from recap_cli.scoring.protocols import HEADLINE, protocol_named
+from recap_cli.scoring.seeds import ENOUGH_SEEDS
+from recap_cli.scoring.text import HEADLINE, protocol_named
 
 HEADINGS = {
     "rouge1": "ROUGE-1",
@@ -20,6 +20,13 @@ HEADINGS = {
     "meteor": "METEOR",
     "bleu": "BLEU",
     "chrf": "chrF",
+}
+TESTS = {
+    "songs": "one run a side: this compares two models, not two ways of training; interval of a paired bootstrap "
+    "over songs, p of approximate randomisation",
+    "paired seeds": "runs of the same seeds, paired; Student's t, seeds and songs both a sample",
+    "Welch": "runs of other seeds; Welch's t, seeds and songs both a sample",
+    "Student": "one run against several, taken to vary as they do; Student's t, seeds and songs both a sample",
 }
 PRINTED = "as printed in the paper, on another corpus"
 
@@ -77,7 +84,7 @@ def notes_of(result: EvaluateResult) -> list[str]:
     """Give the lines below the table."""
     notes = ["95 % intervals over songs"]
     if any(len(entry.systems) > 1 for entry in result.entries):
-        notes[0] = "95 % intervals over songs; over seeds, then songs, where there are several seeds"
+        notes[0] = "95 % intervals over songs; over seeds and songs where there are several seeds"
     if result.paper:
         notes.append("rows without intervals are the paper's own figures, from another corpus: not comparable")
     return [*notes, result.signature]
@@ -109,18 +116,19 @@ def contrast_table(result: EvaluateResult) -> Table | None:
             (percent if found.figure in HEADLINE else points)(found.comparison.difference),
             f"{found.comparison.p:.4f}",
             f"{found.p_holm:.4f} {found.stars}".rstrip(),
+            found.test,
         ]
         for found in result.contrasts
     ]
     notes = [
-        f"95 % interval of a paired bootstrap, p of approximate randomisation; Holm: corrected for the {len(rows)} "
-        "comparisons of this table; * below 0.05, ** below 0.01, *** below 0.001 after correction"
+        f"Holm: corrected for the {len(rows)} comparisons of this table; * below 0.05, ** below 0.01, *** below 0.001 "
+        "after correction"
     ]
-    if any(found.is_between_trainings for found in result.contrasts):
-        notes.append(f"rows of several seeds: seeds resampled, then songs; below {ENOUGH_SEEDS} seeds a side no stars")
-    if any(not found.is_between_trainings for found in result.contrasts):
-        notes.append("one run a side: this compares two models, not two ways of training")
-    columns = ["run", "figure", "difference", "p", "p, Holm"]
+    used = {found.test for found in result.contrasts}
+    notes += [f"{name}: {words}" for name, words in TESTS.items() if name in used]
+    if used != {"songs"}:
+        notes.append(f"below {ENOUGH_SEEDS} seeds a side no stars")
+    columns = ["run", "figure", "difference", "p", "p, Holm", "test"]
     return Table(f"Differences to {result.entries[0].name}, paired by song", columns, rows, "; ".join(notes))
 
 

@@ -27,7 +27,7 @@ from recap_cli.cli.app import complain, main
 from recap_cli.cli.console import ConsoleProgress, SafeConsole, render, stderr_console, write_caption
 from recap_cli.errors import RecapError
 from recap_cli.escaping import csv_cell, figure_text, flat, json_text, visible
-from recap_cli.evaluation.cases import Case, CaseStudy
+from recap_cli.evaluation.system_differences import Case, CaseStudy
 from recap_cli.evaluation.systems import Origin
 from recap_cli.progress import Table
 from recap_cli.report.alignment_plots import plot_alignment
