@@ -33,31 +33,25 @@ PRINTED = "as printed in the paper, on another corpus"
 
 @dataclass(frozen=True)
 class Line:
-    """A row of Table 1.
+    """A row of Table 1."""
 
-    Attributes:
-        model: BART, BART-fusion, RECAP or a system's own name.
-        run: the run, or where the figures are from.
-        cells: a text for each figure of `HEADLINE`.
-    """
-
-    model: str
-    run: str
-    cells: tuple[str, ...]
+    model: str  # BART, BART-fusion, RECAP or a system's own name
+    run: str  # the run, or where the figures are from
+    cells: tuple[str, ...]  # a text for each figure of `HEADLINE`
 
 
 def percent(interval: Interval) -> str:
-    """Write a share as points with its 95 % interval."""
+    """Returns a share as points with its 95 % interval."""
     return f"{100 * interval.mean:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
 
 def points(interval: Interval) -> str:
-    """Write a figure from 0 to 100 with its 95 % interval."""
+    """Returns a figure from 0 to 100 with its 95 % interval."""
     return f"{interval.mean:.1f} [{interval.low:.1f}, {interval.high:.1f}]"
 
 
 def group_lines(result: EvaluateResult) -> dict[str, list[Line]]:
-    """Give the rows of each variant of training captions: Full first, then the others as they come."""
+    """Returns the rows of each variant of training captions: Full first, then the others as they come."""
     groups: dict[str, list[Line]] = {}
     for row in result.paper:
         cells = tuple(f"{row.figures[name]:.1f}" if name in row.figures else "" for name in HEADLINE)
@@ -69,19 +63,19 @@ def group_lines(result: EvaluateResult) -> dict[str, list[Line]]:
 
 
 def headings(protocol: str) -> dict[str, str]:
-    """Give the headings of the figures of `HEADLINE`, the part of ROUGE named."""
+    """Returns the headings of the figures of `HEADLINE`, the part of ROUGE named."""
     part = {"f1": "F1"}.get(protocol_named(protocol).part, "recall")
     return {name: f"{HEADINGS[name]} {part}" if "rouge" in name else HEADINGS[name] for name in HEADLINE}
 
 
 def title_of(result: EvaluateResult) -> str:
-    """Say what was scored."""
+    """Says what was scored."""
     where = f"split {result.split}" if result.split else str(result.data)
     return f"{len(result.systems[0].captions)} songs of {where}, protocol {result.protocol}"
 
 
 def notes_of(result: EvaluateResult) -> list[str]:
-    """Give the lines below the table."""
+    """Returns the lines below the table."""
     notes = ["95 % intervals over songs"]
     if any(len(entry.systems) > 1 for entry in result.entries):
         notes[0] = "95 % intervals over songs; over seeds and songs where there are several seeds"

@@ -217,7 +217,7 @@ def test_alignment_and_attention(tiny_data, tiny_run):
     from recap_cli.captioning.caption import Captioner
     from recap_cli.evaluation.alignment_report import measure_run
     from recap_cli.progress import SilentProgress
-    from recap_cli.report.alignment_plots import plot_alignment
+    from recap_cli.report.pictures import plot_alignment
 
     captioner = Captioner.from_pretrained(tiny_run, device="cpu")
     report = measure_run("runs/a b", captioner, tiny_data, tiny_data.split("test"), SilentProgress())
