@@ -63,19 +63,15 @@ def prepare_table(result: "PrepareResult") -> Table:
     rows += [[f"used, but {kind}", f"{count}"] for kind, count in result.warnings.items()]
     rows += [["rejected", f"{result.rejected}"], *reason_rows(result.reasons)]
     rows += time_rows(result)
-    return Table(
-        f"Prepared {result.out}{slice_of}",
-        ["", ""],
-        rows,
-        leakage_line(None if result.layout == "demo" else result.leakage),
-    )
+    note = leakage_line(None if result.layout == "demo" else result.leakage)
+    return Table(f"Prepared {result.out}{slice_of}", ["", ""], rows, note)
 
 
 def plan_table(plan: "PreparePlan") -> Table:
     """What a preparation would do."""
     rows = [
         ["layout", plan.layout],
-        ["songs to hear", f"{plan.songs}"],
+        ["songs to decode", f"{plan.songs}"],
         ["captions of the corpus", f"{plan.captions}"],
         ["splits of the corpus", ", ".join(f"{name} {count}" for name, count in plan.splits.items())],
         ["audio files that are missing", f"{plan.missing}"],
@@ -85,12 +81,8 @@ def plan_table(plan: "PreparePlan") -> Table:
         ["mels, at most", f"{plan.gigabytes:.2f} GB"],
         [f"time with {plan.jobs} processes", f"about {duration(plan.seconds)}" if plan.seconds else "unknown"],
     ]
-    return Table(
-        f"Would prepare {plan.out}; nothing was written",
-        ["", ""],
-        rows,
-        leakage_line(None if plan.layout == "demo" else plan.leakage),
-    )
+    note = leakage_line(None if plan.layout == "demo" else plan.leakage)
+    return Table(f"Would prepare {plan.out}; nothing was written", ["", ""], rows, note)
 
 
 def cleaned_rows(cleaned: dict[str, int]) -> list[list[str]]:
