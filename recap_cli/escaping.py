@@ -71,11 +71,6 @@ def html_text(text: str) -> str:
     return html.escape(visible(text))
 
 
-def markdown_text(text: str) -> str:
-    """Returns one line for any place in Markdown: no markup, no HTML, no link, no emoji code."""
-    return "".join(f"\\{letter}" if letter in "\\`*_{}[]()#+-.!|<>&~$=:@" else letter for letter in flat(text).strip())
-
-
 # Only where it would act: an underscore within a word and an ampersand that begins no entity stay.
 _INLINE = re.compile(
     r"[\\`*\[\]<>|~$]|_(?![A-Za-z0-9])|(?<![A-Za-z0-9])_|&(?=#|\w+;)"

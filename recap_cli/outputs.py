@@ -189,7 +189,7 @@ def check_evaluation(out: Path, predictions: Sequence[Path], paper: Path | None,
     `has_models` says that models' captions are written there, too, under names that depend on the data.
     """
     check_output_folder(out, EVALUATION, is_ours=is_evaluation)
-    written = {"evaluation.json", "cases.html", "cases.md"}
+    written = {"evaluation.json", "cases.html"}
     written |= {f"{file_stem(str(path))}.scores.jsonl" for path in predictions}
     for path in (*predictions, *([paper] if paper else [])):
         place = true_path(path)

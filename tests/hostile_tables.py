@@ -11,8 +11,8 @@ from recap_cli.corpus.readers import choose_layout, read_corpus
 from recap_cli.corpus.song import Rejected, Song
 from recap_cli.corpus.splits import read_split_file
 from recap_cli.errors import RecapError
-from recap_cli.evaluation.paper_table import read_paper_table
 from recap_cli.evaluation.predictions import read_predictions
+from recap_cli.evaluation.systems import read_paper_table
 from recap_cli.tables.rows import read_columns
 
 KINDS = {

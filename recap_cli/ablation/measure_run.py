@@ -8,15 +8,14 @@ import numpy as np
 from recap_cli.captioning.captioner import Captioner
 from recap_cli.corpus.dataset import PreparedData, PreparedSong
 from recap_cli.demo.lexicon import ATTRIBUTES, read_attributes
+from recap_cli.evaluation.alignment_report import attend, compare_maps
 from recap_cli.evaluation.captions import SongSet, caption_split, music_states
 from recap_cli.evaluation.controls import swap_music
-from recap_cli.evaluation.fusion_attention import attend, compare_maps
 from recap_cli.evaluation.systems import attribute_accuracy
 from recap_cli.runtime.decoding import DecodingOptions
 from recap_cli.scoring.alignment import measure_alignment
-from recap_cli.scoring.rouge import rouge
+from recap_cli.scoring.rouge import is_other_script, rouge, rouge_tokens
 from recap_cli.scoring.text import TextScores, score_songs
-from recap_cli.scoring.tokens import is_other_script, rouge_tokens
 from recap_cli.training.interventions import CONSTANT, Music, Study, partners
 from recap_cli.training.validation import Validation, summarise_losses
 

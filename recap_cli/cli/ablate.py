@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import recap_cli.cli.flags as flags
-from recap_cli.cli.console import render, stdout_console
+from recap_cli.cli.console import render
 from recap_cli.cli.defaults import begin_model_work, choose_data, read_layers
 from recap_cli.errors import OptionError, RecapError
 from recap_cli.outputs import ABLATION, check_output_folder, is_ablation
@@ -72,7 +72,7 @@ def ablate(
     from recap_cli.ablation.ablate import ablate as run
     from recap_cli.ablation.conditions import BASELINES
     from recap_cli.ablation.plan import foresee
-    from recap_cli.report.figure_two import plot_ablation, sketch_ablation
+    from recap_cli.report.figure_two import plot_ablation
     from recap_cli.report.tables import ablate_table, losses_table, measures_tables, sweep_table
 
     shared = {"recipe": recipe, "bart": bart, "music_encoder": music_encoder, "epochs": epochs}
@@ -101,8 +101,6 @@ def ablate(
     tables = [*([versus] if versus else []), *measures_tables(result)]
     render(as_json, result.to_json(), ablate_table(result), *tables)
     if not as_json:
-        console = stdout_console()
-        console.print(sketch_ablation(result, console.width), highlight=False)
         progress.say(f"Figure: {', '.join(map(str, files))}")
     if result.failed:
         raise RecapError(

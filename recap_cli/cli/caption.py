@@ -92,15 +92,15 @@ def caption(
         explain=explain is not None,
     )
     if dry_run:
-        from recap_cli.report.panels import plan_table
+        from recap_cli.report.tables import catalogue_table
 
         plan = plan_captions(options, progress)
-        render(as_json, plan, plan_table(plan))
+        render(as_json, plan, catalogue_table(plan))
         return
     tally = Tally()
     captions = caption_songs(options, progress, tally)
     if explain is not None:
-        from recap_cli.report.attention_maps import drawn
+        from recap_cli.report.pictures import drawn
 
         captions = drawn(captions, explain)
     render_captions(captions, options, as_json, progress, tally)

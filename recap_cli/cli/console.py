@@ -209,7 +209,7 @@ def write_caption(result: Any, out: Path | None, as_json: bool) -> None:
     Raises:
         DataError: the file cannot be written.
     """
-    from recap_cli.report.panels import caption_panel
+    from recap_cli.report.drawing import caption_panel
 
     document = json_text(result.to_json())
     if out is not None:
@@ -241,12 +241,12 @@ def tell_tally(tally: Any, options: Any, progress: ConsoleProgress) -> None:
 def render_evaluation(result: Any, out: Path, form: str, progress: ConsoleProgress) -> None:
     """Give an evaluation to stdout in one of the formats, and its plots and pages to a folder."""
     from recap_cli.report import scores, table_one
-    from recap_cli.report.alignment_plots import plot_alignment
     from recap_cli.report.case_page import write_case_page
+    from recap_cli.report.pictures import plot_alignment
 
     files = [file for report in result.alignment for file in plot_alignment(report, out)]
     if result.cases is not None:
-        files += [write_case_page(result.cases, out / f"cases.{suffix}") for suffix in ("html", "md")]
+        files.append(write_case_page(result.cases, out / "cases.html"))
     if form == "rich":
         render(False, {}, *scores.all_tables(result))
     elif form == "json":

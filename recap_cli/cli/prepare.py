@@ -68,7 +68,7 @@ def prepare(
     """Read a corpus and cache its log-mel spectrograms."""
     from recap_cli.preparation.prepare import PrepareOptions, plan
     from recap_cli.preparation.prepare import prepare as run
-    from recap_cli.report.preparation import plan_table, prepare_table
+    from recap_cli.report.tables import plan_table, prepare_table
 
     progress = ConsoleProgress(stderr_console(), quiet)
     if source is None:

@@ -123,6 +123,6 @@ def train(
 def show_recipes() -> None:
     """Show every recipe setting and who set it."""
     from recap_cli.report.drawing import draw
-    from recap_cli.report.recipes import recipe_table
+    from recap_cli.report.tables import recipe_table
 
     stdout_console().print(draw(recipe_table()))

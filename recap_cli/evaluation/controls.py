@@ -18,9 +18,8 @@ from recap_cli.progress import Progress, SilentProgress
 from recap_cli.runtime.decoding import DecodingOptions
 from recap_cli.scoring.alignment import unit_vectors
 from recap_cli.scoring.bootstrap import Comparison, paired_difference
-from recap_cli.scoring.protocols import HEADLINE, protocol_named
-from recap_cli.scoring.rouge import rouge
-from recap_cli.scoring.tokens import is_other_script, rouge_tokens
+from recap_cli.scoring.rouge import is_other_script, rouge, rouge_tokens
+from recap_cli.scoring.text import HEADLINE, protocol_named
 from recap_cli.training.interventions import partners
 
 CONSTANT_CAPTION = "This song is about love."
@@ -30,26 +29,18 @@ OTHER_LYRICS = "lyrics of another song"
 # The inputs that a run is shown to use, and the control that would show it.
 USES = {"music": OTHER_MUSIC, "lyrics": OTHER_LYRICS}
 
-# The best single training caption is looked for among so many, against so many songs.
-CANDIDATES = 100
-JUDGES = 100
-# Training songs among which the nearest one is looked for.
-LARGEST_POOL = 5000
+CANDIDATES = 100  # training captions among which the best single one is looked for
+JUDGES = 100  # songs whose captions each is compared with
+LARGEST_POOL = 5000  # training songs among which the nearest one is looked for
 
 
 @dataclass(frozen=True)
 class Control:
-    """One control of one run.
+    """One control of one run."""
 
-    Attributes:
-        name: what was done.
-        system: its captions and scores.
-        differences: the run minus the control in every headline figure, paired by song.
-    """
-
-    name: str
+    name: str  # what was done
     system: SystemScores
-    differences: dict[str, Comparison]
+    differences: dict[str, Comparison]  # the run minus the control in every figure of `HEADLINE`, paired by song
 
     def to_json(self) -> dict[str, Any]:
         """The control as plain values."""
@@ -62,13 +53,7 @@ class Control:
 
 @dataclass(frozen=True)
 class ControlReport:
-    """All controls of one run.
-
-    Attributes:
-        name: the run.
-        controls: the controls.
-        protocol: the named protocol.
-    """
+    """All controls of one run."""
 
     name: str
     controls: list[Control]
@@ -76,7 +61,7 @@ class ControlReport:
 
     @property
     def verdicts(self) -> list[str]:
-        """Say of each input whether the run uses it: only if the interval of real minus swapped lies above 0."""
+        """Says of each input whether the run uses it: only if the interval of real minus swapped lies above 0."""
         lines = []
         part = "F1" if self.protocol == "f1" else protocol_named(self.protocol).part
         for given, swapped in USES.items():
@@ -86,10 +71,8 @@ class ControlReport:
                 continue
             found = control.differences["rougeL"].difference
             amount = f"{100 * found.mean:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
-            if found.low > 0:
-                lines.append(f"uses the {given}: ROUGE-L {part} {amount} over {swapped}")
-            else:
-                lines.append(f"no evidence that it uses the {given}: ROUGE-L {part} {amount} over {swapped}")
+            claim = "uses" if found.low > 0 else "no evidence that it uses"
+            lines.append(f"{claim} the {given}: ROUGE-L {part} {amount} over {swapped}")
         return lines
 
     def to_json(self) -> dict[str, Any]:
@@ -103,37 +86,23 @@ class ControlReport:
 
 @dataclass(frozen=True)
 class RunUnderTest:
-    """A run with everything that its controls need.
-
-    Attributes:
-        captioner: the model.
-        system: its scores on the real songs.
-        data: the folder.
-        songs: the songs that were scored.
-        scored: the same songs for scoring.
-        split: their split.
-        protocol: the named protocol.
-        decoding: how captions are written.
-        out: the folder that keeps captions, or None.
-        run: the run's folder, None for the embedded model.
-        seed: of the partners.
-    """
+    """A run with everything that its controls need."""
 
     captioner: Captioner
-    system: SystemScores
+    system: SystemScores  # its scores on the real songs
     data: PreparedData
     songs: Sequence[PreparedSong]
-    scored: SongSet
+    scored: SongSet  # the same songs for scoring
     split: str
     protocol: str
     decoding: DecodingOptions
-    out: Path | None
-    run: Path | None
-    seed: int = 0
+    out: Path | None  # the folder that keeps captions
+    run: Path | None  # None for the embedded model
+    seed: int = 0  # of the partners
 
 
 def run_controls(test: RunUnderTest, progress: Progress) -> ControlReport:
-    """Score every control of a run.
+    """Scores every control of a run.
 
     Raises:
         DataError: there are too few songs to take another one's input.
@@ -149,7 +118,7 @@ def run_controls(test: RunUnderTest, progress: Progress) -> ControlReport:
 
 
 def subtract(system: SystemScores, control: SystemScores, protocol: str) -> dict[str, Comparison]:
-    """Compare a run with a control in every headline figure, paired by song."""
+    """Compares a run with a control in every headline figure, paired by song."""
     weights = system.scores.weights(protocol_named(protocol).over)
     return {
         name: paired_difference(
@@ -167,20 +136,20 @@ def control_source(test: RunUnderTest, name: str) -> str:
 
 
 def control_captions(test: RunUnderTest, progress: Progress) -> Iterator[tuple[str, list[str]]]:
-    """Give each control's name and captions."""
+    """Yields each control's name and captions."""
 
-    def write(name: str, songs: Sequence[PreparedSong], music: Mapping[str, np.ndarray] | None = None) -> list[str]:
+    def generate(name: str, songs: Sequence[PreparedSong], music: Mapping[str, np.ndarray] | None = None) -> list[str]:
         progress.say(f"Control: {name}")
         source = control_source(test, name)
         file = caption_file(test.out, source, test.run, test.data, test.split, test.decoding)
         return caption_split(test.captioner, test.data, songs, test.decoding, progress, music, file)
 
-    others = partners(len(test.songs), test.seed)
+    others = [test.songs[number] for number in partners(len(test.songs), test.seed)]
     music = music_states(test.captioner, test.data, progress)
     if music is not None:
-        yield OTHER_MUSIC, write(OTHER_MUSIC, [swap_music(a, test.songs[b]) for a, b in enumerate_songs(test, others)])
-        yield NO_MUSIC, write(NO_MUSIC, test.songs, ZeroStates(music))
-    yield OTHER_LYRICS, write(OTHER_LYRICS, [swap_lyrics(a, test.songs[b]) for a, b in enumerate_songs(test, others)])
+        yield OTHER_MUSIC, generate(OTHER_MUSIC, list(map(swap_music, test.songs, others)))
+        yield NO_MUSIC, generate(NO_MUSIC, test.songs, ZeroStates(music))
+    yield OTHER_LYRICS, generate(OTHER_LYRICS, list(map(swap_lyrics, test.songs, others)))
     yield "lyrics copied as the caption", [" ".join(entry.song.lyrics.split()) for entry in test.songs]
     yield f'one constant caption: "{CONSTANT_CAPTION}"', [CONSTANT_CAPTION] * len(test.songs)
     training = [entry for entry in test.data.songs if entry.song.split == "train" and entry.song.captions]
@@ -189,18 +158,13 @@ def control_captions(test: RunUnderTest, progress: Progress) -> Iterator[tuple[s
         yield "caption of the nearest training song", nearest_captions(test, training, music, progress)
 
 
-def enumerate_songs(test: RunUnderTest, others: Sequence[int]) -> Iterator[tuple[PreparedSong, int]]:
-    """Pair each song with the number of its partner."""
-    return zip(test.songs, others, strict=True)
-
-
 def swap_music(entry: PreparedSong, other: PreparedSong) -> PreparedSong:
-    """Give a song the music of another."""
+    """Returns a song with the music of another."""
     return replace(entry, mel=other.mel, seconds=other.seconds)
 
 
 def swap_lyrics(entry: PreparedSong, other: PreparedSong) -> PreparedSong:
-    """Give a song the lyrics of another."""
+    """Returns a song with the lyrics of another."""
     return replace(entry, song=replace(entry.song, lyrics=other.song.lyrics))
 
 
@@ -221,7 +185,7 @@ class ZeroStates(Mapping[str, np.ndarray]):
 
 
 def best_caption(training: Sequence[PreparedSong], seed: int) -> str:
-    """Find the training caption with the best mean ROUGE-L F1 against other training songs, among a seeded sample."""
+    """Returns the training caption with the best mean ROUGE-L F1 against other songs, among a seeded sample."""
     rng = np.random.default_rng(seed)
     owners = {caption.text: row for row, entry in enumerate(training) for caption in entry.song.captions}
     texts = sorted(owners)
@@ -250,7 +214,7 @@ def best_caption(training: Sequence[PreparedSong], seed: int) -> str:
 def nearest_captions(
     test: RunUnderTest, training: Sequence[PreparedSong], music: ShardReader | None, progress: Progress
 ) -> list[str]:
-    """Give each song the first caption of the nearest training song, by pooled music and pooled lyrics alike."""
+    """Returns for each song the first caption of the nearest training song, by pooled music and lyrics alike."""
     rows = np.sort(np.random.default_rng(test.seed).permutation(len(training))[:LARGEST_POOL])
     pool = [training[row] for row in rows]
     known = pool_songs(test.captioner, pool, music, progress)

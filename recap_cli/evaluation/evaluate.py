@@ -1,6 +1,6 @@
 """Score runs and files of captions: every song once, against all its references."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,19 +21,26 @@ from recap_cli.evaluation.captions import (
     match_predictions,
     weights_fingerprint,
 )
-from recap_cli.evaluation.cases import CaseStudy, choose_cases
 from recap_cli.evaluation.controls import ControlReport, RunUnderTest, run_controls
-from recap_cli.evaluation.paper_table import PaperRow, read_paper_table
 from recap_cli.evaluation.predictions import Prediction, read_predictions
-from recap_cli.evaluation.system_differences import Contrast, compare_entries
-from recap_cli.evaluation.systems import Entry, SystemScores, group_seeds, read_origin, score_system, share_right
+from recap_cli.evaluation.system_differences import CaseStudy, Contrast, choose_cases, compare_entries
+from recap_cli.evaluation.systems import (
+    Entry,
+    PaperRow,
+    SystemScores,
+    group_seeds,
+    read_origin,
+    read_paper_table,
+    score_system,
+    share_right,
+)
 from recap_cli.files import remove_stale_partials, write_json, write_json_lines
 from recap_cli.outputs import EVALUATION, check_evaluation, hold_folder, is_evaluation, name_systems
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.runtime.decoding import DecodingOptions
 from recap_cli.runtime.hub import model_path
 from recap_cli.scoring.bootstrap import LEVEL, RESAMPLES, TRIALS
-from recap_cli.scoring.protocols import protocol_named
+from recap_cli.scoring.text import protocol_named
 
 EMBEDDED = "embedded demonstration model"
 RESULT_FILE = "evaluation.json"
@@ -41,37 +48,21 @@ RESULT_FILE = "evaluation.json"
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """What to score.
+    """What to score."""
 
-    Attributes:
-        data: a prepared data folder; None takes songs and references from the first file of captions.
-        runs: model folders; where neither runs nor files are named, the embedded model is scored.
-        split: the songs.
-        protocol: which figures head the table, `f1` or `published`.
-        limit: only so many songs.
-        out: a folder for captions, rows and figures.
-        decoding: how captions are written.
-        device: `auto`, `cpu`, `cuda` or `mps`.
-        predictions: files with captions of other systems.
-        controls: score every run with wrong inputs too.
-        alignment: measure what alignment did to every run.
-        cases: songs of the case study of the first two systems; 0 for none.
-        paper: a CSV file with figures as a paper printed them, to stand beside ours.
-    """
-
-    data: Path | None
-    runs: tuple[Path, ...] = ()
+    data: Path | None  # a prepared data folder; None takes songs and references from the first file of captions
+    runs: tuple[Path, ...] = ()  # model folders; where neither runs nor files are named, the embedded model is scored
     split: str = "test"
-    protocol: str = "f1"
-    limit: int | None = None
-    out: Path | None = None
+    protocol: str = "f1"  # which figures head the table, `f1` or `published`
+    limit: int | None = None  # score only the first N songs
+    out: Path | None = None  # a folder for captions, rows and figures
     decoding: DecodingOptions = field(default_factory=DecodingOptions)
     device: str = "auto"
-    predictions: tuple[Path, ...] = ()
-    controls: bool = False
-    alignment: bool = False
-    cases: int = 0
-    paper: Path | None = None
+    predictions: tuple[Path, ...] = ()  # files with captions of other systems
+    controls: bool = False  # score every run with wrong inputs too
+    alignment: bool = False  # measure what alignment did to every run
+    cases: int = 0  # songs of the case study of the first two systems; 0 for none
+    paper: Path | None = None  # a CSV file with figures as a paper printed them, to stand beside ours
 
     def __post_init__(self) -> None:
         protocol_named(self.protocol)
@@ -96,39 +87,22 @@ class EvaluateOptions:
 
 @dataclass(frozen=True)
 class EvaluateResult:
-    """Scores of all systems on the same songs.
+    """Scores of all systems on the same songs."""
 
-    Attributes:
-        data: the data folder, or the file that the songs came from.
-        split: its songs.
-        protocol: the named protocol.
-        systems: one a run or file.
-        entries: rows of the table: systems, runs that are seeds of one training joined.
-        oracles: on demo songs, what a perfect captioner with only one input could name.
-        contrasts: each later entry against the first.
-        signature: how the figures were made.
-        decoding: how the captions were written.
-        controls: one report a run, where asked for.
-        alignment: one report a run that listens, where asked for.
-        cases: the case study, where asked for.
-        made: versions and fingerprints.
-        paper: a paper's own figures, in points.
-    """
-
-    data: Path
+    data: Path  # the data folder, or the file that the songs came from
     split: str
     protocol: str
-    systems: list[SystemScores]
-    entries: list[Entry]
-    oracles: dict[str, dict[str, float]]
-    contrasts: list[Contrast]
-    signature: str
+    systems: list[SystemScores]  # one a run or file
+    entries: list[Entry]  # rows of the table: systems, runs that are seeds of one training joined
+    oracles: dict[str, dict[str, float]]  # on demo songs, what a perfect captioner with only one input could name
+    contrasts: list[Contrast]  # each later entry against the first
+    signature: str  # how the figures were made
     decoding: DecodingOptions
-    controls: list[ControlReport] = field(default_factory=list)
-    alignment: list[AlignmentReport] = field(default_factory=list)
-    cases: CaseStudy | None = None
-    made: dict[str, Any] = field(default_factory=dict)
-    paper: list[PaperRow] = field(default_factory=list)
+    controls: list[ControlReport] = field(default_factory=list)  # one a run, where asked for
+    alignment: list[AlignmentReport] = field(default_factory=list)  # one a run with music, where asked for
+    cases: CaseStudy | None = None  # where asked for
+    made: dict[str, Any] = field(default_factory=dict)  # versions and fingerprints
+    paper: list[PaperRow] = field(default_factory=list)  # a paper's own figures, in points
 
     def to_json(self) -> dict[str, Any]:
         """The result as one JSON document."""
@@ -152,21 +126,15 @@ class EvaluateResult:
 
 @dataclass(frozen=True)
 class Scene:
-    """The songs that all systems are scored on.
+    """The songs that all systems are scored on."""
 
-    Attributes:
-        data: the folder, None where a file gives the songs.
-        songs: its songs; empty where a file gives them.
-        scored: the same for scoring.
-    """
-
-    data: PreparedData | None
-    songs: Sequence[PreparedSong]
-    scored: SongSet
+    data: PreparedData | None  # None where a file gives the songs
+    songs: Sequence[PreparedSong]  # empty where a file gives them
+    scored: SongSet  # the same for scoring
 
 
 def evaluate(options: EvaluateOptions, progress: Progress | None = None) -> EvaluateResult:
-    """Caption a split with each run, read each file, and score all captions on the same songs.
+    """Captions a split with each run, reads each file, and scores all captions on the same songs.
 
     Raises:
         DataError: data or a file cannot be used, or there are no references.
@@ -186,7 +154,7 @@ def evaluate(options: EvaluateOptions, progress: Progress | None = None) -> Eval
 
 
 def evaluate_systems(options: EvaluateOptions, progress: Progress) -> EvaluateResult:
-    """Caption and score; only captions are written, as they come."""
+    """Captions and scores; only captions are written, as they come."""
     sources = [EMBEDDED if run is None else str(run) for run in options.models] + [*map(str, options.predictions)]
     names = iter(name_systems(sources))
     # Files are read before any model works: a bad row shows at once.
@@ -208,7 +176,7 @@ def evaluate_systems(options: EvaluateOptions, progress: Progress) -> EvaluateRe
         if options.alignment and test.captioner.model.config.use_music:
             alignment.append(measure_run(test.system.name, test.captioner, test.data, test.songs, progress))
         elif options.alignment:
-            progress.say(f"{test.system.name} does not listen, so it has no alignment to measure.")
+            progress.say(f"{test.system.name} takes no music, so it has no alignment to measure")
     systems += [
         score_system(next(names), files[path], scene.scored, options.protocol, progress, source=str(path))
         for path in options.predictions
@@ -217,9 +185,9 @@ def evaluate_systems(options: EvaluateOptions, progress: Progress) -> EvaluateRe
 
 
 def gather(options: EvaluateOptions, scene: Scene, systems: list[SystemScores], **found: Any) -> EvaluateResult:
-    """Put rows together, compare them, choose the cases, and say how all was made."""
+    """Puts rows together, compares them, chooses the cases, and says how all was made."""
     entries = group_seeds(systems, options.protocol)
-    signature = make_signature(systems[0], options.protocol)
+    signature = make_signature(entries, options.protocol)
     cases = None
     if options.cases:
         cases = choose_cases(systems[0], systems[1], scene.scored, options.protocol, options.cases, signature)
@@ -243,11 +211,13 @@ def gather(options: EvaluateOptions, scene: Scene, systems: list[SystemScores], 
     )
 
 
-def make_signature(system: SystemScores, protocol: str) -> str:
-    """Say how figures, intervals and tests were made."""
+def make_signature(entries: Sequence[Entry], protocol: str) -> str:
+    """Says how figures, intervals and tests were made."""
+    several = any(len(entry.systems) > 1 for entry in entries)
+    seeds = "rows of several seeds: intervals and tests by Student's t over seeds and songs; " if several else ""
     return (
-        f"{system.scores.signature(protocol)}; {100 * LEVEL:g} % percentile intervals of {RESAMPLES} bootstrap samples "
-        f"of songs, seed 0; paired tests by {TRIALS} random swaps; recap-cli {__version__}"
+        f"{entries[0].systems[0].scores.signature(protocol)}; {100 * LEVEL:g} % percentile intervals of {RESAMPLES} "
+        f"bootstrap samples of songs, seed 0; paired tests by {TRIALS} random swaps; {seeds}recap-cli {__version__}"
     )
 
 
@@ -276,7 +246,7 @@ def set_scene(options: EvaluateOptions, files: Mapping[Path, list[Prediction]], 
 
 
 def score_run(name: str, run: Path | None, scene: Scene, options: EvaluateOptions, progress: Progress) -> RunUnderTest:
-    """Caption the songs with one run and score them."""
+    """Captions the songs with one run and scores them."""
     assert scene.data is not None
     captioner = Captioner.from_pretrained(run, device=options.device, progress=progress)
     source = EMBEDDED if run is None else captioner.name
@@ -299,7 +269,7 @@ def score_run(name: str, run: Path | None, scene: Scene, options: EvaluateOption
 
 
 def oracle_accuracy(songs: Sequence[PreparedSong]) -> dict[str, dict[str, float]]:
-    """Give what the best guess from only one input names correctly, computed from the corpus's probabilities."""
+    """Returns what the best guess from only one input names correctly, computed from the corpus's probabilities."""
     truth = [entry.song.tags for entry in songs]
     return {
         "lyrics only, oracle": share_right(truth, [lyrics_only_oracle(entry.song) for entry in songs]),
@@ -308,17 +278,12 @@ def oracle_accuracy(songs: Sequence[PreparedSong]) -> dict[str, dict[str, float]
 
 
 def write_result(out: Path, result: EvaluateResult) -> None:
-    """Write each system's rows and all figures into a folder.
+    """Writes each system's rows and all figures into a folder.
 
     Raises:
         DataError: it cannot be written.
     """
-
-    def systems() -> Iterator[SystemScores]:
-        yield from result.systems
-        for report in result.controls:
-            yield from (control.system for control in report.controls)
-
-    for system in systems():
+    controls = [control.system for report in result.controls for control in report.controls]
+    for system in (*result.systems, *controls):
         write_json_lines(out / f"{system.stem}.scores.jsonl", (row.to_json() for row in system.scores.rows))
     write_json(out / RESULT_FILE, result.to_json())

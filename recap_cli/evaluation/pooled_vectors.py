@@ -12,21 +12,17 @@ from recap_cli.corpus.dataset import PreparedSong, SongCollator, SongDataset
 from recap_cli.corpus.shards import ShardReader
 from recap_cli.model.alignment import pool
 from recap_cli.progress import Progress
+from recap_cli.scoring.alignment import Sides
 
 BATCH_SONGS = 32
 
 
 @dataclass(frozen=True)
 class PooledSongs:
-    """Pooled vectors before the projection of the alignment.
+    """Pooled vectors before the projection of the alignment."""
 
-    Attributes:
-        music: [songs, music width]; None for a model that does not listen.
-        lyrics: [songs, lyrics width].
-    """
-
-    music: np.ndarray | None
-    lyrics: np.ndarray
+    music: np.ndarray | None  # [songs, music width]; None for a model without music
+    lyrics: np.ndarray  # [songs, lyrics width]
 
     @property
     def sides(self) -> list[np.ndarray]:
@@ -41,13 +37,9 @@ def pool_songs(
     music: Mapping[str, np.ndarray] | ShardReader | None,
     progress: Progress,
 ) -> PooledSongs:
-    """Pool music states and the lyrics state that is aligned, as the model's pooling has it.
+    """Pools music states and the lyrics state that is aligned, as the model's pooling has it.
 
-    Args:
-        captioner: the model.
-        songs: the songs.
-        music: music states by mel key; None for a model that does not listen.
-        progress: where to report.
+    `music` holds music states by mel key; None for a model without music.
     """
     model = captioner.model
     masked = model.config.pooling == "masked"
@@ -69,13 +61,13 @@ def pool_songs(
 
 
 def encoder_inputs(batch: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-    """Give the part of a batch that the encoder takes, on its device."""
+    """Returns the part of a batch that the encoder takes, on its device."""
     return {name: value.to(device) for name, value in batch.items() if name not in ("labels", "song_ids")}
 
 
 @torch.inference_mode()
-def project_songs(captioner: Captioner, pooled: PooledSongs) -> tuple[np.ndarray, np.ndarray]:
-    """Give both sides after the model's projection [songs, narrower width]."""
+def project_songs(captioner: Captioner, pooled: PooledSongs) -> Sides:
+    """Returns both sides after the model's projection [songs, narrower width]."""
     alignment = captioner.model.alignment
     assert alignment is not None and pooled.music is not None
     sides = (torch.from_numpy(side).to(captioner.model.device) for side in (pooled.music, pooled.lyrics))

@@ -1,47 +1,37 @@
-"""Differences between systems: paired tests on the same songs, corrected within their family."""
+"""Differences between systems: paired tests corrected within their family, and the songs where two differ most."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
-from recap_cli.evaluation.systems import Entry
-from recap_cli.scoring.bootstrap import Comparison, holm, paired_difference, two_level_difference
-from recap_cli.scoring.corpus_differences import summed_difference
-from recap_cli.scoring.protocols import HEADLINE, protocol_named
-from recap_cli.scoring.text import SUMMED
+import numpy as np
 
-# Below so many seeds a side the two-level p value is too small to be starred, see `two_level_difference`.
-ENOUGH_SEEDS = 5
-STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
+from recap_cli.evaluation.captions import SongSet
+from recap_cli.evaluation.systems import Entry, SystemScores
+from recap_cli.scoring.bootstrap import Comparison, holm, paired_difference, summed_difference
+from recap_cli.scoring.seeds import ENOUGH_SEEDS, STARS, paired_seeds, unpaired_seeds
+from recap_cli.scoring.text import HEADLINE, SUMMED, protocol_named
+
+# Two runs on their songs; runs of the same seeds; runs of other seeds; one run against several.
+TestName = Literal["songs", "paired seeds", "Welch", "Student"]
+Runs = Sequence[SystemScores]
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """A later system against the first, in one figure.
+    """A later system against the first, in one figure."""
 
-    Attributes:
-        name: the later system.
-        figure: one of `HEADLINE`, from 0 to 1, or of `SUMMED`, from 0 to 100.
-        comparison: later minus first, with its interval and two-sided p value.
-        p_holm: the p value, corrected for all contrasts of the table.
-        seeds: seeds of the two sides.
-    """
-
-    name: str
-    figure: str
-    comparison: Comparison
-    p_holm: float
-    seeds: tuple[int, int]
-
-    @property
-    def is_between_trainings(self) -> bool:
-        """Whether seeds were resampled: the claim is about two trainings, not about two models."""
-        return max(self.seeds) > 1
+    name: str  # the later system
+    figure: str  # of `HEADLINE`, from 0 to 1, or of `SUMMED`, from 0 to 100
+    comparison: Comparison  # later minus first
+    p_holm: float  # corrected for all contrasts of the table
+    seeds: tuple[int, int]  # of the two sides, those that were compared
+    test: TestName
 
     @property
     def stars(self) -> str:
-        """Stars for the corrected p value; none where too few seeds make it too small."""
-        if self.is_between_trainings and min(self.seeds) < ENOUGH_SEEDS:
+        """Stars for the corrected p value; of tests over seeds only where both sides have enough of them."""
+        if self.test != "songs" and min(self.seeds) < ENOUGH_SEEDS:
             return ""
         return next((stars for bound, stars in STARS if self.p_holm < bound), "")
 
@@ -54,30 +44,101 @@ class Contrast:
             "p": self.comparison.p,
             "p_holm": self.p_holm,
             "seeds": list(self.seeds),
+            "test": self.test,
         }
 
 
 def compare_entries(entries: Sequence[Entry], protocol: str) -> list[Contrast]:
-    """Compare every later entry with the first, in every headline figure; all of them are one family.
+    """Compares every later entry with the first, in every headline figure; all of them are one family.
 
-    Single runs: paired bootstrap and approximate randomisation over songs. Runs of several seeds: seeds resampled, then
-    songs, so that pairs of song and seed never count as independent.
+    One run a side: paired bootstrap and approximate randomisation over songs. Several: the tests of `scoring.seeds`,
+    for which seeds and songs both are samples.
     """
-    first = entries[0]
-    weights = first.systems[0].scores.weights(protocol_named(protocol).over)
-    found: list[tuple[Entry, str, Comparison]] = []
+    found = []
     for entry in entries[1:]:
-        for figure in HEADLINE:
-            ours, theirs = entry.table(figure, protocol), first.table(figure, protocol)
-            if len(ours) == len(theirs) == 1:
-                comparison = paired_difference(ours[0], theirs[0], weights=weights)
-            else:
-                comparison = two_level_difference(ours, theirs, weights=weights)
-            found.append((entry, figure, comparison))
-        later, earlier = ([system.scores for system in one.systems] for one in (entry, first))
-        found += [(entry, figure, summed_difference(figure, later, earlier)) for figure in SUMMED]
-    corrected = holm([comparison.p for _, _, comparison in found])
-    return [
-        Contrast(entry.name, figure, comparison, float(p), (len(entry.systems), len(first.systems)))
-        for (entry, figure, comparison), p in zip(found, corrected, strict=True)
-    ]
+        test, ours, theirs = choose_test(entry.systems, entries[0].systems)
+        for figure in (*HEADLINE, *SUMMED):
+            comparison = compare_runs(test, ours, theirs, figure, protocol)
+            found.append(Contrast(entry.name, figure, comparison, 1.0, (len(ours), len(theirs)), test))
+    corrected = holm([contrast.comparison.p for contrast in found])
+    return [replace(contrast, p_holm=float(p)) for contrast, p in zip(found, corrected, strict=True)]
+
+
+def choose_test(ours: Runs, theirs: Runs) -> tuple[TestName, Runs, Runs]:
+    """Returns how two sides are compared, and the runs of each that are.
+
+    Where two or more seeds are shared, only runs of these count, in the order of their seeds.
+    """
+    if len(ours) == len(theirs) == 1:
+        return "songs", ours, theirs
+    sides = [{run.origin.seed: run for run in side if run.origin.seed is not None} for side in (ours, theirs)]
+    common = sorted(sides[0].keys() & sides[1].keys())
+    if len(common) > 1:
+        return "paired seeds", [sides[0][seed] for seed in common], [sides[1][seed] for seed in common]
+    return ("Student" if 1 in (len(ours), len(theirs)) else "Welch"), ours, theirs
+
+
+def compare_runs(test: TestName, ours: Runs, theirs: Runs, figure: str, protocol: str) -> Comparison:
+    """Compares two sides in one headline figure: ours minus theirs."""
+    if test != "songs":
+        a, b = (np.array([run.scores.shares(figure, protocol) for run in side]) for side in (ours, theirs))
+        return paired_seeds(a, b) if test == "paired seeds" else unpaired_seeds(a, b)
+    first, second = ours[0].scores, theirs[0].scores
+    if figure in SUMMED:
+        return summed_difference(SUMMED[figure], first.statistics(figure), second.statistics(figure))
+    return paired_difference(
+        first.headline_values(figure, protocol),
+        second.headline_values(figure, protocol),
+        weights=first.weights(protocol_named(protocol).over),
+    )
+
+
+@dataclass(frozen=True)
+class Case:
+    """One song, captioned by two systems."""
+
+    song: str  # its id
+    lyrics: str | None  # None where they are not known
+    references: Sequence[str]
+    captions: tuple[str, str]
+    scores: tuple[dict[str, float], dict[str, float]]  # every figure of `HEADLINE`, from 0 to 1
+    difference: float  # second minus first in ROUGE-L
+
+
+@dataclass(frozen=True)
+class CaseStudy:
+    """The songs on which two systems differ most, the largest difference first."""
+
+    names: tuple[str, str]
+    cases: list[Case]
+    songs: int  # they were chosen from
+    ties: int  # songs on which the two captions are equal
+    protocol: str
+    signature: str  # how scores were made
+
+    def to_json(self) -> dict[str, Any]:
+        """The study as plain values, texts left to the page."""
+        return {"runs": list(self.names), "songs": [case.song for case in self.cases], "equal_captions": self.ties}
+
+
+def choose_cases(
+    first: SystemScores, second: SystemScores, songs: SongSet, protocol: str, count: int, signature: str
+) -> CaseStudy:
+    """Chooses the songs with the largest difference in ROUGE-L, either way; equal ones by their order."""
+    tables = [{name: one.scores.headline_values(name, protocol) for name in HEADLINE} for one in (first, second)]
+    differences = tables[1]["rougeL"] - tables[0]["rougeL"]
+    cases = []
+    for row in map(int, np.argsort(-np.abs(differences), kind="stable")[:count]):
+        scores = [{name: float(values[row]) for name, values in table.items()} for table in tables]
+        cases.append(
+            Case(
+                song=songs.ids[row],
+                lyrics=songs.lyrics[row],
+                references=songs.references[row],
+                captions=(first.captions[row], second.captions[row]),
+                scores=(scores[0], scores[1]),
+                difference=float(differences[row]),
+            )
+        )
+    ties = sum(a == b for a, b in zip(first.captions, second.captions, strict=True))
+    return CaseStudy((first.name, second.name), cases, len(songs.ids), ties, protocol, signature)

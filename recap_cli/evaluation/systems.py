@@ -1,7 +1,8 @@
-"""Systems that are scored: one caption a song, their rows and intervals, and runs that differ by seed only."""
+"""The rows of Table 1: systems that are scored, runs that differ by seed only, and figures that a paper printed."""
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,55 +10,43 @@ from typing import Any
 import numpy as np
 
 from recap_cli.demo.lexicon import ATTRIBUTES, read_attributes
+from recap_cli.errors import DataError
 from recap_cli.evaluation.captions import SongSet
 from recap_cli.outputs import file_stem
 from recap_cli.progress import Progress
 from recap_cli.runtime.run_folder import OPTIONS_FILE
-from recap_cli.scoring.bootstrap import Interval, interval, over_seeds
-from recap_cli.scoring.text import TextScores, score_songs
+from recap_cli.scoring.bootstrap import Interval
+from recap_cli.scoring.seeds import seeds_interval
+from recap_cli.scoring.text import HEADLINE, SUMMED, TextScores, score_songs
+from recap_cli.tables.cells import shown
+from recap_cli.tables.rows import read_columns, read_table
 
 FULL = "Full"
 VARIANTS = {"full": FULL, "positive": "Votes > 0", "not_negative": "Votes >= 0"}
+PAPER_COLUMNS = ("variant", "model")
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What a run was trained as.
+    """What a run was trained as."""
 
-    Attributes:
-        model: the row of the paper's Table 1: BART, BART-fusion or RECAP; "" where it is not known.
-        variant: the training captions, "Full" or "Votes > 0"; "" where it is not known.
-        seed: of the training.
-        settings: every other setting.
-    """
-
-    model: str = ""
-    variant: str = ""
+    model: str = ""  # a row of the paper's Table 1: BART, BART-fusion or RECAP; "" where it is not known
+    variant: str = ""  # the training captions, "Full" or "Votes > 0"; "" where it is not known
     seed: int | None = None
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)  # every other setting
 
 
 @dataclass(frozen=True)
 class SystemScores:
-    """One system's captions and their scores.
+    """One system's captions and their scores."""
 
-    Attributes:
-        name: the run, file or control.
-        captions: one a song, in the songs' order.
-        scores: rows and corpus figures.
-        intervals: the protocol's figures with 95 % bootstrap intervals over songs.
-        attributes: on demo songs, the share of captions that name each attribute correctly.
-        origin: what it was trained as.
-        source: the path of the run or file, and of which control.
-    """
-
-    name: str
-    captions: list[str]
+    name: str  # the run, file or control
+    captions: list[str]  # one a song, in the songs' order
     scores: TextScores
-    intervals: dict[str, Interval]
-    attributes: dict[str, float]
+    intervals: dict[str, Interval]  # the protocol's figures, over songs
+    attributes: dict[str, float]  # on demo songs, the share of captions that name each attribute correctly
     origin: Origin = field(default_factory=Origin)
-    source: str = ""
+    source: str = ""  # the path of the run or file, and of which control
 
     @property
     def stem(self) -> str:
@@ -84,15 +73,10 @@ class SystemScores:
 
 @dataclass(frozen=True)
 class Entry:
-    """A row of the table: one system, or runs that differ by their seed only.
-
-    Attributes:
-        systems: the runs; several are seeds of one training.
-        intervals: the protocol's figures; over seeds, then songs, where there are several.
-    """
+    """A row of the table: one system, or runs that differ by their seed only."""
 
     systems: tuple[SystemScores, ...]
-    intervals: dict[str, Interval]
+    intervals: dict[str, Interval]  # the protocol's figures; over seeds and songs where there are several runs
 
     @property
     def name(self) -> str:
@@ -104,15 +88,6 @@ class Entry:
     def origin(self) -> Origin:
         """What it was trained as."""
         return self.systems[0].origin
-
-    def table(self, figure: str, protocol: str) -> np.ndarray:
-        """Give one figure of every seed and song [seeds, songs]."""
-        return np.array([system.scores.headline_values(figure, protocol) for system in self.systems])
-
-    def mean(self, values: Sequence[float | None]) -> float | None:
-        """Average a figure of each run; None where a run lacks it."""
-        known = [value for value in values if value is not None]
-        return float(np.mean(known)) if len(known) == len(self.systems) else None
 
     def to_json(self) -> dict[str, Any]:
         """The row as plain values."""
@@ -135,19 +110,19 @@ def score_system(
     origin: Origin | None = None,
     source: str = "",
 ) -> SystemScores:
-    """Score a system's captions."""
+    """Scores a system's captions."""
     scores = score_songs(songs.ids, captions, songs.references, progress, songs.lyrics)
     attributes = attribute_accuracy(songs.tags, captions) if songs.tags else {}
     return SystemScores(name, captions, scores, scores.intervals(protocol), attributes, origin or Origin(), source)
 
 
 def attribute_accuracy(tags: Sequence[dict[str, str]], captions: Sequence[str]) -> dict[str, float]:
-    """Give the share of captions that name each attribute of their demo song correctly, and all of them."""
+    """Returns the share of captions that name each attribute of their demo song correctly, and all of them."""
     return share_right(tags, [read_attributes(caption) for caption in captions])
 
 
-def share_right(truth: Sequence[dict[str, str]], said: Sequence[Any]) -> dict[str, float]:
-    """Give the share of songs whose attribute was said rightly, for each attribute and for all at once."""
+def share_right(truth: Sequence[dict[str, str]], said: Sequence[Mapping[str, str | None]]) -> dict[str, float]:
+    """Returns the share of songs whose attribute was said rightly, for each attribute and for all at once."""
     pairs = list(zip(truth, said, strict=True))
     shares = {name: sum(right[name] == one[name] for right, one in pairs) / len(pairs) for name in ATTRIBUTES}
     shares["all"] = sum(all(right[name] == one[name] for name in ATTRIBUTES) for right, one in pairs) / len(pairs)
@@ -155,7 +130,7 @@ def share_right(truth: Sequence[dict[str, str]], said: Sequence[Any]) -> dict[st
 
 
 def read_origin(run: Path) -> Origin:
-    """Read from a run's options what it was trained as; nothing is known of a model without them."""
+    """Reads from a run's options what it was trained as; nothing is known of a model without them."""
     try:
         record = json.loads((run / OPTIONS_FILE).read_text(encoding="utf-8"))
         seed = record.pop("seed")
@@ -171,7 +146,7 @@ def read_origin(run: Path) -> Origin:
 
 
 def group_seeds(systems: Sequence[SystemScores], protocol: str) -> list[Entry]:
-    """Put runs that differ by nothing but their seed into one row, in the order of their first runs.
+    """Puts runs that differ by nothing but their seed into one row, in the order of their first runs.
 
     A seed that comes twice makes a row of its own: the same run is no second seed.
     """
@@ -186,14 +161,55 @@ def group_seeds(systems: Sequence[SystemScores], protocol: str) -> list[Entry]:
 
 
 def group_intervals(runs: Sequence[SystemScores], protocol: str) -> dict[str, Interval]:
-    """Give the intervals of runs that are seeds of one training: seeds resampled, then songs."""
+    """Returns the intervals of runs that are seeds of one training: over seeds and songs."""
     if len(runs) == 1:
         return runs[0].intervals
-    draws = [run.scores.draws(protocol) for run in runs]
-    figures = [run.scores.headline(protocol) for run in runs]
     return {
-        name: interval(
-            float(np.mean([one[name] for one in figures])), over_seeds(np.array([one[name] for one in draws]))
-        )
-        for name in figures[0]
+        figure: seeds_interval(np.array([run.scores.shares(figure, protocol) for run in runs]))
+        for figure in (*HEADLINE, *SUMMED)
     }
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """A row as a paper printed it; the reader of the paper fills in the file."""
+
+    variant: str  # training captions, such as "Full"
+    model: str  # its name in the paper
+    figures: dict[str, float]  # of `HEADLINE`, in points; what the paper leaves out is left out
+
+
+def read_paper_table(path: Path) -> list[PaperRow]:
+    """Reads a table with the columns variant, model, rouge1, rouge2, rougeL, meteor; figures in points.
+
+    Raises:
+        DataError: the file cannot be read, or a row cannot be used; it is named by its line.
+    """
+    hint = f"its columns must be {', '.join(PAPER_COLUMNS + HEADLINE)}"
+    rows = []
+    if lacking := next((name for name in PAPER_COLUMNS if name not in read_columns(path)), ""):
+        raise DataError(f"{path} has no column {lacking}", hint)
+    for line, record in read_table(path, PAPER_COLUMNS[0]):
+        if isinstance(record, str):
+            raise DataError(f"{path}, line {line}: {record}", "mend it")
+        cells = {name: record.get(name.lower(), "").strip() for name in HEADLINE}
+        figures = {name: read_points(f"{path}, line {line}: {name}", cell) for name, cell in cells.items() if cell}
+        rows.append(PaperRow(record.get("variant", ""), record.get("model", ""), figures))
+    if not rows:
+        raise DataError(f"{path} has no rows", hint)
+    return rows
+
+
+def read_points(place: str, cell: str) -> float:
+    """Returns the number of a cell.
+
+    Raises:
+        DataError: it is no number of points.
+    """
+    try:
+        value = float(cell)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 100:
+        raise DataError(f"{place} is {shown(cell)}, not points from 0 to 100", "mend it")
+    return value

@@ -1,9 +1,9 @@
-"""The case study as a page: HTML that needs nothing else, or Markdown."""
+"""The case study as a page: HTML that needs nothing else."""
 
 from pathlib import Path
 
-from recap_cli.escaping import html_text, markdown_cell, markdown_text
-from recap_cli.evaluation.cases import Case, CaseStudy
+from recap_cli.escaping import html_text
+from recap_cli.evaluation.system_differences import Case, CaseStudy
 from recap_cli.files import write_text
 from recap_cli.report.table_one import HEADINGS
 
@@ -24,18 +24,17 @@ footer { border-top: 2px solid var(--line); font-size: .8rem; overflow-wrap: any
 
 
 def write_case_page(study: CaseStudy, path: Path) -> Path:
-    """Writes the page and returns its path; the suffix chooses HTML or Markdown.
+    """Writes the page and returns its path.
 
     Raises:
         DataError: the disk refuses.
     """
-    text = case_markdown(study) if path.suffix == ".md" else case_html(study)
-    write_text(path, text)
+    write_text(path, case_html(study))
     return path
 
 
 def introduction(study: CaseStudy) -> str:
-    """Say how the songs were chosen: the choice is by scores, not at random."""
+    """Says how the songs were chosen: the choice is by scores, not at random."""
     return (
         f"The {len(study.cases)} of {study.songs} songs on which the two differ most in ROUGE-L (protocol "
         f"{study.protocol}), largest difference first. They are no random sample. On {study.ties} songs the two "
@@ -91,23 +90,5 @@ def article(number: int, case: Case, study: CaseStudy) -> str:
 
 
 def text_or_note(text: str) -> str:
-    """Escape a text; say so where there is none."""
+    """Returns a text, escaped, or says that there is none."""
     return html_text(text) if text.strip() else '<span class="empty">(empty)</span>'
-
-
-def case_markdown(study: CaseStudy) -> str:
-    """The page as Markdown; texts stand as quotations, in which nothing is markup."""
-    parts = [f"# {markdown_text(study.names[0])} and {markdown_text(study.names[1])}", introduction(study)]
-    for number, case in enumerate(study.cases, start=1):
-        parts.append(f"## {number}. {markdown_text(case.song)}: ROUGE-L {100 * case.difference:+.1f}")
-        for name, caption, scores in zip(study.names, case.captions, case.scores, strict=True):
-            figures = ", ".join(f"{HEADINGS[figure]} {100 * value:.1f}" for figure, value in scores.items())
-            parts += [f"**{markdown_text(name)}** ({figures})", quote(caption)]
-        parts += ["References", *(quote(text) for text in case.references)]
-        parts += ["Lyrics", quote("not known" if case.lyrics is None else case.lyrics)]
-    return "\n\n".join([*parts, markdown_cell(study.signature)]) + "\n"
-
-
-def quote(text: str) -> str:
-    """Quote a text line by line."""
-    return "\n".join(f"> {markdown_text(line)}  " for line in (text.strip() or "(empty)").splitlines())

@@ -1,17 +1,20 @@
-"""The paper's Figure 2, scores against the weight of the alignment loss: PNG, SVG and text."""
+"""The paper's Figure 2, scores against the weight of the alignment loss: as PNG and SVG."""
 
 import itertools
 import math
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from recap_cli.ablation.conditions import BART, LYRICS_ONLY, SHUFFLED
 from recap_cli.ablation.results import ALPHA_ZERO, AblateResult, ArmSummary
 from recap_cli.report.pictures import save_picture
 from recap_cli.scoring.bootstrap import Interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 PANELS = {"rougeL": "ROUGE-L F1 (points)", "meteor": "METEOR (points)", "attributes": "attributes named rightly (%)"}
 SHORT_NAMES = {BART: "BART, no music", LYRICS_ONLY: "constant music", SHUFFLED: "shuffled music"}
@@ -30,34 +33,22 @@ LEAST_SHARE = 0.4
 DODGE = 0.025
 LABEL_SHARE = 0.1
 
-NAME_WIDTH, VALUE_WIDTH = 18, 6
-
 
 @dataclass(frozen=True)
 class Panel:
-    """One figure of merit, in points or per cent.
+    """One figure of merit, in points or per cent."""
 
-    Attributes:
-        figure: its name among the per-song figures.
-        low: lower end of the scale.
-        high: upper end.
-        base: alpha 0, or None.
-        axes: the arms of each line.
-        drawn: baselines within the scale.
-        beyond: baselines beyond it.
-    """
-
-    figure: str
-    low: float
+    figure: str  # its name among the per-song figures
+    low: float  # lower end of the scale
     high: float
-    base: Interval | None
-    axes: dict[str, list[ArmSummary]]
-    drawn: dict[str, Interval]
+    base: Interval | None  # alpha 0
+    axes: dict[str, list[ArmSummary]]  # the conditions of each line
+    drawn: dict[str, Interval]  # baselines within the scale
     beyond: dict[str, Interval]
 
 
 def panels_of(result: AblateResult) -> list[Panel]:
-    """Lay out a panel for each figure that all arms have."""
+    """Lays out a panel for each figure that all conditions have."""
     return [
         lay_out(result, figure)
         for figure in PANELS
@@ -66,7 +57,7 @@ def panels_of(result: AblateResult) -> list[Panel]:
 
 
 def lay_out(result: AblateResult, figure: str) -> Panel:
-    """Choose a panel's scale by weights and alpha 0, and the baselines that fit on it."""
+    """Chooses a panel's scale by weights and alpha 0, and the baselines that fit on it."""
     base = result.base
     inner = [scale(one.figures[figure]) for one in result.arms if one.arm.axis or one.arm == ALPHA_ZERO]
     others = {one.arm.baseline: scale(one.figures[figure]) for one in result.arms if one.arm.baseline in SHORT_NAMES}
@@ -92,18 +83,18 @@ def lay_out(result: AblateResult, figure: str) -> Panel:
 
 
 def scale(interval: Interval) -> Interval:
-    """Turn shares into points."""
+    """Turns shares into points."""
     return Interval(100 * interval.mean, 100 * interval.low, 100 * interval.high)
 
 
 def heading(result: AblateResult) -> str:
-    """Say what stands behind the figure."""
+    """Says what stands behind the figure."""
     over = "songs" if result.seeds == 1 else "seeds and songs"
     return f"{result.songs:,} songs, {result.claim}, 95 % intervals over {over}"
 
 
 def plot_ablation(result: AblateResult) -> list[Path]:
-    """Draw Figure 2 into the sweep's folder; give the files, PNG and SVG.
+    """Draws Figure 2 into the sweep's folder, and returns the files, PNG and SVG.
 
     Raises:
         DataError: the disk refuses.
@@ -136,8 +127,8 @@ def plot_ablation(result: AblateResult) -> list[Path]:
     return files
 
 
-def draw_panel(axes: Any, panel: Panel) -> None:
-    """Draw one figure of merit: a line for each loss and layer, alpha 0 and the baselines across."""
+def draw_panel(axes: "Axes", panel: Panel) -> None:
+    """Draws one figure of merit: a line for each loss and layer, alpha 0 and the baselines across."""
     if panel.base is not None:
         axes.axhspan(panel.base.low, panel.base.high, color="0.5", alpha=0.15, linewidth=0)
         axes.axhline(panel.base.mean, color="0.35", linestyle="--", label="alpha 0 (BART-fusion) and its interval")
@@ -161,8 +152,8 @@ def draw_panel(axes: Any, panel: Panel) -> None:
     mark_weights(axes, weights)
 
 
-def draw_line(axes: Any, figure: str, name: str, arms: Sequence[ArmSummary], number: int, shift: float) -> None:
-    """Draw the weights of one loss and layer, each times `shift`."""
+def draw_line(axes: "Axes", figure: str, name: str, arms: Sequence[ArmSummary], number: int, shift: float) -> None:
+    """Draws the weights of one loss and layer, each times `shift`."""
     points = [scale(one.figures[figure]) for one in arms]
     reach = [[p.mean - p.low for p in points], [p.high - p.mean for p in points]]
     axes.errorbar(
@@ -179,8 +170,8 @@ def draw_line(axes: Any, figure: str, name: str, arms: Sequence[ArmSummary], num
     )
 
 
-def mark_weights(axes: Any, weights: Sequence[float]) -> None:
-    """Label the weights on a log axis, wide enough for them and the lines beside each other."""
+def mark_weights(axes: "Axes", weights: Sequence[float]) -> None:
+    """Labels the weights on a log axis, wide enough for them and the lines beside each other."""
     axes.minorticks_off()
     if not weights:
         axes.set_xticks([])
@@ -196,69 +187,10 @@ def mark_weights(axes: Any, weights: Sequence[float]) -> None:
 
 
 def decades(weights: Sequence[float]) -> float:
-    """Give the length of a log axis, one decade at least."""
+    """Returns the length of a log axis, one decade at least."""
     return max(math.log10(weights[-1] / weights[0]), 1.0)
 
 
-def sketch_ablation(result: AblateResult, width: int = 80) -> str:
-    """Draw the same figure with characters, a row an arm.
-
-    The mean is `o`, its interval `-`, alpha 0 `|`, and `<` or `>` a mean beyond the scale.
-
-    Args:
-        result: the finished sweep.
-        width: columns of the terminal; 40 are enough.
-    """
-    lines = [*fold(f"{heading(result)}; o mean, - interval, | alpha 0", width)]
-    for panel in panels_of(result):
-        lines += ["", *sketch_panel(result, panel, min(width, 100))]
-    return "\n".join(lines)
-
-
 def fold(text: str, width: int) -> list[str]:
-    """Break a text into lines."""
+    """Breaks a text into lines."""
     return textwrap.wrap(text, max(width, 20))
-
-
-def sketch_panel(result: AblateResult, panel: Panel, width: int) -> Iterator[str]:
-    """Draw one figure of merit: its name, the rows, the scale."""
-    rows = list(row_names(result))
-    label = min(NAME_WIDTH, max(len(name) for name, one in rows if one is not None))
-    room = max(width - label - VALUE_WIDTH - 2, 8)
-    yield PANELS[panel.figure]
-    for name, one in rows:
-        if one is None:
-            yield name
-            continue
-        found = scale(one.figures[panel.figure])
-        yield f"{name[:label]:<{label}} {sketch_row(panel, found, room)} {found.mean:{VALUE_WIDTH}.1f}"
-    ends = f"{panel.low:.1f}", f"{panel.high:.1f}"
-    yield f"{'':{label}} {ends[0]:<{room - len(ends[1])}}{ends[1]}"
-
-
-def row_names(result: AblateResult) -> Iterator[tuple[str, ArmSummary | None]]:
-    """Name the rows; the name of a loss has a row for itself, its weights are indented."""
-    for one in result.arms:
-        if not one.arm.axis:
-            yield SHORT_NAMES.get(one.arm.baseline, "alpha 0"), one
-    for axis, arms in result.axes.items():
-        yield f"{axis}, alpha:", None
-        for one in arms:
-            yield f"  {one.arm.alpha:g}", one
-
-
-def sketch_row(panel: Panel, found: Interval, room: int) -> str:
-    """Draw one interval on the panel's scale."""
-    column = column_of(panel, room)
-    cells = ["-" if column(found.low) <= place <= column(found.high) else " " for place in range(room)]
-    if panel.base is not None:
-        cells[column(panel.base.mean)] = "|"
-    place = column(found.mean)
-    cells[min(max(place, 0), room - 1)] = "<" if place < 0 else ">" if place >= room else "o"
-    return "".join(cells)
-
-
-def column_of(panel: Panel, room: int) -> Callable[[float], int]:
-    """Give the column of a value; outside the scale it lies outside the room."""
-    span = (panel.high - panel.low) or 1.0
-    return lambda value: round((value - panel.low) / span * (room - 1))

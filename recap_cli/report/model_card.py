@@ -83,7 +83,7 @@ MEASURES = {
 
 
 def write_model_card(result: TrainResult) -> Path:
-    """Write `README.md` into a run's folder: data, recipe, figures and limits.
+    """Writes `README.md` into a run's folder: data, recipe, figures and limits.
 
     The paths of this machine stay out of it: files are named without their folders.
 
@@ -126,14 +126,14 @@ def write_model_card(result: TrainResult) -> Path:
 
 
 def read_options(out: Path) -> dict[str, Any]:
-    """Read a run's options; nothing where there are none."""
+    """Reads a run's options; nothing where there are none."""
     path = out / OPTIONS_FILE
     options: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return options
 
 
 def head(result: TrainResult) -> str:
-    """Give the card's YAML: what the Hugging Face hub sorts models by."""
+    """Returns the card's YAML: what the Hugging Face hub sorts models by."""
     lines = ["library_name: transformers", "tags: [music-captioning, recap]", "metrics: [rouge, meteor]"]
     bart = str(result.settings.get("bart", ""))
     if is_hub_id(bart):
@@ -142,7 +142,7 @@ def head(result: TrainResult) -> str:
 
 
 def describe_data(data: Mapping[str, Any], music: bool) -> Iterator[str]:
-    """Say which songs it learnt from and how it heard them."""
+    """Says which songs it learnt from and how their audio was read."""
     made_up = "demo" in data
     yield f"- songs: {'made up in code, `recap prepare`' if made_up else markdown_cell(Path(data['source']).name)}"
     yield f"- splits, in songs: {tell_splits(data)}"
@@ -159,7 +159,7 @@ def tell_splits(data: Mapping[str, Any]) -> str:
 
 
 def describe_recipe(settings: Mapping[str, Any], options: Mapping[str, Any]) -> Iterator[str]:
-    """Give the table of settings, with who set the recipe's value and where this run left it."""
+    """Returns the lines of the table of settings, with who set the recipe's value and where this run left it."""
     yield "| setting | value | set by |"
     yield "|---|---|---|"
     recipe = settings["recipe"]
@@ -179,7 +179,7 @@ def describe_recipe(settings: Mapping[str, Any], options: Mapping[str, Any]) -> 
 
 
 def plain(value: Any) -> str:
-    """Write a setting's value in a table's cell; a path loses its folders."""
+    """Returns a setting's value in a table's cell; a path loses its folders."""
     if isinstance(value, list | tuple):
         return markdown_cell(", ".join(map(str, value)))
     if isinstance(value, str) and value.startswith(("/", ".", "~")):
@@ -188,7 +188,7 @@ def plain(value: Any) -> str:
 
 
 def describe_figures(result: TrainResult) -> Iterator[str]:
-    """Give the best epoch's figures and one caption beside its reference."""
+    """Returns the best epoch's figures and one caption beside its reference."""
     best = result.figures["best"]
     count = result.settings.get("validation_songs")
     yield f"On the validation songs{f' (at most {count})' if count else ''}, which also chose the epoch; expect less on"

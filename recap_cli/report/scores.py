@@ -8,15 +8,14 @@ from recap_cli.evaluation.evaluate import EvaluateResult
 from recap_cli.evaluation.systems import SystemScores
 from recap_cli.progress import Table
 from recap_cli.report.table_one import HEADINGS, contrast_table, headings, markdown_table, percent, points, table_one
-from recap_cli.scoring.alignment import AlignmentMeasures, Retrieval
+from recap_cli.scoring.alignment import AlignmentMeasures, InformationBounds, Retrieval
 from recap_cli.scoring.bootstrap import Interval
-from recap_cli.scoring.information import InformationBounds
-from recap_cli.scoring.protocols import HEADLINE, protocol_named
 from recap_cli.scoring.rouge import PARTS, ROUGE_TYPES
+from recap_cli.scoring.text import HEADLINE, Over, protocol_named
 
 
 def all_tables(result: EvaluateResult) -> list[Table]:
-    """Give Table 1 and every table beside it that there is."""
+    """Returns Table 1 and every table beside it that there is."""
     tables = [table_one(result), parts_table(result), attribute_table(result), contrast_table(result)]
     tables += [control_table(report) for report in result.controls]
     for report in result.alignment:
@@ -44,8 +43,8 @@ def parts_table(result: EvaluateResult) -> Table:
     )
 
 
-def part_cells(system: SystemScores, over: str) -> dict[str, str]:
-    """Write one system's parts, by name."""
+def part_cells(system: SystemScores, over: Over) -> dict[str, str]:
+    """Returns one system's parts, by name."""
     means, copied = system.scores.means(over), system.scores.copied
     cells = {
         f"{HEADINGS[name]} P / R / F1": " / ".join(f"{100 * means[f'{name}.{part}']:.1f}" for part in PARTS)
@@ -98,14 +97,10 @@ def control_table(report: ControlReport) -> Table:
 def alignment_table(report: AlignmentReport) -> Table:
     """Alignment of a run on held-out songs, beside the probe and chance."""
     sides = ((report.trained, report.bounds), (report.probe, report.probe_bounds))
-    columns = [measure_column(measures, bounds) for measures, bounds in sides]
-    rows = [[name, columns[0][name], columns[1][name], ""] for name in columns[0]]
-    chance = report.trained.chance
-    for row in rows:
-        if row[0] == "gap":
-            row[1:3] = [plain(report.gap), plain(report.probe_gap)]
-        if row[0].startswith(("lyrics from music", "music from lyrics")):
-            row[3] = retrieval_cell(chance)
+    trained, probe = (measure_column(measures, bounds) for measures, bounds in sides)
+    trained["gap"], probe["gap"] = plain(report.gap), plain(report.probe_gap)
+    chance = retrieval_cell(report.trained.chance)
+    rows = [[name, trained[name], probe[name], chance if "median rank" in name else ""] for name in trained]
     caption = (
         f"{report.trained.pool} held-out songs; ties count against the model. Probe: a fresh projection trained with "
         f"the same loss ({report.probe_loss}) on the detached encoder; only what goes beyond the probe of a run with "
@@ -115,12 +110,12 @@ def alignment_table(report: AlignmentReport) -> Table:
 
 
 def measure_column(measures: AlignmentMeasures, bounds: InformationBounds) -> dict[str, str]:
-    """Write one side's measures, by name."""
+    """Returns one side's measures, by name."""
     music, lyrics = measures.music, measures.lyrics
     return {
         "cosine, matched": f"{measures.matched:.3f}",
         "cosine, mismatched": f"{measures.mismatched:.3f}",
-        "gap": f"{measures.gap:.3f}",
+        "gap": "",  # with its interval, which the report has
         "modality gap": f"{measures.modality_gap:.3f}",
         "std * sqrt(d), music / lyrics": f"{music.deviation:.2f} / {lyrics.deviation:.2f}",
         "cosine within a side, music / lyrics": f"{music.cosine:.3f} / {lyrics.cosine:.3f}",
@@ -134,7 +129,7 @@ def measure_column(measures: AlignmentMeasures, bounds: InformationBounds) -> di
 
 
 def retrieval_cell(found: Retrieval) -> str:
-    """Write retrieval in one cell: recalls and mAP in %, median rank."""
+    """Returns retrieval in one cell: recalls and mAP in %, median rank."""
     shares = (found.recall_at_1, found.recall_at_5, found.recall_at_10)
     recalls = " / ".join(f"{100 * share:.1f}" for share in shares)
     return f"{recalls}, {100 * found.map_at_10:.1f}, {found.median_rank:g}"
@@ -161,7 +156,7 @@ def alignment_summary(reports: Sequence[AlignmentReport]) -> Table:
 
 
 def plain(interval: Interval) -> str:
-    """Write a figure of no unit with its 95 % interval."""
+    """Returns a figure of no unit with its 95 % interval."""
     return f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
 
 

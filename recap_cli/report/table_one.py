@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from recap_cli.escaping import csv_cell, latex_text, markdown_cell
 from recap_cli.evaluation.evaluate import EvaluateResult
-from recap_cli.evaluation.system_differences import ENOUGH_SEEDS
 from recap_cli.evaluation.systems import FULL
 from recap_cli.progress import Table
 from recap_cli.scoring.bootstrap import Interval
-from recap_cli.scoring.protocols import HEADLINE, protocol_named
+from recap_cli.scoring.seeds import ENOUGH_SEEDS
+from recap_cli.scoring.text import HEADLINE, protocol_named
 
 HEADINGS = {
     "rouge1": "ROUGE-1",
@@ -21,36 +21,37 @@ HEADINGS = {
     "bleu": "BLEU",
     "chrf": "chrF",
 }
+TESTS = {
+    "songs": "one run a side: this compares two models, not two ways of training; interval of a paired bootstrap "
+    "over songs, p of approximate randomisation",
+    "paired seeds": "runs of the same seeds, paired; Student's t, seeds and songs both a sample",
+    "Welch": "runs of other seeds; Welch's t, seeds and songs both a sample",
+    "Student": "one run against several, taken to vary as they do; Student's t, seeds and songs both a sample",
+}
 PRINTED = "as printed in the paper, on another corpus"
 
 
 @dataclass(frozen=True)
 class Line:
-    """A row of Table 1.
+    """A row of Table 1."""
 
-    Attributes:
-        model: BART, BART-fusion, RECAP or a system's own name.
-        run: the run, or where the figures are from.
-        cells: a text for each figure of `HEADLINE`.
-    """
-
-    model: str
-    run: str
-    cells: tuple[str, ...]
+    model: str  # BART, BART-fusion, RECAP or a system's own name
+    run: str  # the run, or where the figures are from
+    cells: tuple[str, ...]  # a text for each figure of `HEADLINE`
 
 
 def percent(interval: Interval) -> str:
-    """Write a share as points with its 95 % interval."""
+    """Returns a share as points with its 95 % interval."""
     return f"{100 * interval.mean:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
 
 def points(interval: Interval) -> str:
-    """Write a figure from 0 to 100 with its 95 % interval."""
+    """Returns a figure from 0 to 100 with its 95 % interval."""
     return f"{interval.mean:.1f} [{interval.low:.1f}, {interval.high:.1f}]"
 
 
 def group_lines(result: EvaluateResult) -> dict[str, list[Line]]:
-    """Give the rows of each variant of training captions: Full first, then the others as they come."""
+    """Returns the rows of each variant of training captions: Full first, then the others as they come."""
     groups: dict[str, list[Line]] = {}
     for row in result.paper:
         cells = tuple(f"{row.figures[name]:.1f}" if name in row.figures else "" for name in HEADLINE)
@@ -62,22 +63,22 @@ def group_lines(result: EvaluateResult) -> dict[str, list[Line]]:
 
 
 def headings(protocol: str) -> dict[str, str]:
-    """Give the headings of the figures of `HEADLINE`, the part of ROUGE named."""
+    """Returns the headings of the figures of `HEADLINE`, the part of ROUGE named."""
     part = {"f1": "F1"}.get(protocol_named(protocol).part, "recall")
     return {name: f"{HEADINGS[name]} {part}" if "rouge" in name else HEADINGS[name] for name in HEADLINE}
 
 
 def title_of(result: EvaluateResult) -> str:
-    """Say what was scored."""
+    """Says what was scored."""
     where = f"split {result.split}" if result.split else str(result.data)
     return f"{len(result.systems[0].captions)} songs of {where}, protocol {result.protocol}"
 
 
 def notes_of(result: EvaluateResult) -> list[str]:
-    """Give the lines below the table."""
+    """Returns the lines below the table."""
     notes = ["95 % intervals over songs"]
     if any(len(entry.systems) > 1 for entry in result.entries):
-        notes[0] = "95 % intervals over songs; over seeds, then songs, where there are several seeds"
+        notes[0] = "95 % intervals over songs; over seeds and songs where there are several seeds"
     if result.paper:
         notes.append("rows without intervals are the paper's own figures, from another corpus: not comparable")
     return [*notes, result.signature]
@@ -109,18 +110,19 @@ def contrast_table(result: EvaluateResult) -> Table | None:
             (percent if found.figure in HEADLINE else points)(found.comparison.difference),
             f"{found.comparison.p:.4f}",
             f"{found.p_holm:.4f} {found.stars}".rstrip(),
+            found.test,
         ]
         for found in result.contrasts
     ]
     notes = [
-        f"95 % interval of a paired bootstrap, p of approximate randomisation; Holm: corrected for the {len(rows)} "
-        "comparisons of this table; * below 0.05, ** below 0.01, *** below 0.001 after correction"
+        f"Holm: corrected for the {len(rows)} comparisons of this table; * below 0.05, ** below 0.01, *** below 0.001 "
+        "after correction"
     ]
-    if any(found.is_between_trainings for found in result.contrasts):
-        notes.append(f"rows of several seeds: seeds resampled, then songs; below {ENOUGH_SEEDS} seeds a side no stars")
-    if any(not found.is_between_trainings for found in result.contrasts):
-        notes.append("one run a side: this compares two models, not two ways of training")
-    columns = ["run", "figure", "difference", "p", "p, Holm"]
+    used = {found.test for found in result.contrasts}
+    notes += [f"{name}: {words}" for name, words in TESTS.items() if name in used]
+    if used != {"songs"}:
+        notes.append(f"below {ENOUGH_SEEDS} seeds a side no stars")
+    columns = ["run", "figure", "difference", "p", "p, Holm", "test"]
     return Table(f"Differences to {result.entries[0].name}, paired by song", columns, rows, "; ".join(notes))
 
 

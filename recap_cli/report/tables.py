@@ -1,15 +1,23 @@
-"""Results to tables."""
+"""Plain tables of what `prepare`, `caption`, `train` and `ablate` did, or would do."""
 
-from recap_cli.ablation.plan import SweepPlan
-from recap_cli.ablation.results import AblateResult, ArmSummary
-from recap_cli.ablation.seed_differences import Effect
-from recap_cli.evaluation.system_differences import ENOUGH_SEEDS
+from typing import TYPE_CHECKING, Any
+
 from recap_cli.progress import Table
-from recap_cli.report.preparation import duration
 from recap_cli.scoring.bootstrap import Interval
-from recap_cli.training.estimate import Estimate
-from recap_cli.training.train import TrainResult
+from recap_cli.scoring.seeds import ENOUGH_SEEDS
+from recap_cli.training.recipes import RECIPE_LINES, RECIPES
 
+if TYPE_CHECKING:  # each command loads its own results only
+    from recap_cli.ablation.plan import SweepPlan
+    from recap_cli.ablation.results import AblateResult, ArmSummary
+    from recap_cli.ablation.seed_differences import Effect
+    from recap_cli.corpus.splits import Leakage
+    from recap_cli.preparation.prepare import PreparePlan, PrepareResult
+    from recap_cli.training.estimate import Estimate
+    from recap_cli.training.train import TrainResult
+
+MOST_REASONS = 8
+SLOW_SHARE, SLOW_SECONDS = 0.5, 20.0  # of the work; above both, resampling is worth a word
 MEASURE_NAMES = {
     "figures": {
         "rougeL_recall": "ROUGE-L recall",
@@ -32,7 +40,126 @@ MEASURE_NAMES = {
 FIGURE_NAMES = {"rougeL": "ROUGE-L F1", "meteor": "METEOR", "attributes": "attributes named rightly"}
 
 
-def train_table(result: TrainResult) -> Table:
+def prepare_table(result: "PrepareResult") -> Table:
+    """What a data folder holds, what was rejected, and where the time went."""
+    medians = result.medians
+    slice_of = f", slice {result.slice}" if result.slice else ""
+    rows = [
+        ["songs", f"{result.songs}"],
+        ["captions", f"{result.captions}"],
+        ["splits", ", ".join(f"{name} {count}" for name, count in result.splits.items())],
+        ["audio in the mels", f"{result.hours:.2f} h"],
+    ]
+    if medians:
+        rows += [
+            ["median length of the audio", f"{medians['seconds']:g} s"],
+            ["median captions a song", f"{medians['captions_per_song']:g}"],
+            [
+                "median words and marks: lyrics, captions",
+                f"{medians['lyrics_tokens']:g}, {medians['caption_tokens']:g}",
+            ],
+        ]
+    rows += [["mels found in the cache", f"{result.reused}"], *cleaned_rows(result.cleaned)]
+    rows += [[f"used, but {kind}", f"{count}"] for kind, count in result.warnings.items()]
+    rows += [["rejected", f"{result.rejected}"], *reason_rows(result.reasons)]
+    rows += time_rows(result)
+    note = leakage_line(None if result.layout == "demo" else result.leakage)
+    return Table(f"Prepared {result.out}{slice_of}", ["", ""], rows, note)
+
+
+def plan_table(plan: "PreparePlan") -> Table:
+    """What a preparation would do."""
+    rows = [
+        ["layout", plan.layout],
+        ["songs to decode", f"{plan.songs}"],
+        ["captions of the corpus", f"{plan.captions}"],
+        ["splits of the corpus", ", ".join(f"{name} {count}" for name, count in plan.splits.items())],
+        ["audio files that are missing", f"{plan.missing}"],
+        *cleaned_rows(plan.cleaned),
+        ["entries rejected", f"{plan.rejected}"],
+        *reason_rows(plan.reasons),
+        ["mels, at most", f"{plan.gigabytes:.2f} GB"],
+        [f"time with {plan.jobs} processes", f"about {duration(plan.seconds)}" if plan.seconds else "unknown"],
+    ]
+    note = leakage_line(None if plan.layout == "demo" else plan.leakage)
+    return Table(f"Would prepare {plan.out}; nothing was written", ["", ""], rows, note)
+
+
+def cleaned_rows(cleaned: dict[str, int]) -> list[list[str]]:
+    """What was taken out of captions, and which were left out."""
+    return [
+        [kind if "blank" in kind else f"captions cleaned: {kind}", f"{count}"]
+        for kind, count in cleaned.items()
+        if count
+    ]
+
+
+def reason_rows(reasons: dict[str, int]) -> list[list[str]]:
+    """Why songs were rejected, most frequent first."""
+    shown = list(reasons.items())[:MOST_REASONS]
+    rest = sum(reasons.values()) - sum(count for _, count in shown)
+    rows = [[f"  {reason[:70]}", f"{count}"] for reason, count in shown]
+    return [*rows, ["  for other reasons", f"{rest}"]] if rest else rows
+
+
+def time_rows(result: "PrepareResult") -> list[list[str]]:
+    """Where the time went; when resampling dominates, what makes it quicker."""
+    total = sum(result.spent.values())
+    if not total or result.reused == result.songs:
+        return []
+    shares = sorted(result.spent.items(), key=lambda item: -item[1])
+    told = ", ".join(f"{kind} {100 * seconds / total:.0f} %" for kind, seconds in shares if seconds > 0.005 * total)
+    rows = [["time", duration(result.seconds)], ["where it went", told]]
+    if result.spent.get("resampling", 0) > max(SLOW_SHARE * total, SLOW_SECONDS) and result.resampler != "soxr":
+        rows.append(["quicker; differs above 7 kHz only", "--resampler soxr"])
+    return rows
+
+
+def leakage_line(leakage: "Leakage | None") -> str:
+    """Says what a row-wise split would have leaked, and what the given splits do."""
+    if leakage is None:
+        return ""
+    line = (
+        f"Near-duplicates: {100 * leakage.near_duplicates:.1f} % of the songs. A row-wise split 90/10 would have put "
+        f"the song of {100 * leakage.row_wise:.1f} % of the held-out captions in training, too."
+    )
+    if leakage.across:
+        line += f" These splits do so for {leakage.across} {'songs' if leakage.across > 1 else 'song'}."
+    return line
+
+
+def duration(seconds: float) -> str:
+    """Returns a time as people say it."""
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def catalogue_table(plan: dict[str, Any]) -> Table:
+    """What captioning many songs would take."""
+    rows = [
+        ["songs", f"{plan['songs']:,}"],
+        ["done before", f"{plan['done_before']:,}"],
+        ["to caption", f"{plan['to_caption']:,}"],
+        ["of them no song", f"{plan['unreadable']:,}"],
+        ["of them with lyrics beside them", f"{plan['with_lyrics']:,}"],
+        ["songs an hour", f"{plan['songs_per_hour']:,}"],
+        ["hours", f"{plan['hours']:,}"],
+    ]
+    note = f"measured on {plan['measured_on']} songs, decoded one after the other; nothing was written"
+    return Table(f"Captioning {plan['source']}", ["", ""], rows, note)
+
+
+def recipe_table() -> Table:
+    """Every recipe setting and who set it."""
+    rows = [
+        [line.setting.replace("_", "-"), *(str(getattr(line, name)) for name in RECIPES), line.source]
+        for line in RECIPE_LINES
+    ]
+    return Table("Recipes", ["setting", *RECIPES, "set by"], rows)
+
+
+def train_table(result: "TrainResult") -> Table:
     """The best epoch of a run."""
     best = result.figures["best"]
     rows = [[name.replace("_", " "), f"{value:g}"] for name, value in best.items()]
@@ -41,7 +168,7 @@ def train_table(result: TrainResult) -> Table:
     return Table(title, ["", ""], rows, share)
 
 
-def estimate_table(expected: Estimate) -> Table:
+def estimate_table(expected: "Estimate") -> Table:
     """What a training would take."""
     rows = [
         ["captions to learn from", f"{expected.examples:,}"],
@@ -54,7 +181,7 @@ def estimate_table(expected: Estimate) -> Table:
     return Table("A training run with these settings", ["", ""], rows, f"Measured on {expected.measured} real steps.")
 
 
-def ablate_table(result: AblateResult) -> Table:
+def ablate_table(result: "AblateResult") -> Table:
     """The sweep over alpha: intervals stand below their means, so that it fits 80 columns."""
     optional = {
         "right": any("attributes" in one.figures for one in result.arms),
@@ -80,7 +207,7 @@ def ablate_table(result: AblateResult) -> Table:
     return Table(title, list(rows[0]), [list(row.values()) for row in rows], ablate_caption(result, optional))
 
 
-def ablate_caption(result: AblateResult, shown: dict[str, bool]) -> str:
+def ablate_caption(result: "AblateResult", shown: dict[str, bool]) -> str:
     """What the columns are, and what the sweep says."""
     over = "songs" if result.seeds == 1 else "seeds and songs"
     notes = [result.verdict, f"95 % intervals over {over}"]
@@ -99,7 +226,7 @@ def ablate_caption(result: AblateResult, shown: dict[str, bool]) -> str:
     return "; ".join([*notes, result.signature])
 
 
-def seeds_cell(one: ArmSummary) -> str:
+def seeds_cell(one: "ArmSummary") -> str:
     """The number of seeds, and how many of them alpha 0 has too, where these are fewer."""
     effect = one.effects.get("rougeL")
     common = f" ({effect.seeds})" if effect and effect.seeds < len(one.seeds) else ""
@@ -107,28 +234,28 @@ def seeds_cell(one: ArmSummary) -> str:
 
 
 def stacked(interval: Interval, form: str = ".1f") -> str:
-    """Write a share in points, its interval below it."""
+    """Returns a share in points, its interval below it."""
     mean, low, high = (format(100 * value, form) for value in (interval.mean, interval.low, interval.high))
     return f"{mean}\n[{low}, {high}]"
 
 
-def effect_p(effect: Effect | None) -> str:
-    """Write a corrected p value with its stars; nothing where there is no claim."""
+def effect_p(effect: "Effect | None") -> str:
+    """Returns a corrected p value with its stars; nothing where there is no claim."""
     if effect is None or effect.p_holm is None:
         return ""
     p = "<.0001" if effect.p_holm < 0.0001 else f"{effect.p_holm:.4f}".lstrip("0")
     return f"{p}\n{effect.stars}".rstrip()
 
 
-def cosine_cell(one: ArmSummary) -> str:
-    """Write the cosines of matched and mismatched music and lyrics; those of the probe where there is one."""
+def cosine_cell(one: "ArmSummary") -> str:
+    """Returns the cosines of matched and mismatched music and lyrics; those of the probe where there is one."""
     for names in (("probe_matched", "probe_mismatched"), ("matched", "mismatched")):
         if all(name in one.measures for name in names):
             return "\n".join(f"{one.measures[name]:.3f}" for name in names)
     return ""
 
 
-def measures_table(result: AblateResult) -> Table:
+def measures_table(result: "AblateResult") -> Table:
     """Other figures of the test songs, means over seeds: shares in %, losses in nats a token, cosines as they are."""
     present = [
         (kind, name)
@@ -141,7 +268,7 @@ def measures_table(result: AblateResult) -> Table:
     return Table(f"Other figures of {result.songs:,} songs, means over seeds", columns, rows)
 
 
-def measures_tables(result: AblateResult, arms: int = 4) -> list[Table]:
+def measures_tables(result: "AblateResult", arms: int = 4) -> list[Table]:
     """The same with a column an arm, a few arms a table, so that it fits 80 columns."""
     whole = measures_table(result)
     tables = []
@@ -153,8 +280,8 @@ def measures_tables(result: AblateResult, arms: int = 4) -> list[Table]:
     return tables
 
 
-def measure_cell(one: ArmSummary, kind: str, name: str) -> str:
-    """Write a mean; nothing where the arm has none."""
+def measure_cell(one: "ArmSummary", kind: str, name: str) -> str:
+    """Returns a mean; nothing where the condition has none."""
     if kind == "figures":
         return f"{100 * one.figures[name].mean:.1f}" if name in one.figures else ""
     found = (one.attributes if kind == "attributes" else one.measures).get(name)
@@ -163,7 +290,7 @@ def measure_cell(one: ArmSummary, kind: str, name: str) -> str:
     return f"{100 * found:.1f}" if kind == "attributes" or MEASURE_NAMES[kind][name].endswith("%") else f"{found:.3f}"
 
 
-def losses_table(result: AblateResult) -> Table | None:
+def losses_table(result: "AblateResult") -> Table | None:
     """The alignment losses against each other, each at its best weight on the validation songs."""
     rows = [
         [
@@ -184,7 +311,7 @@ def losses_table(result: AblateResult) -> Table | None:
     return Table(title, ["losses", "seeds", "figure", "difference", "p, Holm"], rows, caption)
 
 
-def sweep_table(plan: SweepPlan) -> Table:
+def sweep_table(plan: "SweepPlan") -> Table:
     """A sweep that is to come."""
     rows = [[name, str(runs), str(done)] for name, runs, done in plan.arms]
     left = sum(runs - done for _, runs, done in plan.arms)

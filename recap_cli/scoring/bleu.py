@@ -3,9 +3,12 @@
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from sacrebleu.metrics import BLEU
 
 BLEU_ORDER = 4
 CHRF_ORDER = 6
@@ -13,34 +16,24 @@ CHRF_BETA = 2
 
 
 @cache
-def _sacrebleu(effective_order: bool = False) -> Any:
-    """Make sacreBLEU's BLEU; `force` keeps it from writing warnings about tokenised text."""
+def _sacrebleu(effective_order: bool = False) -> "BLEU":
+    """Returns sacreBLEU's BLEU; `force` keeps it from writing warnings about tokenised text."""
     from sacrebleu.metrics import BLEU
 
     return BLEU(effective_order=effective_order, max_ngram_order=BLEU_ORDER, force=True)
 
 
 def bleu_statistics(prediction: str, references: Sequence[str]) -> tuple[int, ...]:
-    """Give sacreBLEU's sufficient statistics of one song.
-
-    Returns:
-        Prediction length, reference length, 4 matched and 4 total n-grams.
-    """
+    """Returns sacreBLEU's sufficient statistics of one song: both lengths, 4 matched and 4 total n-grams."""
     score = _sacrebleu(effective_order=True).sentence_score(prediction, references)
     return (score.sys_len, score.ref_len, *score.counts, *score.totals)
 
 
 def bleu_of(sums: np.ndarray) -> np.ndarray:
-    """Turn summed statistics into BLEU, many sums at once.
+    """Turns statistics summed over songs [..., 10] into BLEU from 0 to 100 [...].
 
     The formula of sacreBLEU (Post 2018) with its default "exp" smoothing: the k-th n-gram order without a match counts
     1 / 2^k matches.
-
-    Args:
-        sums: statistics as `bleu_statistics` gives them, summed over songs [..., 10].
-
-    Returns:
-        BLEU from 0 to 100 [...].
     """
     length, reference = sums[..., 0], sums[..., 1]
     matched, total = sums[..., 2 : 2 + BLEU_ORDER], sums[..., 2 + BLEU_ORDER :]
@@ -52,11 +45,9 @@ def bleu_of(sums: np.ndarray) -> np.ndarray:
 
 
 def chrf_statistics(prediction: str, references: Sequence[str]) -> tuple[int, ...]:
-    """Give the statistics of one song's chrF (Popovic 2015) against its best reference.
+    """Returns the statistics of one song's chrF (Popovic 2015) against its best reference [18].
 
-    Returns:
-        The prediction's, the reference's and the matched character n-grams of each order from 1 to 6, one after
-        another [18].
+    For each order from 1 to 6 the prediction's, the reference's and the matched character n-grams.
     """
     said = _character_ngrams(prediction)
     rows = []
@@ -72,19 +63,15 @@ def chrf_statistics(prediction: str, references: Sequence[str]) -> tuple[int, ..
 
 
 def _character_ngrams(text: str) -> list[Counter[str]]:
-    """Count the character n-grams of each order, white space left out."""
+    """Counts the character n-grams of each order, white space left out."""
     text = "".join(text.split())
     return [Counter([text[i : i + n] for i in range(len(text) - n + 1)]) for n in range(1, CHRF_ORDER + 1)]
 
 
 def chrf_of(sums: np.ndarray) -> np.ndarray:
-    """Turn summed statistics into chrF, many sums at once: the F score of precision and recall, averaged over orders.
+    """Turns statistics summed over songs [..., 18] into chrF from 0 to 100 [...].
 
-    Args:
-        sums: statistics as `chrf_statistics` gives them, summed over songs [..., 18].
-
-    Returns:
-        chrF from 0 to 100 [...].
+    It is the F score of precision and recall, each averaged over orders.
     """
     counts = sums.reshape(*sums.shape[:-1], CHRF_ORDER, 3).astype(float)
     said, meant, matched = counts[..., 0], counts[..., 1], counts[..., 2]
@@ -97,7 +84,7 @@ def chrf_of(sums: np.ndarray) -> np.ndarray:
 
 
 def sacrebleu_signatures(reference_counts: Sequence[int]) -> tuple[str, str]:
-    """Give sacreBLEU's own signatures of BLEU and chrF for songs with so many references each."""
+    """Returns sacreBLEU's own signatures of BLEU and chrF for songs with these numbers of references."""
     from sacrebleu.metrics import CHRF
 
     few, many = min(reference_counts), max(reference_counts)

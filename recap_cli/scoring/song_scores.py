@@ -2,26 +2,31 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from statistics import fmean
+from typing import Any
 
 import numpy as np
 
-from recap_cli.scoring.bleu import BLEU_ORDER, CHRF_ORDER
-from recap_cli.scoring.rouge import PARTS, ROUGE_TYPES, Overlap
+from recap_cli.scoring.bleu import BLEU_ORDER, CHRF_ORDER, bleu_statistics, chrf_statistics
+from recap_cli.scoring.meteor import meteor
+from recap_cli.scoring.rouge import (
+    PARTS,
+    ROUGE_TYPES,
+    Overlap,
+    copied_share,
+    count_words,
+    is_other_script,
+    rouge,
+    rouge_tokens,
+    tokens_of_any_script,
+)
 
 MEASURES = (*(f"{name}.{part}" for name in ROUGE_TYPES for part in PARTS), "meteor")
 
 
 @dataclass(frozen=True)
 class Match:
-    """A prediction against one reference, or summed up over several; all from 0 to 1.
-
-    Attributes:
-        rouge1: words.
-        rouge2: pairs of words.
-        rougeL: longest common subsequence.
-        meteor: METEOR as NLTK computes it.
-    """
+    """A prediction against one reference, or summed up over several; all from 0 to 1."""
 
     rouge1: Overlap
     rouge2: Overlap
@@ -35,93 +40,55 @@ class Match:
 
 @dataclass(frozen=True)
 class SongScore:
-    """The row of one song; corpus figures and bootstraps are made from rows alone.
-
-    Attributes:
-        id: the song's id.
-        best: for each measure the best reference, by F1 for ROUGE (its precision and recall come along).
-        mean: mean over the references.
-        references: number of references.
-        length: words of the prediction; a character is a word in scripts without spaces.
-        bleu: sacreBLEU's sufficient statistics: prediction length, reference length, 4 matched and 4 total n-grams.
-        chrf: those of chrF against its best reference, see `bleu.chrf_statistics`.
-        copied: share of the caption's 5-grams that stand in the lyrics; None where no lyrics are known.
-        by_characters: the song was read with our tokenizer, because its references are not mainly in Latin letters.
-    """
+    """The row of one song; corpus figures and bootstraps are made from rows alone."""
 
     id: str
-    best: Match
-    mean: Match
+    best: Match  # for each measure the best reference, by F1 for ROUGE (its precision and recall come along)
+    mean: Match  # mean over the references
     references: int
-    length: int
-    bleu: tuple[int, ...]
-    chrf: tuple[int, ...]
-    copied: float | None
-    by_characters: bool
+    length: int  # words of the prediction; a character is a word in scripts without spaces
+    bleu: tuple[int, ...]  # see `bleu.bleu_statistics`
+    chrf: tuple[int, ...]  # see `bleu.chrf_statistics`
+    copied: float | None  # share of the caption's 5-grams that stand in the lyrics; None where no lyrics are known
+    by_characters: bool  # read with our tokenizer, because the references are not mainly in Latin letters
 
     def to_json(self) -> dict[str, Any]:
         """The row as plain values, with sentence BLEU and chrF left to their statistics."""
         return {**vars(self), "best": self.best.to_json(), "mean": self.mean.to_json()}
 
 
-class SongRows(Sequence[SongScore]):
-    """The scores of many songs as columns, some 300 bytes a song; a row is made when it is asked for.
-
-    Attributes:
-        ids: of the songs.
-        best: `MEASURES` against the best reference of each [songs, 10].
-        mean: their means over the references [songs, 10].
-        references: number of references [songs].
-        length: words of the prediction [songs].
-        copied: share of 5-grams copied from the lyrics, NaN where no lyrics are known [songs].
-        by_characters: whether it was read by characters [songs].
-        bleu: BLEU's statistics [songs, 10].
-        chrf: chrF's statistics [songs, 18].
-    """
+class SongRows:
+    """The scores of many songs as columns, some 300 bytes a song; a row is made when it is asked for."""
 
     def __init__(self, ids: Sequence[str]) -> None:
         count = len(ids)
         self.ids = ids
-        self.best = np.zeros((count, len(MEASURES)))
-        self.mean = np.zeros((count, len(MEASURES)))
+        self.best = np.zeros((count, len(MEASURES)))  # against the best reference of each [songs, measures]
+        self.mean = np.zeros((count, len(MEASURES)))  # over the references [songs, measures]
         self.references = np.zeros(count, np.int32)
         self.length = np.zeros(count, np.int32)
-        self.copied = np.full(count, np.nan)
+        self.copied = np.full(count, np.nan)  # NaN where no lyrics are known
         self.by_characters = np.zeros(count, bool)
         self.bleu = np.zeros((count, 2 + 2 * BLEU_ORDER), np.int32)
         self.chrf = np.zeros((count, 3 * CHRF_ORDER), np.int32)
 
     def put(self, place: int, row: SongScore) -> None:
         """Writes a song's row into its place."""
-        self.best[place], self.mean[place] = flat(row.best), flat(row.mean)
+        self.best[place], self.mean[place] = _flat(row.best), _flat(row.mean)
         self.references[place], self.length[place] = row.references, row.length
         self.copied[place] = np.nan if row.copied is None else row.copied
         self.by_characters[place] = row.by_characters
         self.bleu[place], self.chrf[place] = row.bleu, row.chrf
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, SongRows) and len(self) == len(other) and list(self) == list(other)
-
-    __hash__ = None  # type: ignore[assignment]
-
     def __len__(self) -> int:
         return len(self.ids)
 
-    @overload
-    def __getitem__(self, place: int) -> SongScore: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> list[SongScore]: ...
-
-    def __getitem__(self, place: int | slice) -> SongScore | list[SongScore]:
-        """Returns the row of a song, or of several."""
-        if isinstance(place, slice):
-            return [self[one] for one in range(*place.indices(len(self)))]
+    def __getitem__(self, place: int) -> SongScore:
         copied = float(self.copied[place])
         return SongScore(
             id=self.ids[place],
-            best=match_of(self.best[place].tolist()),
-            mean=match_of(self.mean[place].tolist()),
+            best=_match_of(self.best[place].tolist()),
+            mean=_match_of(self.mean[place].tolist()),
             references=int(self.references[place]),
             length=int(self.length[place]),
             bleu=tuple(self.bleu[place].tolist()),
@@ -134,12 +101,48 @@ class SongRows(Sequence[SongScore]):
         return (self[place] for place in range(len(self)))
 
 
-def flat(match: Match) -> list[float]:
+def score_song(song: str, prediction: str, references: Sequence[str], lyrics: str | None = None) -> SongScore:
+    """Scores one prediction against its references."""
+    by_characters = is_other_script(references)
+    said = rouge_tokens(prediction, by_characters)
+    matches = [
+        Match(*rouge(rouge_tokens(reference, by_characters), said), meteor(reference, prediction, by_characters))
+        for reference in references
+    ]
+    # sacreBLEU's own tokenizer knows no words where a script has no spaces.
+    texts = [" ".join(tokens_of_any_script(t)) if by_characters else t for t in (prediction, *references)]
+    return SongScore(
+        id=song,
+        best=_best(matches),
+        mean=_mean(matches),
+        references=len(references),
+        length=count_words(prediction),
+        bleu=bleu_statistics(texts[0], texts[1:]),
+        chrf=chrf_statistics(texts[0], texts[1:]),
+        copied=None if lyrics is None else copied_share(said, rouge_tokens(lyrics, by_characters)),
+        by_characters=by_characters,
+    )
+
+
+def _best(matches: list[Match]) -> Match:
+    """Takes the best reference of each measure, the first of equals."""
+    rouge1, rouge2, rouge_l = (
+        max((getattr(match, name) for match in matches), key=lambda overlap: overlap.f1) for name in ROUGE_TYPES
+    )
+    return Match(rouge1, rouge2, rouge_l, max(match.meteor for match in matches))
+
+
+def _mean(matches: list[Match]) -> Match:
+    """Averages each measure over the references."""
+    return _match_of([fmean(values) for values in zip(*map(_flat, matches), strict=True)])
+
+
+def _flat(match: Match) -> list[float]:
     """Returns a match's figures in the order of `MEASURES`."""
     overlaps = (match.rouge1, match.rouge2, match.rougeL)
     return [value for one in overlaps for value in (one.precision, one.recall, one.f1)] + [match.meteor]
 
 
-def match_of(values: list[float]) -> Match:
+def _match_of(values: list[float]) -> Match:
     """Returns the match whose figures these are."""
     return Match(Overlap(*values[:3]), Overlap(*values[3:6]), Overlap(*values[6:9]), values[9])

@@ -22,10 +22,9 @@ from nltk.translate.meteor_score import single_meteor_score
 from rouge_score.rouge_scorer import RougeScorer
 
 from recap_cli.scoring.bootstrap import bootstrap_interval
+from recap_cli.scoring.meteor import load_synonyms, meteor_tokens
 from recap_cli.scoring.rouge import ROUGE_TYPES
-from recap_cli.scoring.synonyms import load_synonyms
 from recap_cli.scoring.text import score_songs
-from recap_cli.scoring.tokens import meteor_tokens
 
 OFTEN = "the a of and to in is it that about this song he she his her with for on from as by who life love"
 

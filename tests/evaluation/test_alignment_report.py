@@ -8,10 +8,18 @@ from recap_cli.captioning.caption import Captioner
 from recap_cli.demo.songs import DemoSettings, render_song
 from recap_cli.demo.two_timbre_songs import render_halves
 from recap_cli.errors import DataError
-from recap_cli.evaluation import fusion_attention as attention
-from recap_cli.evaluation.alignment_report import apply_probe, measure_run, train_probe
+from recap_cli.evaluation import alignment_report as attention
+from recap_cli.evaluation.alignment_report import (
+    Attended,
+    apply_probe,
+    attend,
+    compare_maps,
+    measure_run,
+    over_time,
+    share_on,
+    train_probe,
+)
 from recap_cli.evaluation.captions import music_states
-from recap_cli.evaluation.fusion_attention import Attended, attend, compare_maps, over_time, share_on
 from recap_cli.evaluation.pooled_vectors import PooledSongs, pool_songs, project_songs
 from recap_cli.progress import SilentProgress
 from recap_cli.scoring.alignment import measure_alignment

@@ -16,7 +16,8 @@ from recap_cli.evaluation.systems import (
     share_right,
 )
 from recap_cli.progress import SilentProgress
-from recap_cli.scoring.bootstrap import two_level_difference, two_level_interval
+from recap_cli.scoring.bootstrap import paired_difference
+from recap_cli.scoring.seeds import paired_seeds, seeds_interval, unpaired_seeds
 
 RIGHT = (
     "A defiant narrator sings of hard work. It is a fast piece in a major key, led by a trumpet over drums. "
@@ -103,16 +104,12 @@ def test_runs_that_differ_by_seed_only_share_a_row():
 
 
 @pytest.mark.parametrize("protocol", ["f1", "published"])
-def test_intervals_of_seeds_have_two_levels(protocol):
-    """Wider than of all pairs of seed and song taken as independent, and the two-level bootstrap of the library."""
+def test_intervals_of_seeds_count_seeds_and_songs(protocol):
     runs = [system(f"a{seed}", seed, {"x": 1}, shift=seed, protocol=protocol) for seed in range(3)]
     (entry,) = group_seeds(runs, protocol)
-    found = entry.intervals["rougeL"]
-    table = entry.table("rougeL", protocol)
-    assert found.mean == pytest.approx(table.mean())
-    if protocol == "f1":
-        assert vars(found) == pytest.approx(vars(two_level_interval(table)))
-    assert min(one.intervals["bleu"].low for one in runs) <= entry.intervals["bleu"].mean
+    for figure, found in entry.intervals.items():
+        assert found.mean == pytest.approx(np.mean([one.intervals[figure].mean for one in runs]))
+        assert found == seeds_interval(table_of(runs, figure, protocol))
 
 
 # differences ----------------------------------------------------------------------------------------------------------
@@ -137,14 +134,47 @@ def test_differences_are_one_family():
     assert compare_entries(entries[:1], "f1") == []
 
 
-def test_seeds_are_compared_on_two_levels():
-    ours = [system(f"a{seed}", seed, {"x": 1}, shift=seed) for seed in range(2)]
-    theirs = [system(f"b{seed}", seed, {"x": 2}, shift=seed + 1) for seed in range(3)]
-    entries = group_seeds([*ours, *theirs], "f1")
-    found = next(one for one in compare_entries(entries, "f1") if one.figure == "rougeL")
-    direct = two_level_difference(entries[1].table("rougeL", "f1"), entries[0].table("rougeL", "f1"))
-    assert found.comparison == direct
-    assert found.seeds == (3, 2)
+def table_of(runs, figure, protocol="f1"):
+    return np.array([run.scores.shares(figure, protocol) for run in runs])
+
+
+@pytest.mark.parametrize("protocol", ["f1", "published"])
+@pytest.mark.parametrize(
+    ("first", "later", "test", "pairs"),
+    [
+        ((0, 1), (0, 1), "paired seeds", ([0, 1], [0, 1])),
+        ((1, 2, 0), (2, 3, 1), "paired seeds", ([1, 2], [1, 2])),  # those that both have, each with its own
+        ((0, 1), (2, 3, 4), "Welch", ([0, 1], [2, 3, 4])),
+        ((0, 1, 2), (2, 3), "Welch", ([0, 1, 2], [2, 3])),  # one pair is no sample
+        ((0, 1, 2), (0,), "Student", ([0, 1, 2], [0])),
+    ],
+)
+def test_the_test_between_trainings_follows_their_seeds(first, later, test, pairs, protocol):
+    sides = [
+        [system(f"{name}{seed}", seed, {"x": name}, seed + number, protocol) for seed in seeds]
+        for number, (name, seeds) in enumerate((("a", first), ("b", later)))
+    ]
+    contrasts = compare_entries(group_seeds([*sides[0], *sides[1]], protocol), protocol)
+    theirs, ours = (
+        [next(run for run in side if run.origin.seed == seed) for seed in seeds]
+        for side, seeds in zip(sides, pairs, strict=True)
+    )
+    assert len(contrasts) == 6
+    for found in contrasts:
+        assert (found.test, found.seeds) == (test, (len(ours), len(theirs)))
+        direct = paired_seeds if test == "paired seeds" else unpaired_seeds
+        assert found.comparison == direct(
+            table_of(ours, found.figure, protocol), table_of(theirs, found.figure, protocol)
+        )
+    assert contrasts[2].to_json()["test"] == test
+
+
+def test_one_run_a_side_is_compared_over_songs():
+    entries = group_seeds([system("a"), system("b", shift=1)], "f1")
+    contrasts = compare_entries(entries, "f1")
+    values = [entry.systems[0].scores.headline_values("rougeL") for entry in entries]
+    assert {found.test for found in contrasts} == {"songs"}
+    assert contrasts[2].comparison == paired_difference(values[1], values[0])
 
 
 @pytest.mark.parametrize(
@@ -160,7 +190,8 @@ def test_seeds_are_compared_on_two_levels():
     ],
 )
 def test_stars_need_a_corrected_p_and_seeds_enough(p_holm, seeds, stars):
-    assert Contrast("b", "rougeL", None, p_holm, seeds).stars == stars
+    test = "songs" if seeds == (1, 1) else "Welch"
+    assert Contrast("b", "rougeL", None, p_holm, seeds, test).stars == stars
 
 
 # attributes -----------------------------------------------------------------------------------------------------------

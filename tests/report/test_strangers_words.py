@@ -27,13 +27,12 @@ from recap_cli.cli.app import complain, main
 from recap_cli.cli.console import ConsoleProgress, SafeConsole, render, stderr_console, write_caption
 from recap_cli.errors import RecapError
 from recap_cli.escaping import csv_cell, figure_text, flat, json_text, visible
-from recap_cli.evaluation.cases import Case, CaseStudy
+from recap_cli.evaluation.system_differences import Case, CaseStudy
 from recap_cli.evaluation.systems import Origin
 from recap_cli.progress import Table
-from recap_cli.report.alignment_plots import plot_alignment
-from recap_cli.report.attention_maps import draw_explanation
-from recap_cli.report.case_page import case_html, case_markdown
+from recap_cli.report.case_page import case_html
 from recap_cli.report.model_card import write_model_card
+from recap_cli.report.pictures import draw_explanation, plot_alignment
 from recap_cli.report.scores import to_markdown
 from recap_cli.report.table_one import to_csv, to_latex
 from recap_cli.training.recipes import recipe_settings
@@ -171,7 +170,7 @@ def terminal_table(words: str) -> None:
 
 
 def terminal_panel(words: str) -> None:
-    from recap_cli.report.panels import caption_panel
+    from recap_cli.report.drawing import caption_panel
 
     SafeConsole("stdout", width=200).print(caption_panel(song(words)))
 
@@ -315,16 +314,6 @@ def test_markdown_tables(kind):
     assert markdown_structure(text) == markdown_structure(to_markdown(scored(PLAIN)))
     assert not UNSEEN.search(text)
     assert "http://" not in text and "www." not in text and "a@x.y" not in text  # GitHub links these
-
-
-@pytest.mark.parametrize("kind", PAYLOADS)
-def test_markdown_pages(kind):
-    words = PAYLOADS[kind] or "x"
-    text = case_markdown(study(words))
-    plain = case_markdown(study("\n".join(PLAIN if line.strip() else "" for line in words.strip().splitlines())))
-    assert markdown_structure(text) == markdown_structure(plain)
-    assert not UNSEEN.search(text)
-    assert "http://" not in text and "www.x" not in text and "a@x.y" not in text
 
 
 @pytest.mark.parametrize("kind", PAYLOADS)

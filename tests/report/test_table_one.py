@@ -12,9 +12,8 @@ from recap_cli.errors import DataError
 from recap_cli.escaping import latex_text
 from recap_cli.evaluation.controls import Control, ControlReport
 from recap_cli.evaluation.evaluate import EvaluateResult
-from recap_cli.evaluation.paper_table import PaperRow, read_paper_table
 from recap_cli.evaluation.system_differences import Contrast
-from recap_cli.evaluation.systems import Entry, Origin, SystemScores
+from recap_cli.evaluation.systems import Entry, Origin, PaperRow, SystemScores, read_paper_table
 from recap_cli.outputs import file_stem
 from recap_cli.report import scores as scores_module
 from recap_cli.report.scores import attribute_table, control_table, parts_table, to_markdown
@@ -118,6 +117,7 @@ def contrast(**changes):
         "comparison": Comparison(Interval(0.034, 0.01, 0.06), 0.01234),
         "p_holm": 0.04936,
         "seeds": (1, 1),
+        "test": "songs",
     }
     return Contrast(**{**fields, **changes})
 
@@ -125,15 +125,16 @@ def contrast(**changes):
 def test_stars_stand_beside_their_p():
     table = contrast_table(evaluated(system("runs/a"), contrasts=[contrast()]))
     assert table.title == "Differences to runs/a, paired by song"
-    assert table.columns == ["run", "figure", "difference", "p", "p, Holm"]
-    assert table.rows == [["runs/b", "ROUGE-L F1", "3.4 [1.0, 6.0]", "0.0123", "0.0494 *"]]
+    assert table.columns == ["run", "figure", "difference", "p", "p, Holm", "test"]
+    assert table.rows == [["runs/b", "ROUGE-L F1", "3.4 [1.0, 6.0]", "0.0123", "0.0494 *", "songs"]]
     summed = contrast(figure="chrf", comparison=Comparison(Interval(3.4, 1.0, 6.0), 0.01234))
     assert contrast_table(evaluated(system("a"), contrasts=[summed])).rows[0][1:3] == ["chrF", "3.4 [1.0, 6.0]"]
     assert "corrected for the 1 comparisons" in table.caption
     assert "compares two models, not two ways of training" in table.caption
-    seeds = contrast_table(evaluated(system("runs/a"), contrasts=[contrast(seeds=(3, 3))]))
-    assert seeds.rows[0][-1] == "0.0494"
+    seeds = contrast_table(evaluated(system("runs/a"), contrasts=[contrast(seeds=(3, 3), test="Welch")]))
+    assert seeds.rows[0][-2:] == ["0.0494", "Welch"]
     assert "below 5 seeds a side no stars" in seeds.caption and "two models" not in seeds.caption
+    assert "Welch: runs of other seeds" in seeds.caption
     assert contrast_table(evaluated(system("runs/a"))) is None
 
 
@@ -142,7 +143,7 @@ def test_markdown():
     lines = text.splitlines()
     assert lines[2] == "| model | run | ROUGE-1 F1 | ROUGE-2 F1 | ROUGE-L F1 | METEOR |"
     assert lines[4] == f"| RECAP | a\\|b | {HALF} | {HALF} | {HALF} | {HALF} |"
-    assert "| runs/b | ROUGE-L F1 | 3.4 [1.0, 6.0] | 0.0123 | 0.0494 * |" in lines
+    assert "| runs/b | ROUGE-L F1 | 3.4 [1.0, 6.0] | 0.0123 | 0.0494 * | songs |" in lines
 
 
 def test_latex():
@@ -216,7 +217,7 @@ def test_alignment_and_attention(tiny_data, tiny_run):
     from recap_cli.captioning.caption import Captioner
     from recap_cli.evaluation.alignment_report import measure_run
     from recap_cli.progress import SilentProgress
-    from recap_cli.report.alignment_plots import plot_alignment
+    from recap_cli.report.pictures import plot_alignment
 
     captioner = Captioner.from_pretrained(tiny_run, device="cpu")
     report = measure_run("runs/a b", captioner, tiny_data, tiny_data.split("test"), SilentProgress())

@@ -3,20 +3,20 @@ import time
 
 import numpy as np
 import pytest
+from sacrebleu.metrics import BLEU, CHRF
 
-from recap_cli.errors import DataError, OptionError
-from recap_cli.scoring import bootstrap as uncertainty
+from recap_cli.errors import DataError
+from recap_cli.scoring import bootstrap
 from recap_cli.scoring.bootstrap import (
     bootstrap_interval,
     draw_sums,
     holm,
     interval,
-    over_seeds,
     paired_difference,
     song_counts,
-    two_level_difference,
-    two_level_interval,
+    summed_difference,
 )
+from recap_cli.scoring.text import SUMMED, score_songs
 
 
 def scores(songs=200, seed=0, mean=0.3):
@@ -34,8 +34,7 @@ def test_interval_has_the_width_theory_gives():
 
 def test_two_songs_by_hand():
     # Means of 0 and 1 drawn twice: 0, 1/2, 1 with chances 1/4, 1/2, 1/4.
-    assert bootstrap_interval(np.array([0.0, 1.0])) == uncertainty.Interval(0.5, 0.0, 1.0)
-    assert bootstrap_interval(np.array([0.0, 1.0]), level=0.4) == uncertainty.Interval(0.5, 0.5, 0.5)
+    assert bootstrap_interval(np.array([0.0, 1.0])) == bootstrap.Interval(0.5, 0.0, 1.0)
 
 
 def test_interval_equals_the_plain_loop():
@@ -55,7 +54,7 @@ def test_same_seed_same_interval_and_other_seed_another():
 
 
 def test_draws_in_blocks_hold_all_draws(monkeypatch):
-    monkeypatch.setattr(uncertainty, "CHUNK_CELLS", 700)
+    monkeypatch.setattr(bootstrap, "CHUNK_CELLS", 700)
     blocks = list(song_counts(100, 30, np.random.default_rng(0)))
     assert [len(block) for block in blocks] == [7, 7, 7, 7, 2]
     assert paired_difference(scores(100), scores(100, seed=1), trials=30).p > 0
@@ -102,7 +101,7 @@ def test_equal_systems_differ_by_nothing():
     a = scores()
     found = paired_difference(a, a)
     assert found.p == 1.0
-    assert found.difference == uncertainty.Interval(0.0, 0.0, 0.0)
+    assert found.difference == bootstrap.Interval(0.0, 0.0, 0.0)
 
 
 def test_swapping_the_systems_turns_the_sign():
@@ -126,35 +125,6 @@ def test_false_alarms_come_at_their_rate():
     assert 0.025 < np.mean(alarms) < 0.08
 
 
-def test_two_level_interval_with_one_seed_is_the_interval_over_songs():
-    values = scores()
-    one, plain = two_level_interval(values[None]), bootstrap_interval(values)
-    assert (one.mean, one.low, one.high) == pytest.approx((plain.mean, plain.low, plain.high))
-
-
-def test_two_level_interval_equals_the_plain_loop():
-    values = np.random.default_rng(0).normal(size=(3, 20))
-    songs = np.concatenate(list(song_counts(20, 400, np.random.default_rng(7)))).astype(int)
-    seeds = np.random.default_rng([7, 1]).multinomial(3, [1 / 3] * 3, size=400)
-    means = [
-        np.mean(np.repeat(np.repeat(values, seed_row, axis=0), song_row, axis=1))
-        for seed_row, song_row in zip(seeds, songs, strict=True)
-    ]
-    found = two_level_interval(values, resamples=400, seed=7)
-    assert found.mean == pytest.approx(values.mean())
-    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])))
-
-
-def test_seeds_that_disagree_widen_the_interval():
-    songs = scores(1000)
-    agree = np.tile(songs, (5, 1))
-    disagree = agree + np.array([-0.04, -0.02, 0.0, 0.02, 0.04])[:, None]
-    narrow, wide = two_level_interval(agree), two_level_interval(disagree)
-    assert wide.high - wide.low > 3 * (narrow.high - narrow.low)
-    # The seeds' mean deviates by sqrt(.0008 / 5) = .01265, plus the songs' .0032.
-    assert wide.high - wide.low == pytest.approx(2 * 1.96 * np.hypot(0.01265, 0.0032), rel=0.1)
-
-
 def test_sums_of_a_draw_see_the_same_songs_in_every_column():
     values = scores(50)
     sums = draw_sums(np.column_stack([values, 2 * values, np.ones(50)]), resamples=200, seed=4)
@@ -165,47 +135,6 @@ def test_sums_of_a_draw_see_the_same_songs_in_every_column():
     assert vars(found) == pytest.approx(vars(bootstrap_interval(values, 200, seed=4)))
     with pytest.raises(DataError):
         draw_sums(np.array([[np.nan]]))
-
-
-def test_draws_of_each_seed_become_two_level_draws():
-    """For means over songs both ways are the same bootstrap."""
-    values = np.stack([scores(60, seed) for seed in range(3)])
-    draws = draw_sums(values.T, resamples=300).T / 60
-    assert vars(interval(values.mean(), over_seeds(draws))) == pytest.approx(vars(two_level_interval(values, 300)))
-
-
-def test_weights_count_in_two_level_differences():
-    """A song of weight 2 counts as two songs in the difference."""
-    a, b = np.stack([scores(40, 1), scores(40, 2)]), np.stack([scores(40, 3)])
-    weights = np.ones(40)
-    weights[:5] = 2
-    doubled = [np.concatenate([side, side[:, :5]], axis=1) for side in (a, b)]
-    found = two_level_difference(a, b, weights=weights)
-    assert found.difference.mean == pytest.approx(two_level_difference(*doubled).difference.mean)
-    assert found.difference.low < found.difference.mean < found.difference.high
-    plain = two_level_difference(a, b)
-    assert vars(two_level_difference(a, b, weights=np.full(40, 3.0)).difference) == pytest.approx(
-        vars(plain.difference)
-    )
-
-
-def test_two_level_difference_sees_a_large_effect_and_no_absent_one():
-    rng = np.random.default_rng(3)
-    songs = scores(300)
-    a, b = (songs + rng.normal(0, 0.005, size=(n, 1)) + rng.normal(0, 0.02, size=(n, 300)) for n in (5, 4))
-    same, better = two_level_difference(a, b), two_level_difference(a + 0.05, b)
-    assert same.p > 0.05
-    assert same.difference.low < 0 < same.difference.high
-    assert better.p == 1 / 1001
-    assert better.difference.low > 0
-    assert better.difference.mean == pytest.approx(a.mean() - b.mean() + 0.05)
-
-
-def test_two_level_difference_keeps_songs_paired():
-    values = np.random.default_rng(1).normal(size=(1, 100))
-    found = two_level_difference(values + 0.5, values)
-    assert (found.difference.low, found.difference.high) == pytest.approx((0.5, 0.5))
-    assert two_level_difference(values, values).p == 1.0
 
 
 @pytest.mark.parametrize(
@@ -223,24 +152,77 @@ def test_holm_by_hand(p, adjusted):
 
 
 @pytest.mark.parametrize(
-    ("call", "kind", "message"),
+    ("call", "message"),
     [
-        (lambda: bootstrap_interval(np.array([])), DataError, "filled"),
-        (lambda: bootstrap_interval(np.ones((2, 2))), DataError, "1 dimensions"),
-        (lambda: bootstrap_interval(np.array([1.0, np.nan])), DataError, "not a number"),
-        (lambda: bootstrap_interval(np.ones(3), weights=np.ones(2)), DataError, "weight"),
-        (lambda: bootstrap_interval(np.ones(3), weights=np.array([1, 0, 1])), DataError, "weight"),
-        (lambda: bootstrap_interval(np.ones(3), level=1.0), OptionError, "coverage"),
-        (lambda: bootstrap_interval(np.ones(3), resamples=0), OptionError, "at least 1"),
-        (lambda: paired_difference(np.ones(3), np.ones(1)), DataError, "shapes"),
-        (lambda: paired_difference(np.ones(3), np.ones(3), trials=0), OptionError, "at least 1"),
-        (lambda: two_level_interval(np.ones(3)), DataError, "2 dimensions"),
-        (lambda: two_level_difference(np.ones((2, 3)), np.ones((2, 4))), DataError, "3 and 4 songs"),
-        (lambda: holm([0.5, 1.5]), DataError, "P values"),
-        (lambda: holm([0.5, np.nan]), DataError, "P values"),
-        (lambda: interval(0.0, np.zeros(3), level=0.0), OptionError, "coverage"),
+        (lambda: bootstrap_interval(np.array([])), "filled"),
+        (lambda: bootstrap_interval(np.ones((2, 2))), "1 dimensions"),
+        (lambda: bootstrap_interval(np.array([1.0, np.nan])), "not a number"),
+        (lambda: bootstrap_interval(np.ones(3), weights=np.ones(2)), "weight"),
+        (lambda: bootstrap_interval(np.ones(3), weights=np.array([1, 0, 1])), "weight"),
+        (lambda: paired_difference(np.ones(3), np.ones(1)), "shapes"),
+        (lambda: holm([0.5, 1.5]), "P values"),
+        (lambda: holm([0.5, np.nan]), "P values"),
     ],
 )
-def test_bad_input_is_named(call, kind, message):
-    with pytest.raises(kind, match=message):
+def test_bad_input_is_named(call, message):
+    with pytest.raises(DataError, match=message):
         call()
+
+
+# BLEU and chrF: against sacreBLEU on texts that are resampled and swapped one by one ----------------------------------
+
+LINE = "the sea is wide and the road is long in a cold war of love by night"
+WORDS = LINE.split()
+REFERENCES = [" ".join(WORDS[row % 4 : 8 + row % 7]) for row in range(8)]
+GOOD = [text if row % 3 else text.replace("sea", "lake") for row, text in enumerate(REFERENCES)]
+FAIR = [" ".join(text.split()[row % 3 :][: 6 + row % 2]) for row, text in enumerate(REFERENCES)]
+POOR = [" ".join(WORDS[row % 3 : 9 + row % 3]) for row in range(8)]
+SACREBLEU = {"bleu": BLEU(), "chrf": CHRF()}
+
+
+def compare(figure, ours, theirs, **options):
+    ids = [str(row) for row in range(8)]
+    sides = (score_songs(ids, texts, [[text] for text in REFERENCES]).statistics(figure) for texts in (ours, theirs))
+    return summed_difference(SUMMED[figure], *sides, **options)
+
+
+def directly(figure, texts, rows=range(8)):
+    return SACREBLEU[figure].corpus_score([texts[row] for row in rows], [[REFERENCES[row] for row in rows]]).score
+
+
+@pytest.mark.parametrize("figure", ["bleu", "chrf"])
+def test_draws_are_those_of_resampled_texts(figure):
+    found = compare(figure, FAIR, POOR, resamples=40, trials=10, seed=3).difference
+    (counts,) = song_counts(8, 40, np.random.default_rng(3))
+    picked = [np.repeat(np.arange(8), row.astype(int)) for row in counts]
+    draws = [directly(figure, FAIR, rows) - directly(figure, POOR, rows) for rows in picked]
+    assert found.mean == pytest.approx(directly(figure, FAIR) - directly(figure, POOR))
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])))
+
+
+@pytest.mark.parametrize("figure", ["bleu", "chrf"])
+def test_p_is_the_share_of_all_swaps(figure):
+    """Random swaps of eight songs beside all 256 of them, scored by sacreBLEU."""
+    differences = []
+    for swaps in itertools.product((False, True), repeat=8):
+        pairs = [(b, a) if swap else (a, b) for a, b, swap in zip(FAIR, POOR, swaps, strict=True)]
+        first, second = zip(*pairs, strict=True)
+        differences.append(abs(directly(figure, first) - directly(figure, second)))
+    exact = np.mean(np.array(differences) >= differences[0] - 1e-9)
+    found = compare(figure, FAIR, POOR).p
+    assert 0.01 < exact < 0.9
+    assert found == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 10_000))
+
+
+@pytest.mark.parametrize("figure", ["bleu", "chrf"])
+def test_equal_and_unequal_systems(figure):
+    same = compare(figure, GOOD, GOOD)
+    assert (vars(same.difference), same.p) == ({"mean": 0.0, "low": 0.0, "high": 0.0}, 1.0)
+    apart = compare(figure, GOOD, ["zzz"] * 8)
+    assert apart.difference.low > 0
+    assert apart.p < 0.02
+
+
+def test_other_songs_are_refused():
+    with pytest.raises(DataError, match="not the same number of songs"):
+        summed_difference(SUMMED["bleu"], np.ones((3, 10)), np.ones((2, 10)))

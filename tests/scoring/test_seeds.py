@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from recap_cli.errors import DataError, OptionError
-from recap_cli.scoring.bootstrap import bootstrap_interval, paired_difference
-from recap_cli.scoring.seeds import mean_variance, paired_seeds, seeds_interval
+from recap_cli.errors import DataError
+from recap_cli.scoring.bootstrap import bootstrap_interval
+from recap_cli.scoring.seeds import mean_variance, paired_seeds, seeds_interval, unpaired_seeds
 
 
 def crossed(rng, seeds: int, songs: int, of_seeds: float, of_songs: float, rest: float = 1.0) -> np.ndarray:
@@ -105,9 +105,8 @@ def test_pairing_takes_away_what_seeds_and_songs_share():
 
 def test_one_seed_is_a_bootstrap_over_songs():
     rng = np.random.default_rng(6)
-    a, b = rng.random((2, 1, 30))
-    assert seeds_interval(a) == bootstrap_interval(a[0])
-    assert paired_seeds(a, b) == paired_difference(a[0], b[0])
+    values = rng.random((1, 30))
+    assert seeds_interval(values) == bootstrap_interval(values[0])
 
 
 def test_without_any_spread():
@@ -120,16 +119,97 @@ def test_without_any_spread():
     assert paired_seeds(np.array([[0.1], [0.2]]), np.zeros((2, 1))).p == pytest.approx(1 - 2 / np.pi * np.arctan(3))
 
 
+# seeds that are not shared --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("equal_variances", [False, True])
+def test_songs_that_are_all_alike_leave_the_t_tests_of_scipy(equal_variances):
+    """Welch's of two sides with several runs; Student's of one run against several."""
+    from scipy import stats
+
+    a = np.array([0.51, 0.55, 0.53, 0.58])
+    b = np.array([0.41]) if equal_variances else np.array([0.47, 0.50, 0.42])
+    known = stats.ttest_ind(a, b, equal_var=equal_variances)
+    reach = known.confidence_interval()
+    for ours, theirs, sign in ((a, b, 1), (b, a, -1)):
+        found = unpaired_seeds(np.tile(ours[:, None], 7), np.tile(theirs[:, None], 7))
+        assert found.p == pytest.approx(known.pvalue)
+        ends = sorted((sign * reach.low, sign * reach.high))
+        assert (found.difference.low, found.difference.high) == pytest.approx(ends)
+    assert found.p < 0.06
+
+
+def test_welch_by_hand():
+    """Means of the runs 1 and 3 against 0, 1 and 2: variances of the mean 1 and 1/3, (4/3)^2 / (1/1 + (1/3)^2 / 2)."""
+    a, b = np.tile([[1.0], [3.0]], 2), np.tile([[0.0], [1.0], [2.0]], 2)
+    found = unpaired_seeds(a, b)
+    degrees = (4 / 3) ** 2 / (1 + 1 / 18)
+    assert degrees == pytest.approx(1.684211)
+    # 97.5 % of Student's t with 1.684211 degrees of freedom lie below 5.17623.
+    assert found.difference.mean == 1
+    assert found.difference.high == pytest.approx(1 + 5.17623 * (4 / 3) ** 0.5, rel=1e-4)
+
+
+def test_songs_are_a_sample_too():
+    """Runs that agree on every song: what is left is the paired test of their difference over songs."""
+    from scipy import stats
+
+    rng = np.random.default_rng(7)
+    songs, other = rng.normal(size=(2, 60))
+    found = unpaired_seeds(np.tile(songs, (3, 1)), np.tile(songs + 0.2 * other, (4, 1)))
+    known = stats.ttest_rel(songs, songs + 0.2 * other)
+    assert found.p == pytest.approx(known.pvalue)
+    assert found.difference.high == pytest.approx(known.confidence_interval().high)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(3, 3), (5, 5), (3, 8), (1, 5)])
+@pytest.mark.parametrize(("of_seeds", "of_songs"), [(1.0, 0.3), (0.1, 1.0), (0.0, 1.0)])
+def test_false_alarms_come_at_their_rate_where_no_seed_is_shared(ours, theirs, of_seeds, of_songs):
+    rng = np.random.default_rng(8)
+
+    def alarm() -> bool:
+        common = rng.normal(size=50)  # what makes a song hard for both
+        a, b = (common + crossed(rng, seeds, 50, of_seeds, of_songs, 0.5) for seeds in (ours, theirs))
+        return unpaired_seeds(a, b).p < 0.05
+
+    assert 0.02 < np.mean([alarm() for _ in range(500)]) < 0.085
+
+
+def test_welch_where_one_side_varies_three_times_as_much():
+    rng = np.random.default_rng(9)
+    sides = ((crossed(rng, 8, 50, 1, 0.3), crossed(rng, 4, 50, 3, 0.3)) for _ in range(600))
+    assert 0.03 < np.mean([unpaired_seeds(a, b).p < 0.05 for a, b in sides]) < 0.08
+
+
+def test_a_large_effect_is_seen():
+    rng = np.random.default_rng(10)
+    a, b = crossed(rng, 5, 100, 0.05, 0.2, 0.1), crossed(rng, 4, 100, 0.05, 0.2, 0.1)
+    found = unpaired_seeds(a + 1, b)
+    assert found.p < 0.001
+    assert found.difference.low > 0.5
+    back = unpaired_seeds(b, a + 1)
+    assert (back.p, back.difference.low) == pytest.approx((found.p, -found.difference.high))
+
+
+def test_equal_runs_differ_by_nothing():
+    same = np.full((3, 4), 0.5)
+    assert unpaired_seeds(same, same[:2]).p == 1.0
+    assert 0 < unpaired_seeds(same + 0.25, same[:2]).p < 1e-6
+
+
 @pytest.mark.parametrize(
-    ("call", "kind", "message"),
+    ("call", "message"),
     [
-        (lambda: paired_seeds(np.ones((2, 3)), np.ones((3, 3))), DataError, "shapes"),
-        (lambda: paired_seeds(np.ones((2, 3)), np.ones((2, 4))), DataError, "shapes"),
-        (lambda: seeds_interval(np.ones(3)), DataError, "2 dimensions"),
-        (lambda: seeds_interval(np.full((2, 2), np.nan)), DataError, "not a number"),
-        (lambda: seeds_interval(np.ones((2, 2)), level=1.0), OptionError, "coverage"),
+        (lambda: paired_seeds(np.ones((2, 3)), np.ones((3, 3))), "shapes"),
+        (lambda: paired_seeds(np.ones((2, 3)), np.ones((2, 4))), "shapes"),
+        (lambda: paired_seeds(np.ones((1, 3)), np.ones((1, 3))), "two or more seeds"),
+        (lambda: unpaired_seeds(np.ones((2, 3)), np.ones((2, 4))), "shapes"),
+        (lambda: unpaired_seeds(np.ones((1, 3)), np.ones((1, 3))), "shapes"),
+        (lambda: seeds_interval(np.ones(3)), "2 dimensions"),
+        (lambda: seeds_interval(np.full((2, 2), np.nan)), "not a number"),
     ],
 )
-def test_bad_input_is_named(call, kind, message):
-    with pytest.raises(kind, match=message):
+def test_bad_input_is_named(call, message):
+    with pytest.raises(DataError) as caught:
         call()
+    assert message in f"{caught.value.message} {caught.value.hint}"

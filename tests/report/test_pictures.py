@@ -7,7 +7,7 @@ from recap_cli.captioning.explain import AttentionMap, Explanation
 from recap_cli.errors import DataError, OptionError
 from recap_cli.escaping import figure_text
 from recap_cli.outputs import check_caption, is_picture
-from recap_cli.report.attention_maps import draw_explanation, drawn, headline
+from recap_cli.report.pictures import draw_explanation, drawn, headline
 
 
 def explanation(lines: int = 3, words: int = 4, music: bool = True) -> Explanation:

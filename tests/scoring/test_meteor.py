@@ -7,8 +7,8 @@ import pytest
 from make_synonyms import table_of, wordnet_folder
 
 from recap_cli.errors import DataError
-from recap_cli.scoring import synonyms
-from recap_cli.scoring.synonyms import Synonyms, load_synonyms
+from recap_cli.scoring import meteor as module
+from recap_cli.scoring.meteor import Synonyms, load_synonyms
 
 TABLE = files("recap_cli") / "data" / "wordnet_synonyms.txt.gz"
 
@@ -135,7 +135,7 @@ def test_a_small_table_by_hand():
 def test_a_damaged_table_is_named(monkeypatch, tmp_path):
     with pytest.raises(DataError, match="verb synsets"):
         Synonyms(SMALL.replace("verb synsets", "verb words"))
-    monkeypatch.setattr(synonyms, "files", lambda package: tmp_path)
+    monkeypatch.setattr(module, "files", lambda package: tmp_path)
     with pytest.raises(DataError, match=r"wordnet_synonyms\.txt\.gz"):
         load_synonyms.__wrapped__()
     (tmp_path / "data").mkdir()
