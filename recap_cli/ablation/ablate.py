@@ -29,11 +29,11 @@ from recap_cli.progress import Progress, SilentProgress
 from recap_cli.runtime.decoding import DecodingOptions
 from recap_cli.runtime.device import choose_device
 from recap_cli.runtime.exclusive_folder import claim_cache
-from recap_cli.training.initial_model import build_model, find_source
-from recap_cli.training.interventions import CONSTANT, OWN, Study
+from recap_cli.training.build import build_model, choose_music
+from recap_cli.training.interventions import CONSTANT, OWN, Interventions
 from recap_cli.training.interventions import SHUFFLED as SHUFFLED_MUSIC
-from recap_cli.training.requirements import check_needs
-from recap_cli.training.train import TrainOptions, choose_music, train
+from recap_cli.training.plan import plan_run
+from recap_cli.training.train import TrainOptions, train
 
 RESULTS_FILE = "results.jsonl"
 RECORD_FILE = "record.jsonl"
@@ -70,7 +70,7 @@ class AblateOptions:
     out: Path = Path("runs/ablation")
     split: str = "test"
     train: dict[str, Any] = field(default_factory=dict)
-    study: Study = field(default_factory=Study)
+    study: Interventions = field(default_factory=Interventions)
     limit: int | None = None
     decoding: DecodingOptions = field(default_factory=DecodingOptions)
     device: str = "auto"
@@ -175,9 +175,7 @@ def check_arms(options: AblateOptions, arms: list[Arm], data: PreparedData, prog
     source = None
     for arm in arms:
         chosen = train_options(options, Task(arm, 0))
-        settings = chosen.settings(data.is_demo)
-        source = source or find_source(settings, chosen.init, progress)
-        check_needs(source, settings, chosen, data)
+        source = plan_run(chosen, progress or SilentProgress(), data, source).source
 
 
 def ablate(options: AblateOptions, progress: Progress | None = None) -> AblateResult:
@@ -219,11 +217,9 @@ def ablate(options: AblateOptions, progress: Progress | None = None) -> AblateRe
 
 def make_shared(options: AblateOptions, seed: int, progress: Progress) -> None:
     """Make what runs share, with all cores: stand-ins that are pretrained, and music features."""
-    data = PreparedData(options.data)
-    chosen = train_options(options, Task(Arm(FUSION), seed))
-    settings = chosen.settings(data.is_demo)
-    model, _ = build_model(find_source(settings, chosen.init, progress), chosen, settings, data, progress)
-    choose_music(model, data, chosen, progress)
+    plan = plan_run(train_options(options, Task(Arm(FUSION), seed)), progress)
+    model, _ = build_model(plan, progress)
+    choose_music(model, plan, progress)
 
 
 def write_results(path: Path, records: Iterable[RunRecord]) -> None:

@@ -10,7 +10,7 @@ from recap_cli.ablation.ablate import AblateOptions, plan_sweep, read_results, t
 from recap_cli.ablation.runs import default_jobs
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.runtime.device import choose_device
-from recap_cli.training.estimate import estimate
+from recap_cli.training.train import estimate
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ from recap_cli.evaluation.system_differences import ENOUGH_SEEDS
 from recap_cli.progress import Table
 from recap_cli.report.preparation import duration
 from recap_cli.scoring.bootstrap import Interval
-from recap_cli.training.estimate import Estimate
-from recap_cli.training.train import TrainResult
+from recap_cli.training.train import Estimate, TrainResult
 
 MEASURE_NAMES = {
     "figures": {

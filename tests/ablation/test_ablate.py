@@ -17,8 +17,9 @@ from recap_cli.errors import DataError, ModelError, OptionError
 from recap_cli.progress import SilentProgress
 from recap_cli.report.figure_two import plot_ablation
 from recap_cli.runtime.decoding import DecodingOptions
-from recap_cli.training.initial_model import build_model, find_source
-from recap_cli.training.interventions import Study
+from recap_cli.training.build import build_model
+from recap_cli.training.interventions import Interventions
+from recap_cli.training.plan import plan_run
 from recap_cli.training.train import TrainOptions
 
 SETTINGS = {"epochs": 1, "max_caption_tokens": 12}
@@ -169,8 +170,7 @@ def test_what_runs_share_is_made_before_they_part(tiny_data, tmp_path, monkeypat
 def test_arms_of_one_seed_start_from_equal_weights(tiny_data):
     def start(**options):
         options = TrainOptions(tiny_data.folder, device="cpu", **options)
-        settings = options.settings(demo=True)
-        model, _ = build_model(find_source(settings, None), options, settings, tiny_data, SilentProgress())
+        model, _ = build_model(plan_run(options, SilentProgress(), tiny_data), SilentProgress())
         return model.state_dict()
 
     base = start(alpha=0.0)
@@ -216,7 +216,7 @@ def test_a_torn_last_line_is_done_again(tiny_data, tmp_path, made_up):
         {"limit": 5},
         {"train": {"epochs": 2}},
         {"decoding": DecodingOptions(beams=2)},
-        {"study": Study(caption_noise=0.5)},
+        {"study": Interventions(caption_noise=0.5)},
     ],
 )
 def test_results_of_other_settings_are_refused(tiny_data, tmp_path, made_up, change):

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,7 +29,6 @@ from recap_cli.training.checkpoints import (
     write_seal,
 )
 from recap_cli.training.train import TrainOptions, TrainResult, train
-from recap_cli.training.validation_callback import best_record
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = {"limit": 4, "epochs": 4, "max_caption_tokens": 10, "device": "cpu", "validate_every": 2.0}
@@ -88,7 +86,7 @@ def run_name(out: Path) -> str:
 
 def choose(out: Path, name: str) -> tuple[str | None, list[str]]:
     heard = Heard()
-    found = choose_checkpoint(out, name, partial(best_record, best_by="caption_loss"), heard)
+    found = choose_checkpoint(out, name, "caption_loss", heard)
     return found and found.name, heard.said
 
 
@@ -118,7 +116,7 @@ def test_a_checkpoint_says_what_it_is_made_of(broken):
     )
     assert all(known["bytes"] == (folder / name).stat().st_size for name, known in record["files"].items())
     assert record["log"] == read_log(broken)
-    assert choose(broken, run_name(broken)) == ("checkpoint-4", [f"Going on from {folder}."])
+    assert choose(broken, run_name(broken)) == ("checkpoint-4", [f"Resuming from {folder}."])
 
 
 PARTS = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", "config.json")
@@ -147,8 +145,8 @@ def test_a_damaged_part_is_named_and_the_checkpoint_before_it_taken(out, name, h
     change(folder / name)
     found, (said, goes) = choose(out, run_name(out))
     assert found == "checkpoint-3"
-    assert said.startswith(f"checkpoint-4 is passed over: {folder} is damaged: {message.format(name=name)}")
-    assert goes == f"Going on from {out / 'checkpoints' / 'checkpoint-3'}."
+    assert said.startswith(f"checkpoint-4 is skipped: {folder} is damaged: {message.format(name=name)}")
+    assert goes == f"Resuming from {out / 'checkpoints' / 'checkpoint-3'}."
     assert sorted(path.name for path in (out / "checkpoints").iterdir()) == ["checkpoint-3", "damaged-checkpoint-4"]
 
 
@@ -174,7 +172,7 @@ def test_a_damaged_seal_is_none(out, change):
     put(path, change(before).encode())
     found, said = choose(out, name)
     assert found == "checkpoint-3"
-    assert said[0] == f"checkpoint-4 is passed over: {path.parent} is damaged: {STATE_FILE} is damaged."
+    assert said[0] == f"checkpoint-4 is skipped: {path.parent} is damaged: {STATE_FILE} is damaged."
 
 
 def test_a_seal_that_is_whole_but_says_nonsense(out):
@@ -269,7 +267,7 @@ def test_without_best_weights_a_run_goes_on_from_before_them(out):
     found, said = choose(out, name)
     assert found is None
     assert [line for line in said if "the weights of the best step are gone" in line and "step-2" in line]
-    assert said[-1] == f"No checkpoint of {out} is whole: training begins again from the start."
+    assert said[-1] == f"No checkpoint of {out} is whole: training starts again from the beginning."
 
 
 @pytest.mark.parametrize(
@@ -280,7 +278,7 @@ def test_a_damaged_log_is_put_back(out, broken, line):
     assert read_log(out) == []
     found, said = choose(out, run_name(out))
     assert found == "checkpoint-4"
-    assert said[0] == f"{out / 'log.jsonl'} was damaged; it is as it was at step 4 again."
+    assert said[0] == f"{out / 'log.jsonl'} was damaged and is restored as it was at step 4."
     assert read_log(out) == read_log(broken)
 
 
@@ -308,7 +306,7 @@ def test_a_run_without_a_whole_checkpoint_begins_again(tiny_data, whole, out):
         put(path / "model.safetensors", b"")
     with pytest.raises(OptionError) as caught:
         go_on(tiny_data, out, resume=True)
-    assert caught.value.message == f"--resume: {out} holds no checkpoint to go on with"
+    assert caught.value.message == f"--resume: {out} holds no checkpoint to resume from"
     assert sorted(path.name for path in (out / "checkpoints").iterdir()) == [
         "damaged-checkpoint-3",
         "damaged-checkpoint-4",
@@ -358,7 +356,7 @@ def test_a_hundred_damages(broken, tmp_path):
         ends.setdefault(found, []).append(what)
         if found is not None:
             assert read_seal(out / "checkpoints" / found / STATE_FILE) == whole[found], what
-        assert found == "checkpoint-4" or any("is passed over" in line for line in said), what
+        assert found == "checkpoint-4" or any("is skipped" in line for line in said), what
         shutil.rmtree(out)
     assert len(ends["checkpoint-3"]) > 10 and len(ends["checkpoint-4"]) > 10
 

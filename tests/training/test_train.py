@@ -13,7 +13,7 @@ from transformers import AutoModelForSeq2SeqLM
 
 from recap_cli.captioning.caption import Captioner
 from recap_cli.corpus.dataset import PreparedData
-from recap_cli.corpus.shards import write_shard
+from recap_cli.corpus.shards import ShardReader, write_shard
 from recap_cli.errors import DataError, ModelError, OptionError
 from recap_cli.evaluation.evaluate import caption_split
 from recap_cli.model.config import RecapConfig
@@ -22,10 +22,11 @@ from recap_cli.progress import SilentProgress
 from recap_cli.runtime.decoding import DecodingOptions
 from recap_cli.runtime.device import choose_device
 from recap_cli.runtime.run_folder import newest_run, read_log
+from recap_cli.training import build as builder
 from recap_cli.training import train as module
-from recap_cli.training.arguments import ProgressCallback
+from recap_cli.training.build import build_model
 from recap_cli.training.checkpoints import list_checkpoints
-from recap_cli.training.initial_model import build_model, find_source
+from recap_cli.training.plan import plan_run
 from recap_cli.training.pretrain import (
     LyricsPretraining,
     MusicPretraining,
@@ -35,9 +36,8 @@ from recap_cli.training.pretrain import (
 )
 from recap_cli.training.recipes import RECIPE_LINES, RECIPES, recipe_settings
 from recap_cli.training.train import TrainOptions, TrainResult, run_name, train
-from recap_cli.training.trainer import RecapTrainer
-from recap_cli.training.validation import Validation
-from recap_cli.training.validation_callback import EpochReport
+from recap_cli.training.trainer import ProgressCallback, RecapTrainer
+from recap_cli.training.validation import EpochReport, Validation, validation_songs
 
 QUICK = {"limit": 4, "epochs": 1, "max_caption_tokens": 10, "device": "cpu"}
 MUSIC = "model.encoder.music_encoder."
@@ -62,8 +62,7 @@ def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bo
 def start(data: PreparedData, **options) -> dict[str, torch.Tensor]:
     """The weights before the first step."""
     chosen = TrainOptions(data.folder, device="cpu", **options)
-    settings = chosen.settings(data.is_demo)
-    model, _ = build_model(find_source(settings, chosen.init), chosen, settings, data, SilentProgress())
+    model, _ = build_model(plan_run(chosen, SilentProgress(), data), SilentProgress())
     return model.state_dict()
 
 
@@ -375,7 +374,7 @@ def test_a_run_of_other_audio_settings(whole, tiny_data, tmp_path):
     settings = json.loads(path.read_text())
     settings["audio"]["resampler"] = "soxr"
     path.write_text(json.dumps(settings))
-    with pytest.raises(ModelError, match=r"heard its songs with other audio settings than .*: resampler"):
+    with pytest.raises(ModelError, match=r"was trained with other audio settings than .*: resampler"):
         run(tiny_data, tmp_path / "run", init=tmp_path / "other")
 
 
@@ -393,7 +392,7 @@ def test_data_that_the_music_encoder_would_hear_wrongly(tiny_data, tmp_path, set
     with pytest.raises(ModelError) as caught:
         run(PreparedData(tmp_path / "data"), tmp_path / "run", **weights)
     data = tmp_path / "data"
-    assert caught.value.message == f"the music encoder heard its songs with other audio settings than {data}: {setting}"
+    assert caught.value.message == f"the music encoder was trained with other audio settings than {data}: {setting}"
     assert caught.value.hint == "prepare the data with recap prepare's own settings"
     assert not (tmp_path / "run").exists()
 
@@ -428,7 +427,7 @@ def test_standardised_music(tiny_data, tmp_path):
     result = run(tiny_data, tmp_path / "run", limit=10, standardise_music=True)
     model = AutoModelForSeq2SeqLM.from_pretrained(result.out)
     folder = next((tiny_data.folder / "features").iterdir())
-    states = module.ShardReader(folder)
+    states = ShardReader(folder)
     pooled = torch.stack(
         [torch.from_numpy(states[entry.mel]).float().mean(dim=0) for entry in tiny_data.split("train")]
     )
@@ -480,12 +479,12 @@ def test_bf16_and_gradient_checkpointing_and_tensorboard(tiny_data, tmp_path):
 
 def test_a_compiled_run(tiny_data, tmp_path, monkeypatch):
     """Traced as torch compiles it, but not handed to a C++ compiler: the same model comes out, under the same keys."""
-    stock = module.training_arguments
+    stock = builder.training_arguments
 
-    def trace_only(folder, **arguments):
-        return stock(folder, **arguments, **({"torch_compile_backend": "eager"} if arguments["torch_compile"] else {}))
+    def trace_only(*places, **arguments):
+        return stock(*places, **arguments, **({"torch_compile_backend": "eager"} if arguments["torch_compile"] else {}))
 
-    monkeypatch.setattr(module, "training_arguments", trace_only)
+    monkeypatch.setattr(builder, "training_arguments", trace_only)
     plain, compiled = (run(tiny_data, tmp_path / str(flag), compile=flag) for flag in (False, True))
     for figure in ("train_caption_loss", "train_alignment_loss", "caption_loss", "matched_cosine"):
         assert compiled.log[0][figure] == pytest.approx(plain.log[0][figure], rel=1e-4), figure
@@ -517,7 +516,7 @@ def test_the_public_codes_recipe(tiny_data, tmp_path, monkeypatch):
 
 
 def test_a_dry_run_writes_nothing(tiny_data, tmp_path):
-    from recap_cli.training.estimate import estimate
+    from recap_cli.training.train import estimate
 
     before = sorted(tiny_data.folder.rglob("*"))
     expected = estimate(TrainOptions(tiny_data.folder, tmp_path / "run", limit=10, device="cpu", epochs=2))
@@ -641,11 +640,8 @@ def test_the_best_epoch_is_kept(tiny_data, tmp_path, monkeypatch, best_by, epoch
 
 def test_validation_songs_are_fixed_and_counted(tiny_data):
     def chosen(**options):
-        options = TrainOptions(tiny_data.folder, **options)
-        return [
-            entry.song.id
-            for entry in module.validation_songs(tiny_data, {"validation_songs": 150, **vars(options)}, options)
-        ]
+        plan = plan_run(TrainOptions(tiny_data.folder, **options), SilentProgress(), tiny_data)
+        return [entry.song.id for entry in validation_songs(tiny_data, plan.validation_count)]
 
     every = [entry.song.id for entry in tiny_data.split("validation")]
     assert chosen(validation_songs=150) == every
