@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from recap_cli.ablation.ablate import AblateOptions, ablate
-from recap_cli.ablation.conditions import BART, LYRICS_ONLY, SHUFFLED, Arm
+from recap_cli.ablation.conditions import BART, LYRICS_ONLY, SHUFFLED, Condition
 from recap_cli.cli.defaults import begin_model_work
 from recap_cli.preparation.prepare import PrepareOptions, prepare
 from recap_cli.training.interventions import Interventions
@@ -36,9 +36,9 @@ class Sweep:
     losses: tuple[str, ...] = ("positive",)
     baselines: tuple[str, ...] = ()
 
-    def arms(self) -> list[Arm]:
+    def conditions(self) -> list[Condition]:
         """Give its arms."""
-        return AblateOptions(Path(), self.weights, self.losses, baselines=self.baselines).arms("")
+        return AblateOptions(Path(), self.weights, self.losses, baselines=self.baselines).conditions("")
 
 
 @dataclass(frozen=True)

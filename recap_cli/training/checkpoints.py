@@ -10,7 +10,6 @@ import shutil
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,27 +35,11 @@ TRAIN_AGAIN = "delete the run's folder and train again"
 LOWER_IS_BETTER = ("caption_loss",)
 
 
-@dataclass(frozen=True)
-class Seal:
-    """What a sealed folder says of itself."""
-
-    step: int
-    losses: dict[str, Any]  # parts of the loss since the last validation
-    log: list[dict[str, Any]]  # records of all validations up to the step
-
-
 def write_seal(folder: Path, run: str, step: int, losses: Mapping[str, Any], log: Sequence[Any] = ()) -> None:
     """Writes the last file of a checkpoint or of the best weights: what the folder holds when it is whole.
 
-    Args:
-        folder: what is sealed.
-        run: fingerprint of the run's options, so that no other run's checkpoint passes for one of it.
-        step: the step of its weights.
-        losses: the parts of the loss since the last validation.
-        log: the records of all validations so far.
-
-    Raises:
-        DataError: the disk refuses.
+    `run` is the fingerprint of the run's options, so that no other run's checkpoint passes for one of it; `losses` are
+    the parts of the loss since the last validation, `log` the records of all validations so far.
     """
     files = {
         path.name: {"bytes": path.stat().st_size, "sha256": hash_file(path)}
@@ -67,8 +50,8 @@ def write_seal(folder: Path, run: str, step: int, losses: Mapping[str, Any], log
     write_json(folder / STATE_FILE, {**record, "seal": fingerprint(record)})
 
 
-def open_seal(folder: Path, run: str, step: int, needed: Sequence[str] = NEEDED) -> Seal:
-    """Checks every byte of a sealed folder.
+def open_seal(folder: Path, run: str, step: int, needed: Sequence[str] = NEEDED) -> list[dict[str, Any]]:
+    """Checks every byte of a sealed folder, and returns the records of all validations up to its step.
 
     Raises:
         ModelError: it is not whole, or is of another run or step; the message names what is wrong.
@@ -91,15 +74,14 @@ def open_seal(folder: Path, run: str, step: int, needed: Sequence[str] = NEEDED)
     except (OSError, ValueError) as error:
         reason = f"it cannot be read: {error.strerror}" if isinstance(error, OSError) else error
         raise ModelError(f"{folder} is damaged: {reason}", TRAIN_AGAIN) from error
-    return Seal(record["step"], record["losses"], record["log"])
+    return list(record["log"])
 
 
 def read_seal(path: Path) -> dict[str, Any]:
     """Returns the record of a seal.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is missing, or is not as it was written.
+        OSError, ValueError: it cannot be read, is missing, or is not as it was written.
     """
     if not path.is_file():
         raise ValueError(f"{path.name} is missing")
@@ -131,11 +113,10 @@ def is_seal(record: dict[str, Any]) -> bool:
 
 
 def check_part(folder: Path, name: str, known: Mapping[str, Any]) -> None:
-    """Refuses a file that is not as it was written.
+    """Refuses a file that is missing, cut or changed.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is missing, cut or changed.
+        OSError, ValueError: it is, or it cannot be read.
     """
     path = folder / name
     if Path(name).name != name or not path.exists():
@@ -153,28 +134,19 @@ def choose_checkpoint(out: Path, run: str, best_by: str, progress: Progress, ane
     """Returns the newest whole checkpoint, with the log as it was then; None where training starts from the beginning.
 
     What a kill left half-written is deleted, and what is damaged is set aside, so that the Trainer does not count it
-    among the checkpoints it keeps.
-
-    Args:
-        out: the run's folder.
-        run: fingerprint of its options.
-        best_by: the figure that chooses the best weights.
-        progress: told what is skipped, and why.
-        anew: whether training starts from the beginning where no checkpoint is whole, which is said then.
-
-    Raises:
-        DataError: the disk refuses.
+    among the checkpoints it keeps; `progress` is told why. `best_by` is the figure that chooses the best weights;
+    without `anew` the caller has something else to say where no checkpoint is whole.
     """
     found = list_checkpoints(out / "checkpoints")
     for path in found:
         try:
-            seal = open_seal(path, run, checkpoint_step(path))
-            keep_best(out, run, seal, best_by)
+            log = open_seal(path, run, checkpoint_step(path))
+            keep_best(out, run, log, checkpoint_step(path), best_by)
         except ModelError as error:
             put_away(path)
             progress.warn(f"{path.name} is skipped: {error.message}.")
             continue
-        restore_log(out, seal, progress)
+        restore_log(out, log, checkpoint_step(path), progress)
         progress.say(f"Resuming from {path}.")
         return path
     if found and anew:
@@ -195,11 +167,7 @@ def checkpoint_step(path: Path) -> int:
 
 
 def put_away(path: Path) -> None:
-    """Deletes a half-written checkpoint, or a link in the place of one; renames a damaged one, for a look at it.
-
-    Raises:
-        DataError: the disk refuses.
-    """
+    """Deletes a half-written checkpoint, or a link in the place of one; renames a damaged one, for a look at it."""
     try:
         if path.is_symlink():
             path.unlink()
@@ -213,16 +181,12 @@ def put_away(path: Path) -> None:
         raise cannot_write(path, error) from error
 
 
-def restore_log(out: Path, seal: Seal, progress: Progress) -> None:
-    """Puts the log back as it was at a checkpoint; what came later is trained again.
-
-    Raises:
-        DataError: the disk refuses.
-    """
-    kept = [record for record in read_log(out) if record["step"] <= seal.step]
-    if json.dumps(kept) != json.dumps(seal.log):  # as text, since NaN does not equal itself
-        progress.warn(f"{out / LOG_FILE} was damaged and is restored as it was at step {seal.step}.")
-    write_json_lines(out / LOG_FILE, seal.log)
+def restore_log(out: Path, log: Sequence[dict[str, Any]], step: int, progress: Progress) -> None:
+    """Puts the log back as it was at a checkpoint; what came later is trained again."""
+    kept = [record for record in read_log(out) if record["step"] <= step]
+    if json.dumps(kept) != json.dumps(log):  # as text, since NaN does not equal itself
+        progress.warn(f"{out / LOG_FILE} was damaged and is restored as it was at step {step}.")
+    write_json_lines(out / LOG_FILE, log)
 
 
 # the best weights -----------------------------------------------------------------------------------------------------
@@ -234,23 +198,20 @@ def best_record(log: Sequence[dict[str, Any]], best_by: str) -> dict[str, Any]:
     return choose(log, key=lambda record: record[best_by])
 
 
-def keep_best(out: Path, run: str, seal: Seal, best_by: str) -> None:
+def keep_best(out: Path, run: str, log: Sequence[dict[str, Any]], until: int, best_by: str) -> None:
     """Makes sure that the best weights up to a checkpoint are there, for they may stay the best ones.
 
     Where they are lost they are taken from the checkpoint of their step. Later best weights may have replaced them;
     resumed training reaches those again, so that nothing is lacking then.
 
     Raises:
-        DataError: the disk refuses.
         ModelError: they are gone or damaged.
     """
-    if not seal.log:
+    if not log:
         return
-    step = int(best_record(seal.log, best_by)["step"])
-    if is_best(out, run, step):
-        return
-    later = [path for path in (out / "best").glob("step-*") if checkpoint_step(path) > seal.step]
-    if any(is_best(out, run, checkpoint_step(path)) for path in later):
+    step = int(best_record(log, best_by)["step"])
+    kept = [checkpoint_step(path) for path in (out / "best").glob("step-*")]
+    if any(is_best(out, run, one) for one in kept if one == step or one > until):
         return
     checkpoint = out / "checkpoints" / f"checkpoint-{step}"
     if not checkpoint.is_dir():
@@ -294,13 +255,7 @@ def load_best(model: RecapForCaptioning, out: Path, run: str, step: int) -> None
 
 
 def write_best(save: Callable[[Path], object], out: Path, run: str, step: int) -> None:
-    """Keeps the weights of the best step so far; those before it go only when these are whole.
-
-    Args:
-        save: writes them into an empty folder.
-        out: the run's folder.
-        run: fingerprint of its options.
-        step: of the weights.
+    """Keeps the weights of the best step so far, which `save` writes; those before go only when these are whole.
 
     Raises:
         DataError: the disk refuses.

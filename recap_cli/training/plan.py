@@ -107,11 +107,7 @@ def plan_run(
 ) -> RunPlan:
     """Returns a run's plan, when all that can be refused beforehand has been; no weights are loaded, nothing written.
 
-    Args:
-        options: what to train.
-        progress: where to report.
-        data: the opened data folder, where several runs share it.
-        source: what weights come from, where several runs share it.
+    Several runs may share the opened `data` folder and the `source`.
 
     Raises:
         DataError: the data lack captions, validation songs or tags, or their folder cannot take a cache.
@@ -176,11 +172,7 @@ def find_source(settings: dict[str, Any], init: Path | None, progress: Progress 
 
 
 def read_source(folder: Path, name: str = "") -> Source:
-    """Returns a model folder's config and tokenizer.
-
-    Raises:
-        ModelError: they are damaged, or the config asks for more than the weights hold.
-    """
+    """Returns a model folder's config and tokenizer, when they are whole and fit its weights."""
     config = read_config(folder)
     read_generation(folder, config)
     source = Source(folder, load_tokenizer(folder, config), config, name)
@@ -189,12 +181,7 @@ def read_source(folder: Path, name: str = "") -> Source:
 
 
 def check_model(plan: RunPlan) -> None:
-    """Refuses settings that fit no model, and a recipe whose music encoder is not named.
-
-    Raises:
-        ModelError: the recipe needs a music encoder and none is named.
-        OptionError: a setting does not fit the model.
-    """
+    """Refuses settings that fit no model, and a recipe whose music encoder is not named."""
     options = plan.options
     recap_config(plan, None if options.no_music else RecapConfig().music_sizes)
     if options.init is not None and options.music_encoder is not None:
@@ -211,9 +198,6 @@ def check_audio(plan: RunPlan) -> None:
 
     Published weights fix the constants of the signal path, but take songs of any length; any encoder fixes its number
     of mel bands.
-
-    Raises:
-        ModelError: the settings differ.
     """
     source, data, options = plan.source, plan.data, plan.options
     given = data.audio.to_json()
@@ -231,11 +215,7 @@ def check_audio(plan: RunPlan) -> None:
 
 
 def check_captions(plan: RunPlan) -> None:
-    """Refuses a train split that leaves nothing to learn.
-
-    Raises:
-        DataError: no caption is left.
-    """
+    """Refuses a train split that leaves nothing to learn."""
     options = plan.options
     songs = plan.data.split("train")[: options.limit][: options.study.captioned_songs]
     if not any(songs.has_captions(place, options.min_votes) for place in range(len(songs))):
@@ -244,11 +224,7 @@ def check_captions(plan: RunPlan) -> None:
 
 
 def check_cache(folder: Path, name: str) -> None:
-    """Refuses a data folder that cannot take a cache, unless an earlier run has filled it.
-
-    Raises:
-        DataError: the cache can be neither found nor made there.
-    """
+    """Refuses a data folder that cannot take a cache, unless an earlier run has filled it."""
     place = folder / name
     there = place if place.is_dir() else folder
     filled = place.is_dir() and any(place.iterdir())

@@ -48,9 +48,6 @@ def training_arguments(
         accumulate: batches that a step is made of.
         device: auto, cpu, cuda or mps.
         **more: the Trainer's own arguments, which join these or replace them.
-
-    Raises:
-        OptionError: the batch cannot be divided evenly.
     """
     shared: dict[str, Any] = {
         "lr_scheduler_type": "linear",
@@ -200,11 +197,7 @@ class RecapTrainer(Seq2SeqTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """Notes the parts of the loss on the way; stops where it is no number.
-
-        Raises:
-            ModelError: the loss is NaN or infinite.
-        """
+        """Notes the parts of the loss on the way; stops where it is no number."""
         if self.songs_in_step is not None:
             inputs = {**inputs, "num_songs_in_batch": self.songs_in_step}
         loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
@@ -221,11 +214,7 @@ class RecapTrainer(Seq2SeqTrainer):
         return self.accelerator.clip_grad_norm_(own, self.args.max_grad_norm)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Validates and hands the figures to the callbacks, as the stock evaluation does.
-
-        Raises:
-            ModelError: the loss is NaN or infinite.
-        """
+        """Validates and hands the figures to the callbacks, as the stock evaluation does; stops at NaN."""
         was_training = self.model.training
         self.model.eval()
         figures = self.validation.run()
@@ -299,9 +288,6 @@ def loading(checkpoint: str | None, name: str) -> Iterator[None]:
     """Says which part of a checkpoint does not fit the run, though its seal is whole.
 
     The Trainer reads what torch pickled with `weights_only`, so that a part that someone planted runs no code.
-
-    Raises:
-        ModelError: it cannot be loaded.
     """
     try:
         yield

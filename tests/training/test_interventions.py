@@ -102,7 +102,7 @@ def test_a_step_without_any_caption_costs_nothing():
     "change", [{"music": "loud"}, {"music_noise": -1}, {"music_noise": float("nan")}, {"caption_noise": 1.5},
                {"captioned_songs": 0}],
 )  # fmt: skip
-def test_impossible_studies(change):
+def test_impossible_interventions(change):
     with pytest.raises(OptionError) as caught:
         Interventions(**change)
     assert caught.value.hint
@@ -166,7 +166,7 @@ def test_a_probe_needs_alpha_0(tiny_data, tmp_path):
         train(TrainOptions(tiny_data.folder, tmp_path / "run", alpha=0.1, probe=True, **SMALL))
 
 
-def test_constant_music_hears_nothing(tiny_data, tmp_path):
+def test_constant_music_listens_to_nothing(tiny_data, tmp_path):
     """Any music gives the same states, the sequence is learnt, and the size is that of RECAP and the sequence."""
     options = TrainOptions(tiny_data.folder, tmp_path / "run", alpha=0.0, study=Interventions(CONSTANT), **SMALL)
     run = train(options)

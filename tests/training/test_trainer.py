@@ -278,7 +278,7 @@ def test_the_gradient_balance_by_hand(model, tiny_processor):
 
 
 def test_a_full_disk_at_a_checkpoint(tiny_data, tmp_path, monkeypatch):
-    """Said in two lines; the run goes on from the checkpoint before it."""
+    """Said in two lines; the run resumes from the checkpoint before it."""
     stock = RecapTrainer._save_optimizer_and_scheduler
     options = {"limit": 10, "epochs": 1, "max_caption_tokens": 10, "device": "cpu", "checkpoint_every": 1}
 
@@ -313,11 +313,6 @@ def test_a_checkpoint_holds_the_losses_of_all_processes(monkeypatch):
         monkeypatch.setattr(f"{owner}.PartialState", lambda rank=rank: SimpleNamespace(process_index=rank))
         losses.restore(record)
         assert losses.take() == {"train_caption_loss": expected}
-
-
-def test_nothing_to_go_on_with(tiny_data, tmp_path):
-    with pytest.raises(OptionError, match="holds no checkpoint to resume from"):
-        train(TrainOptions(tiny_data.folder, tmp_path / "run", limit=4, device="cpu", resume=True))
 
 
 def interrupt(*arguments, **more):
