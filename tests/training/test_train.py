@@ -26,7 +26,7 @@ from recap_cli.training import build as builder
 from recap_cli.training import train as module
 from recap_cli.training.build import build_model
 from recap_cli.training.checkpoints import list_checkpoints
-from recap_cli.training.plan import plan_run
+from recap_cli.training.plan import plan_run, run_name
 from recap_cli.training.pretrain import (
     LyricsPretraining,
     MusicPretraining,
@@ -35,7 +35,7 @@ from recap_cli.training.pretrain import (
     tiny_bart,
 )
 from recap_cli.training.recipes import RECIPE_LINES, RECIPES, recipe_settings
-from recap_cli.training.train import TrainOptions, TrainResult, run_name, train
+from recap_cli.training.train import TrainOptions, TrainResult, train
 from recap_cli.training.trainer import ProgressCallback, RecapTrainer
 from recap_cli.training.validation import EpochReport, Validation, validation_songs
 
