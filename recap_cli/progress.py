@@ -36,10 +36,5 @@ class Table:
     caption: str = ""  # a line under the table, for example a signature
 
 
-class SilentProgress:
-    """Reports to nobody."""
-
-    def _ignore(self, *_: object, **__: object) -> None:
-        pass
-
-    start = advance = finish = say = warn = show = _ignore
+class SilentProgress(Progress):
+    """Reports to nobody: the methods of the protocol do nothing."""

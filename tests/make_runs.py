@@ -3,23 +3,23 @@
 from collections.abc import Sequence
 from typing import Any
 
-from recap_cli.ablation.conditions import FUSION, Arm, RunRecord
+from recap_cli.ablation.conditions import FUSION, Condition, RunRecord
 
-ZERO = Arm(FUSION)
+ZERO = Condition(FUSION)
 SONGS = (0.2, 0.5, 0.6, 0.7)
 
 
-def aligned(alpha: float, loss: str = "positive", layer: int | None = None) -> Arm:
-    return Arm(alpha=alpha, loss=loss, align_layer=layer)
+def aligned(alpha: float, loss: str = "positive", layer: int | None = None) -> Condition:
+    return Condition(alpha=alpha, loss=loss, align_layer=layer)
 
 
-def run(arm: Arm, seed: int, rouge: Sequence[float], validation: float = 0.5, **more: Any) -> RunRecord:
+def run(arm: Condition, seed: int, rouge: Sequence[float], validation: float = 0.5, **more: Any) -> RunRecord:
     """A run with these ROUGE-L values; METEOR is half of them, attributes are all right."""
     values = {"rougeL": list(rouge), "meteor": [one / 2 for one in rouge], "attributes": [1.0] * len(rouge)}
     return RunRecord(
         **{
             "key": {"data": "abc123", "split": "test"},
-            "arm": arm,
+            "condition": arm,
             "seed": seed,
             "signature": "made up",
             "values": values,
@@ -32,6 +32,6 @@ def run(arm: Arm, seed: int, rouge: Sequence[float], validation: float = 0.5, **
     )
 
 
-def runs(arm: Arm, gains: Sequence[float], validation: float = 0.5, **more: Any) -> list[RunRecord]:
+def runs(arm: Condition, gains: Sequence[float], validation: float = 0.5, **more: Any) -> list[RunRecord]:
     """Runs of seeds 0, 1, ...: songs of their own difficulty, each seed better by its gain."""
     return [run(arm, seed, [one + gain for one in SONGS], validation, **more) for seed, gain in enumerate(gains)]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from recap_cli.ablation.conditions import BART, FUSION, Arm, RunRecord
+from recap_cli.ablation.conditions import BART, FUSION, Condition, RunRecord
 
 FOLDER = Path(__file__).parents[1] / "examples" / "controlled-experiment"
 
@@ -30,13 +30,13 @@ def report(experiment):
 def test_the_plan_is_that_of_the_protocol(experiment):
     parts = {part.name: part for part in experiment.PARTS}
     assert experiment.TEST_SONGS >= 500
-    counts: dict[Arm, int] = {}
+    counts: dict[Condition, int] = {}
     for sweep in parts["hard"].sweeps:
-        for arm in sweep.arms():
+        for arm in sweep.conditions():
             counts[arm] = max(counts.get(arm, 0), sweep.seeds)
-    assert [counts[arm] for arm in (Arm(FUSION), Arm(BART), Arm("", 0.02, "positive"))] == [8, 8, 8]
+    assert [counts[arm] for arm in (Condition(FUSION), Condition(BART), Condition("", 0.02, "positive"))] == [8, 8, 8]
     axis = product((1e-3, 5e-3, 2e-2, 1e-1, 5e-1), ("positive", "infonce"))
-    assert all(counts[Arm("", alpha, loss)] >= 5 for alpha, loss in axis)
+    assert all(counts[Condition("", alpha, loss)] >= 5 for alpha, loss in axis)
     assert all(sweep.seeds == 5 for part in experiment.PARTS[1:] for sweep in part.sweeps)
 
 
@@ -44,10 +44,10 @@ def test_every_result_is_planned_and_made_with_its_parts_settings(experiment):
     for part in experiment.PARTS:
         path = experiment.RESULTS / f"{part.name}.jsonl"
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        planned = {task for sweep in part.sweeps for task in product(sweep.arms(), range(sweep.seeds))}
+        planned = {task for sweep in part.sweeps for task in product(sweep.conditions(), range(sweep.seeds))}
         records = [RunRecord.from_json(json.loads(line)) for line in lines]
-        assert {(record.arm, record.seed) for record in records} <= planned
-        assert len({(record.arm, record.seed) for record in records}) == len(records)
+        assert {(record.condition, record.seed) for record in records} <= planned
+        assert len({(record.condition, record.seed) for record in records}) == len(records)
         assert all(len(values) == experiment.TEST_SONGS for record in records for values in record.values.values())
         for record in records:
             assert record.key["train"] == part.train

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from recap_cli.ablation.ablate import AblateOptions, ablate
-from recap_cli.ablation.conditions import BART, LYRICS_ONLY, SHUFFLED, Arm
+from recap_cli.ablation.conditions import BART, LYRICS_ONLY, SHUFFLED, Condition
 from recap_cli.cli.defaults import begin_model_work
 from recap_cli.preparation.prepare import PrepareOptions, prepare
-from recap_cli.training.interventions import Study
+from recap_cli.training.interventions import Interventions
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
@@ -36,9 +36,9 @@ class Sweep:
     losses: tuple[str, ...] = ("positive",)
     baselines: tuple[str, ...] = ()
 
-    def arms(self) -> list[Arm]:
+    def conditions(self) -> list[Condition]:
         """Give its arms."""
-        return AblateOptions(Path(), self.weights, self.losses, baselines=self.baselines).arms("")
+        return AblateOptions(Path(), self.weights, self.losses, baselines=self.baselines).conditions("")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Part:
     sweeps: tuple[Sweep, ...]
     reason: str
     train: dict[str, Any] = field(default_factory=dict)
-    study: Study = field(default_factory=Study)
+    study: Interventions = field(default_factory=Interventions)
 
 
 # Where alignment could help: InfoNCE, strong enough to matter.
@@ -88,21 +88,21 @@ PARTS = (
         "100 songs have captions, 1,300 more only audio and lyrics: alignment alone can learn from those; 12 "
         "epochs, for an epoch has a quarter of the steps",
         train={"epochs": 12},
-        study=Study(captioned_songs=100),
+        study=Interventions(captioned_songs=100),
     ),
     Part(
         "noisy-captions",
         "hard",
         STRONG,
         "40 % of the training captions belong to other songs; audio and lyrics still belong together",
-        study=Study(caption_noise=0.4),
+        study=Interventions(caption_noise=0.4),
     ),
     Part(
         "noisy-audio",
         "hard",
         STRONG,
         "noise of the music states' own size: the lyrics could help to hear",
-        study=Study(music_noise=1.0),
+        study=Interventions(music_noise=1.0),
     ),
     Part(
         "trained-music",

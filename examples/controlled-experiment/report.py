@@ -10,9 +10,15 @@ from pathlib import Path
 import numpy as np
 from experiment import HERE, PARTS, RESULTS, TEST_SONGS, Part
 
-from recap_cli.ablation.conditions import BART, FUSION, Arm, RunRecord, records_of
+from recap_cli.ablation.conditions import BART, FUSION, Condition, RunRecord, records_of
 from recap_cli.ablation.results import AblateResult, summarise, write_result
-from recap_cli.ablation.seed_differences import Effect, compare, correct, subtract, table_of
+from recap_cli.ablation.seed_differences import (
+    SeedDifference,
+    compare_conditions,
+    correct_family,
+    subtract_tables,
+    table_of,
+)
 from recap_cli.demo.attributes import chances
 from recap_cli.demo.lexicon import ATTRIBUTES, PHRASES, SENTENCES, write_caption
 from recap_cli.demo.songs import DemoSettings, lyrics_only_oracle, make_songs, music_only_oracle
@@ -24,8 +30,8 @@ from recap_cli.report.tables import ablate_table, losses_table, measures_table
 from recap_cli.scoring.bootstrap import Interval, holm
 from recap_cli.scoring.text import score_songs
 
-ZERO, PAPER = Arm(FUSION), Arm("", 0.02, "positive")
-STRONG = Arm("", 0.1, "infonce")
+ZERO, PAPER = Condition(FUSION), Condition("", 0.02, "positive")
+STRONG = Condition("", 0.1, "infonce")
 PRIMARY = ("attributes", "rougeL")
 NAMES = {"attributes": "attribute accuracy", "rougeL": "ROUGE-L F1", "meteor": "METEOR"}
 TITLES = {
@@ -91,8 +97,8 @@ def progress_table(records: dict[str, list[RunRecord]]) -> str:
     """Say which runs are there, and which were planned."""
     rows = []
     for part in PARTS:
-        planned = {task for sweep in part.sweeps for task in product(sweep.arms(), range(sweep.seeds))}
-        done = {(record.arm, record.seed) for record in records[part.name]}
+        planned = {task for sweep in part.sweeps for task in product(sweep.conditions(), range(sweep.seeds))}
+        done = {(record.condition, record.seed) for record in records[part.name]}
         rows.append([part.name, str(len(planned & done)), str(len(planned)), part.reason])
     lacking = sum(int(row[2]) - int(row[1]) for row in rows)
     made = [record.made for part in records.values() for record in part]
@@ -106,7 +112,7 @@ def progress_table(records: dict[str, list[RunRecord]]) -> str:
 
 def primary(hard: Sequence[RunRecord]) -> str:
     """The primary contrast."""
-    effects = compare(records_of(hard, PAPER), records_of(hard, ZERO))
+    effects = compare_conditions(records_of(hard, PAPER), records_of(hard, ZERO))
     if not effects or effects["rougeL"].seeds < ENOUGH_SEEDS:
         return ""
     corrected = holm([effects[figure].p or 0.0 for figure in PRIMARY])
@@ -126,7 +132,7 @@ def primary(hard: Sequence[RunRecord]) -> str:
     )
 
 
-def effect_row(name: str, effect: Effect, corrected: float | None = None) -> list[str]:
+def effect_row(name: str, effect: SeedDifference, corrected: float | None = None) -> list[str]:
     """Write an effect as cells."""
     p = ["" if effect.p is None else f"{effect.p:.4f}"]
     return [
@@ -145,7 +151,7 @@ def points(interval: Interval) -> str:
 
 def sanity(hard: Sequence[RunRecord]) -> str:
     """BART must lie below BART-fusion: the corpus is built so."""
-    effects = compare(records_of(hard, Arm(BART)), records_of(hard, ZERO))
+    effects = compare_conditions(records_of(hard, Condition(BART)), records_of(hard, ZERO))
     if not effects or effects["attributes"].p is None:
         return ""
     effect = effects["attributes"]
@@ -188,7 +194,7 @@ def floors(hard: Sequence[RunRecord]) -> str:
     if tokens is None:
         return ""
     rows = [[name, f"{nats:.2f}", f"{nats / tokens:.3f}"] for name, nats in floor_nats().items()]
-    for arm in dict.fromkeys(record.arm for record in hard):
+    for arm in dict.fromkeys(record.condition for record in hard):
         losses = [record.measures["caption_loss"] for record in records_of(hard, arm)]
         rows.append([f"{arm.name}, {len(losses)} seeds", f"{tokens * np.mean(losses):.2f}", f"{np.mean(losses):.3f}"])
     return (
@@ -238,7 +244,9 @@ def part_tables(name: str, records: Sequence[RunRecord], out: Path, title: str) 
     folder.mkdir(exist_ok=True)
     result: AblateResult = summarise(records, {}, folder)
     write_result(result)
-    shared = set.intersection(*({*one.seeds} for one in result.arms if one.arm.axis or one.arm == ZERO))
+    shared = set.intersection(
+        *({*one.seeds} for one in result.conditions if one.condition.axis or one.condition == ZERO)
+    )
     drawn = [record for record in records if record.seed in shared] or records
     png, _ = plot_ablation(result if len(drawn) == len(records) else summarise(drawn, {}, folder))
     yield f"## {title}\n\n{markdown_table(ablate_table(result))}"
@@ -252,10 +260,11 @@ def part_tables(name: str, records: Sequence[RunRecord], out: Path, title: str) 
 def weights(records: Sequence[RunRecord], title: str) -> str:
     """What each weight of the alignment loss does to the attributes, and whether alignment reaches songs unheard."""
     arms = sorted(
-        {record.arm for record in records if record.arm.axis}, key=lambda arm: (arm.loss != "positive", arm.alpha)
+        {record.condition for record in records if record.condition.axis},
+        key=lambda arm: (arm.loss != "positive", arm.alpha),
     )
-    effects = {arm: compare(records_of(records, arm), records_of(records, ZERO)) for arm in arms}
-    correct(list(effects.values()))
+    effects = {arm: compare_conditions(records_of(records, arm), records_of(records, ZERO)) for arm in arms}
+    correct_family(list(effects.values()))
     tested = {arm: found["attributes"] for arm, found in effects.items() if found and found["attributes"].p is not None}
     if len(tested) < 2:  # one weight alone makes no table by weight
         return ""
@@ -273,7 +282,7 @@ def weights(records: Sequence[RunRecord], title: str) -> str:
     )
 
 
-def cosines(records: Sequence[RunRecord], arm: Arm, prefix: str = "") -> list[str]:
+def cosines(records: Sequence[RunRecord], arm: Condition, prefix: str = "") -> list[str]:
     """Write an arm's cosines of matched pairs: in training, and on the test songs."""
     found = records_of(records, arm)
     trained = [1 - record.validation["train_alignment_loss"] for record in found]
@@ -292,7 +301,7 @@ def cleaner(full: Sequence[RunRecord], clean: Sequence[RunRecord]) -> str:
         tables = [
             table_of([one for one in records_of(records, arm) if one.seed in seeds], figure) for records, arm in arms
         ]
-        rows.append(effect_row(NAMES[figure], subtract(tables[0] - tables[1], tables[2] - tables[3])))
+        rows.append(effect_row(NAMES[figure], subtract_tables(tables[0] - tables[1], tables[2] - tables[3])))
     return (
         "## Does alignment gain more on cleaner captions?\n\n"
         "The gain of alpha 0.02 with captions of more than 0 votes, minus its gain with all of them.\n\n"
@@ -303,7 +312,9 @@ def cleaner(full: Sequence[RunRecord], clean: Sequence[RunRecord]) -> str:
 def elsewhere(records: dict[str, list[RunRecord]]) -> str:
     """Where alignment could help: one arm a setting, corrected over the settings."""
     names = ("few-captions", "noisy-captions", "noisy-audio", "trained-music")
-    found = {name: compare(records_of(records[name], STRONG), records_of(records[name], ZERO)) for name in names}
+    found = {
+        name: compare_conditions(records_of(records[name], STRONG), records_of(records[name], ZERO)) for name in names
+    }
     effects = {name: figures.get("attributes") for name, figures in found.items()}
     effects["held-out pairs"] = unseen_gain(records["hard"])
     tested = {name: effect for name, effect in effects.items() if effect is not None and effect.p is not None}
@@ -325,7 +336,7 @@ def elsewhere(records: dict[str, list[RunRecord]]) -> str:
     )
 
 
-def unseen_gain(hard: Sequence[RunRecord]) -> Effect | None:
+def unseen_gain(hard: Sequence[RunRecord]) -> SeedDifference | None:
     """The gain on pairs of theme and mode that never met in training; runs keep its mean, so only seeds are sampled."""
     sides = [
         {record.seed: record.measures["unseen_attributes"] for record in records_of(hard, arm)}
@@ -335,7 +346,7 @@ def unseen_gain(hard: Sequence[RunRecord]) -> Effect | None:
     if len(seeds) < 2:
         return None
     ours, theirs = (np.array([[side[seed]] for seed in seeds]) for side in sides)
-    return subtract(ours, theirs)
+    return subtract_tables(ours, theirs)
 
 
 def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,37 +1,48 @@
 """The sweep over alpha (the paper's Figure 2) with its baselines: equal in everything but what is compared."""
 
-import errno
 import json
 import math
-import os
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
 
 from recap_cli import __version__
-from recap_cli.ablation.conditions import BART, BASELINES, FUSION, LYRICS_ONLY, SHUFFLED, Arm, RunRecord
+from recap_cli.ablation.conditions import (
+    BART,
+    BASELINES,
+    FUSION,
+    LYRICS_ONLY,
+    SHUFFLED,
+    Condition,
+    RunRecord,
+    Task,
+    read_results,
+    write_results,
+)
 from recap_cli.ablation.measure_run import Measurement
-from recap_cli.ablation.results import AblateResult, summarise, write_result
-from recap_cli.ablation.runs import Task, default_jobs, run_tasks, spread
+from recap_cli.ablation.results import ALPHA_ZERO, AblateResult, summarise, write_result
+from recap_cli.ablation.runs import Finished, default_jobs, run_tasks, spread
 from recap_cli.captioning.captioner import Captioner
 from recap_cli.corpus.dataset import PreparedData
 from recap_cli.errors import DataError, OptionError
 from recap_cli.evaluation.captions import captioned_songs, weights_fingerprint
-from recap_cli.files import hold_or_wait, make_folder, remove_stale_partials, write_json_lines
+from recap_cli.files import hold_or_wait, make_folder, remove_stale_partials
 from recap_cli.model.config import ALIGNMENT_LOSSES
 from recap_cli.outputs import ABLATION, hold_folder, is_ablation
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.runtime.decoding import DecodingOptions
 from recap_cli.runtime.device import choose_device
-from recap_cli.training.initial_model import build_model, find_source
-from recap_cli.training.interventions import CONSTANT, OWN, Study
+from recap_cli.training.build import build_model, choose_music
+from recap_cli.training.interventions import CONSTANT, OWN, Interventions
 from recap_cli.training.interventions import SHUFFLED as SHUFFLED_MUSIC
-from recap_cli.training.requirements import check_needs
-from recap_cli.training.train import TrainOptions, choose_music, train
+from recap_cli.training.plan import plan_run
+from recap_cli.training.train import TrainOptions, estimate, train
 
 RESULTS_FILE = "results.jsonl"
 RECORD_FILE = "record.jsonl"
@@ -39,41 +50,23 @@ RECORD_FILE = "record.jsonl"
 
 @dataclass(frozen=True)
 class AblateOptions:
-    """What to sweep.
+    """What to sweep."""
 
-    Attributes:
-        data: a prepared data folder.
-        weights: values of alpha; 0 (BART-fusion) is always trained too, for comparison.
-        losses: alignment losses, each swept over all weights; empty is the recipe's.
-        align_layers: lyrics states that are aligned, each swept over all weights; empty is the recipe's.
-        baselines: keys of `BASELINES` that are trained, too.
-        seeds: runs of each arm. A seed fixes initial weights (of the stand-in BART, too) and data order for all arms.
-        out: the folder of runs and results.
-        split: the songs that are scored.
-        train: settings that every run shares, as fields of `TrainOptions`.
-        study: changes to the data that every run shares.
-        limit: only so many songs, in training and in scoring.
-        decoding: how captions are written.
-        device: `auto`, `cpu`, `cuda` or `mps`.
-        results: the file of finished runs; None is `results.jsonl` in `out`.
-        jobs: runs at a time; None is one for each GPU, or for each core where the model is small.
-    """
-
-    data: Path
-    weights: tuple[float, ...]
-    losses: tuple[str, ...] = ()
-    align_layers: tuple[int, ...] = ()
-    baselines: tuple[str, ...] = ()
-    seeds: int = 1
+    data: Path  # a prepared folder
+    weights: tuple[float, ...]  # values of alpha; 0 (BART-fusion) is always trained too, for comparison
+    losses: tuple[str, ...] = ()  # alignment losses, each swept over all weights; empty is the recipe's
+    align_layers: tuple[int, ...] = ()  # lyrics states that are aligned, each swept, too; empty is the recipe's
+    baselines: tuple[str, ...] = ()  # keys of `BASELINES` that are trained, too
+    seeds: int = 1  # a seed fixes initial weights (of the stand-in BART, too) and data order for all conditions
     out: Path = Path("runs/ablation")
-    split: str = "test"
-    train: dict[str, Any] = field(default_factory=dict)
-    study: Study = field(default_factory=Study)
-    limit: int | None = None
+    split: str = "test"  # the songs that are scored
+    train: dict[str, Any] = field(default_factory=dict)  # settings of every run, as fields of `TrainOptions`
+    study: Interventions = field(default_factory=Interventions)  # changes to the data of every run
+    limit: int | None = None  # songs at most, in training and in scoring
     decoding: DecodingOptions = field(default_factory=DecodingOptions)
     device: str = "auto"
-    results: Path | None = None
-    jobs: int | None = None
+    results: Path | None = None  # the file of finished runs; None is `results.jsonl` in `out`
+    jobs: int | None = None  # runs at a time; None is one for each GPU, or for each core where the model is small
 
     def __post_init__(self) -> None:
         if not self.weights:
@@ -85,13 +78,13 @@ class AblateOptions:
         for one, flag, values in (*named, ("layer", "align-layers", self.align_layers)):
             if len(set(values)) != len(values):
                 raise OptionError(f"--{flag} names a {one} twice", "name each once")
-        for loss in self.losses:
-            if loss not in ALIGNMENT_LOSSES or loss == "none":
-                known = ", ".join(one for one in ALIGNMENT_LOSSES if one != "none")
-                raise OptionError(f"--alignment-losses: {loss} is not known", f"choose from {known}")
-        for name in self.baselines:
-            if name not in BASELINES:
-                raise OptionError(f"--baselines: {name} is not known", f"choose from {', '.join(BASELINES)}")
+        losses = [one for one in ALIGNMENT_LOSSES if one != "none"]
+        for flag, chosen, known in (
+            ("alignment-losses", self.losses, losses),
+            ("baselines", self.baselines, list(BASELINES)),
+        ):
+            if unknown := [one for one in chosen if one not in known]:
+                raise OptionError(f"--{flag}: {unknown[0]} is not known", f"choose from {', '.join(known)}")
         if self.seeds < 1:
             raise OptionError(f"--seeds {self.seeds} leaves no runs", "give 1 or more")
         if self.jobs is not None and self.jobs < 1:
@@ -103,54 +96,52 @@ class AblateOptions:
         named = [self.train.get(name) for name in ("bart", "music_encoder", "init")]
         return [self.data, *(Path(path) for path in named if path and Path(path).exists())]
 
-    def arms(self, loss: str) -> list[Arm]:
-        """Give all arms, alpha 0 first; `loss` is the recipe's, for where none is asked for."""
-        chosen = [name for name in self.baselines if name != FUSION]
+    def conditions(self, loss: str) -> list[Condition]:
+        """Returns all conditions, alpha 0 first; `loss` is the recipe's, for where none is asked for."""
         swept = [
-            Arm("", weight, one, layer)
+            Condition("", weight, one, layer)
             for one in self.losses or (loss,)
             for layer in self.align_layers or (None,)
             for weight in sorted(self.weights)
             if weight > 0
         ]
-        return [Arm(FUSION), *(Arm(name) for name in chosen), *swept]
+        return [ALPHA_ZERO, *(Condition(name) for name in self.baselines if name != FUSION), *swept]
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep with what its runs share.
-
-    Attributes:
-        options: what was asked for.
-        tasks: every run.
-        key: what results must share to stand in one table.
-        is_demo: whether the songs are made up, so that models are small.
-    """
+    """A sweep with what its runs share."""
 
     options: AblateOptions
     tasks: list[Task]
-    key: dict[str, Any]
-    is_demo: bool
+    key: dict[str, Any]  # what results must share to stand in one table
+    is_demo: bool  # whether the songs are made up, so that models are small
 
     @property
     def results(self) -> Path:
         """Its file of finished runs."""
         return self.options.results or self.options.out / RESULTS_FILE
 
+    def jobs(self, todo: int) -> int:
+        """Returns the runs at a time, with `todo` of them left."""
+        return self.options.jobs or default_jobs(self.options.device, self.is_demo, max(todo, 1))
 
-def plan_sweep(options: AblateOptions, progress: Progress | None = None) -> Sweep:
-    """Name every run of a sweep.
+
+def plan_sweep(options: AblateOptions, progress: Progress) -> Sweep:
+    """Names every run of a sweep, when impossible settings of any condition have been refused.
 
     Raises:
-        DataError: the data folder cannot be used.
+        DataError: the data folder cannot be used, or lacks captions, validation songs or tags.
         OptionError: a setting is impossible.
+        ModelError: a model that is named cannot be had.
     """
     data = PreparedData(options.data)
     captioned_songs(data, options.split)
     settings = TrainOptions(options.data, **options.train).settings(data.is_demo)
-    arms = options.arms(settings["alignment_loss"])
-    check_arms(options, arms, data, progress)
-    tasks = [Task(arm, seed) for seed in range(options.seeds) for arm in arms]
+    conditions = options.conditions(settings["alignment_loss"])
+    source = None
+    for condition in conditions:
+        source = plan_run(train_options(options, Task(condition, 0)), progress, data, source).source
     key = {
         "data": data.fingerprint,
         "split": options.split,
@@ -159,27 +150,37 @@ def plan_sweep(options: AblateOptions, progress: Progress | None = None) -> Swee
         "limit": options.limit,
         "decoding": options.decoding.to_json(),
     }
+    tasks = [Task(condition, seed) for seed in range(options.seeds) for condition in conditions]
     return Sweep(options, tasks, json.loads(json.dumps(key, default=str)), data.is_demo)
 
 
-def check_arms(options: AblateOptions, arms: list[Arm], data: PreparedData, progress: Progress | None) -> None:
-    """Find impossible settings of any arm, and what its run would lack, before the first run.
-
-    Raises:
-        DataError: the data lack captions, validation songs or tags.
-        OptionError: a setting is impossible.
-        ModelError: a model that is named cannot be had.
-    """
-    source = None
-    for arm in arms:
-        chosen = train_options(options, Task(arm, 0))
-        settings = chosen.settings(data.is_demo)
-        source = source or find_source(settings, chosen.init, progress)
-        check_needs(source, settings, chosen, data)
+def train_options(options: AblateOptions, task: Task) -> TrainOptions:
+    """Returns the options of one run: those of all runs, and what its condition and seed set."""
+    condition = task.condition
+    music = {LYRICS_ONLY: CONSTANT, SHUFFLED: SHUFFLED_MUSIC}.get(condition.baseline, OWN)
+    own: dict[str, Any] = {"alpha": condition.alpha}
+    # Baselines have no loss and no layer of their own: they take the first that is swept, or the recipe's.
+    if loss := condition.loss or next(iter(options.losses), ""):
+        own["alignment_loss"] = loss
+    layers = options.align_layers if condition.align_layer is None else (condition.align_layer,)
+    if layers:
+        own["align_layer"] = layers[0]
+    return TrainOptions(
+        data=options.data,
+        out=options.out / task.folder,
+        seed=task.seed,
+        pretrain_seed=task.seed,
+        limit=options.limit,
+        device=options.device,
+        no_music=condition.baseline == BART,
+        probe=condition.baseline == FUSION,
+        study=replace(options.study, music=music),
+        **{**options.train, **own},
+    )
 
 
 def ablate(options: AblateOptions, progress: Progress | None = None) -> AblateResult:
-    """Train and score every arm and seed; what was done before is not done again.
+    """Trains and scores every condition and seed; runs that were finished before are not repeated.
 
     Raises:
         DataError: the folder holds results of other data or settings, or no run succeeded.
@@ -189,23 +190,18 @@ def ablate(options: AblateOptions, progress: Progress | None = None) -> AblateRe
     progress = progress or SilentProgress()
     sweep = plan_sweep(options, progress)
     make_folder(sweep.results.parent)
+    failed: dict[str, str] = {}
     with hold_folder(options.out, ABLATION, "recap ablate", inputs=options.inputs, is_ours=is_ablation):
         remove_stale_partials(options.out)
         done = read_results(sweep.results, sweep.key)
         todo = [task for task in sweep.tasks if task not in done]
-        failed: dict[str, str] = {}
-        if todo:
-            jobs = options.jobs or default_jobs(options.device, sweep.is_demo, len(todo))
-            if jobs > 1:
-                make_shared(options, todo[0].seed, progress)
-            todo.sort(key=spread(sweep.tasks, jobs).index)
-            for task, record, reason in run_tasks(run_task, sweep, todo, jobs, options.device, progress):
-                if record is None:
-                    failed[task.name] = reason
-                    progress.say(f"Failed: {task.name}: {reason}")
-                    continue
-                done[task] = record
-                write_results(sweep.results, done.values())
+        for task, record, reason in run_todo(sweep, todo, progress):
+            if record is None:
+                failed[task.name] = reason
+                progress.say(f"Failed: {task.name}: {reason}")
+                continue
+            done[task] = record
+            write_results(sweep.results, done.values())
     asked = [done[task] for task in sweep.tasks if task in done]
     if not asked:
         reason = next(iter(failed.values()), "nothing was run")
@@ -215,65 +211,26 @@ def ablate(options: AblateOptions, progress: Progress | None = None) -> AblateRe
     return result
 
 
-def make_shared(options: AblateOptions, seed: int, progress: Progress) -> None:
-    """Make what runs share, with all cores: stand-ins that are pretrained, and music features."""
-    data = PreparedData(options.data)
-    chosen = train_options(options, Task(Arm(FUSION), seed))
-    settings = chosen.settings(data.is_demo)
-    model, _ = build_model(find_source(settings, chosen.init, progress), chosen, settings, data, progress)
-    choose_music(model, data, chosen, progress)
+def run_todo(sweep: Sweep, todo: list[Task], progress: Progress) -> Iterator[Finished]:
+    """Yields each run as it ends, with its record or the reason why it failed."""
+    if not todo:
+        return
+    options, jobs = sweep.options, sweep.jobs(len(todo))
+    if jobs > 1:
+        make_shared(train_options(options, Task(ALPHA_ZERO, todo[0].seed)), progress)
+    order = spread(sweep.tasks, jobs)
+    yield from run_tasks(run_task, sweep, sorted(todo, key=order.index), jobs, options.device, progress)
 
 
-def write_results(path: Path, records: Iterable[RunRecord]) -> None:
-    """Write finished runs, atomically."""
-    write_json_lines(path, [record.to_json() for record in records])
-
-
-def read_results(path: Path, key: dict[str, Any]) -> dict[Task, RunRecord]:
-    """Read finished runs; a torn last line is passed over and its run is done again.
-
-    Raises:
-        DataError: they are results of other data or settings, or the file is none of ours.
-    """
-    done = {}
-    for number, line in enumerate(read_lines(path), start=1):
-        try:
-            record = RunRecord.from_json(json.loads(line))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            if line.startswith('{"key": ') and not line.endswith("\n"):
-                continue
-            raise DataError(
-                f"{path}, line {number} is no result of an ablation",
-                "choose another folder with --out; this file stays",
-            ) from error
-        if record.key != key:
-            raise DataError(
-                f"{path} holds results of other data or settings", "choose another folder with --out, or delete it"
-            )
-        done[Task(record.arm, record.seed)] = record
-    return done
-
-
-def read_lines(path: Path) -> list[str]:
-    """Returns the lines of a file with their ends; none where there is no file.
-
-    Raises:
-        DataError: it cannot be read as text.
-    """
-    if not os.path.lexists(path):
-        return []
-    try:
-        if not path.is_file():
-            raise OSError(errno.EINVAL, "no file")
-        return path.read_text(encoding="utf-8").splitlines(keepends=True)
-    except (OSError, UnicodeError) as error:
-        raise DataError(
-            f"{path} is no file of results: {getattr(error, 'strerror', None) or error}", "choose another with --out"
-        ) from error
+def make_shared(options: TrainOptions, progress: Progress) -> None:
+    """Makes what runs share, with all cores: stand-ins that are pretrained, and music states."""
+    plan = plan_run(options, progress)
+    model, _ = build_model(plan, progress)
+    choose_music(model, plan, progress)
 
 
 def run_task(sweep: Sweep, task: Task, progress: Progress) -> RunRecord:
-    """Train and score one arm with one seed; a run that another call finished is not done again."""
+    """Trains and scores one condition with one seed; a run that another call finished is not repeated."""
     options = sweep.options
     folder = options.out / task.folder
     with hold_or_wait(folder, progress, f"Another process works in {folder}"):
@@ -281,10 +238,9 @@ def run_task(sweep: Sweep, task: Task, progress: Progress) -> RunRecord:
         if task in done:
             return done[task]
         began = time.monotonic()
-        chosen = train_options(options, task)
-        run = train(chosen, progress)
+        run = train(train_options(options, task), progress)
         trained = time.monotonic()
-        record = measure_task(sweep, task, chosen, progress)
+        record = measure_task(sweep, task, run.out, progress)
         best = {name: value for name, value in run.figures["best"].items() if isinstance(value, int | float)}
         made = {
             "recap": __version__,
@@ -300,46 +256,79 @@ def run_task(sweep: Sweep, task: Task, progress: Progress) -> RunRecord:
     return record
 
 
-def train_options(options: AblateOptions, task: Task) -> TrainOptions:
-    """Give the options of one run: those of all runs, and what its arm and seed set."""
-    arm = task.arm
-    music = {LYRICS_ONLY: CONSTANT, SHUFFLED: SHUFFLED_MUSIC}.get(arm.baseline, OWN)
-    own: dict[str, Any] = {"alpha": arm.alpha}
-    if not arm.baseline:
-        own |= {"alignment_loss": arm.loss}
-    elif options.losses:
-        own |= {"alignment_loss": options.losses[0]}
-    layer = arm.align_layer if arm.align_layer is not None else next(iter(options.align_layers), None)
-    own |= {} if layer is None else {"align_layer": layer}
-    return TrainOptions(
-        data=options.data,
-        out=options.out / task.folder,
-        seed=task.seed,
-        pretrain_seed=task.seed,
-        limit=options.limit,
-        device=options.device,
-        no_music=arm.baseline == BART,
-        probe=arm.baseline == FUSION,
-        study=replace(options.study, music=music),
-        **{**options.train, **own},
-    )
-
-
-def measure_task(sweep: Sweep, task: Task, chosen: TrainOptions, progress: Progress) -> RunRecord:
-    """Score a finished run on the songs of the sweep."""
+def measure_task(sweep: Sweep, task: Task, run: Path, progress: Progress) -> RunRecord:
+    """Scores a finished run on the songs of the sweep."""
     options = sweep.options
-    assert chosen.out is not None
     data = PreparedData(options.data)
-    songs = captioned_songs(data, options.split)
-    captioner = Captioner.from_pretrained(chosen.out, device=options.device)
-    subject = Measurement(captioner, data, songs[: options.limit], options.decoding, chosen.study, progress)
+    songs = captioned_songs(data, options.split)[: options.limit]
+    captioner = Captioner.from_pretrained(run, device=options.device)
+    interventions = train_options(options, task).study
+    subject = Measurement(captioner, data, songs, options.decoding, interventions, progress)
     scores, values, attributes = subject.score()
     return RunRecord(
         key=sweep.key,
-        arm=task.arm,
+        condition=task.condition,
         seed=task.seed,
         signature=scores.signature(),
         values=values,
         attributes={name: round(value, 5) for name, value in attributes.items()},
         measures=subject.measure(),
     )
+
+
+# a dry run ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """A sweep that is to come."""
+
+    conditions: list[tuple[str, int, int]]  # each one's name, runs, and runs that are done
+    jobs: int  # runs at a time
+    run_seconds: float  # expected, of a run
+    hours: float  # expected, of what is left
+    basis: str  # what the expectation rests on
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as plain values, under the names that earlier versions wrote."""
+        rows = [{"arm": name, "runs": runs, "done": done} for name, runs, done in self.conditions]
+        rest = {name: value for name, value in asdict(self).items() if name != "conditions"}
+        return {"arms": rows, **rest}
+
+
+def foresee(options: AblateOptions, progress: Progress | None = None) -> SweepPlan:
+    """Returns every run, and the expected time of those that are not done.
+
+    Finished runs of the folder tell how long one takes; without any, a few real training steps are timed.
+
+    Raises:
+        RecapError: what `ablate` would raise before its first run.
+    """
+    progress = progress or SilentProgress()
+    sweep = plan_sweep(options, SilentProgress())
+    done = read_results(sweep.results, sweep.key)
+    todo = [task for task in sweep.tasks if task not in done]
+    jobs = sweep.jobs(len(todo))
+    known = [record.made for record in done.values() if "train_seconds" in record.made]
+    seconds, basis = 0.0, "nothing is left"
+    if known:
+        seconds = fmean(made["train_seconds"] + made["score_seconds"] for made in known)
+        basis = f"{len(known)} finished run{'s' if len(known) > 1 else ''}"
+    elif todo:
+        seconds = time_run(train_options(options, todo[-1]), jobs, progress)
+        basis = "a few timed training steps; pretraining, validation and scoring are not counted"
+    runs = Counter(task.condition for task in sweep.tasks)
+    ready = Counter(task.condition for task in sweep.tasks if task in done)
+    rows = [(condition.name, count, ready[condition]) for condition, count in runs.items()]
+    return SweepPlan(rows, jobs, seconds, seconds * len(todo) / jobs / 3600, basis)
+
+
+def time_run(options: TrainOptions, jobs: int, progress: Progress) -> float:
+    """Returns the expected seconds of a run, timed on the share of the cores that it will have."""
+    threads = torch.get_num_threads()
+    try:
+        if choose_device(options.device) == "cpu":
+            torch.set_num_threads(max(1, threads // jobs))
+        return 3600 * estimate(options, progress).hours
+    finally:
+        torch.set_num_threads(threads)

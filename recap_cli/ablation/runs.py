@@ -12,32 +12,14 @@ from typing import Any
 
 import torch
 
-from recap_cli.ablation.conditions import Arm, RunRecord
+from recap_cli.ablation.conditions import RunRecord, Task
 from recap_cli.errors import RecapError
 from recap_cli.progress import Progress, Table
 from recap_cli.runtime.device import choose_device, limited_threads
 from recap_cli.runtime.worker_process import follow_parent
 
 MOST_JOBS = 8
-Finished = tuple["Task", RunRecord | None, str]
-
-
-@dataclass(frozen=True)
-class Task:
-    """One run: an arm and a seed."""
-
-    arm: Arm
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """What messages call it."""
-        return f"{self.arm.name}, seed {self.seed}"
-
-    @property
-    def folder(self) -> str:
-        """Its folder below the sweep's."""
-        return f"{self.arm.folder}-seed-{self.seed}"
+Finished = tuple[Task, RunRecord | None, str]
 
 
 def default_jobs(device: str, small: bool, tasks: int) -> int:
@@ -50,8 +32,8 @@ def default_jobs(device: str, small: bool, tasks: int) -> int:
 
 def spread(tasks: Sequence[Task], jobs: int) -> list[Task]:
     """Order runs so that those at work at one time are of different seeds: none waits for another's pretraining."""
-    arms = list(dict.fromkeys(task.arm for task in tasks))
-    return sorted(tasks, key=lambda task: (task.seed // jobs, arms.index(task.arm), task.seed))
+    arms = list(dict.fromkeys(task.condition for task in tasks))
+    return sorted(tasks, key=lambda task: (task.seed // jobs, arms.index(task.condition), task.seed))
 
 
 def run_tasks(

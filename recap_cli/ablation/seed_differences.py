@@ -1,4 +1,4 @@
-"""What one way of training has over another: paired by seed and song, corrected within a family."""
+"""Differences between two ways of training: paired by seed and song, corrected within a family."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,20 +14,13 @@ SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
-class Effect:
-    """What one way of training has over another in one figure.
-
-    Attributes:
-        difference: first minus second, with its interval.
-        seeds: seeds that both were trained with; only these count.
-        p: two-sided p value; None with one seed, which says nothing about training.
-        p_holm: the same, corrected within its family.
-    """
+class SeedDifference:
+    """One condition minus another in one figure."""
 
     difference: Interval
-    seeds: int
-    p: float | None
-    p_holm: float | None = None
+    seeds: int  # that both were trained with; only these count
+    p: float | None  # two-sided; None with one seed, which says nothing about training
+    p_holm: float | None = None  # corrected within its family
 
     @property
     def is_significant(self) -> bool:
@@ -43,37 +36,37 @@ class Effect:
 
 
 def figures_of(records: Sequence[RunRecord]) -> list[str]:
-    """Give the per-song figures that all these runs have."""
+    """Returns the per-song figures that all these runs have."""
     return [name for name in records[0].values if all(name in record.values for record in records)]
 
 
 def table_of(records: Sequence[RunRecord], figure: str) -> np.ndarray:
-    """Give a figure of runs [seeds, songs]."""
+    """Returns a figure of runs [seeds, songs]."""
     return np.array([record.values[figure] for record in records], dtype=float)
 
 
-def compare(first: Sequence[RunRecord], second: Sequence[RunRecord]) -> dict[str, Effect]:
-    """Compare two arms, runs by seed, on the seeds that both have, in every per-song figure; empty without such."""
+def compare_conditions(first: Sequence[RunRecord], second: Sequence[RunRecord]) -> dict[str, SeedDifference]:
+    """Compares two conditions, runs by seed, in every per-song figure; empty where they share no seed."""
     common = {record.seed for record in first} & {record.seed for record in second}
     ours, theirs = ([record for record in side if record.seed in common] for side in (first, second))
     return {
-        figure: subtract(table_of(ours, figure), table_of(theirs, figure))
+        figure: subtract_tables(table_of(ours, figure), table_of(theirs, figure))
         for figure in (figures_of([*ours, *theirs]) if common else [])
     }
 
 
-def subtract(ours: np.ndarray, theirs: np.ndarray) -> Effect:
-    """Compare two tables [seeds, songs]; with one seed there is an interval over songs and no p."""
+def subtract_tables(ours: np.ndarray, theirs: np.ndarray) -> SeedDifference:
+    """Compares two tables [seeds, songs]; with one seed there is an interval over songs and no p."""
     if len(ours) == 1:
-        return Effect(bootstrap_interval(ours[0] - theirs[0]), 1, None)
+        return SeedDifference(bootstrap_interval(ours[0] - theirs[0]), 1, None)
     found = paired_seeds(ours, theirs)
-    return Effect(found.difference, len(ours), found.p)
+    return SeedDifference(found.difference, len(ours), found.p)
 
 
-def correct(family: Sequence[dict[str, Effect]]) -> None:
-    """Correct the p values of a family after Holm, each figure for itself; single seeds are no part of it."""
-    for figure in {figure for effects in family for figure in effects}:
-        tested = [effects for effects in family if figure in effects and effects[figure].p is not None]
-        corrected = holm([effects[figure].p or 0.0 for effects in tested])
-        for effects, p in zip(tested, corrected, strict=True):
-            effects[figure] = replace(effects[figure], p_holm=float(p))
+def correct_family(family: Sequence[dict[str, SeedDifference]]) -> None:
+    """Corrects the p values of a family after Holm, each figure for itself; single seeds are no part of it."""
+    for figure in {figure for differences in family for figure in differences}:
+        tested = [one for one in family if figure in one and one[figure].p is not None]
+        corrected = holm([one[figure].p or 0.0 for one in tested])
+        for one, p in zip(tested, corrected, strict=True):
+            one[figure] = replace(one[figure], p_holm=float(p))

@@ -143,7 +143,8 @@ class Captioner:
             ModelError: the model cannot be had or does not fit.
         """
         model, processor, name = load_model(source, music_encoder, bart, progress)
-        return cls(model.to(choose_device(device)), processor, name)
+        model.to(choose_device(device))  # type: ignore[arg-type]  # transformers wraps torch's method and hides its types
+        return cls(model, processor, name)
 
     def caption(
         self,

@@ -246,13 +246,13 @@ def token_words(processor: RecapProcessor, labels: Sequence[int]) -> tuple[list[
     for place, token in enumerate(labels):
         if token in special:
             continue
-        text = processor.tokenizer.decode([token], clean_up_tokenization_spaces=False)
+        text = str(processor.tokenizer.decode([token], clean_up_tokenization_spaces=False))
         if not spans or text[:1].isspace():
             spans.append(range(place, place + 1))
         else:
             spans[-1] = range(spans[-1].start, place + 1)
     # a letter beyond ASCII may be several tokens, so a word is decoded as a whole
-    texts = [processor.tokenizer.decode(labels[span.start : span.stop]).strip() for span in spans]
+    texts = [str(processor.tokenizer.decode(list(labels[span.start : span.stop]))).strip() for span in spans]
     return texts, spans
 
 

@@ -68,10 +68,9 @@ def ablate(
     inputs = [path for path in (data, music_encoder) if path is not None]
     check_output_folder(out, ABLATION, inputs=inputs, is_ours=is_ablation)
     progress = begin_model_work(quiet)
-    from recap_cli.ablation.ablate import AblateOptions
+    from recap_cli.ablation.ablate import AblateOptions, foresee
     from recap_cli.ablation.ablate import ablate as run
     from recap_cli.ablation.conditions import BASELINES
-    from recap_cli.ablation.plan import foresee
     from recap_cli.report.figure_two import plot_ablation
     from recap_cli.report.tables import ablate_table, losses_table, measures_tables, sweep_table
 

@@ -94,18 +94,18 @@ def train(
     progress = begin_model_work(quiet)
     from recap_cli.report.model_card import write_model_card
     from recap_cli.report.tables import estimate_table, train_table
-    from recap_cli.training.arguments import leave_processes
-    from recap_cli.training.estimate import estimate
-    from recap_cli.training.interventions import Study
+    from recap_cli.training.interventions import Interventions
     from recap_cli.training.options import TrainOptions
+    from recap_cli.training.train import estimate
     from recap_cli.training.train import train as run
+    from recap_cli.training.trainer import leave_processes
 
     chosen = {option.name: given[option.name] for option in fields(TrainOptions) if option.name != "study"}
     chosen |= {
         "data": choose_data(data, limit, progress),
         "fusion_layers": read_layers("--fusion-layers", fusion_layers),
     }
-    chosen |= {"study": Study(music, music_noise, caption_noise, captioned_songs)}
+    chosen |= {"study": Interventions(music, music_noise, caption_noise, captioned_songs)}
     options = TrainOptions(**chosen)
     if dry_run:
         expected = estimate(options, progress)

@@ -125,7 +125,7 @@ class RecapForCaptioning(BeamScores, BartForConditionalGeneration):
     config_class = RecapConfig
     config: RecapConfig
     lm_head: nn.Linear
-    final_logits_bias: Tensor
+    final_logits_bias: nn.Buffer
     # `labels` and the losses are divided as the Trainer expects.
     accepts_loss_kwargs = True
 
@@ -190,7 +190,8 @@ class RecapForCaptioning(BeamScores, BartForConditionalGeneration):
         cache = kwargs.get(CACHE)
         if isinstance(cache, SongCache) and decoder_input_ids is not None:
             logits = cache.advance(decoder_input_ids, encoder_outputs[0], attention_mask)
-            return RecapOutput(logits=logits, **{CACHE: cache})
+            answer: dict[str, Any] = {"logits": logits, CACHE: cache}
+            return RecapOutput(**answer)
         if labels is not None and decoder_input_ids is None:
             decoder_input_ids = shift_tokens_right(labels, self.config.pad_token_id, self.config.decoder_start_token_id)
             kwargs["use_cache"] = False
@@ -205,6 +206,7 @@ class RecapForCaptioning(BeamScores, BartForConditionalGeneration):
         labels, real = self.real_labels(labels)
         if full_logits if full_logits is not None else not self.training:
             result = RecapOutput(**super().forward(**arguments))
+            assert result.logits is not None
             logits = result.logits[real]
         else:
             result = RecapOutput()
@@ -229,7 +231,7 @@ class RecapForCaptioning(BeamScores, BartForConditionalGeneration):
         """
         tokens = inputs if inputs is not None else kwargs.get("input_ids")
         if kwargs.get("attention_mask") is None and tokens is not None:
-            kwargs["attention_mask"] = (tokens != self.config.pad_token_id).long()
+            kwargs["attention_mask"] = tokens.ne(self.config.pad_token_id).long()
         cache = song_cache(self, decoder, kwargs) if fast else None
         return super().generate(inputs, **kwargs, **({} if cache is None else {CACHE: cache}))
 

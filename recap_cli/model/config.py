@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from huggingface_hub.dataclasses import strict
 from transformers import BartConfig
@@ -70,6 +70,13 @@ class RecapConfig(BartConfig):
     """
 
     model_type = "recap"
+
+    if TYPE_CHECKING:  # BART's own, which its declaration lets be None
+        d_model: int = 1024
+        encoder_layers: int = 12
+        dropout: float | int = 0.1
+        pad_token_id: int = 1
+        decoder_start_token_id: int = 2
 
     use_music: bool = True
     music_channels: list[int] | tuple[int, ...] = (128, 128, 256, 256, 256, 256, 256)

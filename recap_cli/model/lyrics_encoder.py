@@ -73,6 +73,7 @@ class LyricsEncoder(BartEncoder):
     """BART's encoder; after each of `config.fusion_layers` the music is fused in."""
 
     config: RecapConfig
+    dropout: float
 
     def __init__(self, config: RecapConfig) -> None:
         super().__init__(config)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recap_cli.ablation.conditions import BART, LYRICS_ONLY, SHUFFLED
-from recap_cli.ablation.results import ALPHA_ZERO, AblateResult, ArmSummary
+from recap_cli.ablation.results import ALPHA_ZERO, AblateResult, ConditionSummary
 from recap_cli.report.pictures import save_picture
 from recap_cli.scoring.bootstrap import Interval
 
@@ -42,7 +42,7 @@ class Panel:
     low: float  # lower end of the scale
     high: float
     base: Interval | None  # alpha 0
-    axes: dict[str, list[ArmSummary]]  # the conditions of each line
+    axes: dict[str, list[ConditionSummary]]  # the conditions of each line
     drawn: dict[str, Interval]  # baselines within the scale
     beyond: dict[str, Interval]
 
@@ -52,15 +52,21 @@ def panels_of(result: AblateResult) -> list[Panel]:
     return [
         lay_out(result, figure)
         for figure in PANELS
-        if all(figure in one.figures for one in result.arms) and result.arms
+        if all(figure in one.figures for one in result.conditions) and result.conditions
     ]
 
 
 def lay_out(result: AblateResult, figure: str) -> Panel:
     """Chooses a panel's scale by weights and alpha 0, and the baselines that fit on it."""
     base = result.base
-    inner = [scale(one.figures[figure]) for one in result.arms if one.arm.axis or one.arm == ALPHA_ZERO]
-    others = {one.arm.baseline: scale(one.figures[figure]) for one in result.arms if one.arm.baseline in SHORT_NAMES}
+    inner = [
+        scale(one.figures[figure]) for one in result.conditions if one.condition.axis or one.condition == ALPHA_ZERO
+    ]
+    others = {
+        one.condition.baseline: scale(one.figures[figure])
+        for one in result.conditions
+        if one.condition.baseline in SHORT_NAMES
+    }
     inner = inner or list(others.values())
     low, high = min(one.low for one in inner), max(one.high for one in inner)
     room = (high - low) or 1.0
@@ -111,7 +117,7 @@ def plot_ablation(result: AblateResult) -> list[Path]:
         draw_panel(axes, panel)
     title = "Quality of captions against the weight of the alignment loss"
     columns = 36 + 32 * len(panels)
-    caution = SHARED if len({one.seeds for one in result.arms}) == 1 else UNEQUAL
+    caution = SHARED if len({one.seeds for one in result.conditions}) == 1 else UNEQUAL
     told = [line for text in (heading(result), result.verdict, caution) for line in fold(text, columns)]
     figure.suptitle("\n".join([title, *told]), fontsize=10)
     handles, labels = grid[0][0].get_legend_handles_labels()
@@ -134,7 +140,7 @@ def draw_panel(axes: "Axes", panel: Panel) -> None:
         axes.axhline(panel.base.mean, color="0.35", linestyle="--", label="alpha 0 (BART-fusion) and its interval")
     for name, found in panel.drawn.items():
         axes.axhline(found.mean, color="0.2", linewidth=0.9, linestyle=DASHES[name], label=SHORT_NAMES[name])
-    weights = sorted({one.arm.alpha for arms in panel.axes.values() for one in arms})
+    weights = sorted({one.condition.alpha for arms in panel.axes.values() for one in arms})
     for number, (name, arms) in enumerate(panel.axes.items()):
         # A little beside each other, so that no interval hides another.
         shift = 10 ** (DODGE * decades(weights) * (number - (len(panel.axes) - 1) / 2))
@@ -152,12 +158,14 @@ def draw_panel(axes: "Axes", panel: Panel) -> None:
     mark_weights(axes, weights)
 
 
-def draw_line(axes: "Axes", figure: str, name: str, arms: Sequence[ArmSummary], number: int, shift: float) -> None:
+def draw_line(
+    axes: "Axes", figure: str, name: str, arms: Sequence[ConditionSummary], number: int, shift: float
+) -> None:
     """Draws the weights of one loss and layer, each times `shift`."""
     points = [scale(one.figures[figure]) for one in arms]
     reach = [[p.mean - p.low for p in points], [p.high - p.mean for p in points]]
     axes.errorbar(
-        [one.arm.alpha * shift for one in arms],
+        [one.condition.alpha * shift for one in arms],
         [point.mean for point in points],
         yerr=reach,
         color=COLOURS[number % len(COLOURS)],

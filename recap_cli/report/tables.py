@@ -8,13 +8,12 @@ from recap_cli.scoring.seeds import ENOUGH_SEEDS
 from recap_cli.training.recipes import RECIPE_LINES, RECIPES
 
 if TYPE_CHECKING:  # each command loads its own results only
-    from recap_cli.ablation.plan import SweepPlan
-    from recap_cli.ablation.results import AblateResult, ArmSummary
-    from recap_cli.ablation.seed_differences import Effect
+    from recap_cli.ablation.ablate import SweepPlan
+    from recap_cli.ablation.results import AblateResult, ConditionSummary
+    from recap_cli.ablation.seed_differences import SeedDifference
     from recap_cli.corpus.splits import Leakage
     from recap_cli.preparation.prepare import PreparePlan, PrepareResult
-    from recap_cli.training.estimate import Estimate
-    from recap_cli.training.train import TrainResult
+    from recap_cli.training.train import Estimate, TrainResult
 
 MOST_REASONS = 8
 SLOW_SHARE, SLOW_SECONDS = 0.5, 20.0  # of the work; above both, resampling is worth a word
@@ -184,16 +183,16 @@ def estimate_table(expected: "Estimate") -> Table:
 def ablate_table(result: "AblateResult") -> Table:
     """The sweep over alpha: intervals stand below their means, so that it fits 80 columns."""
     optional = {
-        "right": any("attributes" in one.figures for one in result.arms),
-        "minus alpha 0": any(one.effects for one in result.arms),
-        "p, Holm": any(one.effects and one.effects["rougeL"].p is not None for one in result.arms),
-        "cosine": any(cosine_cell(one) for one in result.arms),
+        "right": any("attributes" in one.figures for one in result.conditions),
+        "minus alpha 0": any(one.differences for one in result.conditions),
+        "p, Holm": any(one.differences and one.differences["rougeL"].p is not None for one in result.conditions),
+        "cosine": any(cosine_cell(one) for one in result.conditions),
     }
     rows = []
-    for one in result.arms:
-        effect = one.effects.get("rougeL")
+    for one in result.conditions:
+        effect = one.differences.get("rougeL")
         cells = {
-            "arm": one.arm.name + (" (best)" if one.arm == result.best else ""),
+            "arm": one.condition.name + (" (best)" if one.condition == result.best else ""),
             "seeds": seeds_cell(one),
             "ROUGE-L F1": stacked(one.figures["rougeL"]),
             "METEOR": f"{100 * one.figures['meteor'].mean:.1f}" if "meteor" in one.figures else "",
@@ -217,18 +216,18 @@ def ablate_caption(result: "AblateResult", shown: dict[str, bool]) -> str:
         notes.append("right: attributes of the made-up song named rightly, in %")
     if shown["cosine"]:
         notes.append("cosine: of matched / other songs' music and lyrics")
-    if any("probe_matched" in one.measures for one in result.arms):
+    if any("probe_matched" in one.measures for one in result.conditions):
         notes.append("of alpha 0: by a probe that leaves it unchanged")
     if shown["p, Holm"]:
         notes.append(f"* p < .05, ** p < .01, *** p < .001, not below {ENOUGH_SEEDS} seeds")
-    if any("(" in seeds_cell(one) for one in result.arms):
+    if any("(" in seeds_cell(one) for one in result.conditions):
         notes.append("seeds in brackets: those that alpha 0 has too")
     return "; ".join([*notes, result.signature])
 
 
-def seeds_cell(one: "ArmSummary") -> str:
+def seeds_cell(one: "ConditionSummary") -> str:
     """The number of seeds, and how many of them alpha 0 has too, where these are fewer."""
-    effect = one.effects.get("rougeL")
+    effect = one.differences.get("rougeL")
     common = f" ({effect.seeds})" if effect and effect.seeds < len(one.seeds) else ""
     return f"{len(one.seeds)}{common}"
 
@@ -239,7 +238,7 @@ def stacked(interval: Interval, form: str = ".1f") -> str:
     return f"{mean}\n[{low}, {high}]"
 
 
-def effect_p(effect: "Effect | None") -> str:
+def effect_p(effect: "SeedDifference | None") -> str:
     """Returns a corrected p value with its stars; nothing where there is no claim."""
     if effect is None or effect.p_holm is None:
         return ""
@@ -247,7 +246,7 @@ def effect_p(effect: "Effect | None") -> str:
     return f"{p}\n{effect.stars}".rstrip()
 
 
-def cosine_cell(one: "ArmSummary") -> str:
+def cosine_cell(one: "ConditionSummary") -> str:
     """Returns the cosines of matched and mismatched music and lyrics; those of the probe where there is one."""
     for names in (("probe_matched", "probe_mismatched"), ("matched", "mismatched")):
         if all(name in one.measures for name in names):
@@ -261,9 +260,11 @@ def measures_table(result: "AblateResult") -> Table:
         (kind, name)
         for kind, names in MEASURE_NAMES.items()
         for name in names
-        if any(measure_cell(one, kind, name) for one in result.arms)
+        if any(measure_cell(one, kind, name) for one in result.conditions)
     ]
-    rows = [[one.arm.name, *(measure_cell(one, kind, name) for kind, name in present)] for one in result.arms]
+    rows = [
+        [one.condition.name, *(measure_cell(one, kind, name) for kind, name in present)] for one in result.conditions
+    ]
     columns = ["arm", *(MEASURE_NAMES[kind][name] for kind, name in present)]
     return Table(f"Other figures of {result.songs:,} songs, means over seeds", columns, rows)
 
@@ -280,7 +281,7 @@ def measures_tables(result: "AblateResult", arms: int = 4) -> list[Table]:
     return tables
 
 
-def measure_cell(one: "ArmSummary", kind: str, name: str) -> str:
+def measure_cell(one: "ConditionSummary", kind: str, name: str) -> str:
     """Returns a mean; nothing where the condition has none."""
     if kind == "figures":
         return f"{100 * one.figures[name].mean:.1f}" if name in one.figures else ""
@@ -301,7 +302,7 @@ def losses_table(result: "AblateResult") -> Table | None:
             effect_p(effect),
         ]
         for contrast in result.losses
-        for figure, effect in contrast.effects.items()
+        for figure, effect in contrast.differences.items()
         if figure in FIGURE_NAMES
     ]
     if not rows:
@@ -313,8 +314,8 @@ def losses_table(result: "AblateResult") -> Table | None:
 
 def sweep_table(plan: "SweepPlan") -> Table:
     """A sweep that is to come."""
-    rows = [[name, str(runs), str(done)] for name, runs, done in plan.arms]
-    left = sum(runs - done for _, runs, done in plan.arms)
+    rows = [[name, str(runs), str(done)] for name, runs, done in plan.conditions]
+    left = sum(runs - done for _, runs, done in plan.conditions)
     caption = (
         f"{left} runs are left, {plan.jobs} at a time: about {duration(3600 * plan.hours)} "
         f"({duration(plan.run_seconds)} a run, by {plan.basis})."

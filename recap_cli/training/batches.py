@@ -1,4 +1,4 @@
-"""How examples become steps: batches of like lengths, micro-batches under a token budget, songs counted once."""
+"""How examples become steps: batches of like lengths, micro-batches under a token budget, each song counted once."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -9,21 +9,21 @@ from torch.utils.data import Sampler
 
 from recap_cli.processor import IGNORED
 
-# Batches are formed within random groups of so many, so that each epoch meets other company.
+# Batches are formed within random groups of this many, so that examples meet in other batches each epoch.
 GROUP_BATCHES = 49
 # Tensors of a batch that are cut to a micro-batch's own length, by the mask that says which positions are real.
 MASKS = {"input_ids": "attention_mask", "music_states": "music_mask"}
 
 
 def group_order(lengths: np.ndarray, batch_size: int, random: np.random.Generator) -> list[int]:
-    """Order examples so that each batch holds examples of like lengths.
+    """Returns the order of an epoch, in which each batch holds examples of like lengths.
 
     A random group of `GROUP_BATCHES` batches is sorted by lyrics length and cut into strips, each strip sorted by
     caption length and cut into batches; then the batches are shuffled.
 
     Args:
         lengths: lyrics and caption tokens of each example [examples, 2].
-        batch_size: examples of a step, over all processes.
+        batch_size: examples a step, over all processes.
         random: decides groups and order.
     """
     batches: list[np.ndarray] = []
@@ -39,12 +39,13 @@ def group_order(lengths: np.ndarray, batch_size: int, random: np.random.Generato
             batches += [rows[place : place + batch_size] for place in range(0, len(rows), batch_size)]
     whole = [rows for rows in batches if len(rows) == batch_size]
     order = [whole[place] for place in random.permutation(len(whole))]
+    # Smaller batches come last: in the middle they would shift the borders of all that follow.
     rest = [rows for rows in batches if len(rows) < batch_size]
     return np.concatenate([*order, *rest]).tolist() if batches else []
 
 
 class LengthGrouped(Sampler[int]):
-    """Gives the examples of an epoch in `group_order`; seed and epoch decide it, and nothing else."""
+    """Yields the examples of an epoch in `group_order`, decided by seed and epoch and nothing else."""
 
     def __init__(self, lengths: np.ndarray, batch_size: int, seed: int) -> None:
         self.lengths, self.batch_size, self.seed = lengths, batch_size, seed
@@ -54,14 +55,13 @@ class LengthGrouped(Sampler[int]):
         return len(self.lengths)
 
     def __iter__(self) -> Iterator[int]:
-        random = np.random.default_rng([self.seed, self.epoch])
-        return iter(group_order(self.lengths, self.batch_size, random))
+        return iter(group_order(self.lengths, self.batch_size, np.random.default_rng([self.seed, self.epoch])))
 
 
 def split_batch(batch: Mapping[str, Tensor], budget: int) -> list[dict[str, Tensor]]:
-    """Cut a batch into micro-batches of at most `budget` tokens, lyrics, captions and pads counted.
+    """Cuts a batch into micro-batches of at most `budget` tokens: lyrics, captions and pads.
 
-    A micro-batch is padded to its own longest lyrics and caption. One row goes in even if it is larger; 0 cuts nothing.
+    A micro-batch is padded to its own longest lyrics and caption. A single row may be larger; 0 cuts nothing.
     """
     if budget <= 0 or "labels" not in batch:
         return [dict(batch)]
@@ -82,7 +82,7 @@ def split_batch(batch: Mapping[str, Tensor], budget: int) -> list[dict[str, Tens
 
 
 def take_rows(batch: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
-    """Give some rows of a batch, each tensor cut to the longest of them."""
+    """Returns some rows of a batch, each tensor cut to the longest of them."""
     part = {name: value[rows] for name, value in batch.items()}
     longest = int((part["labels"] != IGNORED).sum(dim=1).max())
     part["labels"] = part["labels"][:, : max(longest, 1)]
@@ -96,14 +96,11 @@ def take_rows(batch: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
 def mark_aligned_rows(
     batches: Sequence[dict[str, Tensor]], gather: Callable[[Tensor], tuple[list[Tensor], int]] | None = None
 ) -> int:
-    """Mark in each batch of a step the first row of every song (`aligned_rows`), over all batches and processes.
+    """Marks the first row of every song of a step (`aligned_rows`), and returns the step's number of songs.
 
     Args:
         batches: the batches that this process gives to the step, with `song_ids` [rows].
-        gather: gives the song numbers of every process and this one's place; None for a single process.
-
-    Returns:
-        The number of songs in the step.
+        gather: returns the song numbers of every process and this one's place; None for a single process.
     """
     own = torch.cat([batch["song_ids"] for batch in batches])
     parts, rank = gather(own) if gather else ([own], 0)

@@ -1,7 +1,7 @@
 """Checkpoints: sealed with the names, sizes and hashes of their files, and the newest whole one found again.
 
-A seal is written last. What it does not vouch for is never gone on with: a run falls back to the checkpoint before,
-and says so.
+A seal is written last. A run never resumes from what no seal vouches for: it falls back to the checkpoint before, and
+says so.
 """
 
 import json
@@ -10,53 +10,36 @@ import shutil
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_model
 
 from recap_cli.corpus.mel_cache import fingerprint
 from recap_cli.errors import DataError, ModelError
 from recap_cli.files import cannot_write, hash_file, write_json, write_json_lines
+from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.progress import Progress
 from recap_cli.runtime.run_folder import LOG_FILE, is_record, read_log
 
 STATE_FILE = "recap_state.json"
 WEIGHTS = "model.safetensors"
-# What the Trainer goes on from, besides the random state of each process.
+# What the Trainer resumes from, besides the random state of each process.
 NEEDED = (WEIGHTS, "optimizer.pt", "scheduler.pt", "trainer_state.json")
 # Kinds of files that the Trainer would read, so that none may stand there that it did not write.
 READ = (".bin", ".json", ".pt", ".pth", ".safetensors")
 LARGEST = 1 << 26  # bytes of a seal, which holds the log: some 80,000 validations
 TRAIN_AGAIN = "delete the run's folder and train again"
-
-
-@dataclass(frozen=True)
-class Seal:
-    """What a sealed folder says of itself.
-
-    Attributes:
-        step: the step at which it was written.
-        losses: the parts of the loss since the last validation.
-        log: the records of all validations up to it.
-    """
-
-    step: int
-    losses: dict[str, Any]
-    log: list[dict[str, Any]]
+# Figures that choose the best epoch by their smallest value.
+LOWER_IS_BETTER = ("caption_loss",)
 
 
 def write_seal(folder: Path, run: str, step: int, losses: Mapping[str, Any], log: Sequence[Any] = ()) -> None:
-    """Writes a folder's last file: what it holds, whole.
+    """Writes the last file of a checkpoint or of the best weights: what the folder holds when it is whole.
 
-    Args:
-        folder: a checkpoint, or the best weights.
-        run: fingerprint of the run's options, so that no other run's checkpoint passes for one of it.
-        step: the step of its weights.
-        losses: the parts of the loss since the last validation.
-        log: the records of all validations so far.
-
-    Raises:
-        DataError: the disk refuses.
+    `run` is the fingerprint of the run's options, so that no other run's checkpoint passes for one of it; `losses` are
+    the parts of the loss since the last validation, `log` the records of all validations so far.
     """
     files = {
         path.name: {"bytes": path.stat().st_size, "sha256": hash_file(path)}
@@ -67,11 +50,11 @@ def write_seal(folder: Path, run: str, step: int, losses: Mapping[str, Any], log
     write_json(folder / STATE_FILE, {**record, "seal": fingerprint(record)})
 
 
-def open_seal(folder: Path, run: str, step: int, needed: Sequence[str] = NEEDED) -> Seal:
-    """Checks a sealed folder, every byte of it.
+def open_seal(folder: Path, run: str, step: int, needed: Sequence[str] = NEEDED) -> list[dict[str, Any]]:
+    """Checks every byte of a sealed folder, and returns the records of all validations up to its step.
 
     Raises:
-        ModelError: it is not whole, or is of another run or step; what was wrong is named.
+        ModelError: it is not whole, or is of another run or step; the message names what is wrong.
     """
     try:
         if folder.is_symlink():
@@ -91,15 +74,14 @@ def open_seal(folder: Path, run: str, step: int, needed: Sequence[str] = NEEDED)
     except (OSError, ValueError) as error:
         reason = f"it cannot be read: {error.strerror}" if isinstance(error, OSError) else error
         raise ModelError(f"{folder} is damaged: {reason}", TRAIN_AGAIN) from error
-    return Seal(record["step"], record["losses"], record["log"])
+    return list(record["log"])
 
 
 def read_seal(path: Path) -> dict[str, Any]:
     """Returns the record of a seal.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is missing, or is not as it was written.
+        OSError, ValueError: it cannot be read, is missing, or is not as it was written.
     """
     if not path.is_file():
         raise ValueError(f"{path.name} is missing")
@@ -110,7 +92,7 @@ def read_seal(path: Path) -> dict[str, Any]:
         seal = record.pop("seal")
         if seal != fingerprint(record):
             raise ValueError("it was changed")
-        if not is_seal(record):
+        if not is_seal(record):  # a stranger can compute a fingerprint, too
             raise ValueError("a value is of the wrong kind")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path.name} is damaged") from error
@@ -118,7 +100,7 @@ def read_seal(path: Path) -> dict[str, Any]:
 
 
 def is_seal(record: dict[str, Any]) -> bool:
-    """Whether a record has the values of a seal, each of its kind."""
+    """Whether every value of a seal is of the right kind."""
     losses, files = record["losses"], record["files"]
     sums = losses.get("sums", {})
     return (
@@ -131,11 +113,10 @@ def is_seal(record: dict[str, Any]) -> bool:
 
 
 def check_part(folder: Path, name: str, known: Mapping[str, Any]) -> None:
-    """Refuses a file that is not as it was written.
+    """Refuses a file that is missing, cut or changed.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is missing, cut or changed.
+        OSError, ValueError: it is, or it cannot be read.
     """
     path = folder / name
     if Path(name).name != name or not path.exists():
@@ -149,42 +130,27 @@ def check_part(folder: Path, name: str, known: Mapping[str, Any]) -> None:
         raise ValueError(f"{name} holds other bytes than were written")
 
 
-def choose_checkpoint(
-    out: Path,
-    run: str,
-    best_of: Callable[[list[dict[str, Any]]], dict[str, Any]],
-    progress: Progress,
-    anew: bool = True,
-) -> Path | None:
-    """Finds the newest whole checkpoint, and puts the log back as it was then; None where training begins anew.
+def choose_checkpoint(out: Path, run: str, best_by: str, progress: Progress, anew: bool = True) -> Path | None:
+    """Returns the newest whole checkpoint, with the log as it was then; None where training starts from the beginning.
 
-    What a kill left half-written is deleted, what is damaged is set aside, so that neither is counted again; both are
-    said.
-
-    Args:
-        out: the run's folder.
-        run: fingerprint of its options.
-        best_of: chooses the record whose weights are kept.
-        progress: told what is passed over, and why.
-        anew: whether training begins anew where no checkpoint is whole, which is said then.
-
-    Raises:
-        DataError: the disk refuses.
+    What a kill left half-written is deleted, and what is damaged is set aside, so that the Trainer does not count it
+    among the checkpoints it keeps; `progress` is told why. `best_by` is the figure that chooses the best weights;
+    without `anew` the caller has something else to say where no checkpoint is whole.
     """
     found = list_checkpoints(out / "checkpoints")
     for path in found:
         try:
-            seal = open_seal(path, run, checkpoint_step(path))
-            keep_best(out, run, seal, best_of)
+            log = open_seal(path, run, checkpoint_step(path))
+            keep_best(out, run, log, checkpoint_step(path), best_by)
         except ModelError as error:
             put_away(path)
-            progress.warn(f"{path.name} is passed over: {error.message}.")
+            progress.warn(f"{path.name} is skipped: {error.message}.")
             continue
-        restore_log(out, seal, progress)
-        progress.say(f"Going on from {path}.")
+        restore_log(out, log, checkpoint_step(path), progress)
+        progress.say(f"Resuming from {path}.")
         return path
     if found and anew:
-        progress.warn(f"No checkpoint of {out} is whole: training begins again from the start.")
+        progress.warn(f"No checkpoint of {out} is whole: training starts again from the beginning.")
     return None
 
 
@@ -201,13 +167,7 @@ def checkpoint_step(path: Path) -> int:
 
 
 def put_away(path: Path) -> None:
-    """Deletes a checkpoint that was not written to its end, and a link in the place of one; renames a damaged one.
-
-    So nothing goes on from it, or counts it among those that are kept. It goes when the run is finished.
-
-    Raises:
-        DataError: the disk refuses.
-    """
+    """Deletes a half-written checkpoint, or a link in the place of one; renames a damaged one, for a look at it."""
     try:
         if path.is_symlink():
             path.unlink()
@@ -221,44 +181,43 @@ def put_away(path: Path) -> None:
         raise cannot_write(path, error) from error
 
 
-def restore_log(out: Path, seal: Seal, progress: Progress) -> None:
-    """Puts the log back as it was at a checkpoint; what came later is trained again.
-
-    Raises:
-        DataError: the disk refuses.
-    """
-    kept = [record for record in read_log(out) if record["step"] <= seal.step]
-    if json.dumps(kept) != json.dumps(seal.log):  # not compared as they are: NaN is unlike itself
-        progress.warn(f"{out / LOG_FILE} was damaged; it is as it was at step {seal.step} again.")
-    write_json_lines(out / LOG_FILE, seal.log)
+def restore_log(out: Path, log: Sequence[dict[str, Any]], step: int, progress: Progress) -> None:
+    """Puts the log back as it was at a checkpoint; what came later is trained again."""
+    kept = [record for record in read_log(out) if record["step"] <= step]
+    if json.dumps(kept) != json.dumps(log):  # as text, since NaN does not equal itself
+        progress.warn(f"{out / LOG_FILE} was damaged and is restored as it was at step {step}.")
+    write_json_lines(out / LOG_FILE, log)
 
 
 # the best weights -----------------------------------------------------------------------------------------------------
 
 
-def keep_best(out: Path, run: str, seal: Seal, best_of: Callable[[list[dict[str, Any]]], dict[str, Any]]) -> None:
-    """Sees to it that the best weights up to a checkpoint are there, for they may stay the best ones.
+def best_record(log: Sequence[dict[str, Any]], best_by: str) -> dict[str, Any]:
+    """Returns the record with the best figure, the earliest of equals."""
+    choose = min if best_by in LOWER_IS_BETTER else max
+    return choose(log, key=lambda record: record[best_by])
 
-    They are its own where it was written at that step. Later best weights, which replaced them, come again.
+
+def keep_best(out: Path, run: str, log: Sequence[dict[str, Any]], until: int, best_by: str) -> None:
+    """Makes sure that the best weights up to a checkpoint are there, for they may stay the best ones.
+
+    Where they are lost they are taken from the checkpoint of their step. Later best weights may have replaced them;
+    resumed training reaches those again, so that nothing is lacking then.
 
     Raises:
-        DataError: the disk refuses.
         ModelError: they are gone or damaged.
     """
-    if not seal.log:
+    if not log:
         return
-    step = int(best_of(seal.log)["step"])
-    try:
-        open_best(out, run, step)
-    except ModelError:
-        later = [path for path in (out / "best").glob("step-*") if checkpoint_step(path) > seal.step]
-        own = out / "checkpoints" / f"checkpoint-{step}"
-        if any(is_best(out, run, checkpoint_step(path)) for path in later):
-            return
-        if not own.is_dir():
-            raise
-        open_seal(own, run, step)
-        copy_best(own, out, run, step)
+    step = int(best_record(log, best_by)["step"])
+    kept = [checkpoint_step(path) for path in (out / "best").glob("step-*")]
+    if any(is_best(out, run, one) for one in kept if one == step or one > until):
+        return
+    checkpoint = out / "checkpoints" / f"checkpoint-{step}"
+    if not checkpoint.is_dir():
+        open_best(out, run, step)  # says what is wrong with them
+    open_seal(checkpoint, run, step)
+    write_best(lambda folder: shutil.copyfile(checkpoint / WEIGHTS, folder / WEIGHTS), out, run, step)
 
 
 def open_best(out: Path, run: str, step: int) -> Path:
@@ -282,23 +241,21 @@ def is_best(out: Path, run: str, step: int) -> bool:
         return False
 
 
-def copy_best(checkpoint: Path, out: Path, run: str, step: int) -> None:
-    """Takes the best weights from the checkpoint of their step.
+def load_best(model: RecapForCaptioning, out: Path, run: str, step: int) -> None:
+    """Loads the best weights into the model.
 
     Raises:
-        DataError: the disk refuses.
+        ModelError: they are not there, or damaged.
     """
-    write_best(lambda folder: shutil.copyfile(checkpoint / WEIGHTS, folder / WEIGHTS), out, run, step)
+    path = open_best(out, run, step)
+    try:
+        load_model(model, path, strict=False)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise ModelError(f"{path} cannot be loaded: {error}", TRAIN_AGAIN) from error
 
 
 def write_best(save: Callable[[Path], object], out: Path, run: str, step: int) -> None:
-    """Keeps the weights of the best step so far; those before it go only when these are whole.
-
-    Args:
-        save: writes them into an empty folder.
-        out: the run's folder.
-        run: fingerprint of its options.
-        step: of the weights.
+    """Keeps the weights of the best step so far, which `save` writes; those before go only when these are whole.
 
     Raises:
         DataError: the disk refuses.
@@ -314,7 +271,7 @@ def write_best(save: Callable[[Path], object], out: Path, run: str, step: int) -
     except Exception as error:  # safetensors has an error class of its own
         shutil.rmtree(partial, ignore_errors=True)
         reason = error.message if isinstance(error, DataError) else error
-        raise DataError(f"cannot write {folder}: {reason}", "is the disk full? start again to go on") from error
+        raise DataError(f"cannot write {folder}: {reason}", "is the disk full? start again to resume") from error
     for older in (out / "best").iterdir():
         if older != folder:
             with suppress(OSError):

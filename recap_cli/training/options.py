@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from recap_cli.errors import OptionError
-from recap_cli.training.interventions import Study
+from recap_cli.training.interventions import Interventions
 from recap_cli.training.recipes import recipe_settings
 
 # What may choose the best epoch.
@@ -81,7 +81,7 @@ class TrainOptions:
     report_to: str | None = None
     pretrain_seed: int = 0
     probe: bool = False
-    study: Study = field(default_factory=Study)
+    study: Interventions = field(default_factory=Interventions)
     bart: str | None = None
     alpha: float | None = None
     alignment_loss: str | None = None

@@ -5,7 +5,7 @@ Both learn from the TRAIN split only and are kept in the data folder, so that ev
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,72 +15,80 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
-from transformers import BartConfig, BartForConditionalGeneration, PreTrainedTokenizerFast, Trainer, set_seed
+from torch.utils.data import Dataset
+from transformers import (
+    BartConfig,
+    BartForConditionalGeneration,
+    PreTrainedTokenizerFast,
+    PrinterCallback,
+    Trainer,
+    set_seed,
+)
 
 from recap_cli.corpus.dataset import PreparedData, PreparedSong, SongCollator, SongDataset
 from recap_cli.corpus.mel_cache import fingerprint
 from recap_cli.errors import DataError
-from recap_cli.files import hold_or_wait, make_folder, replace_atomically
+from recap_cli.files import hold_or_wait, replace_atomically
 from recap_cli.model.config import MusicEncoderSizes, RecapConfig
 from recap_cli.model.music_encoder import MusicEncoder
 from recap_cli.processor import RecapProcessor
 from recap_cli.progress import Progress
-from recap_cli.training.arguments import ProgressCallback, silence, training_arguments
-from recap_cli.training.interventions import Study
+from recap_cli.training.interventions import Interventions
+from recap_cli.training.trainer import ProgressCallback, training_arguments
 
 # A shorter memory of squared gradients than 0.999, for runs of a few hundred steps.
 BETA2 = 0.98
 WAITING = "Another process pretrains on this data folder"
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
+STAND_IN_TOKENS = 1600  # byte-level BPE tokens of the small BART, at most
 
 
 @dataclass(frozen=True)
 class MusicPretraining:
-    """How the stand-in for published CNNSA weights is trained: tagging, as Won et al. 2019 did.
-
-    Attributes:
-        sizes: of the music encoder.
-        epochs: passes over the songs of the train split.
-        batch_size: songs a step.
-        lr: AdamW's highest rate.
-        crop_frames: frames of the shortest and longest random crop.
-        seed: of initial weights, order and crops.
-    """
+    """How the stand-in for published CNNSA weights is trained: tagging, as Won et al. 2019 did."""
 
     sizes: MusicEncoderSizes
     epochs: int = 10
-    batch_size: int = 32
+    batch_size: int = 32  # songs a step
     lr: float = 3e-3
-    crop_frames: tuple[int, int] = (188, 250)
-    seed: int = 0
+    crop_frames: tuple[int, int] = (188, 250)  # of the shortest and the longest random crop
+    seed: int = 0  # of initial weights, order and crops
 
 
 @dataclass(frozen=True)
 class LyricsPretraining:
-    """How the stand-in for facebook/bart-base is trained: lyrics to caption, without music.
+    """How the stand-in for facebook/bart-base is trained: lyrics to caption, without music."""
 
-    Attributes:
-        config: sizes, as fields of `BartConfig`.
-        vocab_size: byte-level BPE tokens at the most.
-        epochs: passes over the captions of the train split.
-        batch_size: captions a step.
-        lr: AdamW's highest rate.
-        position_std: of the initial position embeddings. As large as those of the words (`init_std`) they drown them:
-            the narrator's stance then stays a guess for a thousand steps.
-        seed: of initial weights and order.
-    """
-
-    config: dict[str, Any]
-    vocab_size: int = 1600
-    epochs: float = 2
-    batch_size: int = 24
+    config: dict[str, Any]  # sizes, as fields of `BartConfig`
+    vocab_size: int = STAND_IN_TOKENS
+    epochs: float = 2  # passes over the captions of the train split
+    batch_size: int = 24  # captions a step
     lr: float = 2e-3
+    # Of the initial position embeddings. As large as those of the words (`init_std`) they drown them: the narrator's
+    # stance then stays a guess for a thousand steps.
     position_std: float = 0.02
-    seed: int = 0
+    seed: int = 0  # of initial weights and order
+
+
+def fit(
+    model: nn.Module,
+    dataset: Dataset[Any],
+    collate: Callable[[Any], dict[str, Tensor]],
+    folder: Path,
+    options: MusicPretraining | LyricsPretraining,
+    callback: ProgressCallback,
+    **more: Any,
+) -> None:
+    """Trains a stand-in with the stock Trainer, which makes `folder` and leaves it empty."""
+    more |= {"seed": options.seed, "data_seed": options.seed, "num_train_epochs": options.epochs}
+    arguments = training_arguments(folder, options.batch_size, learning_rate=options.lr, **more)
+    trainer = Trainer(model=model, args=arguments, train_dataset=dataset, data_collator=collate, callbacks=[callback])
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
 
 
 def pretrain_music_encoder(data: PreparedData, options: MusicPretraining, progress: Progress) -> Path:
-    """Train a music encoder on the tags of the train split; give its file, made once per data and options.
+    """Returns the weights file of a music encoder trained on the train split's tags, made once per data and options.
 
     Raises:
         DataError: the songs have no tags.
@@ -88,43 +96,26 @@ def pretrain_music_encoder(data: PreparedData, options: MusicPretraining, progre
     path = data.folder / "pretrained" / f"music-{fingerprint([data.fingerprint, asdict(options)])}.safetensors"
     with hold_or_wait(path.parent, progress, WAITING):
         if not path.is_file():
-            train_tagger(path, data, options, progress)
+            encoder = train_tagger(path.with_suffix(".trainer"), data, options, progress)
+            with replace_atomically(path) as partial:
+                save_file({key: value.contiguous() for key, value in encoder.state_dict().items()}, partial)
     return path
 
 
-def train_tagger(path: Path, data: PreparedData, options: MusicPretraining, progress: Progress) -> None:
-    """Train a music encoder on tags and write it."""
+def train_tagger(folder: Path, data: PreparedData, options: MusicPretraining, progress: Progress) -> MusicEncoder:
+    """Trains a music encoder on tags; `folder` is the Trainer's meanwhile."""
     songs = data.split("train")
     tags = tag_values(songs, data.info["music_tags"])
     set_seed(options.seed)
     tagger = MusicTagger(MusicEncoder(options.sizes), [len(values) for values in tags.values()])
-    trainer = Trainer(
-        model=tagger,
-        args=training_arguments(
-            path.with_suffix(".trainer"),
-            seed=options.seed,
-            batch_size=options.batch_size,
-            lr=options.lr,
-            epochs=options.epochs,
-        ),
-        train_dataset=TaggedSongs(songs, data, tags),
-        data_collator=CropCollator(options.crop_frames, options.seed),
-        callbacks=[ProgressCallback(progress, "Pretraining the music encoder on tags")],
-    )
-    silence(trainer).train()
-    shutil.rmtree(path.with_suffix(".trainer"), ignore_errors=True)  # the Trainer makes it, and leaves it empty
-    write_music_encoder(tagger.encoder, path)
-
-
-def write_music_encoder(encoder: MusicEncoder, path: Path) -> None:
-    """Write a music encoder's weights, atomically."""
-    make_folder(path.parent)
-    with replace_atomically(path) as partial:
-        save_file({key: value.contiguous() for key, value in encoder.state_dict().items()}, partial)
+    dataset, collate = TaggedSongs(songs, data, tags), CropCollator(options.crop_frames, options.seed)
+    fit(tagger, dataset, collate, folder, options, ProgressCallback(progress, "Pretraining the music encoder on tags"))
+    shutil.rmtree(folder, ignore_errors=True)
+    return tagger.encoder
 
 
 def tag_values(songs: Sequence[PreparedSong], names: Sequence[str]) -> dict[str, list[str]]:
-    """Give each tag's values in the train split.
+    """Returns each tag's values in the train split, for tags that have two or more.
 
     Raises:
         DataError: there are no tags to learn from.
@@ -145,7 +136,7 @@ class MusicTagger(nn.Module):
         self.heads = nn.ModuleList(nn.Linear(encoder.sizes.width, size) for size in sizes)
 
     def forward(self, mel: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Give the summed cross-entropy of all tags for `mel` [batch, mels, frames], `labels` [batch, tags]."""
+        """Returns the summed cross-entropy of all tags for `mel` [batch, mels, frames], `labels` [batch, tags]."""
         states, _ = self.encoder(mel)
         losses = [
             nn.functional.cross_entropy(head(states.mean(dim=1)), labels[:, index], ignore_index=-100)
@@ -154,7 +145,7 @@ class MusicTagger(nn.Module):
         return {"loss": torch.stack(losses).sum()}
 
 
-class TaggedSongs(torch.utils.data.Dataset):
+class TaggedSongs(Dataset[tuple[np.ndarray, list[int]]]):
     """Mels with their tags as numbers; -100 where a song lacks a tag."""
 
     def __init__(self, songs: Sequence[PreparedSong], data: PreparedData, tags: dict[str, list[str]]) -> None:
@@ -169,7 +160,7 @@ class TaggedSongs(torch.utils.data.Dataset):
         return len(self.songs)
 
     def __getitem__(self, row: int) -> tuple[np.ndarray, list[int]]:
-        """Give a mel [mels, frames] and its labels."""
+        """Returns a mel [mels, frames] and its labels."""
         return self.mels[self.songs[row].mel], self.labels[row]
 
 
@@ -181,7 +172,7 @@ class CropCollator:
         self.random = np.random.default_rng(seed)
 
     def __call__(self, rows: Sequence[tuple[np.ndarray, list[int]]]) -> dict[str, Tensor]:
-        """Give `mel` [batch, mels, frames] and `labels` [batch, tags]."""
+        """Returns `mel` [batch, mels, frames] and `labels` [batch, tags]."""
         frames = min(int(self.random.integers(*self.crop_frames)), *(mel.shape[1] for mel, _ in rows))
         starts = [int(self.random.integers(mel.shape[1] - frames + 1)) for mel, _ in rows]
         crops = [mel[:, start : start + frames] for (mel, _), start in zip(rows, starts, strict=True)]
@@ -192,19 +183,20 @@ class CropCollator:
 
 
 def pretrain_bart(
-    data: PreparedData, options: LyricsPretraining, progress: Progress, study: Study | None = None
+    data: PreparedData, options: LyricsPretraining, progress: Progress, interventions: Interventions | None = None
 ) -> Path:
-    """Train a tokenizer and a small BART on lyrics and captions; give its folder, made once per data and options.
+    """Returns the folder of a small BART trained on lyrics and captions, made once per data and options.
 
-    A study that changes captions changes them here, too.
+    Interventions that change captions change them here, too.
     """
-    study = study or Study()
-    changes = [study.caption_noise, study.captioned_songs] if study.changes_captions else []
+    changed = interventions or Interventions()
+    # Part of the name only where captions change, so that earlier stand-ins are found again.
+    changes = [changed.caption_noise, changed.captioned_songs] if changed.changes_captions else []
     folder = data.folder / "pretrained" / f"bart-{fingerprint([data.fingerprint, asdict(options), *changes])}"
     with hold_or_wait(folder.parent, progress, WAITING):
         if not (folder / "config.json").is_file():
             songs = data.split("train")
-            captioned = study.captioned(songs)
+            captioned = changed.training_songs(songs)[: changed.captioned_songs]
             # As many steps on few captions as on all.
             options = replace(options, epochs=options.epochs * len(songs) / len(captioned))
             write_bart(folder, data, captioned, options, progress)
@@ -214,7 +206,7 @@ def pretrain_bart(
 def write_bart(
     folder: Path, data: PreparedData, songs: Sequence[PreparedSong], options: LyricsPretraining, progress: Progress
 ) -> None:
-    """Pretrain the small BART on songs and write it."""
+    """Pretrains the small BART on songs and writes it; the folder appears whole or not at all."""
     partial = folder.with_suffix(".partial")
     tokenizer = train_tokenizer(songs, options.vocab_size)
     set_seed(options.seed)
@@ -223,21 +215,9 @@ def write_bart(
         nn.init.normal_(stack.embed_positions.weight, std=options.position_std)
     limit = model.config.max_position_embeddings
     processor = RecapProcessor(tokenizer, data.audio, limit, limit)
-    trainer = Trainer(
-        model=model,
-        args=training_arguments(
-            partial,
-            seed=options.seed,
-            batch_size=options.batch_size,
-            lr=options.lr,
-            epochs=options.epochs,
-            adam_beta2=BETA2,
-        ),
-        train_dataset=SongDataset(songs, processor, None),
-        data_collator=SongCollator(processor, ""),
-        callbacks=[ProgressCallback(progress, "Pretraining the lyrics model without music")],
-    )
-    silence(trainer).train()
+    dataset, collate = SongDataset(songs, processor, None), SongCollator(processor, "")
+    callback = ProgressCallback(progress, "Pretraining the lyrics model without music")
+    fit(model, dataset, collate, partial, options, callback, adam_beta2=BETA2)
     tokenizer.save_pretrained(partial)
     model.save_pretrained(partial)
     weights = partial / "model.safetensors"
@@ -248,7 +228,7 @@ def write_bart(
 
 
 def train_tokenizer(songs: Sequence[PreparedSong], vocab_size: int) -> PreTrainedTokenizerFast:
-    """Train byte-level BPE with BART's special tokens and template on the songs' lyrics and captions."""
+    """Trains byte-level BPE with BART's special tokens and template on the songs' lyrics and captions."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -276,6 +256,6 @@ def train_tokenizer(songs: Sequence[PreparedSong], vocab_size: int) -> PreTraine
 
 
 def tiny_bart(tiny: RecapConfig) -> dict[str, Any]:
-    """The part of a tiny config that a plain BART has."""
+    """Returns the part of a tiny config that a plain BART has."""
     names = set(BartConfig().to_dict()) - {"model_type", "architectures", "transformers_version", "vocab_size"}
     return json.loads(json.dumps({name: getattr(tiny, name) for name in sorted(names) if hasattr(tiny, name)}))

@@ -1,6 +1,7 @@
 """RecapTrainer: the stock Seq2SeqTrainer with losses that are exact on any layout, and checkpoints that are whole."""
 
 import math
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -9,50 +10,120 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from safetensors import SafetensorError
-from torch import Tensor
-from transformers import Adafactor, Seq2SeqTrainer, TrainerCallback, TrainerState
+from torch import Tensor, distributed, nn
+from transformers import (
+    PrinterCallback,
+    Seq2SeqTrainer,
+    Seq2SeqTrainingArguments,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
-from recap_cli.errors import DataError, ModelError
+from recap_cli.corpus.dataset import SongDataset
+from recap_cli.errors import DataError, ModelError, OptionError
+from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.processor import RecapProcessor
+from recap_cli.progress import Progress
+from recap_cli.runtime.device import choose_device
 from recap_cli.runtime.run_folder import read_log
 from recap_cli.training.batches import LengthGrouped, mark_aligned_rows, split_batch
 from recap_cli.training.checkpoints import STATE_FILE, read_seal, write_seal
-from recap_cli.training.validation import Validation, gather, process
+from recap_cli.training.validation import RunningLosses, Validation, gather
 
 NO_NUMBER = "a lower --lr in another --out; the newest checkpoint is from before"
 
 
-class RunningLosses:
-    """The parts of the loss since the last validation, summed over steps."""
+def training_arguments(
+    folder: Path, batch_size: int, accumulate: int = 1, device: str = "auto", **more: Any
+) -> Seq2SeqTrainingArguments:
+    """Returns the Trainer's arguments that all trainings share: AdamW, linear decay, gradients clipped at 1, silent.
 
-    def __init__(self) -> None:
-        self.steps = 0
-        self.sums: dict[str, Tensor | float] = {}
+    Args:
+        folder: where checkpoints go; nothing is written when none are asked for.
+        batch_size: examples a step, over all processes and accumulated batches.
+        accumulate: batches that a step is made of.
+        device: auto, cpu, cuda or mps.
+        **more: the Trainer's own arguments, which join these or replace them.
+    """
+    shared: dict[str, Any] = {
+        "lr_scheduler_type": "linear",
+        "warmup_steps": 0.1,  # a share of the steps
+        "weight_decay": 0.01,
+        "max_grad_norm": 1.0,
+        "eval_strategy": "no",
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+        "label_names": ["labels"],
+        "dataloader_pin_memory": torch.cuda.is_available(),
+    }
+    return Seq2SeqTrainingArguments(
+        output_dir=str(folder),
+        per_device_train_batch_size=process_batch_size(batch_size, accumulate),
+        gradient_accumulation_steps=accumulate,
+        use_cpu=choose_device(device) == "cpu",
+        **(shared | more),
+    )
 
-    def add(self, outputs: Any) -> None:
-        """Note the parts of a micro-batch; over a step they add up to its loss."""
-        for name in ("caption_loss", "alignment_loss"):
-            value = getattr(outputs, name, None)
-            if value is not None:
-                self.sums[name] = self.sums.get(name, 0.0) + value.detach().double()
 
-    def to_json(self) -> dict[str, Any]:
-        """The sums as plain values, over all processes, which meet here."""
-        shares = gather({name: float(value) for name, value in self.sums.items()})
-        return {"steps": self.steps, "sums": {name: sum(share[name] for share in shares) for name in shares[0]}}
+def process_batch_size(batch_size: int, accumulate: int) -> int:
+    """Returns the examples that a process takes at a time.
 
-    def restore(self, record: dict[str, Any]) -> None:
-        """Go on from the sums of a checkpoint, which the first process takes over."""
-        first = process()[0] == 0
-        self.steps = record["steps"]
-        self.sums = {name: value if first else 0.0 for name, value in record["sums"].items()}
+    Raises:
+        OptionError: the batch cannot be divided evenly.
+    """
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if batch_size % (processes * accumulate):
+        raise OptionError(
+            f"--batch-size {batch_size} cannot be shared by {processes} processes and {accumulate} accumulated batches",
+            f"choose a multiple of {processes * accumulate}",
+        )
+    return batch_size // (processes * accumulate)
 
-    def take(self) -> dict[str, float]:
-        """Give the means per step and begin anew."""
-        means = {f"train_{name}": float(value) / max(self.steps, 1) for name, value in self.sums.items()}
-        self.steps, self.sums = 0, {}
-        return means
+
+def leave_processes() -> None:
+    """Ends this process's part in a distributed training; without it, a thread of the process group may abort."""
+    if distributed.is_available() and distributed.is_initialized():
+        PartialState().wait_for_everyone()
+        distributed.destroy_process_group()
+
+
+class ProgressCallback(TrainerCallback):
+    """Reports the Trainer's steps to a Progress."""
+
+    def __init__(self, progress: Progress, task: str) -> None:
+        self.progress = progress
+        self.task = task
+        self.began, self.first = 0.0, 0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Opens the bar."""
+        self.began, self.first = time.monotonic(), state.global_step
+        self.progress.start(self.task, state.max_steps)
+        if state.global_step:
+            self.progress.advance(state.global_step)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Moves the bar by one step."""
+        seconds = max(time.monotonic() - self.began, 1e-6)
+        examples = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+        rate = (state.global_step - self.first) * examples / seconds
+        epoch = min(int(state.epoch or 0) + 1, state.num_train_epochs)
+        self.progress.advance(note=f"epoch {epoch}/{state.num_train_epochs}, {rate:.0f} examples/s")
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Closes the bar."""
+        self.progress.finish()
 
 
 class RecapTrainer(Seq2SeqTrainer):
@@ -71,13 +142,16 @@ class RecapTrainer(Seq2SeqTrainer):
         **arguments: the stock trainer's.
     """
 
+    model: RecapForCaptioning
+    train_dataset: SongDataset
+
     def __init__(
         self,
         *,
         validation: Validation,
         processor: RecapProcessor,
         micro_batch_tokens: int = 0,
-        optimizer_class: tuple[Any, dict[str, Any]] | None = None,
+        optimizer_class: tuple[type[torch.optim.Optimizer], dict[str, Any]] | None = None,
         run: str = "",
         **arguments: Any,
     ) -> None:
@@ -89,7 +163,7 @@ class RecapTrainer(Seq2SeqTrainer):
         self.began = time.monotonic()
         self.songs_in_step: int | None = None
         self.sampler: LengthGrouped | None = None
-        self.control: Any
+        self.remove_callback(PrinterCallback)  # a Progress reports instead
         self.add_callback(EpochOrder(self))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGrouped:
@@ -98,7 +172,7 @@ class RecapTrainer(Seq2SeqTrainer):
         return self.sampler
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
-        """Collect a step's batches; count its label tokens, as the stock trainer does, and its songs."""
+        """Collects a step's batches; counts its label tokens, as the stock trainer does, and its songs."""
         batches, tokens = super().get_batch_samples(epoch_iterator, num_batches, device)
         self.losses.steps += 1
         self.songs_in_step = None
@@ -106,8 +180,8 @@ class RecapTrainer(Seq2SeqTrainer):
             self.songs_in_step = mark_aligned_rows(batches, lambda own: (gather(own.cpu()), self.args.process_index))
         return batches, tokens
 
-    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
-        """Run a batch forward and backward, in micro-batches under the token budget."""
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
+        """Runs a batch forward and backward, in micro-batches under the token budget."""
         parts = split_batch(inputs, self.micro_batch_tokens)
         total = torch.zeros((), device=self.args.device)
         for place, part in enumerate(parts, start=1):
@@ -116,61 +190,58 @@ class RecapTrainer(Seq2SeqTrainer):
                 total += super().training_step(model, part, num_items_in_batch)
         return total
 
-    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
-        """Note the parts of the loss on the way; stop where it is no number.
-
-        Raises:
-            ModelError: the loss is NaN or infinite.
-        """
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """Notes the parts of the loss on the way; stops where it is no number."""
         if self.songs_in_step is not None:
             inputs = {**inputs, "num_songs_in_batch": self.songs_in_step}
-        loss, outputs = super().compute_loss(model, inputs, True, **kwargs)
+        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
         if not torch.isfinite(loss):
             raise ModelError(f"the loss is {float(loss.detach())} at step {self.state.global_step}", NO_NUMBER)
         self.losses.add(outputs)
         return (loss, outputs) if return_outputs else loss
 
-    def _clip_grad_norm(self, model: Any) -> Any:
-        """Clip as the stock trainer does; a probe's projection is left out, so that captions do not depend on it."""
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        """Clips as the stock trainer does; a probe's projection is left out, so that captions do not depend on it."""
         if not self.model.config.alignment_probe:
             return super()._clip_grad_norm(model)
         own = [one for name, one in self.model.named_parameters() if not name.startswith("alignment.")]
         return self.accelerator.clip_grad_norm_(own, self.args.max_grad_norm)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Validate and hand the figures to the callbacks, as the stock evaluation does.
-
-        Raises:
-            ModelError: the loss is NaN or infinite.
-        """
+        """Validates and hands the figures to the callbacks, as the stock evaluation does; stops at NaN."""
         was_training = self.model.training
         self.model.eval()
         figures = self.validation.run()
         self.model.train(was_training)
         if not math.isfinite(loss := figures["caption_loss"]):
             raise ModelError(f"the loss on the validation songs is {loss} at step {self.state.global_step}", NO_NUMBER)
-        shares = gather(self.losses.take())  # the processes' shares of each step's loss add up to it
-        figures |= {name: sum(share[name] for share in shares) for name in shares[0]}
+        figures |= self.losses.take()
         metrics = {f"eval_{name}": value for name, value in figures.items()}
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Write a checkpoint; its last file seals it.
+        """Writes a checkpoint; its last file seals it.
 
         Raises:
             DataError: the disk refuses; the checkpoint before it stays.
-            ModelError: a weight is NaN or infinite, so that nothing could go on from here.
+            ModelError: a weight is NaN or infinite, so that nothing could resume from here.
         """
+        step, output = self.state.global_step, Path(str(self.args.output_dir))
         if not all(bool(torch.isfinite(one).all()) for one in self.model.parameters()):
-            raise ModelError(f"a weight is no number any more at step {self.state.global_step}", NO_NUMBER)
-        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+            raise ModelError(f"a weight is no number any more at step {step}", NO_NUMBER)
+        folder = output / f"checkpoint-{step}"
         try:
             super()._save_checkpoint(model, trial)
-            losses = self.losses.to_json()  # every process has written its part by then
+            losses = self.losses.to_json()  # processes meet here, so all have written their parts
             if self.args.should_save:
-                step = self.state.global_step
-                write_seal(folder, self.run, step, losses, read_log(Path(self.args.output_dir).parent))
+                write_seal(folder, self.run, step, losses, read_log(output.parent))
         except DataError:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -178,10 +249,10 @@ class RecapTrainer(Seq2SeqTrainer):
             shutil.rmtree(folder, ignore_errors=True)
             reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
             reason = "it could not be written whole" if "unexpected pos" in reason else reason  # as torch says it
-            raise DataError(f"cannot write {folder}: {reason}", "is the disk full? start again to go on") from error
+            raise DataError(f"cannot write {folder}: {reason}", "is the disk full? start again to resume") from error
 
     def train_from(self, checkpoint: str | None) -> None:
-        """Train, from the start or from a whole checkpoint.
+        """Trains from the beginning, or from a whole checkpoint.
 
         Raises:
             ModelError: the checkpoint is of another architecture, or the GPU's memory is too small.
@@ -217,9 +288,6 @@ def loading(checkpoint: str | None, name: str) -> Iterator[None]:
     """Says which part of a checkpoint does not fit the run, though its seal is whole.
 
     The Trainer reads what torch pickled with `weights_only`, so that a part that someone planted runs no code.
-
-    Raises:
-        ModelError: it cannot be loaded.
     """
     try:
         yield
@@ -236,20 +304,15 @@ def loading(checkpoint: str | None, name: str) -> Iterator[None]:
 
 
 class EpochOrder(TrainerCallback):
-    """Tells the sampler which epoch it is, also where a run goes on in the middle of one."""
+    """Tells the sampler which epoch it is, also where a run resumes in the middle of one."""
 
     def __init__(self, trainer: RecapTrainer) -> None:
         self.trainer = trainer
 
-    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Set the sampler's epoch."""
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Sets the sampler's epoch."""
         if self.trainer.sampler is not None:
+            # A resumed epoch is a fraction that rounding may leave just below the whole number.
             self.trainer.sampler.epoch = int((state.epoch or 0) + 1e-6)
-
-
-def optimizer_arguments(name: str, lr: float) -> dict[str, Any]:
-    """How the Trainer is told its optimiser; the public code's Adafactor scales its rate by each parameter's size."""
-    if name != "adafactor":
-        return {"args": {"optim": name}, "trainer": {}}
-    settings = {"lr": lr, "relative_step": False, "scale_parameter": True, "warmup_init": False}
-    return {"args": {}, "trainer": {"optimizer_class": (Adafactor, settings)}}

@@ -8,23 +8,23 @@ import pytest
 import torch
 
 from recap_cli.ablation import ablate as module
-from recap_cli.ablation.ablate import AblateOptions, ablate, plan_sweep, read_results, train_options
-from recap_cli.ablation.conditions import BART, BASELINES, FUSION, LYRICS_ONLY, SHUFFLED, Arm, RunRecord
-from recap_cli.ablation.plan import foresee
+from recap_cli.ablation.ablate import AblateOptions, ablate, foresee, plan_sweep, read_results, train_options
+from recap_cli.ablation.conditions import BART, BASELINES, FUSION, LYRICS_ONLY, SHUFFLED, Condition, RunRecord
 from recap_cli.ablation.results import AblateResult
 from recap_cli.ablation.runs import Task
 from recap_cli.errors import DataError, ModelError, OptionError
 from recap_cli.progress import SilentProgress
 from recap_cli.report.figure_two import plot_ablation
 from recap_cli.runtime.decoding import DecodingOptions
-from recap_cli.training.initial_model import build_model, find_source
-from recap_cli.training.interventions import Study
+from recap_cli.training.build import build_model
+from recap_cli.training.interventions import Interventions
+from recap_cli.training.plan import plan_run
 from recap_cli.training.train import TrainOptions
 
 SETTINGS = {"epochs": 1, "max_caption_tokens": 12}
 ATTRIBUTES = ("theme", "stance", "tempo", "mode", "timbre", "drums", "mood", "all")
 FIGURES = ("rouge1", "rouge2", "rougeL", "meteor", "rougeL_recall", "rougeL_mean", "rougeL_single", "attributes")
-ALPHA_0, POINT_1, POINT_02 = Arm(FUSION), Arm("", 0.1, "positive"), Arm("", 0.02, "positive")
+ALPHA_0, POINT_1, POINT_02 = Condition(FUSION), Condition("", 0.1, "positive"), Condition("", 0.02, "positive")
 
 
 def options_for(data, out: Path, *weights: float, **more) -> AblateOptions:
@@ -41,7 +41,7 @@ def options_for(data, out: Path, *weights: float, **more) -> AblateOptions:
 
 
 def alphas(result: AblateResult) -> list[float]:
-    return [one.arm.alpha for one in result.arms]
+    return [one.condition.alpha for one in result.conditions]
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +62,10 @@ def made_up(monkeypatch):
 
     def run_task(sweep, task, progress):
         runs.append(task)
-        values = [0.5 + task.arm.alpha - 0.1 * task.seed, 0.7 + task.arm.alpha - 0.1 * task.seed]
+        values = [0.5 + task.condition.alpha - 0.1 * task.seed, 0.7 + task.condition.alpha - 0.1 * task.seed]
         return RunRecord(
             key=sweep.key,
-            arm=task.arm,
+            condition=task.condition,
             seed=task.seed,
             signature="made up",
             values=dict.fromkeys(FIGURES, values),
@@ -83,18 +83,18 @@ def made_up(monkeypatch):
 
 
 def test_every_weight_and_alpha_0_are_trained_and_scored(swept, options):
-    assert [one.arm for one in swept.arms] == [ALPHA_0, POINT_02, POINT_1]
+    assert [one.condition for one in swept.conditions] == [ALPHA_0, POINT_02, POINT_1]
     assert (swept.seeds, swept.songs, swept.failed) == (1, 3, {})
-    for one in swept.arms:
+    for one in swept.conditions:
         assert set(one.figures) == set(FIGURES)
         assert all(0 <= interval.low <= interval.mean <= interval.high <= 1 for interval in one.figures.values())
         assert set(one.attributes) == set(ATTRIBUTES)
-        prefix = "probe_" if one.arm == ALPHA_0 else ""
+        prefix = "probe_" if one.condition == ALPHA_0 else ""
         assert {f"{prefix}matched", f"{prefix}gap", f"{prefix}recall_at_10"} < one.measures.keys()
         assert {"caption_loss", "attention_entropy", "music_following", "unseen_attributes"} < one.measures.keys()
-        run = json.loads((options.out / f"{one.arm.folder}-seed-0" / "options.json").read_text())
-        assert (run["alpha"], run["seed"], run["limit"], run["epochs"]) == (one.arm.alpha, 0, 6, 1)
-        assert run["probe"] == (one.arm == ALPHA_0)
+        run = json.loads((options.out / f"{one.condition.folder}-seed-0" / "options.json").read_text())
+        assert (run["alpha"], run["seed"], run["limit"], run["epochs"]) == (one.condition.alpha, 0, 6, 1)
+        assert run["probe"] == (one.condition == ALPHA_0)
     document = json.loads((options.out / "ablation.json").read_text())
     assert document == json.loads(json.dumps(swept.to_json(), allow_nan=False))
     assert (options.out / "ablation.csv").is_file()
@@ -104,9 +104,12 @@ def test_several_processes_leave_the_same_records(swept, options, tmp_path):
     """Two runs at a time; threads differ, so weights may by rounding, but not what was asked for and measured."""
     other = AblateOptions(**{**vars(options), "out": tmp_path / "out", "weights": (0.1,), "jobs": 2})
     result = ablate(other)
-    assert [one.arm for one in result.arms] == [ALPHA_0, POINT_1]
+    assert [one.condition for one in result.conditions] == [ALPHA_0, POINT_1]
     ours, theirs = (
-        {record.arm: record for record in read_results(folder / "results.jsonl", plan_sweep(other).key).values()}
+        {
+            record.condition: record
+            for record in read_results(folder / "results.jsonl", plan_sweep(other, SilentProgress()).key).values()
+        }
         for folder in (options.out, other.out)
     )
     for arm in (ALPHA_0, POINT_1):
@@ -119,7 +122,9 @@ def test_the_weight_reaches_the_training(swept, options):
     """Other weights end in other models, though they start alike."""
     from safetensors.torch import load_file
 
-    first, *others = (load_file(options.out / f"{one.arm.folder}-seed-0" / "model.safetensors") for one in swept.arms)
+    first, *others = (
+        load_file(options.out / f"{one.condition.folder}-seed-0" / "model.safetensors") for one in swept.conditions
+    )
     for other in others:
         assert any(not torch.equal(first[key], other[key]) for key in first)
 
@@ -169,8 +174,7 @@ def test_what_runs_share_is_made_before_they_part(tiny_data, tmp_path, monkeypat
 def test_arms_of_one_seed_start_from_equal_weights(tiny_data):
     def start(**options):
         options = TrainOptions(tiny_data.folder, device="cpu", **options)
-        settings = options.settings(demo=True)
-        model, _ = build_model(find_source(settings, None), options, settings, tiny_data, SilentProgress())
+        model, _ = build_model(plan_run(options, SilentProgress(), tiny_data), SilentProgress())
         return model.state_dict()
 
     base = start(alpha=0.0)
@@ -190,7 +194,7 @@ def test_what_is_done_is_not_done_again(tiny_data, tmp_path, made_up):
     assert made_up[2:] == [Task(POINT_02, 0)]
     assert alphas(wider) == [0.0, 0.02, 0.1]
     ablate(options_for(tiny_data, tmp_path, 0.1, seeds=2, baselines=(BART,)))
-    assert made_up[3:] == [Task(Arm(BART), 0), Task(ALPHA_0, 1), Task(Arm(BART), 1), Task(POINT_1, 1)]
+    assert made_up[3:] == [Task(Condition(BART), 0), Task(ALPHA_0, 1), Task(Condition(BART), 1), Task(POINT_1, 1)]
 
 
 def test_a_torn_last_line_is_done_again(tiny_data, tmp_path, made_up):
@@ -216,7 +220,7 @@ def test_a_torn_last_line_is_done_again(tiny_data, tmp_path, made_up):
         {"limit": 5},
         {"train": {"epochs": 2}},
         {"decoding": DecodingOptions(beams=2)},
-        {"study": Study(caption_noise=0.5)},
+        {"study": Interventions(caption_noise=0.5)},
     ],
 )
 def test_results_of_other_settings_are_refused(tiny_data, tmp_path, made_up, change):
@@ -231,7 +235,7 @@ def test_results_of_other_settings_are_refused(tiny_data, tmp_path, made_up, cha
 def test_results_of_other_data_are_refused(tiny_data, tmp_path, made_up):
     options = options_for(tiny_data, tmp_path, 0.1)
     ablate(options)
-    key = {**plan_sweep(options).key, "data": "other"}
+    key = {**plan_sweep(options, SilentProgress()).key, "data": "other"}
     with pytest.raises(DataError, match="holds results of other data or settings"):
         read_results(tmp_path / "results.jsonl", key)
 
@@ -248,7 +252,7 @@ def test_a_failing_run_is_told_and_the_rest_goes_on(tiny_data, tmp_path, made_up
     options = options_for(tiny_data, tmp_path, 0.02, 0.1, seeds=2)
     result = ablate(options)
     assert alphas(result) == [0.0, 0.02, 0.1]
-    assert [one.seeds for one in result.arms] == [(0, 1), (0,), (0, 1)]
+    assert [one.seeds for one in result.conditions] == [(0, 1), (0,), (0, 1)]
     assert result.failed == {"alpha 0.02, positive, seed 1": "the loss is nan at step 3"}
     monkeypatch.setattr(module, "run_task", whole)
     made_up.clear()
@@ -275,9 +279,9 @@ def test_a_bug_is_not_taken_for_a_failing_run(tiny_data, tmp_path, monkeypatch):
 
 
 def test_the_difference_to_alpha_0_is_paired(tiny_data, tmp_path, made_up):
-    base, arm = ablate(options_for(tiny_data, tmp_path, 0.1, seeds=3)).arms
+    base, arm = ablate(options_for(tiny_data, tmp_path, 0.1, seeds=3)).conditions
     assert base.figures["rougeL"].mean == pytest.approx(0.5)
-    difference = arm.effects["rougeL"].difference
+    difference = arm.differences["rougeL"].difference
     assert (difference.mean, difference.low, difference.high) == pytest.approx((0.1, 0.1, 0.1))
 
 
@@ -287,13 +291,13 @@ def test_the_difference_to_alpha_0_is_paired(tiny_data, tmp_path, made_up):
 def test_a_plan_before_and_after_the_first_runs(tiny_data, tmp_path, made_up):
     options = options_for(tiny_data, tmp_path, 0.1, seeds=2)
     plan = foresee(options)
-    assert plan.arms == [("BART-fusion (alpha 0)", 2, 0), ("alpha 0.1, positive", 2, 0)]
+    assert plan.conditions == [("BART-fusion (alpha 0)", 2, 0), ("alpha 0.1, positive", 2, 0)]
     assert plan.basis.endswith("a few timed training steps; pretraining, validation and scoring are not counted")
     assert plan.run_seconds > 0 and plan.hours == pytest.approx(4 * plan.run_seconds / 3600)
     assert not made_up and not (tmp_path / "results.jsonl").exists()
     ablate(options_for(tiny_data, tmp_path, 0.1))
     later = foresee(AblateOptions(**{**vars(options), "jobs": 2}))
-    assert later.arms == [("BART-fusion (alpha 0)", 2, 1), ("alpha 0.1, positive", 2, 1)]
+    assert later.conditions == [("BART-fusion (alpha 0)", 2, 1), ("alpha 0.1, positive", 2, 1)]
     assert (later.run_seconds, later.basis) == (120.0, "2 finished runs")
     assert later.hours == pytest.approx(2 * 120 / 2 / 3600)
 
@@ -301,16 +305,16 @@ def test_a_plan_before_and_after_the_first_runs(tiny_data, tmp_path, made_up):
 def test_what_an_arm_sets(tiny_data, tmp_path):
     options = options_for(tiny_data, tmp_path, 0.1, losses=("infonce", "positive"), align_layers=(0, 1))
 
-    def chosen(arm: Arm):
+    def chosen(arm: Condition):
         made = train_options(options, Task(arm, 3))
         return made.alpha, made.alignment_loss, made.align_layer, made.no_music, made.probe, made.study.music
 
-    assert chosen(Arm(FUSION)) == (0.0, "infonce", 0, False, True, "own")
-    assert chosen(Arm(BART)) == (0.0, "infonce", 0, True, False, "own")
-    assert chosen(Arm(SHUFFLED)) == (0.0, "infonce", 0, False, False, "shuffled")
-    assert chosen(Arm(LYRICS_ONLY)) == (0.0, "infonce", 0, False, False, "constant")
-    assert chosen(Arm("", 0.1, "positive", 1)) == (0.1, "positive", 1, False, False, "own")
-    made = train_options(options, Task(Arm(FUSION), 3))
+    assert chosen(Condition(FUSION)) == (0.0, "infonce", 0, False, True, "own")
+    assert chosen(Condition(BART)) == (0.0, "infonce", 0, True, False, "own")
+    assert chosen(Condition(SHUFFLED)) == (0.0, "infonce", 0, False, False, "shuffled")
+    assert chosen(Condition(LYRICS_ONLY)) == (0.0, "infonce", 0, False, False, "constant")
+    assert chosen(Condition("", 0.1, "positive", 1)) == (0.1, "positive", 1, False, False, "own")
+    made = train_options(options, Task(Condition(FUSION), 3))
     assert (made.seed, made.pretrain_seed, made.limit) == (3, 3, 6)
 
 
@@ -342,7 +346,7 @@ def test_impossible_options(change, message):
 
 def test_alpha_0_is_always_trained_and_comes_first():
     def axis(*weights: float) -> list[float]:
-        return [arm.alpha for arm in AblateOptions(Path("data"), weights).arms("positive")]
+        return [arm.alpha for arm in AblateOptions(Path("data"), weights).conditions("positive")]
 
     assert axis(0.1, 1e-3) == [0.0, 1e-3, 0.1]
     assert axis(0.1, 0.0) == [0.0, 0.1]
@@ -353,7 +357,7 @@ def test_losses_layers_and_baselines_multiply():
     options = AblateOptions(
         Path("data"), (0.1,), losses=("positive", "infonce"), align_layers=(0, 1), baselines=tuple(BASELINES)
     )
-    arms = options.arms("positive")
+    arms = options.conditions("positive")
     assert [arm.baseline for arm in arms[:4]] == [FUSION, BART, LYRICS_ONLY, SHUFFLED]
     assert [(arm.loss, arm.align_layer) for arm in arms[4:]] == [
         ("positive", 0), ("positive", 1), ("infonce", 0), ("infonce", 1),

@@ -8,14 +8,14 @@ from dataclasses import replace
 import pytest
 from make_runs import SONGS, ZERO, aligned, run, runs
 
-from recap_cli.ablation.conditions import BART, LYRICS_ONLY, SHUFFLED, Arm
+from recap_cli.ablation.conditions import BART, LYRICS_ONLY, SHUFFLED, Condition
 from recap_cli.ablation.results import (
     AblateResult,
     best_on_validation,
     summarise,
     write_result,
 )
-from recap_cli.ablation.seed_differences import Effect, correct
+from recap_cli.ablation.seed_differences import SeedDifference, correct_family
 from recap_cli.errors import DataError
 from recap_cli.scoring.bootstrap import Interval
 
@@ -24,8 +24,8 @@ CLEARLY = tuple(gain + 0.1 + noise for gain, noise in zip(FIVE, (0.001, 0, -0.00
 BARELY = tuple(gain + noise for gain, noise in zip(FIVE, (0.03, -0.02, 0.01, -0.015, 0.005), strict=True))
 
 
-def effect(p: float | None, seeds: int = 5) -> Effect:
-    return Effect(Interval(0.1, 0.0, 0.2), seeds, p)
+def effect(p: float | None, seeds: int = 5) -> SeedDifference:
+    return SeedDifference(Interval(0.1, 0.0, 0.2), seeds, p)
 
 
 def summed(tmp_path, *groups, failed=None) -> AblateResult:
@@ -42,16 +42,16 @@ def test_order_of_the_table(tmp_path):
         aligned(0.02),
         aligned(0.1),
         ZERO,
-        Arm(SHUFFLED),
+        Condition(SHUFFLED),
         aligned(1e-3),
-        Arm(BART),
-        Arm(LYRICS_ONLY),
+        Condition(BART),
+        Condition(LYRICS_ONLY),
     ]
     result = summed(tmp_path, *(runs(arm, [0.0]) for arm in arms))
-    assert [one.arm for one in result.arms] == [
-        Arm(BART),
-        Arm(LYRICS_ONLY),
-        Arm(SHUFFLED),
+    assert [one.condition for one in result.conditions] == [
+        Condition(BART),
+        Condition(LYRICS_ONLY),
+        Condition(SHUFFLED),
         ZERO,
         aligned(1e-3),
         aligned(0.02),
@@ -64,38 +64,38 @@ def test_order_of_the_table(tmp_path):
         "positive, layer 2": 1,
         "infonce": 1,
     }
-    assert (result.base.arm, result.songs, result.seeds, result.claim) == (ZERO, 4, 1, "one seed: no claim")
+    assert (result.base.condition, result.songs, result.seeds, result.claim) == (ZERO, 4, 1, "one seed: no claim")
 
 
 def test_means_over_seeds_and_songs(tmp_path):
     more = {"measures": {"gap": 0.5, "odd": math.nan}}
     records = [run(ZERO, 0, [0.2, 0.4], **more), run(ZERO, 1, [0.4, 0.8], measures={"gap": 0.25, "odd": 1.0})]
-    (one,) = summed(tmp_path, records).arms
+    (one,) = summed(tmp_path, records).conditions
     assert one.seeds == (0, 1)
     assert one.figures["rougeL"].mean == pytest.approx(0.45)
     assert one.figures["rougeL"].low < 0.45 < one.figures["rougeL"].high
     assert one.figures["meteor"].mean == pytest.approx(0.225)
     assert one.attributes == {"theme": 0.75, "all": 0.5}
     assert one.measures == {"gap": 0.375}
-    assert one.effects == {}
+    assert one.differences == {}
 
 
 def test_intervals_of_shares_end_at_1(tmp_path):
-    (one,) = summed(tmp_path, [run(ZERO, 0, [0.95, 0.97]), run(ZERO, 1, [0.99, 1.0])]).arms
+    (one,) = summed(tmp_path, [run(ZERO, 0, [0.95, 0.97]), run(ZERO, 1, [0.99, 1.0])]).conditions
     assert one.figures["rougeL"].high == 1.0
     assert one.figures["rougeL"].low > 0.5
 
 
 def test_real_songs_have_no_attributes(tmp_path):
     records = [replace(one, values={"rougeL": one.values["rougeL"]}, attributes={}) for one in runs(ZERO, FIVE)]
-    (one,) = summed(tmp_path, records).arms
+    (one,) = summed(tmp_path, records).conditions
     assert (list(one.figures), one.attributes) == (["rougeL"], {})
 
 
 def test_a_run_that_was_done_again_counts_once(tmp_path):
     result = summed(tmp_path, [run(ZERO, 0, [0.1, 0.2])], runs(aligned(0.1), FIVE), runs(ZERO, FIVE))
-    assert result.arms[0].figures["rougeL"].mean == pytest.approx(0.508)
-    assert result.arms[1].effects["rougeL"].p == 1.0
+    assert result.conditions[0].figures["rougeL"].mean == pytest.approx(0.508)
+    assert result.conditions[1].differences["rougeL"].p == 1.0
     assert len(result.runs) == 10
 
 
@@ -106,10 +106,10 @@ def test_difference_is_paired_by_seed(tmp_path):
     """Each seed gains the same .1, so the difference is sure though the seeds are far apart."""
     apart = (0.0, 0.1, 0.2)
     result = summed(tmp_path, runs(ZERO, apart), runs(aligned(0.02), [0.1 + gain for gain in apart]))
-    found = result.arms[1].effects["rougeL"]
+    found = result.conditions[1].differences["rougeL"]
     assert (found.difference.low, found.difference.high) == pytest.approx((0.1, 0.1))
-    assert result.arms[1].figures["rougeL"].low < result.arms[0].figures["rougeL"].high
-    assert set(result.arms[1].effects) == {"rougeL", "meteor", "attributes"}
+    assert result.conditions[1].figures["rougeL"].low < result.conditions[0].figures["rougeL"].high
+    assert set(result.conditions[1].differences) == {"rougeL", "meteor", "attributes"}
     assert (found.seeds, found.p < 1e-6) == (3, True)
 
 
@@ -119,15 +119,15 @@ def test_unequal_seeds_are_compared_on_the_common_ones(tmp_path):
     base = [run(ZERO, seed, [one + gain for one in songs]) for seed, gain in ((0, 0.3), (1, 0.1), (2, 0.3), (3, 0.2))]
     other = [run(aligned(0.1), seed, [one + 0.25 for one in songs]) for seed in (3, 1, 7)]
     result = summed(tmp_path, base, other)
-    found = result.arms[1].effects["rougeL"]
-    assert (found.seeds, result.arms[1].seeds) == (2, (1, 3, 7))
+    found = result.conditions[1].differences["rougeL"]
+    assert (found.seeds, result.conditions[1].seeds) == (2, (1, 3, 7))
     assert found.difference.mean == pytest.approx(0.1)
     assert result.claim == "3 to 4 seeds"
 
 
 def test_one_common_seed_gives_no_p(tmp_path):
     result = summed(tmp_path, runs(ZERO, FIVE), runs(aligned(0.02), CLEARLY[:1]), runs(aligned(0.1), CLEARLY))
-    alone, whole = (one.effects["rougeL"] for one in result.arms[1:])
+    alone, whole = (one.differences["rougeL"] for one in result.conditions[1:])
     assert (alone.p, alone.p_holm, alone.stars, alone.is_significant) == (None, None, "", False)
     assert alone.difference.mean == pytest.approx(0.101)
     assert whole.p == whole.p_holm  # a family of one
@@ -135,14 +135,14 @@ def test_one_common_seed_gives_no_p(tmp_path):
 
 def test_no_common_seed_gives_no_difference(tmp_path):
     result = summed(tmp_path, [run(ZERO, 0, SONGS)], [run(aligned(0.02), 1, SONGS)])
-    assert result.arms[1].effects == {}
+    assert result.conditions[1].differences == {}
     assert result.verdict == "nothing to compare with alpha 0"
 
 
 def test_without_alpha_0(tmp_path):
-    result = summed(tmp_path, runs(aligned(0.02), FIVE), runs(Arm(BART), FIVE))
+    result = summed(tmp_path, runs(aligned(0.02), FIVE), runs(Condition(BART), FIVE))
     assert (result.base, result.best) == (None, None)
-    assert [one.effects for one in result.arms] == [{}, {}]
+    assert [one.differences for one in result.conditions] == [{}, {}]
     assert result.verdict == "alpha 0 has no finished run: nothing to compare with"
 
 
@@ -157,7 +157,7 @@ def test_holm_within_a_figure():
         {"rougeL": effect(0.04)},
         {"rougeL": effect(None, seeds=1)},
     ]
-    correct(family)
+    correct_family(family)
     assert [effects["rougeL"].p_holm for effects in family] == [
         pytest.approx(0.02),
         pytest.approx(0.015),
@@ -176,13 +176,19 @@ def test_no_stars_below_five_seeds():
 
 
 def test_baselines_are_another_family(tmp_path):
-    arms = (Arm(BART), Arm(SHUFFLED), aligned(0.02), aligned(0.1), aligned(0.1, "infonce"))
+    arms = (Condition(BART), Condition(SHUFFLED), aligned(0.02), aligned(0.1), aligned(0.1, "infonce"))
     result = summed(tmp_path, runs(ZERO, FIVE), *(runs(arm, BARELY) for arm in arms))
     factors = {
-        one.arm: one.effects["rougeL"].p_holm / one.effects["rougeL"].p for one in result.arms if one.arm != ZERO
+        one.condition: one.differences["rougeL"].p_holm / one.differences["rougeL"].p
+        for one in result.conditions
+        if one.condition != ZERO
     }
-    assert all(one.effects["rougeL"].p == result.arms[0].effects["rougeL"].p for one in result.arms if one.effects)
-    p = result.arms[0].effects["rougeL"].p
+    assert all(
+        one.differences["rougeL"].p == result.conditions[0].differences["rougeL"].p
+        for one in result.conditions
+        if one.differences
+    )
+    p = result.conditions[0].differences["rougeL"].p
     assert factors == {arm: pytest.approx(min(2 if arm.baseline else 3, 1 / p)) for arm in arms}
     assert result.signature.startswith("made up; differences paired by seed and song")
     assert "one family, baselines (sanity check) another" in result.signature
@@ -199,14 +205,14 @@ def test_best_is_marked_when_it_is_better_beyond_chance(tmp_path):
 
 def test_none_is_best_by_chance(tmp_path):
     result = summed(tmp_path, runs(ZERO, FIVE), runs(aligned(0.02), BARELY))
-    assert result.arms[1].figures["rougeL"].mean > result.arms[0].figures["rougeL"].mean
+    assert result.conditions[1].figures["rougeL"].mean > result.conditions[0].figures["rougeL"].mean
     assert result.best is None
     assert result.verdict == "no weight is better than alpha 0 in ROUGE-L F1 beyond chance: none is marked best"
 
 
 def test_worse_beyond_chance_is_not_best(tmp_path):
     result = summed(tmp_path, runs(ZERO, CLEARLY), runs(aligned(0.02), FIVE))
-    assert result.arms[1].effects["rougeL"].is_significant
+    assert result.conditions[1].differences["rougeL"].is_significant
     assert (result.best, "no weight is better" in result.verdict) == (None, True)
 
 
@@ -215,7 +221,7 @@ def test_correction_counts_for_best(tmp_path):
     noise = (0.012, 0.03, 0.006, 0.024, 0.009)
     better = [gain + extra for gain, extra in zip(FIVE, noise, strict=True)]
     alone = summed(tmp_path, runs(ZERO, FIVE), runs(aligned(0.02), better))
-    assert 0.017 < alone.arms[1].effects["rougeL"].p < 0.05
+    assert 0.017 < alone.conditions[1].differences["rougeL"].p < 0.05
     assert alone.best == aligned(0.02)
     many = [runs(aligned(alpha), BARELY) for alpha in (0.001, 0.1)]
     assert summed(tmp_path, runs(ZERO, FIVE), runs(aligned(0.02), better), *many).best is None
@@ -223,7 +229,7 @@ def test_correction_counts_for_best(tmp_path):
 
 def test_a_baseline_is_never_marked(tmp_path):
     higher = [gain + 0.1 for gain in CLEARLY]
-    result = summed(tmp_path, runs(ZERO, FIVE), runs(aligned(0.02), CLEARLY), runs(Arm(SHUFFLED), higher))
+    result = summed(tmp_path, runs(ZERO, FIVE), runs(aligned(0.02), CLEARLY), runs(Condition(SHUFFLED), higher))
     assert result.best is None
     assert result.verdict == "none is marked best: the highest ROUGE-L F1 is that of shuffled music"
 
@@ -249,7 +255,7 @@ def test_losses_meet_at_their_best_validation_weight(tmp_path):
     )
     (contrast,) = result.losses
     assert (contrast.first, contrast.second) == (aligned(0.02), aligned(0.1, "infonce"))
-    found = contrast.effects["rougeL"]
+    found = contrast.differences["rougeL"]
     assert found.difference.mean == pytest.approx(-0.002)
     assert (found.seeds, found.p) == (5, found.p_holm)
     assert 0.05 < found.p <= 1
@@ -307,7 +313,9 @@ def test_json(tmp_path):
 
 
 def test_csv(tmp_path):
-    result = summed(tmp_path, runs(ZERO, [0.0]), runs(aligned(0.02, layer=2), CLEARLY[:3]), runs(Arm(BART), [0.1]))
+    result = summed(
+        tmp_path, runs(ZERO, [0.0]), runs(aligned(0.02, layer=2), CLEARLY[:3]), runs(Condition(BART), [0.1])
+    )
     with write_result(result)[1].open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["arm"], row["figure"]) for row in rows[3:]] == [
@@ -328,7 +336,7 @@ def test_csv(tmp_path):
 
 def test_p_in_csv(tmp_path):
     result = summed(tmp_path, runs(ZERO, FIVE), runs(aligned(0.02), BARELY))
-    found = result.arms[1].effects["rougeL"]
+    found = result.conditions[1].differences["rougeL"]
     row = write_result(result)[1].read_text().splitlines()[4].split(",")
     assert [float(cell) for cell in row[-2:]] == pytest.approx([found.p, found.p], rel=1e-4)
 

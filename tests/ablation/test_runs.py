@@ -9,30 +9,30 @@ from pathlib import Path
 
 import pytest
 
-from recap_cli.ablation.conditions import FUSION, Arm, RunRecord
+from recap_cli.ablation.conditions import FUSION, Condition, RunRecord
 from recap_cli.ablation.runs import Task, default_jobs, run_tasks, spread
 from recap_cli.errors import ModelError
 from recap_cli.progress import SilentProgress
 
 ROOT = Path(__file__).parents[2]
-TASKS = [Task(Arm(FUSION), 0), *(Task(Arm("", alpha, "positive"), 0) for alpha in (0.1, 0.2, 0.3, 0.4))]
+TASKS = [Task(Condition(FUSION), 0), *(Task(Condition("", alpha, "positive"), 0) for alpha in (0.1, 0.2, 0.3, 0.4))]
 
 
 def work(sweep, task: Task, progress) -> RunRecord:
     """A run that ends as its weight says; `sweep` is a folder to leave traces in."""
-    (Path(sweep) / f"{task.arm.alpha:g}-{os.getpid()}").touch()
+    (Path(sweep) / f"{task.condition.alpha:g}-{os.getpid()}").touch()
     progress.start("Training", 2)
     progress.advance()
-    if task.arm.alpha == 0.1:
+    if task.condition.alpha == 0.1:
         raise ModelError("the loss is nan at step 3")
-    if task.arm.alpha == 0.2:
+    if task.condition.alpha == 0.2:
         raise ZeroDivisionError("a bug")
-    if task.arm.alpha == 0.3:
+    if task.condition.alpha == 0.3:
         os.kill(os.getpid(), signal.SIGKILL)
-    if task.arm.alpha == 9:
+    if task.condition.alpha == 9:
         time.sleep(60)
     made = {"threads": os.environ["OMP_NUM_THREADS"], "process": os.getpid()}
-    return RunRecord({"sweep": 1}, task.arm, task.seed, "made up", {"rougeL": [0.5]}, made=made)
+    return RunRecord({"sweep": 1}, task.condition, task.seed, "made up", {"rougeL": [0.5]}, made=made)
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +46,14 @@ def ended(tmp_path_factory):
 def test_every_task_ends_with_a_record_or_a_reason(ended):
     assert ended.keys() == set(TASKS)
     for alpha in (0.0, 0.4):
-        record, reason = next(end for task, end in ended.items() if task.arm.alpha == alpha)
-        assert (record.arm.alpha, record.values, reason) == (alpha, {"rougeL": [0.5]}, "")
+        record, reason = next(end for task, end in ended.items() if task.condition.alpha == alpha)
+        assert (record.condition.alpha, record.values, reason) == (alpha, {"rougeL": [0.5]}, "")
         assert record.made["process"] != os.getpid()
         assert record.made["threads"] == str(max(1, (os.cpu_count() or 1) // 3))
 
 
 def test_failures_have_their_reasons(ended):
-    reasons = {task.arm.alpha: reason for task, (record, reason) in ended.items() if record is None}
+    reasons = {task.condition.alpha: reason for task, (record, reason) in ended.items() if record is None}
     assert reasons == {
         0.1: "the loss is nan at step 3",
         0.2: "ZeroDivisionError: a bug",
@@ -64,7 +64,7 @@ def test_failures_have_their_reasons(ended):
 def test_runs_end_with_a_parent_that_is_killed(tmp_path):
     code = (
         "from test_sweep import *\n"
-        f"tasks = [Task(Arm('', 9.0, 'positive'), seed) for seed in range(2)]\n"
+        f"tasks = [Task(Condition('', 9.0, 'positive'), seed) for seed in range(2)]\n"
         f"list(run_tasks(work, {str(tmp_path)!r}, tasks, 2, 'cpu', SilentProgress()))\n"
     )
     guard = f"if __name__ == '__main__':\n{''.join('    ' + line + chr(10) for line in code.splitlines()[1:])}"
@@ -100,12 +100,12 @@ def test_jobs_by_default():
 
 
 def test_runs_at_work_together_are_of_different_seeds():
-    arms = [Arm("", weight, "positive") for weight in (0.0, 0.1)]
+    arms = [Condition("", weight, "positive") for weight in (0.0, 0.1)]
     tasks = [Task(arm, seed) for seed in range(3) for arm in arms]
     alone = spread(tasks, 1)
     assert alone == tasks
     pairs = spread(tasks, 2)
-    assert [(task.arm.alpha, task.seed) for task in pairs] == [
+    assert [(task.condition.alpha, task.seed) for task in pairs] == [
         (0.0, 0),
         (0.0, 1),
         (0.1, 0),

@@ -24,7 +24,7 @@ from recap_cli import __version__
 from recap_cli.ablation.results import summarise
 from recap_cli.cli.app import app, main
 from recap_cli.errors import ModelError, RecapError
-from recap_cli.training.interventions import Study
+from recap_cli.training.interventions import Interventions
 from recap_cli.training.recipes import RECIPE_LINES
 from recap_cli.training.train import TrainOptions
 
@@ -144,7 +144,7 @@ def test_no_arguments_are_answered_with_help(recap):
 
 def test_every_option_of_a_training_is_a_flag():
     flags = {option.name: option.opts for option in typer.main.get_command(app).commands["train"].params}
-    assert {option.name for option in (*fields(TrainOptions), *fields(Study))} - {"study"} <= flags.keys()
+    assert {option.name for option in (*fields(TrainOptions), *fields(Interventions))} - {"study"} <= flags.keys()
     for line in RECIPE_LINES:
         assert f"--{line.setting.replace('_', '-')}" in flags[line.setting]
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from make_runs import ZERO, aligned, run
 
-from recap_cli.ablation.conditions import BART, SHUFFLED, Arm
-from recap_cli.ablation.results import AblateResult, ArmSummary, summarise
+from recap_cli.ablation.conditions import BART, SHUFFLED, Condition
+from recap_cli.ablation.results import AblateResult, ConditionSummary, summarise
 from recap_cli.errors import DataError
 from recap_cli.report.figure_two import panels_of, plot_ablation
 from recap_cli.scoring.bootstrap import Interval
@@ -16,8 +16,10 @@ from recap_cli.scoring.bootstrap import Interval
 FIGURES = ("rougeL", "meteor", "attributes")
 
 
-def point(arm: Arm, mean: float, low: float, high: float, seeds: int = 1, figures=FIGURES[:1]) -> ArmSummary:
-    return ArmSummary(arm, tuple(range(seeds)), dict.fromkeys(figures, Interval(mean, low, high)))
+def point(
+    arm: Condition, mean: float, low: float, high: float, seeds: int = 1, figures=FIGURES[:1]
+) -> ConditionSummary:
+    return ConditionSummary(arm, tuple(range(seeds)), dict.fromkeys(figures, Interval(mean, low, high)))
 
 
 POINTS = (
@@ -28,11 +30,11 @@ POINTS = (
 )
 
 
-def swept(out: Path, *points: ArmSummary) -> AblateResult:
+def swept(out: Path, *points: ConditionSummary) -> AblateResult:
     return AblateResult(out, list(points), 40, "signature")
 
 
-def of_all(*points: ArmSummary, seeds: int = 5) -> list[ArmSummary]:
+def of_all(*points: ConditionSummary, seeds: int = 5) -> list[ConditionSummary]:
     """The same points in all three figures, over several seeds."""
     return [
         replace(one, seeds=tuple(range(seeds)), figures=dict.fromkeys(FIGURES, one.figures["rougeL"])) for one in points
@@ -86,7 +88,7 @@ def test_the_figure_shows_what_was_measured(tmp_path, drawn):
 
 
 def test_lines_stand_beside_each_other_and_the_legend_beside_all(tmp_path, drawn):
-    other = [replace(one, arm=aligned(one.arm.alpha, "infonce")) for one in POINTS[1:]]
+    other = [replace(one, condition=aligned(one.condition.alpha, "infonce")) for one in POINTS[1:]]
     plot_ablation(swept(tmp_path, *of_all(*POINTS, *other)))
     (figure,) = drawn
     assert [axes.get_title() for axes in figure.axes] == [
@@ -105,7 +107,7 @@ def test_lines_stand_beside_each_other_and_the_legend_beside_all(tmp_path, drawn
 
 def test_baselines_are_drawn_where_they_do_not_squash_the_scale(tmp_path, drawn):
     """The points reach from 40 to 62: 35 is near, 5 is not."""
-    near, far = point(Arm(BART), 0.35, 0.33, 0.37), point(Arm(SHUFFLED), 0.05, 0.04, 0.06)
+    near, far = point(Condition(BART), 0.35, 0.33, 0.37), point(Condition(SHUFFLED), 0.05, 0.04, 0.06)
     result = swept(tmp_path, *POINTS, near, far)
     (panel,) = panels_of(result)
     assert (list(panel.drawn), list(panel.beyond)) == ([BART], [SHUFFLED])
@@ -151,7 +153,7 @@ def test_files(tmp_path):
         plot_ablation(swept(png, *POINTS))
 
 
-@pytest.mark.parametrize("points", [POINTS[:1], POINTS[1:2], POINTS[1:], (point(Arm(BART), 0.4, 0.3, 0.5),)])
+@pytest.mark.parametrize("points", [POINTS[:1], POINTS[1:2], POINTS[1:], (point(Condition(BART), 0.4, 0.3, 0.5),)])
 def test_fewer_arms(tmp_path, points):
     """Alpha 0 alone, one weight alone, a sweep whose alpha 0 failed, and a baseline alone."""
     png, _ = plot_ablation(swept(tmp_path, *points))

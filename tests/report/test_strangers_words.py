@@ -37,7 +37,7 @@ from recap_cli.report.scores import to_markdown
 from recap_cli.report.table_one import to_csv, to_latex
 from recap_cli.training.recipes import recipe_settings
 from recap_cli.training.train import TrainResult
-from recap_cli.training.validation_callback import EpochReport
+from recap_cli.training.validation import EpochReport
 
 PLAIN = "harmless words"
 PAYLOADS = {

@@ -7,7 +7,7 @@ import pytest
 from make_runs import ZERO, aligned, runs
 from rich.console import Console
 
-from recap_cli.ablation.conditions import BART, LYRICS_ONLY, Arm
+from recap_cli.ablation.conditions import BART, LYRICS_ONLY, Condition
 from recap_cli.ablation.results import AblateResult, summarise
 from recap_cli.corpus.splits import Leakage
 from recap_cli.preparation.prepare import PreparePlan, PrepareResult
@@ -104,7 +104,7 @@ def large() -> AblateResult:
     gains = [0.101, 0.11, 0.121, 0.109, 0.1]
     noise = [0.01, 0.0, 0.0, 0.0, 0.01]
     sizes = (aligned(0.02), aligned(0.1), aligned(0.1, "infonce-symmetric"))
-    others = [runs(Arm(BART), [-0.1, -0.09, -0.09], measures={}), runs(Arm(LYRICS_ONLY), noise)]
+    others = [runs(Condition(BART), [-0.1, -0.09, -0.09], measures={}), runs(Condition(LYRICS_ONLY), noise)]
     return swept(base, *others, *(runs(one, gains if one.alpha == 0.02 else noise) for one in sizes))
 
 
@@ -184,7 +184,7 @@ def test_losses_table():
 
 def test_measures_table():
     measures = {"gap": 0.5, "recall_at_10": 0.25, "unknown": 1.0}
-    table = measures_table(swept(runs(ZERO, [0.0, 0.1], measures=measures), runs(Arm(BART), [0.0], measures={})))
+    table = measures_table(swept(runs(ZERO, [0.0, 0.1], measures=measures), runs(Condition(BART), [0.0], measures={})))
     assert table.columns == ["arm", "all attributes right, %", "cosine gap", "lyrics from music, R@10, %"]
     assert table.rows == [["BART (no music)", "50.0", "", ""], ["BART-fusion (alpha 0)", "50.0", "0.500", "25.0"]]
 
@@ -203,7 +203,7 @@ def test_measures_fit_80_columns():
     """A column an arm, four arms a table; every figure of the wide table is in one of them."""
     result = large()
     whole, tables = measures_table(result), measures_tables(result)
-    assert len(tables) == -(-len(result.arms) // 4)
+    assert len(tables) == -(-len(result.conditions) // 4)
     cells = {(row[0], name): cell for row in whole.rows for name, cell in zip(whole.columns, row, strict=True)}
     found = {}
     for table in tables:

@@ -1,4 +1,4 @@
-"""Checkpoints with a missing, cut, changed or planted part: the newest whole one is gone on with, and it is said."""
+"""Checkpoints with a missing, cut, changed or planted part: the newest whole one is resumed from, and it is said."""
 
 import itertools
 import json
@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,7 +29,6 @@ from recap_cli.training.checkpoints import (
     write_seal,
 )
 from recap_cli.training.train import TrainOptions, TrainResult, train
-from recap_cli.training.validation_callback import best_record
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = {"limit": 4, "epochs": 4, "max_caption_tokens": 10, "device": "cpu", "validate_every": 2.0}
@@ -44,7 +42,7 @@ def interrupt(*arguments, **more):
     raise Killed
 
 
-class Heard(SilentProgress):
+class Told(SilentProgress):
     """Keeps what is said."""
 
     def __init__(self) -> None:
@@ -87,9 +85,9 @@ def run_name(out: Path) -> str:
 
 
 def choose(out: Path, name: str) -> tuple[str | None, list[str]]:
-    heard = Heard()
-    found = choose_checkpoint(out, name, partial(best_record, best_by="caption_loss"), heard)
-    return found and found.name, heard.said
+    told = Told()
+    found = choose_checkpoint(out, name, "caption_loss", told)
+    return found and found.name, told.said
 
 
 def best_folder(out: Path) -> Path:
@@ -97,8 +95,8 @@ def best_folder(out: Path) -> Path:
     return folder
 
 
-def go_on(tiny_data, out: Path, heard: SilentProgress | None = None, **more) -> TrainResult:
-    return train(TrainOptions(tiny_data.folder, out, **OPTIONS, checkpoint_every=1, **more), heard)
+def resume(tiny_data, out: Path, told: SilentProgress | None = None, **more) -> TrainResult:
+    return train(TrainOptions(tiny_data.folder, out, **OPTIONS, checkpoint_every=1, **more), told)
 
 
 def equal(first: Path, second: Path) -> bool:
@@ -118,7 +116,7 @@ def test_a_checkpoint_says_what_it_is_made_of(broken):
     )
     assert all(known["bytes"] == (folder / name).stat().st_size for name, known in record["files"].items())
     assert record["log"] == read_log(broken)
-    assert choose(broken, run_name(broken)) == ("checkpoint-4", [f"Going on from {folder}."])
+    assert choose(broken, run_name(broken)) == ("checkpoint-4", [f"Resuming from {folder}."])
 
 
 PARTS = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", "config.json")
@@ -147,8 +145,8 @@ def test_a_damaged_part_is_named_and_the_checkpoint_before_it_taken(out, name, h
     change(folder / name)
     found, (said, goes) = choose(out, run_name(out))
     assert found == "checkpoint-3"
-    assert said.startswith(f"checkpoint-4 is passed over: {folder} is damaged: {message.format(name=name)}")
-    assert goes == f"Going on from {out / 'checkpoints' / 'checkpoint-3'}."
+    assert said.startswith(f"checkpoint-4 is skipped: {folder} is damaged: {message.format(name=name)}")
+    assert goes == f"Resuming from {out / 'checkpoints' / 'checkpoint-3'}."
     assert sorted(path.name for path in (out / "checkpoints").iterdir()) == ["checkpoint-3", "damaged-checkpoint-4"]
 
 
@@ -174,7 +172,7 @@ def test_a_damaged_seal_is_none(out, change):
     put(path, change(before).encode())
     found, said = choose(out, name)
     assert found == "checkpoint-3"
-    assert said[0] == f"checkpoint-4 is passed over: {path.parent} is damaged: {STATE_FILE} is damaged."
+    assert said[0] == f"checkpoint-4 is skipped: {path.parent} is damaged: {STATE_FILE} is damaged."
 
 
 def test_a_seal_that_is_whole_but_says_nonsense(out):
@@ -258,7 +256,7 @@ def test_best_weights_come_from_the_checkpoint_of_their_step(out, broken, harm):
     assert all(torch.equal(again[key], before[key]) for key in again)
 
 
-def test_without_best_weights_a_run_goes_on_from_before_them(out):
+def test_without_best_weights_a_run_resumes_from_before_them(out):
     """The log of checkpoint 4 names step 2 as best, and its weights are gone; checkpoint 3 knows no better."""
     name, folder = run_name(out), out / "checkpoints" / "checkpoint-4"
     seal = read_seal(folder / STATE_FILE)
@@ -269,7 +267,7 @@ def test_without_best_weights_a_run_goes_on_from_before_them(out):
     found, said = choose(out, name)
     assert found is None
     assert [line for line in said if "the weights of the best step are gone" in line and "step-2" in line]
-    assert said[-1] == f"No checkpoint of {out} is whole: training begins again from the start."
+    assert said[-1] == f"No checkpoint of {out} is whole: training starts again from the beginning."
 
 
 @pytest.mark.parametrize(
@@ -280,7 +278,7 @@ def test_a_damaged_log_is_put_back(out, broken, line):
     assert read_log(out) == []
     found, said = choose(out, run_name(out))
     assert found == "checkpoint-4"
-    assert said[0] == f"{out / 'log.jsonl'} was damaged; it is as it was at step 4 again."
+    assert said[0] == f"{out / 'log.jsonl'} was damaged and is restored as it was at step 4."
     assert read_log(out) == read_log(broken)
 
 
@@ -295,10 +293,10 @@ def test_a_log_keeps_unusual_line_ends_in_its_captions(out):
 
 def test_a_run_with_a_damaged_checkpoint_ends_as_if_nothing_had_been(tiny_data, whole, out):
     (out / "checkpoints" / "checkpoint-4" / "optimizer.pt").unlink()
-    heard = Heard()
-    result = go_on(tiny_data, out, heard)
+    told = Told()
+    result = resume(tiny_data, out, told)
     assert equal(result.out, whole.out) and result.log == whole.log
-    assert sum("optimizer.pt is missing" in line for line in heard.said) == 1
+    assert sum("optimizer.pt is missing" in line for line in told.said) == 1
     assert not (out / "checkpoints").exists()
 
 
@@ -307,13 +305,13 @@ def test_a_run_without_a_whole_checkpoint_begins_again(tiny_data, whole, out):
     for path in list_checkpoints(out / "checkpoints"):
         put(path / "model.safetensors", b"")
     with pytest.raises(OptionError) as caught:
-        go_on(tiny_data, out, resume=True)
-    assert caught.value.message == f"--resume: {out} holds no checkpoint to go on with"
+        resume(tiny_data, out, resume=True)
+    assert caught.value.message == f"--resume: {out} holds no checkpoint to resume from"
     assert sorted(path.name for path in (out / "checkpoints").iterdir()) == [
         "damaged-checkpoint-3",
         "damaged-checkpoint-4",
     ]
-    result = go_on(tiny_data, out)
+    result = resume(tiny_data, out)
     assert equal(result.out, whole.out) and result.log == whole.log
 
 
@@ -338,13 +336,13 @@ def test_a_planted_part_runs_no_code(tiny_data, out, monkeypatch, tmp_path, part
     (folder / STATE_FILE).unlink()
     write_seal(folder, name, 3, seal["losses"], seal["log"])
     with pytest.raises(ModelError, match="cannot be loaded") as caught:
-        go_on(tiny_data, out)
+        resume(tiny_data, out)
     assert caught.value.message.startswith(str(folder)) and "\n" not in caught.value.message
     assert not (tmp_path / "ran").exists()
 
 
 def test_a_hundred_damages(broken, tmp_path):
-    """Each is gone on with from a whole checkpoint, or told; nothing hangs, and no bytes are gone on with but ours."""
+    """Each run resumes from a whole checkpoint, or says why not; nothing hangs, and no bytes are used but ours."""
     name, ends = run_name(broken), {}
     whole = {path.name: read_seal(path / STATE_FILE) for path in (broken / "checkpoints").iterdir()}
     for number, (what, damage) in enumerate(itertools.islice(hostile_checkpoints(broken, 0), 100)):
@@ -358,7 +356,7 @@ def test_a_hundred_damages(broken, tmp_path):
         ends.setdefault(found, []).append(what)
         if found is not None:
             assert read_seal(out / "checkpoints" / found / STATE_FILE) == whole[found], what
-        assert found == "checkpoint-4" or any("is passed over" in line for line in said), what
+        assert found == "checkpoint-4" or any("is skipped" in line for line in said), what
         shutil.rmtree(out)
     assert len(ends["checkpoint-3"]) > 10 and len(ends["checkpoint-4"]) > 10
 
@@ -383,7 +381,7 @@ def test_damaged_figures_are_told(whole, tmp_path, tiny_data, content):
     out = copy_run(whole.out, tmp_path / "run")
     put(out / "figures.json", content)
     with pytest.raises(DataError) as caught:
-        go_on(tiny_data, out)
+        resume(tiny_data, out)
     assert caught.value.message.startswith(f"{out / 'figures.json'} is damaged: ")
     assert caught.value.hint == "delete the run's folder, or choose another --out"
 
@@ -392,10 +390,10 @@ def test_damaged_figures_are_told(whole, tmp_path, tiny_data, content):
 def test_damaged_options_are_told(whole, out, tiny_data, content):
     put(out / "options.json", content)
     with pytest.raises(DataError, match=f"{out / 'options.json'} is damaged: "):
-        go_on(tiny_data, out)
+        resume(tiny_data, out)
     (out / "options.json").unlink()
     with pytest.raises(DataError, match=f"{out} holds a run that lost its options.json"):
-        go_on(tiny_data, out)
+        resume(tiny_data, out)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"half", b"\xff" * 100])
@@ -411,7 +409,7 @@ def test_lost_weights_of_a_finished_run_are_told(whole, tmp_path, content):
 def test_a_finished_run_with_a_junk_log_shows_what_is_left(whole, tmp_path, tiny_data):
     out = copy_run(whole.out, tmp_path / "run")
     put(out / "log.jsonl", b'[1]\n{"step": []}\n\xff\n' + b"[" * 99_999 + b"\n" + (out / "log.jsonl").read_bytes())
-    result = go_on(tiny_data, out)
+    result = resume(tiny_data, out)
     assert not result.trained and result.log == whole.log
 
 
@@ -431,7 +429,7 @@ def test_a_second_run_in_a_folder_is_refused(tiny_data, out):
     )
     try:
         assert holder.stdout.readline() == b"held\n"
-        for refused in (lambda: go_on(tiny_data, out), lambda: check_run_folder(out, read_options(out), [])):
+        for refused in (lambda: resume(tiny_data, out), lambda: check_run_folder(out, read_options(out), [])):
             with pytest.raises(BusyError) as caught:
                 refused()
             assert caught.value.message == f"another recap train is working on {out}"

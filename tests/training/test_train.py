@@ -1,4 +1,4 @@
-"""Training: what a run starts from, learns, writes, and how it goes on after a kill."""
+"""Training: what a run starts from, learns, writes, and how it resumes after a kill."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from transformers import AutoModelForSeq2SeqLM
 
 from recap_cli.captioning.caption import Captioner
 from recap_cli.corpus.dataset import PreparedData
-from recap_cli.corpus.shards import write_shard
+from recap_cli.corpus.shards import ShardReader, write_shard
 from recap_cli.errors import DataError, ModelError, OptionError
 from recap_cli.evaluation.evaluate import caption_split
 from recap_cli.model.config import RecapConfig
@@ -22,10 +22,11 @@ from recap_cli.progress import SilentProgress
 from recap_cli.runtime.decoding import DecodingOptions
 from recap_cli.runtime.device import choose_device
 from recap_cli.runtime.run_folder import newest_run, read_log
+from recap_cli.training import build as builder
 from recap_cli.training import train as module
-from recap_cli.training.arguments import ProgressCallback
+from recap_cli.training.build import build_model
 from recap_cli.training.checkpoints import list_checkpoints
-from recap_cli.training.initial_model import build_model, find_source
+from recap_cli.training.plan import plan_run, run_name
 from recap_cli.training.pretrain import (
     LyricsPretraining,
     MusicPretraining,
@@ -34,10 +35,9 @@ from recap_cli.training.pretrain import (
     tiny_bart,
 )
 from recap_cli.training.recipes import RECIPE_LINES, RECIPES, recipe_settings
-from recap_cli.training.train import TrainOptions, TrainResult, run_name, train
-from recap_cli.training.trainer import RecapTrainer
-from recap_cli.training.validation import Validation
-from recap_cli.training.validation_callback import EpochReport
+from recap_cli.training.train import TrainOptions, TrainResult, train
+from recap_cli.training.trainer import ProgressCallback, RecapTrainer
+from recap_cli.training.validation import EpochReport, Validation, validation_songs
 
 QUICK = {"limit": 4, "epochs": 1, "max_caption_tokens": 10, "device": "cpu"}
 MUSIC = "model.encoder.music_encoder."
@@ -62,8 +62,7 @@ def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bo
 def start(data: PreparedData, **options) -> dict[str, torch.Tensor]:
     """The weights before the first step."""
     chosen = TrainOptions(data.folder, device="cpu", **options)
-    settings = chosen.settings(data.is_demo)
-    model, _ = build_model(find_source(settings, chosen.init), chosen, settings, data, SilentProgress())
+    model, _ = build_model(plan_run(chosen, SilentProgress(), data), SilentProgress())
     return model.state_dict()
 
 
@@ -253,13 +252,6 @@ def test_a_folder_of_other_settings_is_refused(whole, tiny_data, change, names):
     assert caught.value.hint == "choose another folder with --out"
 
 
-def test_a_folder_of_something_else_is_refused(tiny_data, tmp_path):
-    (tmp_path / "letter.txt").write_text("dear")
-    with pytest.raises(OptionError, match="is not empty and not of our making"):
-        run(tiny_data, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
-
-
 def test_a_folder_that_cannot_be_made(tiny_data, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OptionError, match=r"--out .*file/run cannot be written: Not a directory"):
@@ -272,8 +264,8 @@ def test_a_folder_that_cannot_be_made(tiny_data, tmp_path):
 @pytest.mark.parametrize(
     ("step", "every", "found"), [(2, None, None), (4, None, 3), (2, 1, 1), (5, 1, 4), (5, 2, 4), (6, 2, 4)]
 )
-def test_a_killed_run_goes_on_and_ends_alike(whole, tiny_data, tmp_path, monkeypatch, step, every, found):
-    """It goes on from the last checkpoint, in the middle of an epoch too: bit for bit the same model and log."""
+def test_a_killed_run_resumes_and_ends_alike(whole, tiny_data, tmp_path, monkeypatch, step, every, found):
+    """It resumes from the last checkpoint, in the middle of an epoch too: bit for bit the same model and log."""
     stock = ProgressCallback.on_step_end
     options = {"limit": 10, "epochs": 2, "checkpoint_every": every}
 
@@ -302,8 +294,8 @@ def test_a_killed_run_goes_on_and_ends_alike(whole, tiny_data, tmp_path, monkeyp
     assert not (result.out / "checkpoints").exists() and not (result.out / "best").exists()
 
 
-def test_checkpoints_are_few_and_whole(tiny_data, tmp_path, monkeypatch):
-    """At most two are kept; one that was not written to its end is neither used nor left."""
+def test_checkpoints_are_few(tiny_data, tmp_path, monkeypatch):
+    """At most two are kept."""
     seen = []
     stock = RecapTrainer._save_checkpoint
 
@@ -312,30 +304,8 @@ def test_checkpoints_are_few_and_whole(tiny_data, tmp_path, monkeypatch):
         seen.append(sorted(path.name for path in Path(self.args.output_dir).iterdir()))
 
     monkeypatch.setattr(RecapTrainer, "_save_checkpoint", watch)
-    torn = tmp_path / "run" / "checkpoints" / "checkpoint-99"
-    (tmp_path / "run").mkdir()
-    torn.mkdir(parents=True)
-    (torn / "model.safetensors").write_bytes(b"half")
-    with pytest.raises(OptionError, match="is not empty and not of our making"):
-        run(tiny_data, tmp_path / "run", limit=10, checkpoint_every=1)
-    other = tmp_path / "other"
-    run(tiny_data, other, limit=10, checkpoint_every=1)
+    run(tiny_data, tmp_path / "run", limit=10, checkpoint_every=1)
     assert seen == [["checkpoint-1"], ["checkpoint-1", "checkpoint-2"], ["checkpoint-2", "checkpoint-3"]]
-
-
-def test_a_torn_checkpoint_is_cleared(whole, tiny_data, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "finish_run", interrupt)
-        with pytest.raises(Killed):
-            run(tiny_data, tmp_path / "run", limit=10, epochs=2)
-    torn = tmp_path / "run" / "checkpoints" / "checkpoint-7"
-    torn.mkdir()
-    (torn / "model.safetensors").write_bytes(b"half")
-    assert equal(weights(run(tiny_data, tmp_path / "run", limit=10, epochs=2).out), weights(whole.out))
-
-
-def interrupt(*arguments):
-    raise Killed
 
 
 def test_early_stopping(tiny_data, tmp_path, monkeypatch):
@@ -375,12 +345,12 @@ def test_a_run_of_other_audio_settings(whole, tiny_data, tmp_path):
     settings = json.loads(path.read_text())
     settings["audio"]["resampler"] = "soxr"
     path.write_text(json.dumps(settings))
-    with pytest.raises(ModelError, match=r"heard its songs with other audio settings than .*: resampler"):
+    with pytest.raises(ModelError, match=r"was trained with other audio settings than .*: resampler"):
         run(tiny_data, tmp_path / "run", init=tmp_path / "other")
 
 
 @pytest.mark.parametrize(("setting", "value", "named"), [("mels", 96, False), ("hop", 200, True)])
-def test_data_that_the_music_encoder_would_hear_wrongly(tiny_data, tmp_path, setting, value, named):
+def test_data_that_the_music_encoder_was_not_trained_for(tiny_data, tmp_path, setting, value, named):
     """Any encoder has its number of mel bands; published weights have every other constant of the signal path, too."""
     shutil.copytree(tiny_data.folder, tmp_path / "data")
     info = json.loads((tmp_path / "data" / "dataset.json").read_text())
@@ -393,33 +363,22 @@ def test_data_that_the_music_encoder_would_hear_wrongly(tiny_data, tmp_path, set
     with pytest.raises(ModelError) as caught:
         run(PreparedData(tmp_path / "data"), tmp_path / "run", **weights)
     data = tmp_path / "data"
-    assert caught.value.message == f"the music encoder heard its songs with other audio settings than {data}: {setting}"
+    assert caught.value.message == f"the music encoder was trained with other audio settings than {data}: {setting}"
     assert caught.value.hint == "prepare the data with recap prepare's own settings"
     assert not (tmp_path / "run").exists()
-
-
-def test_captions_without_a_word(tiny_data, tmp_path):
-    shutil.copytree(tiny_data.folder, tmp_path / "data")
-    path = tmp_path / "data" / "captions.jsonl"
-    lines = [json.dumps({**json.loads(line), "text": ""}) for line in path.read_text().splitlines()]
-    path.write_text("\n".join(lines) + "\n")
-    with pytest.raises(DataError) as caught:
-        run(PreparedData(tmp_path / "data"), tmp_path / "run")
-    assert caught.value.message == f"{tmp_path / 'data'} has no captions to learn from"
-    assert caught.value.hint == "the train split needs captions"
 
 
 def test_infonce_says_where_its_negatives_come_from(tiny_data, tmp_path):
     said: list[str] = []
 
-    class Heard(SilentProgress):
+    class Told(SilentProgress):
         def say(self, message: str) -> None:
             said.append(message)
 
     options = TrainOptions(
         tiny_data.folder, tmp_path / "run", **{**QUICK, "batch_size": 10}, accumulate=2, alignment_loss="infonce"
     )
-    train(options, Heard())
+    train(options, Told())
     assert any("InfoNCE's negatives come from each micro-batch" in message for message in said)
 
 
@@ -428,7 +387,7 @@ def test_standardised_music(tiny_data, tmp_path):
     result = run(tiny_data, tmp_path / "run", limit=10, standardise_music=True)
     model = AutoModelForSeq2SeqLM.from_pretrained(result.out)
     folder = next((tiny_data.folder / "features").iterdir())
-    states = module.ShardReader(folder)
+    states = ShardReader(folder)
     pooled = torch.stack(
         [torch.from_numpy(states[entry.mel]).float().mean(dim=0) for entry in tiny_data.split("train")]
     )
@@ -453,13 +412,13 @@ def test_the_log_tells_of_the_alignment(whole):
 def test_a_collapse_is_said(tmp_path, music, lyrics, words):
     warned: list[str] = []
 
-    class Heard(SilentProgress):
+    class Told(SilentProgress):
         def warn(self, message: str) -> None:
             warned.append(message)
 
     figures = {"music_deviation": music, "lyrics_deviation": lyrics, "cosine_gap": 0.002, "rougeL": 0.1}
     sample = {"song": "s", "caption": "c", "reference": "r"}
-    EpochReport(Heard(), tmp_path, None, "rougeL").show({"epoch": 1.0, "step": 3, **figures, "sample": sample})
+    EpochReport(Told(), tmp_path, None, "rougeL").show({"epoch": 1.0, "step": 3, **figures, "sample": sample})
     end = "collapsed (std x sqrt(d) below 0.2); matched and mismatched pairs differ by 0.002 in cosine"
     assert warned == ([f"{words} {end}"] if words else [])
 
@@ -480,12 +439,12 @@ def test_bf16_and_gradient_checkpointing_and_tensorboard(tiny_data, tmp_path):
 
 def test_a_compiled_run(tiny_data, tmp_path, monkeypatch):
     """Traced as torch compiles it, but not handed to a C++ compiler: the same model comes out, under the same keys."""
-    stock = module.training_arguments
+    stock = builder.training_arguments
 
-    def trace_only(folder, **arguments):
-        return stock(folder, **arguments, **({"torch_compile_backend": "eager"} if arguments["torch_compile"] else {}))
+    def trace_only(*places, **arguments):
+        return stock(*places, **arguments, **({"torch_compile_backend": "eager"} if arguments["torch_compile"] else {}))
 
-    monkeypatch.setattr(module, "training_arguments", trace_only)
+    monkeypatch.setattr(builder, "training_arguments", trace_only)
     plain, compiled = (run(tiny_data, tmp_path / str(flag), compile=flag) for flag in (False, True))
     for figure in ("train_caption_loss", "train_alignment_loss", "caption_loss", "matched_cosine"):
         assert compiled.log[0][figure] == pytest.approx(plain.log[0][figure], rel=1e-4), figure
@@ -517,7 +476,7 @@ def test_the_public_codes_recipe(tiny_data, tmp_path, monkeypatch):
 
 
 def test_a_dry_run_writes_nothing(tiny_data, tmp_path):
-    from recap_cli.training.estimate import estimate
+    from recap_cli.training.train import estimate
 
     before = sorted(tiny_data.folder.rglob("*"))
     expected = estimate(TrainOptions(tiny_data.folder, tmp_path / "run", limit=10, device="cpu", epochs=2))
@@ -601,7 +560,7 @@ def test_too_little_memory_is_an_error_with_a_way_out(tiny_data, tmp_path, monke
 
 
 def test_weights_that_are_no_numbers_are_not_kept(whole, tiny_data, tmp_path, monkeypatch):
-    """The last good checkpoint stays, and the run can go on from it."""
+    """The last good checkpoint stays, and the run can resume from it."""
     stock = ProgressCallback.on_step_end
     options = {"limit": 10, "epochs": 2, "checkpoint_every": 1}
 
@@ -641,11 +600,8 @@ def test_the_best_epoch_is_kept(tiny_data, tmp_path, monkeypatch, best_by, epoch
 
 def test_validation_songs_are_fixed_and_counted(tiny_data):
     def chosen(**options):
-        options = TrainOptions(tiny_data.folder, **options)
-        return [
-            entry.song.id
-            for entry in module.validation_songs(tiny_data, {"validation_songs": 150, **vars(options)}, options)
-        ]
+        plan = plan_run(TrainOptions(tiny_data.folder, **options), SilentProgress(), tiny_data)
+        return [entry.song.id for entry in validation_songs(tiny_data, plan.validation_count)]
 
     every = [entry.song.id for entry in tiny_data.split("validation")]
     assert chosen(validation_songs=150) == every

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,14 +18,14 @@ from recap_cli.errors import DataError, ModelError, OptionError
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.config import RecapConfig
 from recap_cli.progress import SilentProgress
-from recap_cli.training.arguments import training_arguments
 from recap_cli.training.batches import LengthGrouped, group_order, mark_aligned_rows, split_batch
+from recap_cli.training.build import build_model
 from recap_cli.training.checkpoints import STATE_FILE, read_seal, write_seal
-from recap_cli.training.gradient_ratio import GradientBalance
-from recap_cli.training.initial_model import build_model, find_source
+from recap_cli.training.plan import plan_run
 from recap_cli.training.pretrain import LyricsPretraining, pretrain_bart, tiny_bart
 from recap_cli.training.train import TrainOptions, train
-from recap_cli.training.trainer import RecapTrainer, RunningLosses
+from recap_cli.training.trainer import RecapTrainer, training_arguments
+from recap_cli.training.validation import RunningLosses, measure_gradients
 
 ROOT = Path(__file__).parents[2]
 ROWS = 12
@@ -64,9 +65,11 @@ def model(tiny_config) -> RecapForCaptioning:
 def gradients(model, processor, folder, budget: int = 0, **arguments) -> tuple[float, dict[str, torch.Tensor]]:
     """One step over all twelve rows; give the logged loss parts and the gradients at its end."""
     model.zero_grad()
+    settings = {"seed": 0, "data_seed": 0, "learning_rate": 0.0, "num_train_epochs": 1, "max_grad_norm": 0.0}
+    settings["device"] = "cpu"
     trainer = RecapTrainer(
         model=model,
-        args=training_arguments(folder, seed=0, lr=0.0, epochs=1, max_grad_norm=0.0, device="cpu", **arguments),
+        args=training_arguments(folder, **settings, **arguments),
         train_dataset=Examples(model.config.music_sizes.width),
         data_collator=DoubleCollator(processor, "states"),
         validation=None,
@@ -183,8 +186,7 @@ def test_two_processes_learn_what_one_learns(tiny_data, sober_bart, tmp_path, la
     ):
         assert two[figure] == pytest.approx(one.log[0][figure], rel=1e-5, abs=1e-5), figure
     chosen = TrainOptions(tiny_data.folder, **options)
-    settings = chosen.settings(demo=True)
-    before = build_model(find_source(settings, None), chosen, settings, tiny_data, SilentProgress())[0].state_dict()
+    before = build_model(plan_run(chosen, SilentProgress(), tiny_data), SilentProgress())[0].state_dict()
     moved, other = (
         {name: value.double() - before[name] for name, value in load_file(tmp_path / run / "model.safetensors").items()}
         for run in ("one", "two")
@@ -250,13 +252,13 @@ def test_each_song_of_a_step_counts_once():
 
 def test_a_batch_that_cannot_be_shared_out():
     with pytest.raises(OptionError, match="--batch-size 10 cannot be shared by 1 processes and 3 accumulated batches"):
-        training_arguments(Path("runs"), seed=0, batch_size=10, lr=1e-3, epochs=1, accumulate=3)
+        training_arguments(Path("runs"), 10, accumulate=3)
 
 
 def test_the_gradient_balance_by_hand(model, tiny_processor):
     """The ratio grows with alpha; both gradients are those of the two losses, one at a time."""
     batch = DoubleCollator(tiny_processor, "states")(Examples(model.config.music_sizes.width).rows)
-    measured = GradientBalance(model, batch).measure()
+    measured = measure_gradients(model, batch)
     shared = dict(model.model.encoder.layers[0].named_parameters()) | {"tokens": model.model.shared.weight}
     found = []
     for name in ("alignment_loss", "caption_loss"):
@@ -276,7 +278,7 @@ def test_the_gradient_balance_by_hand(model, tiny_processor):
 
 
 def test_a_full_disk_at_a_checkpoint(tiny_data, tmp_path, monkeypatch):
-    """Said in two lines; the run goes on from the checkpoint before it."""
+    """Said in two lines; the run resumes from the checkpoint before it."""
     stock = RecapTrainer._save_optimizer_and_scheduler
     options = {"limit": 10, "epochs": 1, "max_caption_tokens": 10, "device": "cpu", "checkpoint_every": 1}
 
@@ -291,7 +293,7 @@ def test_a_full_disk_at_a_checkpoint(tiny_data, tmp_path, monkeypatch):
             train(TrainOptions(tiny_data.folder, tmp_path / "run", **options))
     folder = tmp_path / "run" / "checkpoints" / "checkpoint-2"
     assert caught.value.message == f"cannot write {folder}: No space left on device"
-    assert caught.value.hint == "is the disk full? start again to go on"
+    assert caught.value.hint == "is the disk full? start again to resume"
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["checkpoint-1"]
     resumed = train(TrainOptions(tiny_data.folder, tmp_path / "run", **options, resume=True))
     whole = train(TrainOptions(tiny_data.folder, tmp_path / "whole", **options))
@@ -300,20 +302,17 @@ def test_a_full_disk_at_a_checkpoint(tiny_data, tmp_path, monkeypatch):
 
 def test_a_checkpoint_holds_the_losses_of_all_processes(monkeypatch):
     """The first process takes them over, so that their sum over the processes is right again."""
-    monkeypatch.setattr("recap_cli.training.trainer.gather", lambda share: [share, {"caption_loss": 2.0}])
+    owner = "recap_cli.training.validation"
     losses = RunningLosses()
     losses.steps, losses.sums = 4, {"caption_loss": 1.0}
-    record = losses.to_json()
+    with monkeypatch.context() as patch:
+        patch.setattr(f"{owner}.gather", lambda share: [share, {"caption_loss": 2.0}])
+        record = losses.to_json()
     assert record == {"steps": 4, "sums": {"caption_loss": 3.0}}
     for rank, expected in ((0, 0.75), (1, 0.0)):
-        monkeypatch.setattr("recap_cli.training.trainer.process", lambda rank=rank: (rank, 2))
+        monkeypatch.setattr(f"{owner}.PartialState", lambda rank=rank: SimpleNamespace(process_index=rank))
         losses.restore(record)
         assert losses.take() == {"train_caption_loss": expected}
-
-
-def test_nothing_to_go_on_with(tiny_data, tmp_path):
-    with pytest.raises(OptionError, match="holds no checkpoint to go on with"):
-        train(TrainOptions(tiny_data.folder, tmp_path / "run", limit=4, device="cpu", resume=True))
 
 
 def interrupt(*arguments, **more):

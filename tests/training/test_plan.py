@@ -12,11 +12,9 @@ from recap_cli.corpus.dataset import PreparedData
 from recap_cli.errors import BusyError, DataError, ModelError, OptionError, RecapError
 from recap_cli.evaluation.evaluate import EvaluateOptions, evaluate
 from recap_cli.runtime.run_folder import LOCK, OPTIONS_FILE, hold_run
-from recap_cli.training import estimate as dry
 from recap_cli.training import train as module
-from recap_cli.training.estimate import estimate
-from recap_cli.training.requirements import check_caches
-from recap_cli.training.train import TrainOptions, train
+from recap_cli.training.plan import check_cache
+from recap_cli.training.train import TrainOptions, estimate, train
 
 QUICK = {"limit": 4, "epochs": 1, "max_caption_tokens": 10, "device": "cpu"}
 
@@ -31,7 +29,7 @@ def copy(tiny_data, tmp_path) -> Path:
 @pytest.fixture
 def no_work(monkeypatch):
     """Whatever begins to load or to train fails."""
-    for owner, name in ((module, "build_model"), (dry, "draw_model"), (module, "build_trainer")):
+    for owner, name in ((module, "build_model"), (module, "draw_model"), (module, "build_trainer")):
         monkeypatch.setattr(owner, name, None)
 
 
@@ -101,7 +99,7 @@ def test_songs_without_tags_cannot_pretrain_a_music_encoder(copy, tmp_path, no_w
         ({"batch_size": 10, "accumulate": 3}, OptionError, "cannot be shared by 1 processes"),
         ({"music_encoder": Path("none.pth")}, ModelError, "no weights file none.pth"),
         ({"min_votes": 99}, DataError, "has no captions with 99 votes or more to learn from"),
-        ({"resume": True}, OptionError, "holds no checkpoint to go on with"),
+        ({"resume": True}, OptionError, "holds no checkpoint to resume from"),
     ],
 )
 def test_other_refusals_come_as_early(tiny_data, tmp_path, no_work, options, kind, message):
@@ -116,13 +114,12 @@ def test_a_read_only_data_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # tests may run as root, whom no mode stops
     for name in ("features", "pretrained"):
         with pytest.raises(DataError, match=f"cannot write into {data / name}: {data} is read-only"):
-            check_caches(data, [name])
+            check_cache(data, name)
         (data / name).mkdir()
         with pytest.raises(DataError, match=f"cannot write into {data / name}: {data / name} is read-only"):
-            check_caches(data, [name])
+            check_cache(data, name)
         (data / name / "made-before").mkdir()
-        check_caches(data, [name])
-    check_caches(data, [])
+        check_cache(data, name)
 
 
 # where a run may go ---------------------------------------------------------------------------------------------------
@@ -174,9 +171,9 @@ def test_everything_a_run_writes_has_the_modes_that_the_umask_leaves(copy, tmp_p
     seen = {}
     stock = module.finish_run
 
-    def look(trainer, out, *rest):
-        seen.update({path.relative_to(out): path.stat().st_mode & 0o077 for path in out.rglob("*")})
-        return stock(trainer, out, *rest)
+    def look(trainer, plan):
+        seen.update({path.relative_to(plan.out): path.stat().st_mode & 0o077 for path in plan.out.rglob("*")})
+        return stock(trainer, plan)
 
     monkeypatch.setattr(module, "finish_run", look)
     before = os.umask(0o077)
