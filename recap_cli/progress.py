@@ -36,5 +36,19 @@ class Table:
     caption: str = ""  # a line under the table, for example a signature
 
 
-class SilentProgress(Progress):
-    """Reports to nobody: the methods of the protocol do nothing."""
+class SilentProgress:
+    """Reports to nobody."""
+
+    def start(self, task: str, total: int | None = None) -> None:  # noqa: D102 (this and the following: see Progress)
+        pass
+
+    def advance(self, count: int = 1, note: str = "") -> None:  # noqa: D102
+        pass
+
+    def finish(self) -> None:  # noqa: D102
+        pass
+
+    def _keep(self, told: object) -> None:
+        pass
+
+    say = warn = show = _keep
