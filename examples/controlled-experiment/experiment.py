@@ -14,15 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from recap_cli.ablation.ablate import AblateOptions, ablate
-from recap_cli.ablation.conditions import BART, LYRICS_ONLY, SHUFFLED, Arm
-from recap_cli.cli.defaults import begin_model_work
-from recap_cli.preparation.prepare import PrepareOptions, prepare
-from recap_cli.training.interventions import Study
+from recap_cli import AblateOptions, Interventions, PrepareOptions, ablate, console_progress, prepare
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
-PROGRESS = begin_model_work(quiet=False)
+PROGRESS = console_progress()
 AXIS = (1e-3, 5e-3, 2e-2, 1e-1, 5e-1)
 TEST_SONGS = 500
 
@@ -36,7 +32,7 @@ class Sweep:
     losses: tuple[str, ...] = ("positive",)
     baselines: tuple[str, ...] = ()
 
-    def arms(self) -> list[Arm]:
+    def arms(self) -> list[Any]:
         """Give its arms."""
         return AblateOptions(Path(), self.weights, self.losses, baselines=self.baselines).arms("")
 
@@ -50,7 +46,7 @@ class Part:
     sweeps: tuple[Sweep, ...]
     reason: str
     train: dict[str, Any] = field(default_factory=dict)
-    study: Study = field(default_factory=Study)
+    study: Interventions = field(default_factory=Interventions)
 
 
 # Where alignment could help: InfoNCE, strong enough to matter.
@@ -62,9 +58,9 @@ PARTS = (
         "hard",
         "hard",
         (
-            Sweep((0.02,), 8, baselines=(BART,)),
+            Sweep((0.02,), 8, baselines=("bart",)),
             Sweep(AXIS, 5, ("positive", "infonce")),
-            Sweep((0.02,), 5, baselines=(LYRICS_ONLY, SHUFFLED)),
+            Sweep((0.02,), 5, baselines=("constant-music", "shuffled-music")),
         ),
         "the paper's setting: primary contrast, both axes, all controls",
     ),
@@ -78,7 +74,7 @@ PARTS = (
     Part(
         "easy",
         "easy",
-        (Sweep((0.02,), 5, baselines=(BART,)), Sweep((0.1, 0.5), 5, ("infonce",))),
+        (Sweep((0.02,), 5, baselines=("bart",)), Sweep((0.1, 0.5), 5, ("infonce",))),
         "the same question with clean audio and plain lyrics",
     ),
     Part(
@@ -88,21 +84,21 @@ PARTS = (
         "100 songs have captions, 1,300 more only audio and lyrics: alignment alone can learn from those; 12 "
         "epochs, for an epoch has a quarter of the steps",
         train={"epochs": 12},
-        study=Study(captioned_songs=100),
+        study=Interventions(captioned_songs=100),
     ),
     Part(
         "noisy-captions",
         "hard",
         STRONG,
         "40 % of the training captions belong to other songs; audio and lyrics still belong together",
-        study=Study(caption_noise=0.4),
+        study=Interventions(caption_noise=0.4),
     ),
     Part(
         "noisy-audio",
         "hard",
         STRONG,
         "noise of the music states' own size: the lyrics could help to hear",
-        study=Study(music_noise=1.0),
+        study=Interventions(music_noise=1.0),
     ),
     Part(
         "trained-music",

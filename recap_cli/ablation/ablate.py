@@ -2,120 +2,39 @@
 
 import errno
 import json
-import math
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from recap_cli import __version__
-from recap_cli.ablation.conditions import BART, BASELINES, FUSION, LYRICS_ONLY, SHUFFLED, Arm, RunRecord
+from recap_cli.ablation.conditions import BART, FUSION, LYRICS_ONLY, SHUFFLED, Arm, RunRecord
 from recap_cli.ablation.measure_run import Measurement
+from recap_cli.ablation.options import AblateOptions
 from recap_cli.ablation.results import AblateResult, summarise, write_result
 from recap_cli.ablation.runs import Task, default_jobs, run_tasks, spread
 from recap_cli.captioning.captioner import Captioner
 from recap_cli.corpus.dataset import PreparedData
-from recap_cli.errors import DataError, OptionError
+from recap_cli.errors import DataError
 from recap_cli.evaluation.captions import captioned_songs, weights_fingerprint
 from recap_cli.files import make_folder, remove_stale_partials, write_json_lines
 from recap_cli.locks import hold_folder
-from recap_cli.model.config import ALIGNMENT_LOSSES
 from recap_cli.outputs import ABLATION, is_ablation
 from recap_cli.progress import Progress, SilentProgress
-from recap_cli.runtime.decoding import DecodingOptions
 from recap_cli.runtime.device import choose_device
 from recap_cli.runtime.exclusive_folder import claim_cache
 from recap_cli.training.initial_model import build_model, find_source
-from recap_cli.training.interventions import CONSTANT, OWN, Study
-from recap_cli.training.interventions import SHUFFLED as SHUFFLED_MUSIC
+from recap_cli.training.options import CONSTANT, OWN
+from recap_cli.training.options import SHUFFLED as SHUFFLED_MUSIC
 from recap_cli.training.requirements import check_needs
 from recap_cli.training.train import TrainOptions, choose_music, train
 
 RESULTS_FILE = "results.jsonl"
 RECORD_FILE = "record.jsonl"
-
-
-@dataclass(frozen=True)
-class AblateOptions:
-    """What to sweep.
-
-    Attributes:
-        data: a prepared data folder.
-        weights: values of alpha; 0 (BART-fusion) is always trained too, for comparison.
-        losses: alignment losses, each swept over all weights; empty is the recipe's.
-        align_layers: lyrics states that are aligned, each swept over all weights; empty is the recipe's.
-        baselines: keys of `BASELINES` that are trained, too.
-        seeds: runs of each arm. A seed fixes initial weights (of the stand-in BART, too) and data order for all arms.
-        out: the folder of runs and results.
-        split: the songs that are scored.
-        train: settings that every run shares, as fields of `TrainOptions`.
-        study: changes to the data that every run shares.
-        limit: only so many songs, in training and in scoring.
-        decoding: how captions are written.
-        device: `auto`, `cpu`, `cuda` or `mps`.
-        results: the file of finished runs; None is `results.jsonl` in `out`.
-        jobs: runs at a time; None is one for each GPU, or for each core where the model is small.
-    """
-
-    data: Path
-    weights: tuple[float, ...]
-    losses: tuple[str, ...] = ()
-    align_layers: tuple[int, ...] = ()
-    baselines: tuple[str, ...] = ()
-    seeds: int = 1
-    out: Path = Path("runs/ablation")
-    split: str = "test"
-    train: dict[str, Any] = field(default_factory=dict)
-    study: Study = field(default_factory=Study)
-    limit: int | None = None
-    decoding: DecodingOptions = field(default_factory=DecodingOptions)
-    device: str = "auto"
-    results: Path | None = None
-    jobs: int | None = None
-
-    def __post_init__(self) -> None:
-        if not self.weights:
-            raise OptionError("--weights names no weight", "give numbers such as 1e-3,2e-2,1e-1")
-        for weight in self.weights:
-            if not (math.isfinite(weight) and weight >= 0):
-                raise OptionError(f"--weights: {weight} is not a weight", "give numbers of 0 or more")
-        named = (("weight", "weights", self.weights), ("loss", "alignment-losses", self.losses))
-        for one, flag, values in (*named, ("layer", "align-layers", self.align_layers)):
-            if len(set(values)) != len(values):
-                raise OptionError(f"--{flag} names a {one} twice", "name each once")
-        for loss in self.losses:
-            if loss not in ALIGNMENT_LOSSES or loss == "none":
-                known = ", ".join(one for one in ALIGNMENT_LOSSES if one != "none")
-                raise OptionError(f"--alignment-losses: {loss} is not known", f"choose from {known}")
-        for name in self.baselines:
-            if name not in BASELINES:
-                raise OptionError(f"--baselines: {name} is not known", f"choose from {', '.join(BASELINES)}")
-        if self.seeds < 1:
-            raise OptionError(f"--seeds {self.seeds} leaves no runs", "give 1 or more")
-        if self.jobs is not None and self.jobs < 1:
-            raise OptionError(f"--jobs {self.jobs} is not possible", "give 1 or more")
-
-    @property
-    def inputs(self) -> list[Path]:
-        """The files and folders that are read; what is written must not be one of them, nor hold one."""
-        named = [self.train.get(name) for name in ("bart", "music_encoder", "init")]
-        return [self.data, *(Path(path) for path in named if path and Path(path).exists())]
-
-    def arms(self, loss: str) -> list[Arm]:
-        """Give all arms, alpha 0 first; `loss` is the recipe's, for where none is asked for."""
-        chosen = [name for name in self.baselines if name != FUSION]
-        swept = [
-            Arm("", weight, one, layer)
-            for one in self.losses or (loss,)
-            for layer in self.align_layers or (None,)
-            for weight in sorted(self.weights)
-            if weight > 0
-        ]
-        return [Arm(FUSION), *(Arm(name) for name in chosen), *swept]
 
 
 @dataclass(frozen=True)

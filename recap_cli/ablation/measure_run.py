@@ -17,7 +17,8 @@ from recap_cli.scoring.alignment import measure_alignment
 from recap_cli.scoring.rouge import rouge
 from recap_cli.scoring.text import TextScores, score_songs
 from recap_cli.scoring.tokens import is_other_script, rouge_tokens
-from recap_cli.training.interventions import CONSTANT, Music, Study, partners
+from recap_cli.training.interventions import Music, partners
+from recap_cli.training.options import CONSTANT, Interventions
 from recap_cli.training.validation import Validation, summarise_losses
 
 # What a caption of a demo song says of the sound, and what can only be heard.
@@ -45,7 +46,7 @@ class Measurement:
         data: PreparedData,
         songs: Sequence[PreparedSong],
         decoding: DecodingOptions,
-        study: Study,
+        study: Interventions,
         progress: Any,
     ) -> None:
         self.captioner, self.data, self.songs = captioner, data, songs

@@ -9,17 +9,24 @@ from typing import Annotated, Any
 import typer
 
 from recap_cli import __version__
-from recap_cli.cli.ablate import ablate
-from recap_cli.cli.caption import caption
+from recap_cli.cli import commands
 from recap_cli.cli.console import close_bar, write_line
-from recap_cli.cli.evaluate import evaluate
 from recap_cli.cli.failures import NET, explain_failure
-from recap_cli.cli.prepare import prepare
+from recap_cli.cli.flags import Command, with_flags
 from recap_cli.cli.streams import Stream, flush_streams, settle_streams
-from recap_cli.cli.train import TrainCommand, train
 from recap_cli.errors import RecapError
 from recap_cli.escaping import one_line, visible
 from recap_cli.surroundings import ENDED, ending_signals, settle_caches, settle_width
+
+
+class TrainCommand(Command):
+    """The command with the table of recipes at the foot of its help."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Writes the help."""
+        super().format_help(ctx, formatter)
+        commands.show_recipes()
+
 
 app = typer.Typer(
     name="recap",
@@ -49,11 +56,21 @@ def root(
     """RECAP: what a song is about, from its audio and its lyrics."""
 
 
-app.command()(prepare)
-app.command(cls=TrainCommand)(train)
-app.command()(caption)
-app.command("eval")(evaluate)
-app.command()(ablate)
+# Each command with the calls that its help ends with.
+COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
+    ("prepare", commands.prepare, ("recap prepare", "recap prepare songs.csv --audio music --out data")),
+    (
+        "train",
+        commands.train,
+        ("recap train --alpha 0.02", "recap train data --music-encoder best_model.pth --dry-run"),
+    ),
+    ("caption", commands.caption, ("recap caption song.mp3 lyrics.txt", "recap caption music --out captions.jsonl")),
+    ("eval", commands.evaluate, ("recap eval runs/one runs/two --controls", "recap eval --predictions captions.csv")),
+    ("ablate", commands.ablate, ("recap ablate data --weights 1e-3,2e-2,1e-1 --seeds 5 --baselines",)),
+)
+for name, body, examples in COMMANDS:
+    kind = TrainCommand if name == "train" else Command
+    app.command(name, cls=kind, epilog="\n\n".join(("Examples:", *examples)))(with_flags(body))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,5 +1,6 @@
 """What a person sees: Rich progress and tables on stderr, results on stdout."""
 
+import os
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -152,6 +153,22 @@ def tell_rate(done: int, seconds: float) -> str:
     return f"{rate:.1f}/s" if rate >= 0.1 else f"{60 * rate:.1f}/min"
 
 
+def console_progress(quiet: bool = False) -> ConsoleProgress:
+    """Returns what long work reports to in a terminal, and keeps the libraries that it uses from talking."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # Threads that wait by spinning become ten times slower as soon as another process needs a core.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    if os.environ["TRANSFORMERS_VERBOSITY"] == "error":
+        # Its own look at the variable came too early where transformers was imported before.
+        logging.set_verbosity_error()
+    return ConsoleProgress(stderr_console(), quiet)
+
+
 def stderr_console() -> Console:
     """The console for progress and messages; plain when stderr is no terminal, NO_COLOR honoured."""
     return SafeConsole("stderr")
@@ -260,3 +277,16 @@ def render_evaluation(result: Any, out: Path, form: str, progress: ConsoleProgre
     progress.say(f"Captions and figures: {out}")
     for file in files:
         progress.say(f"Written: {file}")
+
+
+def render_ablation(result: Any, as_json: bool, progress: ConsoleProgress) -> None:
+    """Gives a sweep to stdout as JSON, or as tables and a sketch of Figure 2, which is also drawn into its folder."""
+    from recap_cli.report.figure_two import plot_ablation, sketch_ablation
+    from recap_cli.report.tables import ablate_table, losses_table, measures_tables
+
+    files = plot_ablation(result)
+    render(as_json, result.to_json(), ablate_table(result), losses_table(result), *measures_tables(result))
+    if not as_json:
+        console = stdout_console()
+        console.print(sketch_ablation(result, console.width), highlight=False)
+        progress.say(f"Figure: {', '.join(map(str, files))}")

@@ -20,7 +20,8 @@ from recap_cli.model.weight_files import first_line, read_folder_weights
 from recap_cli.processor import RecapProcessor, read_settings
 from recap_cli.progress import Progress
 from recap_cli.runtime.hub import find_model
-from recap_cli.training.interventions import CONSTANT, CONSTANT_STEPS
+from recap_cli.training.interventions import CONSTANT_STEPS
+from recap_cli.training.options import CONSTANT
 from recap_cli.training.pretrain import (
     LyricsPretraining,
     MusicPretraining,

@@ -27,7 +27,7 @@ from recap_cli.processor import RecapProcessor
 from recap_cli.progress import Progress
 from recap_cli.runtime.exclusive_folder import claim_cache
 from recap_cli.training.arguments import ProgressCallback, silence, training_arguments
-from recap_cli.training.interventions import Study
+from recap_cli.training.options import Interventions
 
 # A shorter memory of squared gradients than 0.999, for runs of a few hundred steps.
 BETA2 = 0.98
@@ -193,13 +193,13 @@ class CropCollator:
 
 
 def pretrain_bart(
-    data: PreparedData, options: LyricsPretraining, progress: Progress, study: Study | None = None
+    data: PreparedData, options: LyricsPretraining, progress: Progress, study: Interventions | None = None
 ) -> Path:
     """Train a tokenizer and a small BART on lyrics and captions; give its folder, made once per data and options.
 
     A study that changes captions changes them here, too.
     """
-    study = study or Study()
+    study = study or Interventions()
     changes = [study.caption_noise, study.captioned_songs] if study.changes_captions else []
     folder = data.folder / "pretrained" / f"bart-{fingerprint([data.fingerprint, asdict(options), *changes])}"
     with claim_cache(folder.parent, progress, WAITING):

@@ -18,7 +18,7 @@ from recap_cli.progress import SilentProgress
 from recap_cli.report.figure_two import plot_ablation
 from recap_cli.runtime.decoding import DecodingOptions
 from recap_cli.training.initial_model import build_model, find_source
-from recap_cli.training.interventions import Study
+from recap_cli.training.options import Interventions
 from recap_cli.training.train import TrainOptions
 
 SETTINGS = {"epochs": 1, "max_caption_tokens": 12}
@@ -216,7 +216,7 @@ def test_a_torn_last_line_is_done_again(tiny_data, tmp_path, made_up):
         {"limit": 5},
         {"train": {"epochs": 2}},
         {"decoding": DecodingOptions(beams=2)},
-        {"study": Study(caption_noise=0.5)},
+        {"study": Interventions(caption_noise=0.5)},
     ],
 )
 def test_results_of_other_settings_are_refused(tiny_data, tmp_path, made_up, change):
@@ -321,14 +321,14 @@ def test_what_an_arm_sets(tiny_data, tmp_path):
     ("change", "message"),
     [
         ({"weights": ()}, "--weights names no weight"),
-        ({"weights": (-0.1,)}, "--weights: -0.1 is not a weight"),
-        ({"weights": (float("nan"),)}, "--weights: nan is not a weight"),
-        ({"weights": (float("inf"),)}, "--weights: inf is not a weight"),
-        ({"weights": (0.1, 0.02, 0.1)}, "--weights names a weight twice"),
-        ({"weights": (0.1,), "seeds": 0}, "--seeds 0 leaves no runs"),
-        ({"weights": (0.1,), "losses": ("positive", "positive")}, "--alignment-losses names a loss twice"),
-        ({"weights": (0.1,), "losses": ("none",)}, "--alignment-losses: none is not known"),
-        ({"weights": (0.1,), "align_layers": (1, 1)}, "--align-layers names a layer twice"),
+        ({"weights": (-0.1,)}, "--weights -0.1 is not possible"),
+        ({"weights": (float("nan"),)}, "--weights nan is not possible"),
+        ({"weights": (float("inf"),)}, "--weights inf is not possible"),
+        ({"weights": (0.1, 0.02, 0.1)}, "--weights names 0.1 twice"),
+        ({"weights": (0.1,), "seeds": 0}, "--seeds 0 is not possible"),
+        ({"weights": (0.1,), "losses": ("positive", "positive")}, "--alignment-losses names positive twice"),
+        ({"weights": (0.1,), "losses": ("none",)}, "--alignment-losses none is not known"),
+        ({"weights": (0.1,), "align_layers": (1, 1)}, "--align-layers names 1 twice"),
         ({"weights": (0.1,), "baselines": ("silence",)}, "--baselines: silence is not known"),
         ({"weights": (0.1,), "jobs": 0}, "--jobs 0 is not possible"),
     ],

@@ -14,7 +14,8 @@ from recap_cli.evaluation.captions import caption_split
 from recap_cli.model.captioner import RecapForCaptioning, caption_loss
 from recap_cli.progress import SilentProgress
 from recap_cli.runtime.decoding import DecodingOptions
-from recap_cli.training.interventions import CONSTANT, SHUFFLED, Study, exchange_captions, shuffled_keys
+from recap_cli.training.interventions import exchange_captions, shuffled_keys
+from recap_cli.training.options import CONSTANT, SHUFFLED, Interventions
 from recap_cli.training.train import TrainOptions, train
 
 SMALL = {"epochs": 1, "max_caption_tokens": 16, "limit": 8, "device": "cpu"}
@@ -35,32 +36,32 @@ def states(tiny_data) -> dict[str, np.ndarray]:
 
 def test_nothing_is_changed_by_default(tiny_data, states):
     songs = tiny_data.split("train")
-    assert Study().states(states, tiny_data) is states
-    assert Study().training_songs(songs) is songs
-    assert not Study().changes_captions
+    assert Interventions().states(states, tiny_data) is states
+    assert Interventions().training_songs(songs) is songs
+    assert not Interventions().changes_captions
 
 
 def test_shuffled_music_is_one_derangement_within_each_split(tiny_data, states):
-    heard = Study(SHUFFLED).states(states, tiny_data)
+    heard = Interventions(SHUFFLED).states(states, tiny_data)
     for name in tiny_data.split_names:
         keys = [entry.mel for entry in tiny_data.split(name)]
         others = [shuffled_keys(tiny_data)[key] for key in keys]
         assert sorted(others) == sorted(keys)
         assert all(own != other for own, other in zip(keys, others, strict=True))
         assert all(np.array_equal(heard[own], states[other]) for own, other in zip(keys, others, strict=True))
-    again = Study(SHUFFLED).states(states, tiny_data)
+    again = Interventions(SHUFFLED).states(states, tiny_data)
     assert all(np.array_equal(again[key], heard[key]) for key in states)
 
 
 def test_noise_is_as_large_as_asked_for_and_always_the_same(tiny_data, states):
-    quiet, loud = (Study(music_noise=noise).states(states, tiny_data) for noise in (0.5, 2.0))
+    quiet, loud = (Interventions(music_noise=noise).states(states, tiny_data) for noise in (0.5, 2.0))
     spread = np.concatenate(list(states.values())).astype(float).std(axis=0)
     for noise, heard in ((0.5, quiet), (2.0, loud)):
         added = np.concatenate([heard[key].astype(float) - states[key] for key in states])
         assert added.std(axis=0) == pytest.approx(noise * spread, rel=0.35)
         assert heard[next(iter(states))].dtype == np.float16
     key = next(iter(states))
-    assert np.array_equal(quiet[key], Study(music_noise=0.5).states(states, tiny_data)[key])
+    assert np.array_equal(quiet[key], Interventions(music_noise=0.5).states(states, tiny_data)[key])
 
 
 def test_exchanged_captions_belong_to_other_songs(tiny_data):
@@ -104,7 +105,7 @@ def test_a_step_without_any_caption_costs_nothing():
 )  # fmt: skip
 def test_impossible_studies(change):
     with pytest.raises(OptionError) as caught:
-        Study(**change)
+        Interventions(**change)
     assert caught.value.hint
 
 
@@ -168,7 +169,7 @@ def test_a_probe_needs_alpha_0(tiny_data, tmp_path):
 
 def test_constant_music_hears_nothing(tiny_data, tmp_path):
     """Any music gives the same states, the sequence is learnt, and the size is that of RECAP and the sequence."""
-    options = TrainOptions(tiny_data.folder, tmp_path / "run", alpha=0.0, study=Study(CONSTANT), **SMALL)
+    options = TrainOptions(tiny_data.folder, tmp_path / "run", alpha=0.0, study=Interventions(CONSTANT), **SMALL)
     run = train(options)
     model = Captioner.from_pretrained(run.out, device="cpu").model
     tokens = torch.tensor([[0, 5, 6, 2]])
@@ -185,7 +186,7 @@ def test_constant_music_hears_nothing(tiny_data, tmp_path):
 
 def test_few_captions_train_and_another_start_is_drawn(tiny_data, tmp_path):
     """Rows without captions go through a whole run; the stand-in BART is of the captioned songs alone."""
-    study = Study(captioned_songs=3)
+    study = Interventions(captioned_songs=3)
     run = train(TrainOptions(tiny_data.folder, tmp_path / "run", alpha=0.1, study=study, **SMALL))
     assert all(np.isfinite(record["caption_loss"]) for record in run.log)
     before = set((tiny_data.folder / "pretrained").glob("bart-*"))
