@@ -3,7 +3,7 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -11,6 +11,7 @@ from recap_cli.ablation.options import AblateOptions
 from recap_cli.captioning.options import CaptionOptions
 from recap_cli.cli.console import (
     ConsoleProgress,
+    Form,
     console_progress,
     render,
     render_ablation,
@@ -36,9 +37,8 @@ Explain = Annotated[
     Path | None,
     Setting("Draw which lyrics lines and seconds of music the caption looked at (.png, .svg or .pdf).", RESULT),
 ]
-Form = Annotated[
-    Literal["rich", "markdown", "latex", "csv", "json"],
-    Setting("How the tables are written to stdout; rich is for a terminal.", RESULT, flag="--format"),
+Format = Annotated[
+    Form, Setting("How the tables are written to stdout; rich is for a terminal.", RESULT, flag="--format")
 ]
 
 
@@ -112,7 +112,7 @@ def caption(
         raise typer.Exit(1)
 
 
-def evaluate(options: EvaluateOptions, form: Form = "rich", screen: Screen = Screen()) -> None:
+def evaluate(options: EvaluateOptions, form: Format = "rich", screen: Screen = Screen()) -> None:
     """Score runs or files of captions side by side: ROUGE, METEOR, BLEU and chrF with intervals."""
     out = options.out or Path("runs/eval")
     check_evaluation(out, options.predictions, options.paper, has_models=not needs_no_model(options))

@@ -105,15 +105,9 @@ class TrainOptions:
         ),
     ] = None
     limit: Annotated[int | None, Setting("Train on this many songs only, for a quick look.", DATA, minimum=1)] = None
-    min_votes: Annotated[
-        int | None, Setting("Leave out training captions with fewer votes, where the corpus has votes.", DATA)
-    ] = None
-    max_lyrics_tokens: Annotated[int | None, overrides("Cut longer lyrics at this many tokens.", DATA, minimum=3)] = (
-        None
-    )
-    max_caption_tokens: Annotated[
-        int | None, overrides("Cut longer captions at this many tokens.", DATA, minimum=3)
-    ] = None
+    min_votes: Annotated[int | None, Setting("Leave out captions with fewer votes, if they have votes.", DATA)] = None
+    max_lyrics_tokens: Annotated[int | None, overrides("Cut lyrics at this many tokens.", DATA, minimum=3)] = None
+    max_caption_tokens: Annotated[int | None, overrides("Cut captions at this many tokens.", DATA, minimum=3)] = None
     padding: Annotated[
         Padding | None,
         overrides("Pad texts to the longest of their batch, or of the whole corpus as the public code does.", DATA),
