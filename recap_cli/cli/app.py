@@ -50,7 +50,7 @@ def show_version(wanted: bool) -> None:
 @app.callback()
 def root(
     version: Annotated[
-        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version.")
+        bool, typer.Option("--version", callback=show_version, is_eager=True, metavar=" ", help="Show the version.")
     ] = False,
 ) -> None:
     """RECAP: what a song is about, from its audio and its lyrics."""

@@ -100,6 +100,23 @@ assert not heavy, heavy
         assert line.source in done.stdout, line.setting
 
 
+def test_a_bad_value_is_refused_before_anything_heavy_is_loaded():
+    """Torch takes seconds to load; a typing mistake is answered at once."""
+    mistakes = ("prepare --jobs -1", "train --lr 0", "train --recipe big", "caption no.wav", "caption . --beams 0",
+                "eval --protocol f2", "ablate --weights a")  # fmt: skip
+    script = f"""
+import sys
+from recap_cli.cli.app import main
+for mistake in {mistakes!r}:
+    assert main(mistake.split()) == 1, mistake
+heavy = {{"torch", "transformers", "numba", "nltk", "numpy", "matplotlib", "soundfile"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert done.stderr.count("recap: ") == done.stderr.count("try: ") == len(mistakes)
+
+
 def test_help_at_forty_columns(recap, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setenv("TERMINAL_WIDTH", "40")

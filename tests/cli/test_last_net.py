@@ -183,7 +183,7 @@ def test_a_missing_part_of_our_own_is_a_bug():
 
 
 def test_the_traceback_of_a_bug_is_escaped():
-    script = "import sys; from recap_cli.cli import app; sys.excepthook = app.show_bug; raise ValueError('\\x1b[2J\\x9b')"
+    script = "import sys; from recap_cli import cli; sys.excepthook = cli.show_bug; raise ValueError('\\x1b[2J\\x9b')"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert done.stderr.startswith("Traceback (most recent call last):")
     assert done.stderr.endswith("ValueError: \\x1b[2J\\x9b\n")

@@ -499,7 +499,7 @@ def test_min_votes_without_votes(corpus, out):
         ({"excerpt": "-3"}, "--excerpt -3 is not known"),
         ({"excerpt": "inf"}, "--excerpt inf is not known"),
         ({"seconds": 0.0}, "--seconds 0 is out of range"),
-        ({"resampler": "linear"}, "--resampler linear is unknown"),
+        ({"resampler": "linear"}, "--resampler linear is not known"),
         ({"layout": "zip"}, "--layout zip is not known"),
         ({"variant": "best"}, "--variant best is not known"),
         ({"newlines": "tabs"}, "--newlines tabs is not known"),
