@@ -1,30 +1,108 @@
-"""recap-cli: what a song is about, from its audio and its lyrics."""
+"""recap-cli: what a song is about, from its audio and its lyrics.
+
+The five commands as functions, each with its options and its result, the captioner, and the model behind it.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from recap_cli.ablation.ablate import ablate
+    from recap_cli.ablation.options import AblateOptions
+    from recap_cli.ablation.results import AblateResult
+    from recap_cli.audio.decode import read_excerpt
+    from recap_cli.audio.mel import log_mel
+    from recap_cli.captioning.caption import caption_songs
+    from recap_cli.captioning.captioner import Captioner, SongCaption
+    from recap_cli.captioning.load_model import EMBEDDED_MODEL
+    from recap_cli.captioning.options import CaptionOptions
+    from recap_cli.cli.console import console_progress
+    from recap_cli.errors import RecapError
+    from recap_cli.evaluation.evaluate import EvaluateResult, evaluate
+    from recap_cli.evaluation.options import EvaluateOptions
+    from recap_cli.model.captioner import RecapForCaptioning
+    from recap_cli.model.config import RecapConfig
+    from recap_cli.preparation.options import PrepareOptions, PrepareResult
+    from recap_cli.preparation.prepare import prepare
+    from recap_cli.processor import RecapProcessor
+    from recap_cli.progress import Progress
+    from recap_cli.runtime.options import DecodingOptions
+    from recap_cli.training.options import Interventions, TrainOptions
+    from recap_cli.training.train import TrainResult, train
 
 __version__ = "0.1.0"
+
+# Where each public name is made; it is imported when it is first used, so that `import recap_cli` loads no torch.
+_HOMES = {
+    "AblateOptions": "ablation.options",
+    "AblateResult": "ablation.results",
+    "CaptionOptions": "captioning.options",
+    "Captioner": "captioning.captioner",
+    "DecodingOptions": "runtime.options",
+    "EMBEDDED_MODEL": "captioning.load_model",
+    "EvaluateOptions": "evaluation.options",
+    "EvaluateResult": "evaluation.evaluate",
+    "Interventions": "training.options",
+    "PrepareOptions": "preparation.options",
+    "PrepareResult": "preparation.options",
+    "Progress": "progress",
+    "RecapConfig": "model.config",
+    "RecapError": "errors",
+    "RecapForCaptioning": "model.captioner",
+    "RecapProcessor": "processor",
+    "SongCaption": "captioning.captioner",
+    "TrainOptions": "training.options",
+    "TrainResult": "training.train",
+    "ablate": "ablation.ablate",
+    "caption_songs": "captioning.caption",
+    "console_progress": "cli.console",
+    "evaluate": "evaluation.evaluate",
+    "log_mel": "audio.decode",
+    "prepare": "preparation.prepare",
+    "read_excerpt": "audio.decode",
+    "train": "training.train",
+}
+
 __all__ = [
     "EMBEDDED_MODEL",
+    "AblateOptions",
+    "AblateResult",
+    "CaptionOptions",
     "Captioner",
     "DecodingOptions",
+    "EvaluateOptions",
+    "EvaluateResult",
+    "Interventions",
+    "PrepareOptions",
+    "PrepareResult",
+    "Progress",
     "RecapConfig",
+    "RecapError",
     "RecapForCaptioning",
     "RecapProcessor",
+    "SongCaption",
+    "TrainOptions",
+    "TrainResult",
     "__version__",
+    "ablate",
+    "caption_songs",
+    "console_progress",
+    "evaluate",
+    "log_mel",
+    "prepare",
+    "read_excerpt",
+    "train",
 ]
-
-_HOMES = {
-    "Captioner": "recap_cli.captioning.captioner",
-    "DecodingOptions": "recap_cli.runtime.decoding",
-    "EMBEDDED_MODEL": "recap_cli.captioning.load_model",
-    "RecapConfig": "recap_cli.model.config",
-    "RecapForCaptioning": "recap_cli.model.captioner",
-    "RecapProcessor": "recap_cli.processor",
-}
 
 
 def __getattr__(name: str) -> object:
-    """Imports public names when they are first used, so that `import recap_cli` stays quick."""
+    """Returns a public name, imported now."""
     if name not in _HOMES:
         raise AttributeError(f"module 'recap_cli' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(f"recap_cli.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """Returns the public names."""
+    return __all__

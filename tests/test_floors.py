@@ -13,7 +13,7 @@ FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*
 # From the ground up: a file imports only from lower floors, and wings on one floor do not know each other.
 FLOORS = (
     ("errors.py", "progress.py", "escaping.py"),
-    ("files.py", "surroundings.py"),
+    ("files.py", "settings.py", "surroundings.py"),
     ("outputs.py", "records.py"),
     ("tables/", "lyrics/", "audio/", "scoring/"),
     ("model/",),
@@ -29,7 +29,11 @@ FLOORS = (
 )
 # The package's own two files: public names, and `python -m recap_cli`.
 DOORS = ("__init__.py", "__main__.py")
-LIGHT = (*(name for floor in FLOORS[:3] for name in floor), "lyrics/", "audio/", "scoring/", "cli/")
+OPTIONS = tuple(file for file in FILES if file.endswith("/options.py"))
+LIGHT = (
+    *(name for floor in FLOORS[:3] for name in floor), *OPTIONS, "lyrics/", "audio/", "scoring/", "training/recipes.py",
+    "report/recipes.py", "cli/",
+)  # fmt: skip
 HEAVY = {"torch", "transformers", "nltk", "numba", "resampy", "matplotlib", "scipy"}
 LONGEST = 400
 

@@ -14,15 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from recap_cli.ablation.ablate import AblateOptions, ablate
-from recap_cli.ablation.conditions import BART, LYRICS_ONLY, SHUFFLED, Condition
-from recap_cli.cli.defaults import begin_model_work
-from recap_cli.preparation.prepare import PrepareOptions, prepare
-from recap_cli.training.interventions import Interventions
+from recap_cli import AblateOptions, Interventions, PrepareOptions, ablate, console_progress, prepare
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
-PROGRESS = begin_model_work(quiet=False)
+PROGRESS = console_progress()
 AXIS = (1e-3, 5e-3, 2e-2, 1e-1, 5e-1)
 TEST_SONGS = 500
 
@@ -36,7 +32,7 @@ class Sweep:
     losses: tuple[str, ...] = ("positive",)
     baselines: tuple[str, ...] = ()
 
-    def conditions(self) -> list[Condition]:
+    def conditions(self) -> list[Any]:
         """Give its arms."""
         return AblateOptions(Path(), self.weights, self.losses, baselines=self.baselines).conditions("")
 
@@ -62,9 +58,9 @@ PARTS = (
         "hard",
         "hard",
         (
-            Sweep((0.02,), 8, baselines=(BART,)),
+            Sweep((0.02,), 8, baselines=("bart",)),
             Sweep(AXIS, 5, ("positive", "infonce")),
-            Sweep((0.02,), 5, baselines=(LYRICS_ONLY, SHUFFLED)),
+            Sweep((0.02,), 5, baselines=("constant-music", "shuffled-music")),
         ),
         "the paper's setting: primary contrast, both axes, all controls",
     ),
@@ -78,7 +74,7 @@ PARTS = (
     Part(
         "easy",
         "easy",
-        (Sweep((0.02,), 5, baselines=(BART,)), Sweep((0.1, 0.5), 5, ("infonce",))),
+        (Sweep((0.02,), 5, baselines=("bart",)), Sweep((0.1, 0.5), 5, ("infonce",))),
         "the same question with clean audio and plain lyrics",
     ),
     Part(

@@ -1,11 +1,10 @@
 """The sweep over alpha (the paper's Figure 2) with its baselines: equal in everything but what is compared."""
 
 import json
-import math
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -15,97 +14,34 @@ import torch
 from recap_cli import __version__
 from recap_cli.ablation.conditions import (
     BART,
-    BASELINES,
     FUSION,
     LYRICS_ONLY,
     SHUFFLED,
-    Condition,
     RunRecord,
     Task,
     read_results,
     write_results,
 )
 from recap_cli.ablation.measure_run import Measurement
+from recap_cli.ablation.options import AblateOptions
 from recap_cli.ablation.results import ALPHA_ZERO, AblateResult, summarise, write_result
 from recap_cli.ablation.runs import Finished, default_jobs, run_tasks, spread
 from recap_cli.captioning.captioner import Captioner
 from recap_cli.corpus.dataset import PreparedData
-from recap_cli.errors import DataError, OptionError
+from recap_cli.errors import DataError
 from recap_cli.evaluation.captions import captioned_songs, weights_fingerprint
 from recap_cli.files import hold_or_wait, make_folder, remove_stale_partials
-from recap_cli.model.config import ALIGNMENT_LOSSES
 from recap_cli.outputs import ABLATION, hold_folder, is_ablation
 from recap_cli.progress import Progress, SilentProgress
-from recap_cli.runtime.decoding import DecodingOptions
 from recap_cli.runtime.device import choose_device
 from recap_cli.training.build import build_model, choose_music
-from recap_cli.training.interventions import CONSTANT, OWN, Interventions
-from recap_cli.training.interventions import SHUFFLED as SHUFFLED_MUSIC
+from recap_cli.training.options import CONSTANT, OWN
+from recap_cli.training.options import SHUFFLED as SHUFFLED_MUSIC
 from recap_cli.training.plan import plan_run
 from recap_cli.training.train import TrainOptions, estimate, train
 
 RESULTS_FILE = "results.jsonl"
 RECORD_FILE = "record.jsonl"
-
-
-@dataclass(frozen=True)
-class AblateOptions:
-    """What to sweep."""
-
-    data: Path  # a prepared folder
-    weights: tuple[float, ...]  # values of alpha; 0 (BART-fusion) is always trained too, for comparison
-    losses: tuple[str, ...] = ()  # alignment losses, each swept over all weights; empty is the recipe's
-    align_layers: tuple[int, ...] = ()  # lyrics states that are aligned, each swept, too; empty is the recipe's
-    baselines: tuple[str, ...] = ()  # keys of `BASELINES` that are trained, too
-    seeds: int = 1  # a seed fixes initial weights (of the stand-in BART, too) and data order for all conditions
-    out: Path = Path("runs/ablation")
-    split: str = "test"  # the songs that are scored
-    train: dict[str, Any] = field(default_factory=dict)  # settings of every run, as fields of `TrainOptions`
-    study: Interventions = field(default_factory=Interventions)  # changes to the data of every run
-    limit: int | None = None  # songs at most, in training and in scoring
-    decoding: DecodingOptions = field(default_factory=DecodingOptions)
-    device: str = "auto"
-    results: Path | None = None  # the file of finished runs; None is `results.jsonl` in `out`
-    jobs: int | None = None  # runs at a time; None is one for each GPU, or for each core where the model is small
-
-    def __post_init__(self) -> None:
-        if not self.weights:
-            raise OptionError("--weights names no weight", "give numbers such as 1e-3,2e-2,1e-1")
-        for weight in self.weights:
-            if not (math.isfinite(weight) and weight >= 0):
-                raise OptionError(f"--weights: {weight} is not a weight", "give numbers of 0 or more")
-        named = (("weight", "weights", self.weights), ("loss", "alignment-losses", self.losses))
-        for one, flag, values in (*named, ("layer", "align-layers", self.align_layers)):
-            if len(set(values)) != len(values):
-                raise OptionError(f"--{flag} names a {one} twice", "name each once")
-        losses = [one for one in ALIGNMENT_LOSSES if one != "none"]
-        for flag, chosen, known in (
-            ("alignment-losses", self.losses, losses),
-            ("baselines", self.baselines, list(BASELINES)),
-        ):
-            if unknown := [one for one in chosen if one not in known]:
-                raise OptionError(f"--{flag}: {unknown[0]} is not known", f"choose from {', '.join(known)}")
-        if self.seeds < 1:
-            raise OptionError(f"--seeds {self.seeds} leaves no runs", "give 1 or more")
-        if self.jobs is not None and self.jobs < 1:
-            raise OptionError(f"--jobs {self.jobs} is not possible", "give 1 or more")
-
-    @property
-    def inputs(self) -> list[Path]:
-        """The files and folders that are read; what is written must not be one of them, nor hold one."""
-        named = [self.train.get(name) for name in ("bart", "music_encoder", "init")]
-        return [self.data, *(Path(path) for path in named if path and Path(path).exists())]
-
-    def conditions(self, loss: str) -> list[Condition]:
-        """Returns all conditions, alpha 0 first; `loss` is the recipe's, for where none is asked for."""
-        swept = [
-            Condition("", weight, one, layer)
-            for one in self.losses or (loss,)
-            for layer in self.align_layers or (None,)
-            for weight in sorted(self.weights)
-            if weight > 0
-        ]
-        return [ALPHA_ZERO, *(Condition(name) for name in self.baselines if name != FUSION), *swept]
 
 
 @dataclass(frozen=True)

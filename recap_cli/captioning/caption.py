@@ -6,98 +6,32 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from recap_cli.audio.settings import AUDIO_SUFFIXES, read_place
+from recap_cli.audio.settings import AUDIO_SUFFIXES
 from recap_cli.audio.sound import check_file
 from recap_cli.captioning.batch import Catalogue, Writer
 from recap_cli.captioning.caption_file import CaptionFile, check_out
-from recap_cli.captioning.caption_input import WHOLE, HearingTask
+from recap_cli.captioning.caption_input import HearingTask
 from recap_cli.captioning.captioner import Captioner, SongCaption
-from recap_cli.corpus.readers import MANIFEST_SUFFIXES, lyrics_beside
+from recap_cli.captioning.options import CaptionOptions, parse_shard
+from recap_cli.corpus.readers import lyrics_beside
 from recap_cli.errors import AudioError, OptionError
 from recap_cli.lyrics.reader import Lyrics, lyrics_of_text, read_lyrics
 from recap_cli.lyrics.tags import lyrics_in_tags
 from recap_cli.progress import Progress, SilentProgress
-from recap_cli.runtime.decoding import DecodingOptions
 
-__all__ = ["CaptionOptions", "Captioner", "SongCaption", "Tally", "caption_songs", "find_lyrics", "plan_captions"]
+__all__ = [
+    "CaptionOptions",
+    "Captioner",
+    "SongCaption",
+    "Tally",
+    "caption_songs",
+    "find_lyrics",
+    "parse_shard",
+    "plan_captions",
+]
 
 TEXT_SUFFIXES = (".txt", ".lrc", ".srt", ".vtt", ".ttml")
 TRIAL = 16  # songs that `plan_captions` captions to tell the rate
-
-
-@dataclass(frozen=True)
-class CaptionOptions:
-    """What to caption and how.
-
-    Attributes:
-        audio: an audio file, a folder of songs, a manifest, or a prepared data folder.
-        lyrics: a lyrics file; None looks beside the audio, then into its tags.
-        lyrics_text: lyrics in place of a file, as text or clean already.
-        instrumental: the song has no lyrics; none are looked for.
-        model: a run folder, hf://owner/name, or published weights (.pt); None is the embedded demonstration model.
-        music_encoder: CNNSA weights, for published weights that hold none.
-        bart: folder or hub name of the BART that published weights were trained from.
-        excerpt: `start`, `middle`, seconds, or `whole`.
-        decoding: how captions are written.
-        device: `auto`, `cpu`, `cuda` or `mps`.
-        out: a file of JSON lines; for many songs it is gone on with where it was left.
-        lines_per_file: begin another file after so many lines.
-        shard: (i, n): caption only the i-th of n parts.
-        limit: only so many songs.
-        jobs: processes that decode audio ahead of the writing; 0 takes one for each core.
-        explain: also say what the caption looked at.
-    """
-
-    audio: Path
-    lyrics: Path | None = None
-    lyrics_text: str | Lyrics | None = None
-    instrumental: bool = False
-    model: str | None = None
-    music_encoder: Path | None = None
-    bart: str = "facebook/bart-base"
-    excerpt: str = "start"
-    decoding: DecodingOptions = field(default_factory=DecodingOptions)
-    device: str = "auto"
-    out: Path | None = None
-    lines_per_file: int | None = None
-    shard: tuple[int, int] = (1, 1)
-    limit: int | None = None
-    jobs: int = 0
-    explain: bool = False
-
-    @property
-    def is_batch(self) -> bool:
-        """Whether `audio` stands for many songs."""
-        return self.audio.is_dir() or self.audio.suffix.lower() in MANIFEST_SUFFIXES
-
-    @property
-    def shard_out(self) -> Path | None:
-        """The file of this shard: shards that are written at the same time never share one."""
-        part, parts = self.shard
-        if self.out is None or parts == 1:
-            return self.out
-        return self.out.with_name(f"{self.out.stem}-{part}-of-{parts}{self.out.suffix}")
-
-    def __post_init__(self) -> None:
-        if self.is_batch and (self.lyrics is not None or self.lyrics_text is not None):
-            raise OptionError(
-                f"{self.audio} stands for many songs, so one LYRICS does not fit",
-                "put song.txt or song.lrc beside each song, or name lyrics in the manifest",
-            )
-        if self.is_batch and self.explain:
-            raise OptionError(f"--explain draws one song, and {self.audio} stands for many", "name one audio file")
-        read_place(self.excerpt, ("start", "middle", WHOLE))
-        part, parts = self.shard
-        if not 1 <= part <= parts:
-            raise OptionError(f"--shard {part}/{parts} is no part", "give i/n with i from 1 to n, such as 2/8")
-        for flag in ("lines_per_file", "limit"):
-            value = getattr(self, flag)
-            if value is not None and value < 1:
-                raise OptionError(f"--{flag.replace('_', '-')} {value} is not possible", "give 1 or more")
-        if self.jobs < 0:
-            raise OptionError(f"--jobs {self.jobs} is negative", "0 takes one process for each core")
-        if self.lines_per_file is not None and self.out is None:
-            raise OptionError("--lines-per-file needs a file to begin with", "name one with --out captions.jsonl")
 
 
 @dataclass
@@ -234,18 +168,6 @@ def open_file(options: CaptionOptions, writer: Writer, read_only: bool = False) 
         return None
     made_by = {"model": writer.captioner.name, "weights": writer.captioner.weights, "settings": writer.settings}
     return CaptionFile(options.shard_out, made_by, options.lines_per_file, read_only=read_only)
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    """Read `i/n`.
-
-    Raises:
-        OptionError: it is none.
-    """
-    part, _, parts = text.partition("/")
-    if not (part.isdecimal() and parts.isdecimal()):
-        raise OptionError(f"--shard {text} is no part", "give i/n with i from 1 to n, such as 2/8")
-    return int(part), int(parts)
 
 
 def plan_captions(options: CaptionOptions, progress: Progress | None = None) -> dict[str, Any]:

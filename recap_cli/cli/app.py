@@ -9,17 +9,24 @@ from typing import Annotated, Any
 import typer
 
 from recap_cli import __version__
-from recap_cli.cli.ablate import ablate
-from recap_cli.cli.caption import caption
+from recap_cli.cli import commands
 from recap_cli.cli.console import close_bar, write_line
-from recap_cli.cli.evaluate import evaluate
 from recap_cli.cli.failures import NET, explain_failure
-from recap_cli.cli.prepare import prepare
+from recap_cli.cli.flags import Command, with_flags
 from recap_cli.cli.streams import Stream, flush_streams, settle_streams
-from recap_cli.cli.train import TrainCommand, train
 from recap_cli.errors import RecapError
 from recap_cli.escaping import one_line, visible
 from recap_cli.surroundings import ENDED, ending_signals, settle_caches, settle_width
+
+
+class TrainCommand(Command):
+    """The command with the table of recipes at the foot of its help."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Writes the help."""
+        super().format_help(ctx, formatter)
+        commands.show_recipes()
+
 
 app = typer.Typer(
     name="recap",
@@ -34,7 +41,7 @@ UsageError: Any = typer.BadParameter.__bases__[0]
 
 
 def show_version(wanted: bool) -> None:
-    """Print the version and stop."""
+    """Prints the version and stops."""
     if wanted:
         write_line(f"recap {__version__}")
         raise typer.Exit
@@ -43,21 +50,27 @@ def show_version(wanted: bool) -> None:
 @app.callback()
 def root(
     version: Annotated[
-        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version.")
+        bool, typer.Option("--version", callback=show_version, is_eager=True, metavar=" ", help="Show the version.")
     ] = False,
 ) -> None:
     """RECAP: what a song is about, from its audio and its lyrics."""
 
 
-app.command()(prepare)
-app.command(cls=TrainCommand)(train)
-app.command()(caption)
-app.command("eval")(evaluate)
-app.command()(ablate)
+def add(name: str, body: Callable[..., None], *examples: str, kind: type[Command] = Command) -> None:
+    """Adds a command, with calls that its help ends with."""
+    calls = (f"recap {name} {example}".rstrip() for example in examples)
+    app.command(name, cls=kind, epilog="\n\n".join(("Examples:", *calls)))(with_flags(body))
+
+
+add("prepare", commands.prepare, "", "songs.csv --audio music --out data")
+add("train", commands.train, "--alpha 0.02", "data --music-encoder best_model.pth --dry-run", kind=TrainCommand)
+add("caption", commands.caption, "song.mp3 lyrics.txt", "music --out captions.jsonl")
+add("eval", commands.evaluate, "runs/one runs/two --controls", "--predictions captions.csv")
+add("ablate", commands.ablate, "data --weights 1e-3,2e-2,1e-1 --seeds 5 --baselines")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the one place where errors become words and exit codes.
+    """Runs the command; the one place where errors become words and exit codes.
 
     Returns:
         0 done, 1 a RecapError or what the machine refused, 2 usage, 129 and 143 ended by a signal, 130 interrupted.
@@ -74,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(arguments: Sequence[str] | None) -> int:
-    """Run the command, usage errors and interruptions told."""
+    """Runs the command and returns its exit code; usage errors and interruptions are told."""
     try:
         code = app(args=arguments, standalone_mode=False)
     except UsageError as error:
@@ -88,7 +101,7 @@ def run(arguments: Sequence[str] | None) -> int:
 
 
 def answer(work: Callable[[], int]) -> int:
-    """Do some work; give its exit code, errors told in two lines. Bugs pass, with their traceback."""
+    """Does some work and returns its exit code; errors are told in two lines, bugs pass with their traceback."""
     try:
         return work()
     except RecapError as error:
@@ -107,20 +120,20 @@ def answer(work: Callable[[], int]) -> int:
 
 
 def finish_output() -> int:
-    """Hand on what waits for stdout and stderr; give 0."""
+    """Hands on what waits for stdout and stderr; returns 0."""
     flush_streams()
     return 0
 
 
 def complain(error: RecapError) -> None:
-    """Say what was wrong and what to try, a line each."""
+    """Says what was wrong and what to try, a line each."""
     close_bar()
     tell(f"recap: {one_line(error.message)}")
     tell(f"try: {one_line(error.hint or 'recap COMMAND --help')}")
 
 
 def complain_usage(error: Any) -> None:
-    """Say how the command is called, and what was wrong."""
+    """Says how the command is called, and what was wrong."""
     if error.ctx is not None:
         tell(one_line(error.ctx.get_usage()))
         tell(f"Try '{one_line(error.ctx.command_path)} --help' for help.\n")
@@ -128,10 +141,10 @@ def complain_usage(error: Any) -> None:
 
 
 def tell(text: str) -> None:
-    """Write a line to stderr."""
+    """Writes a line to stderr."""
     Stream("stderr").write(text + "\n")
 
 
 def show_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Show the traceback of a bug; what strangers wrote into its message acts no more than elsewhere."""
+    """Shows the traceback of a bug; what strangers wrote into its message acts no more than elsewhere."""
     tell(visible("".join(traceback.format_exception(kind, error, trace)).rstrip()))

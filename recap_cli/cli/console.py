@@ -1,10 +1,11 @@
-"""What a person sees: Rich progress and tables on stderr, results on stdout."""
+"""What a person sees: progress and messages on stderr, results on stdout."""
 
+import os
 import time
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console, ConsoleDimensions
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
@@ -18,7 +19,15 @@ from recap_cli.files import make_folder, write_text
 from recap_cli.progress import Table
 from recap_cli.surroundings import NARROWEST, WIDEST
 
-PLAIN_INTERVAL = 15.0
+if TYPE_CHECKING:
+    from recap_cli.ablation.results import AblateResult
+    from recap_cli.captioning.caption import SongCaption, Tally
+    from recap_cli.captioning.options import CaptionOptions
+    from recap_cli.evaluation.evaluate import EvaluateResult
+
+Form = Literal["rich", "markdown", "latex", "csv", "json"]
+
+PLAIN_INTERVAL = 15.0  # seconds between two lines where there is no terminal
 LISTED = 20  # failures that are told one by one
 PIPE_WIDTH = 220  # wide enough for every table
 
@@ -36,10 +45,6 @@ class SafeConsole(Console):
 
     Every text passes here on its way to the terminal, so nobody who prints has to think of it: strings before they
     are laid out, and what comes out of other renderables once more, piece by piece.
-
-    Args:
-        name: the stream to write to.
-        options: Rich's own.
     """
 
     def __init__(self, name: Name, **options: Any) -> None:
@@ -67,12 +72,7 @@ class SafeConsole(Console):
 
 
 class ConsoleProgress:
-    """Reports to a terminal with bars, and to anything else with a line now and then.
-
-    Args:
-        console: writes to stderr.
-        quiet: report nothing but warnings.
-    """
+    """Reports to a terminal with bars, and to anything else with a line now and then; when quiet, only warnings."""
 
     def __init__(self, console: Console, quiet: bool = False) -> None:
         self.console, self.quiet = console, quiet
@@ -82,15 +82,14 @@ class ConsoleProgress:
         self.began = self.told = 0.0
 
     def start(self, task: str, total: int | None = None) -> None:
-        """Begin a task."""
+        """Begins a task."""
         self.finish()
-        task = one_line(task)
-        self.name, self.total, self.done = task, total or 0, 0
+        self.name, self.total, self.done = one_line(task), total or 0, 0
         self.began = self.told = time.monotonic()
         if self.quiet:
             return
         if not self.console.is_terminal:
-            self.console.print(f"{task} ...", highlight=False)
+            self.console.print(f"{self.name} ...", highlight=False)
             return
         self.bar = RichBar(
             SpinnerColumn(),
@@ -105,10 +104,10 @@ class ConsoleProgress:
         )
         self.bar.start()
         _bars.append(self.bar)
-        self.task = self.bar.add_task(task, total=total, rate="", note="")
+        self.task = self.bar.add_task(self.name, total=total, rate="", note="")
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """Say that more units are done."""
+        """Counts units that are done."""
         self.done += count
         now = time.monotonic()
         rate, note = tell_rate(self.done, now - self.began), one_line(note)
@@ -121,44 +120,59 @@ class ConsoleProgress:
             self.console.print(" ".join(part for part in parts if part), highlight=False)
 
     def finish(self) -> None:
-        """End the current task."""
+        """Ends the current task."""
         if self.bar is not None:
             close_bar()
         self.bar = self.task = None
 
     def say(self, message: str) -> None:
-        """Tell one line."""
+        """Writes one line, however long."""
         if not self.quiet:
             self.console.print(one_line(message), highlight=False, markup=False, soft_wrap=True)
 
     def warn(self, message: str) -> None:
-        """Tell one line, even when quiet."""
+        """Writes one line, even when quiet."""
         self.console.print(f"warning: {one_line(message)}", highlight=False, markup=False, soft_wrap=True)
 
     def show(self, table: Table) -> None:
-        """Show a small table."""
-        if self.quiet:
-            return
-        from recap_cli.report.drawing import draw
+        """Draws a small table."""
+        if not self.quiet:
+            from recap_cli.report.drawing import draw
 
-        self.console.print(draw(table))
+            self.console.print(draw(table))
 
 
 def tell_rate(done: int, seconds: float) -> str:
-    """Write units a second, or a minute where they are slow."""
+    """Returns units a second, or a minute where they are slow; "" at the start."""
     rate = done / max(seconds, 1e-6)
     if not done:
         return ""
     return f"{rate:.1f}/s" if rate >= 0.1 else f"{60 * rate:.1f}/min"
 
 
+def console_progress(quiet: bool = False) -> ConsoleProgress:
+    """Returns what long work reports to in a terminal, and keeps the libraries that it uses from talking."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # Threads that wait by spinning become ten times slower as soon as another process needs a core.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    if os.environ["TRANSFORMERS_VERBOSITY"] == "error":
+        # Its own look at the variable came too early where transformers was imported before.
+        logging.set_verbosity_error()
+    return ConsoleProgress(stderr_console(), quiet)
+
+
 def stderr_console() -> Console:
-    """The console for progress and messages; plain when stderr is no terminal, NO_COLOR honoured."""
+    """Returns the console for progress and messages; plain when stderr is no terminal, NO_COLOR honoured."""
     return SafeConsole("stderr")
 
 
 def stdout_console() -> Console:
-    """The console for results; a pipe gets lines wide enough for every table."""
+    """Returns the console for results; a pipe gets lines wide enough for every table."""
     console = SafeConsole("stdout")
     return console if console.is_terminal else SafeConsole("stdout", width=PIPE_WIDTH)
 
@@ -172,21 +186,27 @@ def write_line(text: str) -> None:
     Stream("stdout").write(visible(text) + "\n")
 
 
-def render(as_json: bool, document: dict[str, Any], *tables: Any) -> None:
-    """Give a result to stdout, as JSON or as tables."""
-    from recap_cli.report.drawing import draw
-
+def render(as_json: bool, document: dict[str, Any], *tables: Table | None) -> None:
+    """Writes a result to stdout, as JSON or as tables."""
     if as_json:
         write_line(json_text(document))
         return
+    from recap_cli.report.drawing import draw
+
     console = stdout_console()
     for table in tables:
         if table is not None:
             console.print(draw(table))
 
 
-def render_captions(captions: Any, options: Any, as_json: bool, progress: ConsoleProgress, tally: Any) -> None:
-    """Give captions as they come: panels to a person, bare text to a pipe, JSON lines when asked or of many songs."""
+def render_captions(
+    captions: "Iterable[SongCaption]",
+    options: "CaptionOptions",
+    as_json: bool,
+    progress: ConsoleProgress,
+    tally: "Tally",
+) -> None:
+    """Writes captions as they come: a panel for a person, bare text to a pipe, JSON when asked or of many songs."""
     if not options.is_batch:
         for result in captions:
             for warning in result.warnings:
@@ -199,18 +219,16 @@ def render_captions(captions: Any, options: Any, as_json: bool, progress: Consol
         if options.out is None:
             write_line(json_text(result.to_json()))
     for text, count in warnings.most_common(LISTED):
-        progress.warn(f"{count} {'song' if count == 1 else 'songs'}: {text}")
-    tell_tally(tally, options, progress)
+        progress.warn(f"{songs(count)}: {text}")
+    tell_tally(tally, options.shard_out, progress)
 
 
-def write_caption(result: Any, out: Path | None, as_json: bool) -> None:
-    """Give the caption of one song, to a file or to stdout.
+def write_caption(result: "SongCaption", out: Path | None, as_json: bool) -> None:
+    """Writes the caption of one song, to a file or to stdout.
 
     Raises:
         DataError: the file cannot be written.
     """
-    from recap_cli.report.drawing import caption_panel
-
     document = json_text(result.to_json())
     if out is not None:
         make_folder(out.parent)
@@ -218,28 +236,33 @@ def write_caption(result: Any, out: Path | None, as_json: bool) -> None:
     elif as_json:
         write_line(document)
     elif (console := stdout_console()).is_terminal:
+        from recap_cli.report.drawing import caption_panel
+
         console.print(caption_panel(result))
     else:
         write_line("\n".join(map(flat, result.captions)))
 
 
-def tell_tally(tally: Any, options: Any, progress: ConsoleProgress) -> None:
-    """Say what became of many songs, and list those that failed."""
+def tell_tally(tally: "Tally", out: Path | None, progress: ConsoleProgress) -> None:
+    """Says what became of many songs, and lists those that failed."""
     before = f", {tally.skipped} done before" if tally.skipped else ""
-    where = f" in {options.shard_out}" if options.shard_out is not None else ""
-    songs = "1 song" if tally.captioned == 1 else f"{tally.captioned} songs"
-    progress.say(f"Captioned {songs}{where}{before}.")
+    progress.say(f"Captioned {songs(tally.captioned)}{f' in {out}' if out is not None else ''}{before}.")
     if not tally.failed:
         return
-    progress.warn(f"{tally.failed} {'song' if tally.failed == 1 else 'songs'} failed:")
+    progress.warn(f"{songs(tally.failed)} failed:")
     for audio, reason in list(tally.reasons.items())[:LISTED]:
         progress.warn(reason if audio in reason else f"{audio}: {reason}")
     if tally.failed > LISTED:
         progress.warn(f"and {tally.failed - LISTED} more, see the lines with an error")
 
 
-def render_evaluation(result: Any, out: Path, form: str, progress: ConsoleProgress) -> None:
-    """Give an evaluation to stdout in one of the formats, and its plots and pages to a folder."""
+def songs(count: int) -> str:
+    """Returns a number of songs in words."""
+    return "1 song" if count == 1 else f"{count} songs"
+
+
+def render_evaluation(result: "EvaluateResult", out: Path, form: Form, progress: ConsoleProgress) -> None:
+    """Writes an evaluation to stdout in one of the formats, and its plots and pages into a folder."""
     from recap_cli.report import scores, table_one
     from recap_cli.report.case_page import write_case_page
     from recap_cli.report.pictures import plot_alignment
@@ -247,10 +270,8 @@ def render_evaluation(result: Any, out: Path, form: str, progress: ConsoleProgre
     files = [file for report in result.alignment for file in plot_alignment(report, out)]
     if result.cases is not None:
         files.append(write_case_page(result.cases, out / "cases.html"))
-    if form == "rich":
-        render(False, {}, *scores.all_tables(result))
-    elif form == "json":
-        render(True, result.to_json())
+    if form in ("rich", "json"):
+        render(form == "json", result.to_json(), *scores.all_tables(result))
     else:
         writers = {"markdown": scores.to_markdown, "latex": table_one.to_latex, "csv": table_one.to_csv}
         write_line(writers[form](result))
@@ -260,3 +281,14 @@ def render_evaluation(result: Any, out: Path, form: str, progress: ConsoleProgre
     progress.say(f"Captions and figures: {out}")
     for file in files:
         progress.say(f"Written: {file}")
+
+
+def render_ablation(result: "AblateResult", as_json: bool, progress: ConsoleProgress) -> None:
+    """Writes a sweep to stdout as JSON, or as tables, and draws Figure 2 into its folder."""
+    from recap_cli.report.figure_two import plot_ablation
+    from recap_cli.report.tables import ablate_table, losses_table, measures_tables
+
+    files = plot_ablation(result)
+    render(as_json, result.to_json(), ablate_table(result), losses_table(result), *measures_tables(result))
+    if not as_json:
+        progress.say(f"Figure: {', '.join(map(str, files))}")

@@ -1,116 +1,238 @@
-"""The flags of all commands: name, type and help of each, written once."""
+"""The flags of a command, made from the options that it takes: names, types, helps, defaults and choices."""
 
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
+from typer.core import TyperCommand
 
-# What `recap eval --format` takes.
-FORMATS = ("rich", "markdown", "latex", "csv", "json")
+from recap_cli.errors import OptionError
+from recap_cli.settings import MACHINE, RESULT, UNNAMED, Declared, Group, Setting, declare, declared, group_of
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only warnings and errors.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Results as JSON.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-Seed = Annotated[int, typer.Option(help="Fixes everything that is drawn.")]
-Limit = Annotated[int | None, typer.Option(help="Only so many songs, for a quick look.")]
-Data = Annotated[
-    Path | None,
-    typer.Option(help="Prepared data folder.", show_default="./data, else the demo corpus"),
-]
-Beams = Annotated[int, typer.Option(help="Width of the beam search; 1 is greedy.")]
+Given = Mapping[str, Any]
 
-# Settings of a training; one that is left out comes from the recipe.
-Alpha = Annotated[
-    float | None,
-    typer.Option(
-        help="Weight of the alignment loss; 0 is BART-fusion. It weighs against a caption loss per real token; the "
-        "public code's (alcap) is diluted by pads, so its alpha pulls 1 / (share of real tokens) times as hard."
-    ),
-]
-Recipe = Annotated[
-    str | None, typer.Option(help="paper, alcap or tiny.", show_default="tiny for demo data, else paper")
-]
-Bart = Annotated[
-    str | None, typer.Option(help="BART to start from: folder, facebook/bart-base, or hf://owner/name[@revision].")
-]
-MusicEncoder = Annotated[Path | None, typer.Option(help="Pretrained CNNSA weights.")]
-TrainMusicEncoder = Annotated[bool, typer.Option("--train-music-encoder", help="Train it end to end.")]
-NoMusic = Annotated[bool, typer.Option("--no-music", help="Lyrics only: the BART baseline.")]
-AlignmentLoss = Annotated[str | None, typer.Option(help="positive, infonce, infonce-symmetric or none.")]
-Temperature = Annotated[float | None, typer.Option(help="Of InfoNCE.")]
-Pooling = Annotated[str | None, typer.Option(help="masked, or all (pads too, as the public code).")]
-AlignLayer = Annotated[int | None, typer.Option(help="The lyrics state that enters this layer is aligned.")]
-FusionLayers = Annotated[str | None, typer.Option(help="Encoder layers followed by fusion, such as 4,5.")]
-AllowFusedAlignment = Annotated[bool, typer.Option("--allow-fused-alignment", help="For a study.")]
-BatchSize = Annotated[int | None, typer.Option(help="Captions a step.")]
-Lr = Annotated[float | None, typer.Option(help="Highest learning rate.")]
-Epochs = Annotated[float | None, typer.Option(help="Passes over the captions.")]
-MaxLyricsTokens = Annotated[int | None, typer.Option(help="Longer lyrics are cut.")]
-MaxCaptionTokens = Annotated[int | None, typer.Option(help="Longer captions are cut.")]
-MinVotes = Annotated[int | None, typer.Option(help="Learn from captions with as many votes.")]
-ValidationSongs = Annotated[int | None, typer.Option(help="Songs that each epoch is judged by.")]
-BestBy = Annotated[str | None, typer.Option(help="What chooses the best epoch: rougeL, meteor, caption_loss.")]
-Similarity = Annotated[str | None, typer.Option(help="Of a pair in the alignment loss: cosine or dot.")]
-Init = Annotated[
-    Path | None, typer.Option(help="Start from an earlier run's weights: folder or hf://owner/name[@revision].")
-]
-Resume = Annotated[bool, typer.Option("--resume", help="Demand an interrupted run to go on with.")]
-Precision = Annotated[str, typer.Option(help="auto (bf16 on a GPU that has it), fp32 or bf16.")]
-Accumulate = Annotated[int, typer.Option(help="Batches that a step is made of, for less memory.")]
-MicroBatchTokens = Annotated[
-    int | None,
-    typer.Option(help="Cut batches into pieces of so many tokens; 0 cuts nothing.", show_default="2048 on a CPU"),
-]
-GradientCheckpointing = Annotated[
-    bool, typer.Option("--gradient-checkpointing", help="Less memory, a third more time.")
-]
-Compile = Annotated[bool, typer.Option("--compile", help="Let torch compile the model.")]
-ValidateEvery = Annotated[float, typer.Option(help="Epochs between validations.")]
-CheckpointEvery = Annotated[
-    int | None, typer.Option(help="Steps between checkpoints.", show_default="at each validation")
-]
-Patience = Annotated[int | None, typer.Option(help="Stop after so many validations without a better figure.")]
-ReportTo = Annotated[str | None, typer.Option(help="tensorboard.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say how long it would take, and how much memory.")]
-Padding = Annotated[str | None, typer.Option(help="To the longest of a batch, or of the corpus (public code).")]
-StandardiseMusic = Annotated[bool | None, typer.Option(help="Centre and scale pooled music before aligning.")]
-WeightDecay = Annotated[float | None, typer.Option(help="Of the optimiser.")]
-PadsInLoss = Annotated[bool | None, typer.Option(help="Count pads in the caption loss, as the public code.")]
-FusionScale = Annotated[float | None, typer.Option(help="Factor on what the fusion adds.")]
-FusionHeads = Annotated[int | None, typer.Option(help="Heads of the fusion attention.")]
-FusionSharing = Annotated[str | None, typer.Option(help="shared, or per-layer.")]
-Optimizer = Annotated[str | None, typer.Option(help="A name that the Trainer knows, such as adamw_torch.")]
-AdamBeta2 = Annotated[float | None, typer.Option(help="Memory of squared gradients.")]
-Schedule = Annotated[str | None, typer.Option(help="linear, constant or another of the Trainer's.")]
-Warmup = Annotated[float | None, typer.Option(help="Share of the steps in which the rate rises.")]
-SavedBeams = Annotated[int | None, typer.Option(help="Saved with the model for generation.")]
-SavedSample = Annotated[bool | None, typer.Option(help="Saved with the model for generation.")]
-SavedTopP = Annotated[float | None, typer.Option(help="Saved with the model for generation.")]
+LAST = (RESULT, MACHINE)  # panels
+MOST_CHOICES = 20  # letters; more would take the space of the helps
 
-# For controlled experiments: what `recap ablate` sets, see `workflows/studies.py`.
-STUDIES = "For studies"
-PretrainSeed = Annotated[int, typer.Option(help="Of the stand-in BART of the tiny recipe.", rich_help_panel=STUDIES)]
-Probe = Annotated[
-    bool,
-    typer.Option("--probe", help="With alpha 0, train the projection on detached states.", rich_help_panel=STUDIES),
-]
-Music = Annotated[
-    str,
-    typer.Option(
-        help="What a song hears: own, shuffled (another song's), or constant (a learned sequence).",
-        rich_help_panel=STUDIES,
-    ),
-]
-MusicNoise = Annotated[
-    float, typer.Option(help="Noise on the music states, relative to theirs.", rich_help_panel=STUDIES)
-]
-CaptionNoise = Annotated[
-    float, typer.Option(help="Share of training captions of other songs.", rich_help_panel=STUDIES)
-]
-CaptionedSongs = Annotated[
-    int | None,
-    typer.Option(
-        help="Only so many songs keep their captions; the others count in the alignment loss alone.",
-        rich_help_panel=STUDIES,
-    ),
-]
+
+@dataclass(frozen=True)
+class Screen:
+    """How a command talks."""
+
+    as_json: Annotated[
+        bool, Setting("Write results to stdout as JSON instead of text and tables.", MACHINE, flag="--json")
+    ] = False
+    quiet: Annotated[bool, Setting("Show no progress on stderr, only warnings and errors.", MACHINE, short="-q")] = (
+        False
+    )
+
+
+class Command(TyperCommand):
+    """A command whose --help stands in its last panel, not alone in the first."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """Returns the flag --help."""
+        option: Any = super().get_help_option(ctx)
+        if option is not None:
+            option.rich_help_panel, option.metavar = MACHINE, " "
+        return option
+
+
+def with_flags(body: Callable[..., None]) -> Callable[..., None]:
+    """Returns what Typer makes a command of: the body, with a flag for every setting of the options it takes.
+
+    Each parameter of the body is an options dataclass, or one setting with its own declaration.
+    """
+    parameters = list(inspect.signature(body).parameters.values())
+
+    def command(**given: Any) -> None:
+        body(**{one.name: read_parameter(one, given) for one in parameters})
+
+    shown = [one for parameter in parameters for one in settings_of(parameter) if one.flag]
+    # Panels come in the order of their first flags.
+    shown.sort(key=lambda one: 1 + LAST.index(one.setting.panel) if one.setting.panel in LAST else 0)
+    signature = inspect.Signature([make_parameter(one) for one in shown])
+    command.__signature__ = signature  # type: ignore[attr-defined]  # Typer reads it
+    command.__annotations__ = {name: one.annotation for name, one in signature.parameters.items()}
+    command.__name__, command.__doc__ = body.__name__, body.__doc__
+    return command
+
+
+def settings_of(parameter: inspect.Parameter) -> Iterator[Declared]:
+    """Yields the settings behind one parameter of a command's body."""
+    if is_dataclass(parameter.annotation):
+        yield from all_settings(parameter.annotation)  # type: ignore[arg-type]
+    else:
+        found = declare(parameter.name, parameter.annotation, parameter.default)
+        assert found is not None, f"{parameter.name} is declared without a Setting"
+        yield found
+
+
+def all_settings(options: type) -> Iterator[Declared]:
+    """Yields the settings of an options dataclass, with those of the groups in it, in order."""
+    for entry in fields(options):
+        if group := group_of(entry.type):
+            yield from settings_in(group)
+        elif found := declare(entry.name, entry.type, entry.default):
+            yield found
+
+
+def settings_in(group: Group) -> Iterator[Declared]:
+    """Yields the settings of a group, in its panel if it has one."""
+    for one in declared(group.options):
+        if not group.names or one.name in group.names:
+            yield replace(one, setting=replace(one.setting, panel=group.panel or one.setting.panel))
+
+
+def make_parameter(one: Declared) -> inspect.Parameter:
+    """Returns the parameter that Typer makes the flag of."""
+    default = default_of(one)
+    kind: Any = bool if is_bare(one) else str if is_text(one) else list[Path] if one.is_many else one.kind
+    if default is None:
+        kind = kind | None
+    note = make_argument(one) if one.setting.argument else make_option(one)
+    return inspect.Parameter(
+        one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, note]
+    )
+
+
+def is_bare(one: Declared) -> bool:
+    """Whether a flag takes no value."""
+    return one.setting.stands_for is not None or (one.kind is bool and not one.takes_none)
+
+
+def is_text(one: Declared) -> bool:
+    """Whether a flag's value comes as one text that is read here: several values with commas, or a form of its own."""
+    return one.setting.read is not None or (one.is_many and one.kind is not Path)
+
+
+def default_of(one: Declared) -> Any:
+    """Returns what Typer gets as the default: None where the options know it better, nothing where there is none."""
+    if is_bare(one):
+        return False
+    if one.default is MISSING:
+        return None if one.setting.default else inspect.Parameter.empty
+    return None if is_text(one) or one.is_many else one.default
+
+
+def shown_default(one: Declared) -> bool | str:
+    """Returns how help shows the default: in words, or (True) as the value itself."""
+    values = one.default if one.is_many and isinstance(one.default, tuple) else ()
+    in_words = one.setting.default or ",".join(map(str, values))
+    return in_words or not (is_bare(one) or default_of(one) is None)
+
+
+def make_argument(one: Declared) -> Any:
+    """Returns a setting that is named by its place as Typer has it."""
+    return typer.Argument(metavar=one.setting.argument, help=escape(one.setting.help), show_default=shown_default(one))
+
+
+def make_option(one: Declared) -> Any:
+    """Returns a flag as Typer has it; its choices stand beside it, or at the end of the help where they are long."""
+    kind, text, choices = None, one.setting.help, one.choices
+    if is_bare(one):
+        kind = " "
+    elif one.is_many and one.kind is Path:
+        kind = "<path>"
+    elif one.is_many and is_text(one):
+        kind = f"<{'name' if choices else one.kind.__name__}>,..."
+    elif choices:
+        kind = "|".join(choices) if len("|".join(choices)) <= MOST_CHOICES else "<name>"
+    if choices and kind != "|".join(choices):
+        text += f" Choices: {', '.join(choices)}."
+    name = f"{one.flag}/--no-{one.flag[2:]}" if one.kind is bool and not is_bare(one) else one.flag
+    return typer.Option(
+        *(name, one.setting.short)[: 1 + bool(one.setting.short)],
+        metavar=kind,
+        help=escape(text),
+        show_default=shown_default(one),
+        rich_help_panel=one.setting.panel or None,
+        autocompletion=offer(choices) if choices and not one.is_many else None,
+    )
+
+
+def offer(choices: tuple[str, ...]) -> Callable[[str], list[str]]:
+    """Returns what offers the choices to a shell that completes a word."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [one for one in choices if one.startswith(incomplete)]
+
+    return complete
+
+
+def read_parameter(parameter: inspect.Parameter, given: Given) -> Any:
+    """Returns the options, or the one value, that a parameter of a command's body gets."""
+    if is_dataclass(parameter.annotation):
+        return read_options(parameter.annotation, given)  # type: ignore[arg-type]
+    (one,) = settings_of(parameter)
+    value = read_value(one, given[one.name])
+    if value is not None:
+        one.check(value)
+    return value
+
+
+def read_options(options: type, given: Given) -> Any:
+    """Returns options made of what was given on the command line; they check themselves.
+
+    Raises:
+        OptionError: a value cannot be used.
+    """
+    values: dict[str, Any] = {}
+    for entry in fields(options):
+        if group := group_of(entry.type):
+            found = read_group(group, given)
+            values[entry.name] = found if entry.default_factory is dict else group.options(**found)
+        elif (one := declare(entry.name, entry.type, entry.default)) and one.flag:
+            values |= named_value(one, given)
+    return options(**values)
+
+
+def read_group(group: Group, given: Given) -> dict[str, Any]:
+    """Returns the values of a group that were given."""
+    found: dict[str, Any] = {}
+    for one in settings_in(group):
+        if one.flag:
+            found |= named_value(one, given)
+    return found
+
+
+def named_value(one: Declared, given: Given) -> dict[str, Any]:
+    """Returns a setting's value under its name, nothing where its own default is meant."""
+    value = given[one.name]
+    if value is None and one.default is MISSING:
+        return {one.name: UNNAMED}
+    return {} if value is None else {one.name: read_value(one, value)}
+
+
+def read_value(one: Declared, value: Any) -> Any:
+    """Returns a value as the options hold it.
+
+    Raises:
+        OptionError: it is no list of what it should be.
+    """
+    setting = one.setting
+    if setting.stands_for is not None:
+        return setting.stands_for if value else one.default
+    if setting.read is not None and isinstance(value, str):
+        return setting.read(value)
+    if one.is_many:
+        return tuple(value) if isinstance(value, list) else read_list(one, value)
+    return value
+
+
+def read_list(one: Declared, text: str) -> tuple[Any, ...]:
+    """Returns the values between the commas of a text.
+
+    Raises:
+        OptionError: a number is none.
+    """
+    try:
+        return tuple(one.kind(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError:
+        kind = "whole numbers" if one.kind is int else "numbers"
+        example = "4,5" if one.kind is int else "1e-3,2e-2,1e-1"
+        raise OptionError(f"{one.flag} {text} are not {kind}", f"give {kind} such as {example}") from None

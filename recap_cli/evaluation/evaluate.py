@@ -10,7 +10,6 @@ from recap_cli.captioning.captioner import Captioner
 from recap_cli.captioning.load_model import EMBEDDED_MODEL
 from recap_cli.corpus.dataset import PreparedData, PreparedSong
 from recap_cli.demo.songs import lyrics_only_oracle, music_only_oracle
-from recap_cli.errors import OptionError
 from recap_cli.evaluation.alignment_report import AlignmentReport, measure_run
 from recap_cli.evaluation.captions import (
     SongSet,
@@ -22,6 +21,7 @@ from recap_cli.evaluation.captions import (
     weights_fingerprint,
 )
 from recap_cli.evaluation.controls import ControlReport, RunUnderTest, run_controls
+from recap_cli.evaluation.options import EvaluateOptions
 from recap_cli.evaluation.predictions import Prediction, read_predictions
 from recap_cli.evaluation.system_differences import CaseStudy, Contrast, choose_cases, compare_entries
 from recap_cli.evaluation.systems import (
@@ -40,49 +40,9 @@ from recap_cli.progress import Progress, SilentProgress
 from recap_cli.runtime.decoding import DecodingOptions
 from recap_cli.runtime.hub import model_path
 from recap_cli.scoring.bootstrap import LEVEL, RESAMPLES, TRIALS
-from recap_cli.scoring.text import protocol_named
 
 EMBEDDED = "embedded demonstration model"
 RESULT_FILE = "evaluation.json"
-
-
-@dataclass(frozen=True)
-class EvaluateOptions:
-    """What to score."""
-
-    data: Path | None  # a prepared data folder; None takes songs and references from the first file of captions
-    runs: tuple[Path, ...] = ()  # model folders; where neither runs nor files are named, the embedded model is scored
-    split: str = "test"
-    protocol: str = "f1"  # which figures head the table, `f1` or `published`
-    limit: int | None = None  # score only the first N songs
-    out: Path | None = None  # a folder for captions, rows and figures
-    decoding: DecodingOptions = field(default_factory=DecodingOptions)
-    device: str = "auto"
-    predictions: tuple[Path, ...] = ()  # files with captions of other systems
-    controls: bool = False  # score every run with wrong inputs too
-    alignment: bool = False  # measure what alignment did to every run
-    cases: int = 0  # songs of the case study of the first two systems; 0 for none
-    paper: Path | None = None  # a CSV file with figures as a paper printed them, to stand beside ours
-
-    def __post_init__(self) -> None:
-        protocol_named(self.protocol)
-        if self.limit is not None and self.limit < 1:
-            raise OptionError(f"--limit {self.limit} leaves no songs", "give a number of 1 or more")
-        if self.cases < 0:
-            raise OptionError(f"--cases {self.cases} is no number of songs", "give 1 or more")
-        if self.data is None and not self.predictions:
-            raise OptionError("There is nothing to score", "name --data or --predictions")
-        if self.data is None and self.runs:
-            raise OptionError("Runs caption songs, and no data folder is named", "name it with --data")
-        if (self.controls or self.alignment) and not self.models:
-            raise OptionError("--controls and --alignment need a model", "name a run instead of --predictions")
-        if self.cases and len(self.models) + len(self.predictions) < 2:
-            raise OptionError("--cases compares two systems", "name two runs, or a run and --predictions")
-
-    @property
-    def models(self) -> tuple[Path | None, ...]:
-        """The models to run; None stands for the embedded one."""
-        return self.runs or (() if self.predictions else (None,))
 
 
 @dataclass(frozen=True)

@@ -1,89 +1,127 @@
 """What `recap prepare` is asked for, and what it answers."""
 
 import importlib.util
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from recap_cli.audio.settings import AudioSettings, read_place
-from recap_cli.corpus.data_folder import Slice
-from recap_cli.corpus.readers import LAYOUTS, VARIANTS
-from recap_cli.corpus.splits import Leakage
 from recap_cli.errors import OptionError
-from recap_cli.preparation.mel_worker import PRECISIONS
+from recap_cli.settings import MACHINE, RESULT, Setting, check_settings
 
-NEWLINES = ("keep", "semicolon")
-INSTRUMENTALS = ("keep", "reject")
-SOURCE_FLAGS = {
-    "audio": "--audio", "layout": "--layout", "metadata": "--metadata", "variant": "--variant",
-    "split_file": "--split-file", "published_split": "--published-split", "resplit": "--resplit",
-    "follow_outside": "--follow-outside",
-}  # fmt: skip
+if TYPE_CHECKING:
+    from recap_cli.audio.settings import AudioSettings
+    from recap_cli.corpus.data_folder import Slice
+    from recap_cli.corpus.splits import Leakage
+
+Layout = Literal["manifest", "folder", "song-interpretation", "alcap", "music4all"]
+Variant = Literal["full", "not_negative", "positive"]
+CORPUS, TEXTS, SPLITS, AUDIO, DEMO = "The corpus", "Lyrics and captions", "Splits", "The audio", "The demo corpus"
+# Fields that say something about a corpus that is named, so the demo corpus has no use for them.
+OF_A_SOURCE = ("audio", "layout", "metadata", "variant", "split_file", "published_split", "resplit", "follow_outside")
 
 
 @dataclass(frozen=True)
 class PrepareOptions:
-    """What to prepare and how.
+    """What to prepare and how."""
 
-    Attributes:
-        source: a corpus for `read_corpus`; None is the demo corpus.
-        out: the data folder.
-        audio: where a manifest's audio paths start, or Music4All's audio.
-        layout: the corpus's layout; None recognises it.
-        metadata: Music4All's table of titles and artists; None looks for it beside the audio.
-        follow_outside: read files outside of the audio folder, too, where paths and links lead there.
-        variant: which of ALCAP's files: `full`, `not_negative` or `positive`.
-        difficulty: `easy` or `hard`, of the demo corpus.
-        test_songs: songs to judge by in the demo corpus; None is its own number.
-        excerpt: `start`, `middle`, `random` (seeded by song: by the first 8 hexadecimal digits of the fingerprint of
-            [seed, id]) or seconds.
-        seconds: length of the excerpt.
-        resampler: `resampy` or `soxr`.
-        precision: type of the cached mels, `fp16` or `fp32`.
-        jobs: processes; 0 takes one for each core.
-        limit: only about so many songs.
-        seed: of the demo corpus, of splits and of random excerpts.
-        min_votes: leave out captions with fewer votes.
-        split_file: gives ids their splits.
-        published_split: split captions row by row as BART-fusion's public code does.
-        resplit: forget the splits that the corpus gives.
-        clean_captions: take a scraper's debris out of captions.
-        newlines: of lyrics: `keep`, or `semicolon` as BART-fusion has it.
-        instrumentals: songs without lyrics: `keep` or `reject`.
-        shard: the slice `i/n` to prepare; None is the whole.
-        strict: fail when any song is rejected.
-        max_rejected: fail when more than this share is rejected.
-        dry_run: read the corpus and say what would be done.
-    """
+    source: Annotated[
+        Path | None,
+        Setting(
+            "Manifest (.csv, .tsv, .jsonl), Song Interpretation Dataset (.json), folder of ALCAP's CSV files, "
+            "Music4All folder, or folder of songs.",
+            argument="SOURCE",
+            default="the demo corpus of made-up songs",
+        ),
+    ] = None
+    audio: Annotated[
+        Path | None,
+        Setting("Folder that the corpus's audio paths start from, or Music4All's folder of audios.", CORPUS),
+    ] = None
+    layout: Annotated[Layout | None, Setting("What kind of corpus SOURCE is.", CORPUS, default="recognised")] = None
+    metadata: Annotated[
+        Path | None,
+        Setting("Music4All's id_information.csv, for titles and artists.", CORPUS, default="found beside the audio"),
+    ] = None
+    follow_outside: Annotated[
+        bool, Setting("Also read files outside of the audio folder, where paths and links lead there.", CORPUS)
+    ] = False
+    variant: Annotated[Variant | None, Setting("Which of ALCAP's files to read.", CORPUS, default="full")] = None
+    limit: Annotated[
+        int | None, Setting("Prepare about this many songs only, for a quick look.", CORPUS, minimum=1)
+    ] = None
 
-    source: Path | None = None
-    out: Path = Path("data")
-    audio: Path | None = None
-    layout: str | None = None
-    metadata: Path | None = None
-    follow_outside: bool = False
-    variant: str | None = None
-    difficulty: str = "easy"
-    test_songs: int | None = None
-    excerpt: str = "start"
-    seconds: float = 15.0
-    resampler: str = "resampy"
-    precision: str = "fp16"
-    jobs: int = 0
-    limit: int | None = None
-    seed: int = 0
-    min_votes: int | None = None
-    split_file: Path | None = None
-    published_split: bool = False
-    resplit: bool = False
-    clean_captions: bool = False
-    newlines: str = "keep"
-    instrumentals: str = "keep"
-    shard: str | None = None
-    strict: bool = False
-    max_rejected: float = 0.05
-    dry_run: bool = False
+    min_votes: Annotated[
+        int | None, Setting("Leave out captions with fewer votes, where the corpus has votes.", TEXTS)
+    ] = None
+    clean_captions: Annotated[
+        bool, Setting("Remove what scraping left in captions, such as links, HTML tags and reply buttons.", TEXTS)
+    ] = False
+    newlines: Annotated[
+        Literal["keep", "semicolon"],
+        Setting("Keep the line breaks of lyrics, or write semicolons as BART-fusion did.", TEXTS),
+    ] = "keep"
+    instrumentals: Annotated[
+        Literal["keep", "reject"], Setting("What to do with songs that have no lyrics.", TEXTS)
+    ] = "keep"
+
+    split_file: Annotated[
+        Path | None,
+        Setting(
+            "Table, JSON or JSON lines that gives each song id its split.", SPLITS, default="the corpus's, or drawn"
+        ),
+    ] = None
+    published_split: Annotated[
+        bool,
+        Setting(
+            "Split caption by caption, 90 to 10, as BART-fusion's code does. Test songs leak into training: only to "
+            "compare with it.",
+            SPLITS,
+        ),
+    ] = False
+    resplit: Annotated[
+        bool, Setting("Ignore the corpus's own splits, and split by song with near-duplicates together.", SPLITS)
+    ] = False
+
+    excerpt: Annotated[
+        str,
+        Setting(
+            "Where the excerpt of each song begins: start, middle, random (by --seed), or a time in seconds.", AUDIO
+        ),
+    ] = "start"
+    seconds: Annotated[float, Setting("Length of the excerpt in seconds.", AUDIO)] = 15.0
+    resampler: Annotated[
+        Literal["resampy", "soxr"],
+        Setting("How audio comes to 16 kHz: resampy (kaiser_best), or the much faster soxr (extra fast).", AUDIO),
+    ] = "resampy"
+    precision: Annotated[
+        Literal["fp16", "fp32"], Setting("Type of the cached log-mels; fp16 takes half the disk.", AUDIO)
+    ] = "fp16"
+
+    difficulty: Annotated[
+        Literal["easy", "hard"],
+        Setting("How hard its songs are: hard has noisy audio and more lyrics that mislead.", DEMO),
+    ] = "easy"
+    test_songs: Annotated[int | None, Setting("Songs in its test split.", DEMO, default="250")] = None
+
+    out: Annotated[
+        Path,
+        Setting("Folder to fill with songs, captions and log-mels. Started again, only what is new is done.", RESULT),
+    ] = Path("data")
+    shard: Annotated[
+        str | None,
+        Setting(
+            "Prepare only the I-th of N slices, such as 2/8. Slices can be made anywhere and copied into one folder.",
+            RESULT,
+            default="all",
+        ),
+    ] = None
+    strict: Annotated[bool, Setting("Fail when any song is rejected.", RESULT)] = False
+    max_rejected: Annotated[
+        float, Setting("Fail when a larger share of the songs is rejected, from 0 to 1.", RESULT, minimum=0, maximum=1)
+    ] = 0.05
+
+    jobs: Annotated[int, Setting("Processes that decode; 0 is one a core.", MACHINE, minimum=0)] = 0
+    seed: Annotated[int, Setting("Seed of the demo corpus, of splits and of random excerpts.", MACHINE)] = 0
 
     @property
     def inputs(self) -> list[Path]:
@@ -91,21 +129,10 @@ class PrepareOptions:
         return [path for path in (self.source, self.audio, self.metadata, self.split_file) if path is not None]
 
     def __post_init__(self) -> None:
-        choices = {"precision": tuple(PRECISIONS), "newlines": NEWLINES, "instrumentals": INSTRUMENTALS}
-        for name, known in choices.items():
-            check_choice(name, getattr(self, name), known)
-        for name, known in {"layout": LAYOUTS, "variant": VARIANTS}.items():
-            if getattr(self, name) is not None:
-                check_choice(name, getattr(self, name), known)
-        if self.jobs < 0:
-            raise OptionError(f"--jobs {self.jobs} is negative", "0 takes one process for each core")
-        if self.limit is not None and self.limit < 1:
-            raise OptionError(f"--limit {self.limit} leaves no songs", "give a number of 1 or more")
-        if not (math.isfinite(self.max_rejected) and 0 <= self.max_rejected <= 1):
-            raise OptionError(f"--max-rejected {self.max_rejected} is no share", "give a number from 0 to 1")
+        check_settings(self)
         if self.published_split and (self.split_file or self.resplit):
             raise OptionError("--published-split decides all splits itself", "leave --split-file and --resplit out")
-        self.place, self.settings, self.slice  # noqa: B018  checks --excerpt, --seconds, --resampler and --shard
+        self.place, self.settings, self.slice  # noqa: B018  checks --excerpt, --seconds and --shard
         if self.source is None:
             self.check_demo()
         elif self.test_songs is not None:
@@ -116,24 +143,31 @@ class PrepareOptions:
             )
 
     def check_demo(self) -> None:
-        """Refuse flags that the demo corpus has no use for."""
-        for name, flag in SOURCE_FLAGS.items():
+        """Refuses flags that the demo corpus has no use for."""
+        for name in OF_A_SOURCE:
             if getattr(self, name):
+                flag = f"--{name.replace('_', '-')}"
                 raise OptionError(f"{flag} needs a SOURCE, and none is named", "name a manifest, data set or folder")
 
     @property
     def place(self) -> str | float:
         """The excerpt's place: a word, or seconds."""
+        from recap_cli.audio.settings import read_place
+
         return read_place(self.excerpt)
 
     @property
-    def settings(self) -> AudioSettings:
+    def settings(self) -> "AudioSettings":
         """The signal settings."""
+        from recap_cli.audio.settings import AudioSettings
+
         return AudioSettings(seconds=self.seconds, resampler=self.resampler)
 
     @property
-    def slice(self) -> Slice:
+    def slice(self) -> "Slice":
         """The part of the corpus to prepare."""
+        from recap_cli.corpus.data_folder import Slice
+
         return Slice.parse(self.shard)
 
     @property
@@ -141,16 +175,6 @@ class PrepareOptions:
         """What decides the songs, captions and splits, as kept in `dataset.json`."""
         names = ("variant", "min_votes", "published_split", "resplit", "clean_captions", "newlines", "instrumentals")
         return {name: getattr(self, name) for name in (*names, "limit")}
-
-
-def check_choice(name: str, given: Any, known: tuple[str, ...]) -> None:
-    """Refuse an unknown word.
-
-    Raises:
-        OptionError: it is none of those known.
-    """
-    if given not in known:
-        raise OptionError(f"--{name.replace('_', '-')} {given} is not known", f"choose one of {', '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -190,7 +214,7 @@ class PrepareResult:
     medians: dict[str, float] = field(default_factory=dict)
     cleaned: dict[str, int] = field(default_factory=dict)
     warnings: dict[str, int] = field(default_factory=dict)
-    leakage: Leakage | None = None
+    leakage: "Leakage | None" = None
     spent: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     resampler: str = "resampy"
@@ -229,7 +253,7 @@ class PreparePlan:
     rejected: int
     reasons: dict[str, int]
     cleaned: dict[str, int]
-    leakage: Leakage
+    leakage: "Leakage"
     seconds: float
     gigabytes: float
     jobs: int

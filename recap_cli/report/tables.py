@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 from recap_cli.progress import Table
 from recap_cli.scoring.bootstrap import Interval
 from recap_cli.scoring.seeds import ENOUGH_SEEDS
-from recap_cli.training.recipes import RECIPE_LINES, RECIPES
 
 if TYPE_CHECKING:  # each command loads its own results only
     from recap_cli.ablation.ablate import SweepPlan
@@ -147,15 +146,6 @@ def catalogue_table(plan: dict[str, Any]) -> Table:
     ]
     note = f"measured on {plan['measured_on']} songs, decoded one after the other; nothing was written"
     return Table(f"Captioning {plan['source']}", ["", ""], rows, note)
-
-
-def recipe_table() -> Table:
-    """Every recipe setting and who set it."""
-    rows = [
-        [line.setting.replace("_", "-"), *(str(getattr(line, name)) for name in RECIPES), line.source]
-        for line in RECIPE_LINES
-    ]
-    return Table("Recipes", ["setting", *RECIPES, "set by"], rows)
 
 
 def train_table(result: "TrainResult") -> Table:

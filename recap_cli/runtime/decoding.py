@@ -2,71 +2,23 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput
 
-from recap_cli.errors import OptionError
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.fast_decoder import fast_decoder
 from recap_cli.model.folder import FORCED
 from recap_cli.processor import RecapProcessor
+from recap_cli.runtime.options import DecodingOptions
+
+__all__ = ["Decoded", "DecodingOptions", "effective_settings", "generate_captions"]
 
 SMALL = 5_000_000  # parameters
 TOP_K = 50  # likeliest tokens that sampling draws from, as transformers has it
-
-
-@dataclass(frozen=True)
-class DecodingOptions:
-    """How captions are written.
-
-    Attributes:
-        beams: beam search width; 1 is greedy.
-        sample: draw tokens instead of taking the likeliest, from `seed`.
-        top_p: nucleus of sampling.
-        num_captions: captions a song.
-        max_caption_tokens: the longest caption; None takes the model's own limit.
-        no_repeat_ngram: n-grams of this size appear once at most; 0 allows all.
-        seed: of sampling.
-        batch_size: songs at a time; captions do not depend on it.
-        min_caption_tokens: the shortest caption; 0 sets no limit.
-    """
-
-    beams: int = 4
-    sample: bool = False
-    top_p: float = 1.0
-    num_captions: int = 1
-    max_caption_tokens: int | None = None
-    no_repeat_ngram: int = 0
-    seed: int = 0
-    batch_size: int = 32
-    min_caption_tokens: int = 0
-
-    def __post_init__(self) -> None:
-        for flag in ("beams", "num_captions", "batch_size"):
-            if getattr(self, flag) < 1:
-                raise OptionError(f"--{flag.replace('_', '-')} {getattr(self, flag)} is not possible", "give 1 or more")
-        if self.max_caption_tokens is not None and self.max_caption_tokens < 3:
-            raise OptionError("--max-caption-tokens leaves no room for a caption", "give 3 or more")
-        if not 0 <= self.min_caption_tokens <= (self.max_caption_tokens or self.min_caption_tokens):
-            raise OptionError(
-                f"--min-caption-tokens {self.min_caption_tokens} does not fit", "give 0 up to --max-caption-tokens"
-            )
-        if not 0 < self.top_p <= 1:
-            raise OptionError(f"--top-p {self.top_p:g} is no share", "give more than 0 and at most 1")
-        if self.no_repeat_ngram < 0:
-            raise OptionError(f"--no-repeat-ngram {self.no_repeat_ngram} is negative", "0 allows all")
-        if not self.sample and self.num_captions > self.beams:
-            raise OptionError(
-                f"--num-captions {self.num_captions} needs as many beams", "raise --beams, or draw with --sample"
-            )
-
-    def to_json(self) -> dict[str, Any]:
-        """The options as plain values, for records of how captions were made."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -1,157 +1,325 @@
-"""What may be asked of a training: every setting is a recipe's unless it is given."""
+"""What may be asked of a training: every setting of a recipe is the recipe's unless it is given."""
 
-import math
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from recap_cli.errors import OptionError
-from recap_cli.training.interventions import Interventions
-from recap_cli.training.recipes import recipe_settings
+from recap_cli.settings import MACHINE, RESULT, Device, Setting, check_settings, plain
+from recap_cli.training.recipes import (
+    AlignmentLoss,
+    BestBy,
+    FusionSharing,
+    Padding,
+    Pooling,
+    Recipe,
+    Similarity,
+    recipe_settings,
+)
 
-# What may choose the best epoch.
-BEST_METRICS = ("rougeL", "meteor", "caption_loss")
-PRECISIONS = ("auto", "fp32", "bf16")
-PADDINGS = ("batch", "corpus")
-# Lowest and highest value of settings that are no plain counts.
-RANGES = {
-    "weight_decay": (0.0, math.inf),
-    "warmup": (0.0, 1.0),
-    "adam_beta2": (0.0, 0.9999999),
-    "top_p": (0.0, 1.0),
-    "seed": (0, 2**32 - 1),
-}
+if TYPE_CHECKING:
+    from recap_cli.corpus.dataset import PreparedData, PreparedSong
+    from recap_cli.training.interventions import Music
+
+Precision = Literal["auto", "fp32", "bf16"]
+MusicGiven = Literal["own", "shuffled", "constant"]
+OWN: MusicGiven = "own"
+SHUFFLED: MusicGiven = "shuffled"
+CONSTANT: MusicGiven = "constant"
+
+DATA, START, MODEL, ALIGNMENT = "What it learns from", "What it starts from", "The model", "The alignment loss"
+OPTIMISATION, VALIDATION, CAPTIONS = "Optimisation", "Validation", "Captions of the trained model"
+overrides = partial(Setting, default="the recipe's")
+
+
+@dataclass(frozen=True)
+class Interventions:
+    """Deliberate changes to the data of a run, for controlled experiments; the defaults change nothing."""
+
+    music: Annotated[
+        MusicGiven,
+        Setting(
+            "The music that a song is given: its own; shuffled, another song's of its split, always the same one, in "
+            "training and in test; or constant, a learned sequence that is the same for all songs.",
+            flag="",
+        ),
+    ] = OWN
+    music_noise: Annotated[
+        float, Setting("Standard deviation of noise on the music states, relative to theirs.", flag="", minimum=0)
+    ] = 0.0
+    caption_noise: Annotated[
+        float, Setting("Share of training captions that are another song's.", flag="", minimum=0, maximum=1)
+    ] = 0.0
+    captioned_songs: Annotated[
+        int | None,
+        Setting(
+            "Training songs that keep their captions; the others count in the alignment loss alone.", flag="", minimum=1
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    @property
+    def changes_captions(self) -> bool:
+        """Whether the training captions are not those of the folder."""
+        return self.caption_noise > 0 or self.captioned_songs is not None
+
+    def training_songs(self, songs: "Sequence[PreparedSong]") -> "Sequence[PreparedSong]":
+        """Returns the training songs with the captions that are learned from."""
+        from recap_cli.training.interventions import exchange_captions
+
+        return exchange_captions(songs, self.caption_noise) if self.caption_noise else songs
+
+    def captioned(self, songs: "Sequence[PreparedSong]") -> "Sequence[PreparedSong]":
+        """Returns the training songs that keep their captions."""
+        return self.training_songs(songs)[: self.captioned_songs]
+
+    def states(self, music: "Music", data: "PreparedData") -> "Music":
+        """Returns the music states by mel key as the model gets them."""
+        from recap_cli.training.interventions import change_states
+
+        return change_states(music, data, is_shuffled=self.music == SHUFFLED, noise=self.music_noise)
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What to train. A setting left at None comes from the recipe, see `recipes.RECIPE_LINES`.
+    """What to train. A setting of a recipe (`recipes.RecipeSettings`) that is left at None is the recipe's."""
 
-    Attributes:
-        data: the prepared data folder.
-        out: the run's folder; None names it after the settings, under `runs`.
-        recipe: `paper`, `alcap` or `tiny`; None takes `tiny` for demo data and `paper` for any other.
-        music_encoder: published CNNSA weights; None pretrains one on the tags (tiny recipe only).
-        no_music: leave the music out: plain BART, the lyrics-only baseline.
-        train_music_encoder: train the music encoder end to end instead of freezing it.
-        allow_fused_alignment: permit an alignment layer behind a fusion layer.
-        min_votes: leave out training captions with fewer votes.
-        limit: train on so many songs only.
-        seed: of initial weights, order and dropout.
-        device: `auto`, `cpu`, `cuda` or `mps`.
-        init: a run whose weights are the start, in place of a BART.
-        resume: demand that there is an interrupted run to go on with.
-        precision: `fp32`, `bf16` (autocast), or `auto`: bf16 on a GPU that has it.
-        accumulate: batches that a step is made of, for less memory.
-        micro_batch_tokens: a batch is cut into pieces of so many tokens, pads counted; 0 leaves it whole, None cuts
-            models of BART's size on a CPU, except for InfoNCE, whose negatives come from the piece.
-        gradient_checkpointing: compute states again in the backward pass, for less memory.
-        compile: let torch compile the model.
-        validate_every: epochs between validations.
-        checkpoint_every: steps between checkpoints; None makes one at each validation.
-        patience: stop after so many validations without a better figure.
-        report_to: `tensorboard`, or nothing.
-        pretrain_seed: of the stand-in BART that the tiny recipe pretrains.
-        probe: with alpha 0, train the projection on detached states; captions do not change by it.
-        study: changes to the data, for controlled experiments.
-    """
+    data: Annotated[
+        Path,
+        Setting(
+            "Folder that recap prepare made.", argument="DATA", default="./data, else the demo corpus of made-up songs"
+        ),
+    ]
+    out: Annotated[
+        Path | None,
+        Setting(
+            "Folder of the run: the model and its log. Named again, an interrupted run resumes.",
+            RESULT,
+            default="named after the settings, under runs/",
+        ),
+    ] = None
+    limit: Annotated[int | None, Setting("Train on this many songs only, for a quick look.", DATA, minimum=1)] = None
+    min_votes: Annotated[int | None, Setting("Leave out captions with fewer votes, if they have votes.", DATA)] = None
+    max_lyrics_tokens: Annotated[int | None, overrides("Cut lyrics at this many tokens.", DATA, minimum=3)] = None
+    max_caption_tokens: Annotated[int | None, overrides("Cut captions at this many tokens.", DATA, minimum=3)] = None
+    padding: Annotated[
+        Padding | None,
+        overrides("Pad texts to the longest of their batch, or of the whole corpus as the public code does.", DATA),
+    ] = None
 
-    data: Path
-    out: Path | None = None
-    recipe: str | None = None
-    music_encoder: Path | None = None
-    no_music: bool = False
-    train_music_encoder: bool = False
-    allow_fused_alignment: bool = False
-    min_votes: int | None = None
-    limit: int | None = None
-    seed: int = 0
-    device: str = "auto"
-    init: Path | None = None
-    resume: bool = False
-    precision: str = "auto"
-    accumulate: int = 1
-    micro_batch_tokens: int | None = None
-    gradient_checkpointing: bool = False
-    compile: bool = False
-    validate_every: float = 1.0
-    checkpoint_every: int | None = None
-    patience: int | None = None
-    report_to: str | None = None
-    pretrain_seed: int = 0
-    probe: bool = False
+    recipe: Annotated[
+        Recipe | None,
+        Setting(
+            "Where all settings that you do not give come from: the paper, its public code (alcap), or a tiny model "
+            "for made-up songs. recap train --recipes shows them.",
+            START,
+            default="tiny for the demo corpus, else paper",
+        ),
+    ] = None
+    bart: Annotated[
+        str | None,
+        overrides(
+            "Pretrained BART to start from: a folder, facebook/bart-base, hf://OWNER/NAME[@REVISION], or pretrain to "
+            "make a small one from the data.",
+            START,
+        ),
+    ] = None
+    music_encoder: Annotated[
+        Path | None,
+        Setting(
+            "Weights of the pretrained music encoder (CNNSA), such as best_model.pth.",
+            START,
+            default="pretrained on the songs' tags, tiny recipe only",
+        ),
+    ] = None
+    init: Annotated[
+        Path | None,
+        Setting(
+            "Start from the weights of an earlier run in place of a BART: a run folder or hf://OWNER/NAME[@REVISION].",
+            START,
+        ),
+    ] = None
+    resume: Annotated[
+        bool, Setting("Fail unless the run folder holds an interrupted run that can be resumed.", START)
+    ] = False
+    seed: Annotated[
+        int,
+        Setting("Seed of the new weights, the order of the songs and dropout.", START, minimum=0, maximum=2**32 - 1),
+    ] = 0
+
+    no_music: Annotated[
+        bool, Setting("Leave the music out: plain BART, which reads lyrics only (a baseline of the paper).", MODEL)
+    ] = False
+    train_music_encoder: Annotated[
+        bool, Setting("Train the music encoder too, instead of keeping it as it was pretrained.", MODEL)
+    ] = False
+    fusion_layers: Annotated[
+        tuple[int, ...] | None,
+        overrides("Encoder layers after which the music is fused in, counted from 0, such as 4,5.", MODEL),
+    ] = None
+    fusion_scale: Annotated[float | None, Setting("Factor on what the fusion attention adds.", flag="")] = None
+    fusion_heads: Annotated[int | None, Setting("Heads of the fusion attention.", flag="", minimum=1)] = None
+    fusion_sharing: Annotated[
+        FusionSharing | None, Setting("One fusion block for all fusion layers, or one a layer.", flag="")
+    ] = None
+
+    alpha: Annotated[
+        float | None,
+        overrides(
+            "Weight of the alignment loss beside the caption loss per real token; 0 trains BART-fusion. With the alcap "
+            "recipe pads dilute the caption loss, so the same alpha pulls harder there.",
+            ALIGNMENT,
+            minimum=0,
+        ),
+    ] = None
+    alignment_loss: Annotated[
+        AlignmentLoss | None,
+        overrides(
+            "How music and lyrics are aligned: positive pulls the two of a song together (paper, eq. 1); infonce also "
+            "pushes other songs away, infonce-symmetric in both directions.",
+            ALIGNMENT,
+        ),
+    ] = None
+    similarity: Annotated[
+        Similarity | None, Setting("How similar the two of a pair are: by cosine or dot product.", flag="")
+    ] = None
+    temperature: Annotated[
+        float | None,
+        overrides("Divides the similarities in the infonce losses: lower is stricter.", ALIGNMENT, above=0),
+    ] = None
+    pooling: Annotated[
+        Pooling | None,
+        overrides(
+            "Positions that a text's or a song's mean is taken over: masked leaves pads out, all counts them as the "
+            "public code does.",
+            ALIGNMENT,
+        ),
+    ] = None
+    align_layer: Annotated[
+        int | None,
+        overrides("The lyrics state that enters this encoder layer is aligned, counted from 0.", ALIGNMENT, minimum=0),
+    ] = None
+    allow_fused_alignment: Annotated[
+        bool,
+        Setting("Permit an --align-layer behind a fusion layer, where music has leaked into the lyrics.", ALIGNMENT),
+    ] = False
+    standardise_music: Annotated[
+        bool | None, Setting("Centre and scale the pooled music before it is aligned.", flag="")
+    ] = None
+    probe: Annotated[
+        bool, Setting("With alpha 0, train the projection on detached states; captions do not change.", flag="")
+    ] = False
     study: Interventions = field(default_factory=Interventions)
-    bart: str | None = None
-    alpha: float | None = None
-    alignment_loss: str | None = None
-    similarity: str | None = None
-    temperature: float | None = None
-    pooling: str | None = None
-    pads_in_loss: bool | None = None
-    padding: str | None = None
-    standardise_music: bool | None = None
-    align_layer: int | None = None
-    fusion_layers: tuple[int, ...] | None = None
-    fusion_scale: float | None = None
-    fusion_heads: int | None = None
-    fusion_sharing: str | None = None
-    optimizer: str | None = None
-    adam_beta2: float | None = None
-    weight_decay: float | None = None
-    schedule: str | None = None
-    warmup: float | None = None
-    lr: float | None = None
-    batch_size: int | None = None
-    epochs: float | None = None
-    max_lyrics_tokens: int | None = None
-    max_caption_tokens: int | None = None
-    validation_songs: int | None = None
-    best_by: str | None = None
-    beams: int | None = None
-    sample: bool | None = None
-    top_p: float | None = None
+    pretrain_seed: Annotated[int, Setting("Seed of the small BART that is made from the data.", flag="")] = 0
+
+    batch_size: Annotated[
+        int | None,
+        overrides("Captions in each step, over all processes and accumulated batches.", OPTIMISATION, minimum=1),
+    ] = None
+    lr: Annotated[
+        float | None, overrides("Highest learning rate, reached after the warmup.", OPTIMISATION, above=0)
+    ] = None
+    epochs: Annotated[
+        float | None, overrides("Passes over the captions; 0.5 is half of one.", OPTIMISATION, above=0)
+    ] = None
+    warmup: Annotated[
+        float | None,
+        overrides("Share of the steps, from 0 to 1, in which the rate rises.", OPTIMISATION, minimum=0, maximum=1),
+    ] = None
+    schedule: Annotated[
+        str | None,
+        overrides(
+            "How the rate changes after the warmup: linear, constant, cosine, or another that transformers knows.",
+            OPTIMISATION,
+        ),
+    ] = None
+    optimizer: Annotated[
+        str | None, overrides("Optimiser by its name in transformers, such as adamw_torch or adafactor.", OPTIMISATION)
+    ] = None
+    weight_decay: Annotated[
+        float | None, overrides("Share by which weights shrink per unit of rate.", OPTIMISATION, minimum=0)
+    ] = None
+    adam_beta2: Annotated[
+        float | None,
+        overrides(
+            "How slowly AdamW forgets squared gradients: 0.98 suits short runs, 0.999 long ones.",
+            OPTIMISATION,
+            minimum=0,
+            maximum=0.9999999,
+        ),
+    ] = None
+    pads_in_loss: Annotated[
+        bool | None, overrides("Count pads in the caption loss, as the public code does.", OPTIMISATION)
+    ] = None
+
+    validation_songs: Annotated[
+        int | None, overrides("Songs that are captioned to judge each epoch.", VALIDATION, minimum=1)
+    ] = None
+    validate_every: Annotated[float, Setting("Epochs between two validations.", VALIDATION, above=0)] = 1.0
+    best_by: Annotated[BestBy | None, overrides("The figure that chooses the epoch to keep.", VALIDATION)] = None
+    patience: Annotated[
+        int | None,
+        Setting("Stop after this many validations without a better figure.", VALIDATION, default="never", minimum=1),
+    ] = None
+
+    beams: Annotated[
+        int | None,
+        overrides("Width of the beam search that is saved as the model's own; 1 is greedy.", CAPTIONS, minimum=1),
+    ] = None
+    sample: Annotated[
+        bool | None,
+        overrides("Save with the model that words are drawn at random, or that the likeliest are taken.", CAPTIONS),
+    ] = None
+    top_p: Annotated[
+        float | None,
+        overrides(
+            "Save with the model that words are drawn from the likeliest that share this probability.",
+            CAPTIONS,
+            above=0,
+            maximum=1,
+        ),
+    ] = None
+
+    checkpoint_every: Annotated[
+        int | None,
+        Setting("Steps between checkpoints to resume from.", RESULT, default="at each validation", minimum=1),
+    ] = None
+    report_to: Annotated[
+        Literal["tensorboard"] | None, Setting("Also write the figures of each epoch for TensorBoard.", RESULT)
+    ] = None
+
+    device: Annotated[Device, Setting("What to compute on; auto takes a GPU where there is one.", MACHINE)] = "auto"
+    precision: Annotated[
+        Precision, Setting("Type of the numbers; auto takes bf16 on a GPU that has it, else fp32.", MACHINE)
+    ] = "auto"
+    accumulate: Annotated[
+        int, Setting("Split each step into this many batches, one after the other, to save memory.", MACHINE, minimum=1)
+    ] = 1
+    micro_batch_tokens: Annotated[
+        int | None,
+        Setting(
+            "Cut each batch into pieces of this many tokens, pads counted, to save memory; 0 cuts nothing.",
+            MACHINE,
+            # Not for InfoNCE, whose negatives come from the piece.
+            default="2048 on a CPU for models of BART's size",
+            minimum=0,
+        ),
+    ] = None
+    gradient_checkpointing: Annotated[
+        bool, Setting("Compute states a second time instead of keeping them: less memory, a third more time.", MACHINE)
+    ] = False
+    compile: Annotated[bool, Setting("Compile the model with torch.compile before training.", MACHINE)] = False
 
     def __post_init__(self) -> None:
-        numbers = (
-            "batch_size",
-            "epochs",
-            "lr",
-            "limit",
-            "validation_songs",
-            "accumulate",
-            "validate_every",
-            "patience",
-            "beams",
-        )
-        for flag in (*numbers, "checkpoint_every"):
-            value = getattr(self, flag)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise OptionError(f"--{flag.replace('_', '-')} {value} is not possible", "give a number above 0")
-        self._check_ranges()
-        choices = {"best_by": BEST_METRICS, "precision": PRECISIONS, "padding": PADDINGS, "report_to": ("tensorboard",)}
-        for flag, known in choices.items():
-            value = getattr(self, flag)
-            if value is not None and value not in known:
-                raise OptionError(
-                    f"--{flag.replace('_', '-')} {value} is not known", f"choose one of {', '.join(known)}"
-                )
+        check_settings(self)
         self._check_library_names()
-        if self.micro_batch_tokens is not None and self.micro_batch_tokens < 0:
-            raise OptionError(f"--micro-batch-tokens {self.micro_batch_tokens} is negative", "0 cuts nothing")
         if self.init is not None and self.bart is not None:
             raise OptionError("--init and --bart both name weights to start from", "give one of them")
-        for flag in ("max_lyrics_tokens", "max_caption_tokens"):
-            value = getattr(self, flag)
-            if value is not None and value < 3:
-                raise OptionError(f"--{flag.replace('_', '-')} {value} leaves no room for text", "give 3 or more")
-
-    def _check_ranges(self) -> None:
-        for flag, (low, high) in RANGES.items():
-            value = getattr(self, flag)
-            if value is not None and not (math.isfinite(value) and low <= value <= high):
-                words = f"a number from {low:g} to {high:g}" if high < math.inf else f"a number of {low:g} or more"
-                raise OptionError(f"--{flag.replace('_', '-')} {value} is not possible", f"give {words}")
 
     def _check_library_names(self) -> None:
         if self.report_to == "tensorboard" and find_spec("tensorboard") is None:
@@ -167,20 +335,12 @@ class TrainOptions:
                 raise OptionError(f"--{flag} {value} is not known", f"the Trainer knows {', '.join(known[:6])}, ...")
 
     def settings(self, demo: bool) -> dict[str, Any]:
-        """Give every recipe setting with this run's overrides, and the recipe's name."""
+        """Returns every recipe setting with this run's overrides, and the recipe's name."""
         recipe = self.recipe or ("tiny" if demo else "paper")
         chosen = recipe_settings(recipe)
         own = {name: getattr(self, name) for name in chosen if getattr(self, name) is not None}
         return {"recipe": recipe, **chosen, **own}
 
     def to_json(self) -> dict[str, Any]:
-        """The options as plain values."""
-        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        return {name: plain(value) for name, value in values.items()}
-
-
-def plain(value: Any) -> Any:
-    """Turn an option into what JSON knows."""
-    if isinstance(value, Path):
-        return str(value)
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+        """Returns the options as plain values."""
+        return {name: plain(value) for name, value in vars(self).items()}

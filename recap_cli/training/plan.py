@@ -23,8 +23,8 @@ from recap_cli.model.weight_files import read_folder_weights
 from recap_cli.processor import read_settings
 from recap_cli.progress import Progress
 from recap_cli.runtime.hub import find_model
-from recap_cli.training.interventions import CONSTANT, CONSTANT_STEPS
-from recap_cli.training.options import TrainOptions
+from recap_cli.training.interventions import CONSTANT_STEPS
+from recap_cli.training.options import CONSTANT, TrainOptions
 from recap_cli.training.pretrain import tag_values, tiny_bart
 from recap_cli.training.trainer import process_batch_size
 from recap_cli.training.validation import validation_songs

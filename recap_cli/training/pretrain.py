@@ -33,7 +33,7 @@ from recap_cli.model.config import MusicEncoderSizes, RecapConfig
 from recap_cli.model.music_encoder import MusicEncoder
 from recap_cli.processor import RecapProcessor
 from recap_cli.progress import Progress
-from recap_cli.training.interventions import Interventions
+from recap_cli.training.options import Interventions
 from recap_cli.training.trainer import ProgressCallback, training_arguments
 
 # A shorter memory of squared gradients than 0.999, for runs of a few hundred steps.

@@ -1,83 +1,98 @@
-"""Recipes: every training setting, its value in each recipe, and who set it."""
+"""Recipes: every setting of a training, its value in each recipe, and who set it."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Literal, get_args
 
 from recap_cli.errors import OptionError
 
-RECIPES = ("paper", "alcap", "tiny")
+Recipe = Literal["paper", "alcap", "tiny"]
+AlignmentLoss = Literal["positive", "infonce", "infonce-symmetric", "none"]
+Similarity = Literal["cosine", "dot"]
+Pooling = Literal["masked", "all"]
+Padding = Literal["batch", "corpus"]
+FusionSharing = Literal["shared", "per-layer"]
+BestBy = Literal["rougeL", "meteor", "caption_loss"]
+
+
+@dataclass(frozen=True)
+class RecipeSettings:
+    """One recipe. The defaults are the paper's; beside each stands who set it, for the tables of help and README."""
+
+    bart: Annotated[str, "paper; tiny: made from the data"] = "facebook/bart-base"
+    alpha: Annotated[float, "paper, eq. 3"] = 0.02
+    alignment_loss: Annotated[AlignmentLoss, "paper, eq. 1; alcap: public code's default"] = "positive"
+    similarity: Annotated[Similarity, "paper"] = "cosine"
+    temperature: Annotated[float, "public code; used by InfoNCE only"] = 0.3
+    pooling: Annotated[Pooling, "ours; alcap: public code, pads pooled too"] = "masked"
+    pads_in_loss: Annotated[bool, "ours; alcap: public code, pads in the caption loss"] = False
+    padding: Annotated[Padding, "ours: to a batch's longest; alcap: public code, the corpus's"] = "batch"
+    standardise_music: Annotated[bool, "neither has it; a setting for studies"] = False
+    align_layer: Annotated[int, "public code; tiny: before the first fusion layer"] = 4
+    fusion_layers: Annotated[tuple[int, ...], "public code; tiny: the last two layers"] = (4, 5)
+    fusion_scale: Annotated[float, "public code"] = 0.1
+    fusion_heads: Annotated[int, "public code"] = 1
+    fusion_sharing: Annotated[FusionSharing, "public code"] = "shared"
+    optimizer: Annotated[str, "ours (the paper does not say); alcap: public code"] = "adamw_torch_fused"
+    adam_beta2: Annotated[float, "AdamW's default; tiny: ours, for a run of some 1,500 steps"] = 0.999
+    weight_decay: Annotated[float, "ours; alcap: Adafactor's default"] = 0.01
+    schedule: Annotated[str, "ours; alcap: public code never steps its scheduler"] = "linear"
+    warmup: Annotated[float, "ours; share of the steps"] = 0.05
+    lr: Annotated[float, "paper; alcap: public code (an Adafactor rate); tiny: ours"] = 6e-5
+    batch_size: Annotated[int, "paper; alcap: public code; tiny: ours"] = 48
+    epochs: Annotated[float, "paper; alcap: public code; tiny: ours"] = 50
+    max_lyrics_tokens: Annotated[int, "public code"] = 512
+    max_caption_tokens: Annotated[int, "paper; tiny: ours"] = 512
+    validation_songs: Annotated[int, "ours"] = 500
+    best_by: Annotated[
+        BestBy, "ours; tiny: ROUGE-L of 150 made-up songs in two wordings cannot tell late epochs apart"
+    ] = "rougeL"
+    beams: Annotated[int, "public code"] = 4
+    sample: Annotated[bool, "ours: deterministic; alcap: public code samples with 4 beams"] = False
+    top_p: Annotated[float, "alcap: public code"] = 1.0
+
+
+# What the paper does not say is filled in, and the source says so.
+PAPER = RecipeSettings()
+# The public code, with its departures from the paper.
+ALCAP = RecipeSettings(
+    alignment_loss="infonce", pooling="all", pads_in_loss=True, padding="corpus",
+    optimizer="adafactor", weight_decay=0.0, schedule="constant", warmup=0.0,
+    lr=5e-5, batch_size=26, epochs=20, sample=True, top_p=0.92,
+)  # fmt: skip
+# For the demo corpus on two cores.
+TINY = RecipeSettings(
+    bart="pretrain", align_layer=1, fusion_layers=(1, 2), adam_beta2=0.98, warmup=0.1,
+    lr=2e-3, batch_size=24, epochs=4, max_caption_tokens=128, validation_songs=150, best_by="caption_loss",
+)  # fmt: skip
+RECIPES: dict[Recipe, RecipeSettings] = {"paper": PAPER, "alcap": ALCAP, "tiny": TINY}
 
 
 @dataclass(frozen=True)
 class RecipeLine:
-    """One setting in all recipes.
+    """One setting in all recipes: a row of the tables."""
 
-    Attributes:
-        setting: the field of `TrainOptions` that overrides it.
-        paper: value of the paper's experiment; what the paper does not say is filled in and marked in `source`.
-        alcap: value of the public code, compatibility settings included.
-        tiny: value for the demo corpus on two cores.
-        source: who set the values: the paper, the public code or this project.
-    """
-
-    setting: str
+    setting: str  # the field of TrainOptions that overrides it
     paper: Any
     alcap: Any
     tiny: Any
-    source: str
+    source: str  # the paper, the public code or this project
 
 
-RECIPE_LINES = (
-    RecipeLine("bart", "facebook/bart-base", "facebook/bart-base", "pretrain", "paper; tiny: made from the data"),
-    RecipeLine("alpha", 0.02, 0.02, 0.02, "paper, eq. 3"),
-    RecipeLine("alignment_loss", "positive", "infonce", "positive", "paper, eq. 1; alcap: public code's default"),
-    RecipeLine("similarity", "cosine", "cosine", "cosine", "paper"),
-    RecipeLine("temperature", 0.3, 0.3, 0.3, "public code; used by InfoNCE only"),
-    RecipeLine("pooling", "masked", "all", "masked", "ours; alcap: public code, pads pooled too"),
-    RecipeLine("pads_in_loss", False, True, False, "ours; alcap: public code, pads in the caption loss"),
-    RecipeLine("padding", "batch", "corpus", "batch", "ours: to a batch's longest; alcap: public code, the corpus's"),
-    RecipeLine("standardise_music", False, False, False, "neither has it; a setting for studies"),
-    RecipeLine("align_layer", 4, 4, 1, "public code; tiny: before the first fusion layer"),
-    RecipeLine("fusion_layers", (4, 5), (4, 5), (1, 2), "public code; tiny: the last two layers"),
-    RecipeLine("fusion_scale", 0.1, 0.1, 0.1, "public code"),
-    RecipeLine("fusion_heads", 1, 1, 1, "public code"),
-    RecipeLine("fusion_sharing", "shared", "shared", "shared", "public code"),
+RECIPE_LINES = tuple(
     RecipeLine(
-        "optimizer",
-        "adamw_torch_fused",
-        "adafactor",
-        "adamw_torch_fused",
-        "ours (the paper does not say); alcap: public code",
-    ),
-    RecipeLine("adam_beta2", 0.999, 0.999, 0.98, "AdamW's default; tiny: ours, for a run of some 1,500 steps"),
-    RecipeLine("weight_decay", 0.01, 0.0, 0.01, "ours; alcap: Adafactor's default"),
-    RecipeLine("schedule", "linear", "constant", "linear", "ours; alcap: public code never steps its scheduler"),
-    RecipeLine("warmup", 0.05, 0.0, 0.1, "ours; share of the steps"),
-    RecipeLine("lr", 6e-5, 5e-5, 2e-3, "paper; alcap: public code (an Adafactor rate); tiny: ours"),
-    RecipeLine("batch_size", 48, 26, 24, "paper; alcap: public code; tiny: ours"),
-    RecipeLine("epochs", 50, 20, 4, "paper; alcap: public code; tiny: ours"),
-    RecipeLine("max_lyrics_tokens", 512, 512, 512, "public code"),
-    RecipeLine("max_caption_tokens", 512, 512, 128, "paper; tiny: ours"),
-    RecipeLine("validation_songs", 500, 500, 150, "ours"),
-    RecipeLine(
-        "best_by",
-        "rougeL",
-        "rougeL",
-        "caption_loss",
-        "ours; tiny: ROUGE-L of 150 made-up songs in two wordings cannot tell late epochs apart",
-    ),
-    RecipeLine("beams", 4, 4, 4, "public code"),
-    RecipeLine("sample", False, True, False, "ours: deterministic; alcap: public code samples with 4 beams"),
-    RecipeLine("top_p", 1.0, 0.92, 1.0, "alcap: public code"),
+        one.name, getattr(PAPER, one.name), getattr(ALCAP, one.name), getattr(TINY, one.name), get_args(one.type)[1]
+    )
+    for one in fields(RecipeSettings)
 )
 
 
 def recipe_settings(name: str) -> dict[str, Any]:
-    """Give a recipe's value for every setting.
+    """Returns a recipe's value for every setting.
 
     Raises:
         OptionError: there is no such recipe.
     """
-    if name not in RECIPES:
-        raise OptionError(f"--recipe {name} is not known", f"choose one of {', '.join(RECIPES)}")
-    return {line.setting: getattr(line, name) for line in RECIPE_LINES}
+    for known, recipe in RECIPES.items():
+        if known == name:
+            return dict(vars(recipe))
+    raise OptionError(f"--recipe {name} is not known", f"choose one of {', '.join(RECIPES)}")

@@ -17,7 +17,7 @@ from recap_cli.progress import SilentProgress
 from recap_cli.report.figure_two import plot_ablation
 from recap_cli.runtime.decoding import DecodingOptions
 from recap_cli.training.build import build_model
-from recap_cli.training.interventions import Interventions
+from recap_cli.training.options import Interventions
 from recap_cli.training.plan import plan_run
 from recap_cli.training.train import TrainOptions
 
@@ -325,14 +325,14 @@ def test_what_an_arm_sets(tiny_data, tmp_path):
     ("change", "message"),
     [
         ({"weights": ()}, "--weights names no weight"),
-        ({"weights": (-0.1,)}, "--weights: -0.1 is not a weight"),
-        ({"weights": (float("nan"),)}, "--weights: nan is not a weight"),
-        ({"weights": (float("inf"),)}, "--weights: inf is not a weight"),
-        ({"weights": (0.1, 0.02, 0.1)}, "--weights names a weight twice"),
-        ({"weights": (0.1,), "seeds": 0}, "--seeds 0 leaves no runs"),
-        ({"weights": (0.1,), "losses": ("positive", "positive")}, "--alignment-losses names a loss twice"),
-        ({"weights": (0.1,), "losses": ("none",)}, "--alignment-losses: none is not known"),
-        ({"weights": (0.1,), "align_layers": (1, 1)}, "--align-layers names a layer twice"),
+        ({"weights": (-0.1,)}, "--weights -0.1 is not possible"),
+        ({"weights": (float("nan"),)}, "--weights nan is not possible"),
+        ({"weights": (float("inf"),)}, "--weights inf is not possible"),
+        ({"weights": (0.1, 0.02, 0.1)}, "--weights names 0.1 twice"),
+        ({"weights": (0.1,), "seeds": 0}, "--seeds 0 is not possible"),
+        ({"weights": (0.1,), "losses": ("positive", "positive")}, "--alignment-losses names positive twice"),
+        ({"weights": (0.1,), "losses": ("none",)}, "--alignment-losses none is not known"),
+        ({"weights": (0.1,), "align_layers": (1, 1)}, "--align-layers names 1 twice"),
         ({"weights": (0.1,), "baselines": ("silence",)}, "--baselines: silence is not known"),
         ({"weights": (0.1,), "jobs": 0}, "--jobs 0 is not possible"),
     ],

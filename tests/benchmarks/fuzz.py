@@ -125,9 +125,9 @@ def interrupted_run(folder: Path) -> tuple[Path, Callable[[Path], Any]]:
 def checkpoints(folder: Path, count: int, seed: int) -> Iterator[tuple[str, Callable[[], Any]]]:
     from hostile_checkpoints import copy_run, hostile_checkpoints
 
-    from recap_cli.cli.defaults import begin_model_work
+    from recap_cli import console_progress
 
-    begin_model_work(quiet=True)  # keeps transformers from talking
+    console_progress(quiet=True)  # keeps transformers from talking
     run, go_on = interrupted_run(folder)
     for number, (name, damage) in enumerate(islice(hostile_checkpoints(run, seed), count)):
         out = copy_run(run, folder / str(number))

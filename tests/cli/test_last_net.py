@@ -255,7 +255,7 @@ def test_a_caption_without_a_place_for_it(monkeypatch, capfd):
 def test_lyrics_from_a_closed_stdin(refused, monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
     assert refused("caption", ODE, "-", "-q")[0] == "stdin is closed, so no lyrics come from it"
-    monkeypatch.setattr("recap_cli.cli.defaults.MOST_INPUT", 10)
+    monkeypatch.setattr("recap_cli.cli.commands.MOST_INPUT", 10)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"la " * 10)))
     assert "lyrics" in refused("caption", ODE, "-", "-q")[0]
 

@@ -284,7 +284,7 @@ def test_impossible_options(tiny_data):
         "choose one of f1, published",
     )
     for changes, message in (
-        ({"limit": 0}, "--limit 0 leaves no songs"),
+        ({"limit": 0}, "--limit 0 is not possible"),
         ({"cases": -1}, "--cases -1"),
         ({"cases": 3}, "--cases compares two systems"),
         ({"data": None}, "nothing to score"),

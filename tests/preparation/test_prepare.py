@@ -349,7 +349,7 @@ def test_slices_merge_to_the_whole(corpus, out, tmp_path, monkeypatch, jobs):
 
 
 def test_a_dry_run_writes_nothing(damaged, out):
-    found = plan(PrepareOptions(source=damaged, out=out, seconds=2.0, jobs=2, dry_run=True))
+    found = plan(PrepareOptions(source=damaged, out=out, seconds=2.0, jobs=2))
     assert (found.songs, found.missing, found.rejected, found.layout) == (10, 2, 1, "manifest")
     assert found.seconds > 0 and found.gigabytes == pytest.approx(8 * 128 * 126 * 2 / 1e9)
     assert not out.exists()
@@ -491,15 +491,15 @@ def test_min_votes_without_votes(corpus, out):
     ("options", "message"),
     [
         ({"precision": "fp8"}, "--precision fp8 is not known"),
-        ({"jobs": -1}, "--jobs -1 is negative"),
-        ({"limit": 0}, "--limit 0 leaves no songs"),
-        ({"max_rejected": 1.5}, "--max-rejected 1.5 is no share"),
-        ({"max_rejected": float("nan")}, "--max-rejected nan is no share"),
+        ({"jobs": -1}, "--jobs -1 is not possible"),
+        ({"limit": 0}, "--limit 0 is not possible"),
+        ({"max_rejected": 1.5}, "--max-rejected 1.5 is not possible"),
+        ({"max_rejected": float("nan")}, "--max-rejected nan is not possible"),
         ({"excerpt": "chorus"}, "--excerpt chorus is no place in a song"),
         ({"excerpt": "-3"}, "--excerpt -3 is no place in a song"),
         ({"excerpt": "inf"}, "--excerpt inf is no place in a song"),
         ({"seconds": 0.0}, "--seconds 0 is out of range"),
-        ({"resampler": "linear"}, "--resampler linear is unknown"),
+        ({"resampler": "linear"}, "--resampler linear is not known"),
         ({"layout": "zip"}, "--layout zip is not known"),
         ({"variant": "best"}, "--variant best is not known"),
         ({"newlines": "tabs"}, "--newlines tabs is not known"),

@@ -14,6 +14,7 @@ from recap_cli.preparation.prepare import PreparePlan, PrepareResult
 from recap_cli.progress import Table
 from recap_cli.report.drawing import draw
 from recap_cli.report.model_card import write_model_card
+from recap_cli.report.recipes import recipe_table, write_value
 from recap_cli.report.table_one import markdown_table
 from recap_cli.report.tables import (
     ablate_table,
@@ -24,7 +25,6 @@ from recap_cli.report.tables import (
     measures_tables,
     plan_table,
     prepare_table,
-    recipe_table,
     train_table,
 )
 from recap_cli.training.recipes import RECIPE_LINES
@@ -195,7 +195,7 @@ def test_recipe_table(recipe):
     assert table.columns == ["setting", "paper", "alcap", "tiny", "set by"]
     assert [row[0] for row in table.rows] == [line.setting.replace("_", "-") for line in RECIPE_LINES]
     column = table.columns.index(recipe)
-    assert [row[column] for row in table.rows] == [str(getattr(line, recipe)) for line in RECIPE_LINES]
+    assert [row[column] for row in table.rows] == [write_value(getattr(line, recipe)) for line in RECIPE_LINES]
     assert all(row[-1] for row in table.rows)
 
 

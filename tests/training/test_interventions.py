@@ -14,7 +14,8 @@ from recap_cli.evaluation.captions import caption_split
 from recap_cli.model.captioner import RecapForCaptioning, caption_loss
 from recap_cli.progress import SilentProgress
 from recap_cli.runtime.decoding import DecodingOptions
-from recap_cli.training.interventions import CONSTANT, SHUFFLED, Interventions, exchange_captions, shuffled_keys
+from recap_cli.training.interventions import exchange_captions, shuffled_keys
+from recap_cli.training.options import CONSTANT, SHUFFLED, Interventions
 from recap_cli.training.train import TrainOptions, train
 
 SMALL = {"epochs": 1, "max_caption_tokens": 16, "limit": 8, "device": "cpu"}

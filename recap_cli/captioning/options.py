@@ -1,0 +1,144 @@
+"""What `recap caption` is asked for."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from recap_cli.corpus.manifest import MANIFEST_SUFFIXES
+from recap_cli.errors import OptionError
+from recap_cli.lyrics.reader import Lyrics
+from recap_cli.runtime.options import DecodingOptions
+from recap_cli.settings import MACHINE, RESULT, Device, Group, Setting, check_settings
+
+CAPTIONED, LISTENING, MODEL = "What you caption", "How it listens", "What captions it"
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Reads `i/n`.
+
+    Raises:
+        OptionError: it is none.
+    """
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal()):
+        raise OptionError(f"--shard {text} is no part", "give i/n with i from 1 to n, such as 2/8")
+    return int(part), int(parts)
+
+
+@dataclass(frozen=True)
+class CaptionOptions:
+    """What to caption and how."""
+
+    audio: Annotated[
+        Path,
+        Setting(
+            "Audio file, folder of songs, manifest (.csv, .tsv, .jsonl), or prepared data folder.", argument="AUDIO"
+        ),
+    ]
+    lyrics: Annotated[
+        Path | None,
+        Setting(
+            "Lyrics of the one song: a .txt or .lrc file, or - to read them from stdin.",
+            argument="LYRICS",
+            default="beside the audio, else in its tags",
+        ),
+    ] = None
+    lyrics_text: str | Lyrics | None = None  # in place of a file: as text, or clean already
+    instrumental: Annotated[bool, Setting("The song has no lyrics, so none are looked for.", CAPTIONED)] = False
+    limit: Annotated[int | None, Setting("Caption this many songs only, for a quick look.", CAPTIONED, minimum=1)] = (
+        None
+    )
+    shard: Annotated[
+        tuple[int, int],
+        Setting(
+            "Caption only the I-th of N parts of the songs, such as 2/8, into an --out file of its own.",
+            CAPTIONED,
+            default="all",
+            read=parse_shard,
+        ),
+    ] = (1, 1)
+
+    excerpt: Annotated[
+        str,
+        Setting(
+            "Where the 15 s that are listened to begin: start, middle, or a time in seconds; whole takes all of "
+            "the song.",
+            LISTENING,
+        ),
+    ] = "start"
+
+    model: Annotated[
+        str | None,
+        Setting(
+            "Run folder of recap train, hf://OWNER/NAME[@REVISION], or ALCAP's weights (.pt).",
+            MODEL,
+            default="the embedded model, a demonstration",
+        ),
+    ] = None
+    music_encoder: Annotated[
+        Path | None, Setting("Music encoder weights (CNNSA) for ALCAP's weights, which hold none.", MODEL)
+    ] = None
+    bart: Annotated[
+        str, Setting("The BART that ALCAP's weights were trained from: a folder, a hub name or hf://OWNER/NAME.", MODEL)
+    ] = "facebook/bart-base"
+
+    decoding: Annotated[DecodingOptions, Group(DecodingOptions)] = field(default_factory=DecodingOptions)
+
+    out: Annotated[
+        Path | None,
+        Setting(
+            "Write JSON lines to this file. Started again, songs that have a caption are passed over.",
+            RESULT,
+            default="stdout",
+        ),
+    ] = None
+    lines_per_file: Annotated[
+        int | None, Setting("Begin another --out file after this many songs.", RESULT, minimum=1)
+    ] = None
+    explain: bool = False  # also say what the caption looked at
+
+    device: Annotated[Device, Setting("What to compute on; auto takes a GPU where there is one.", MACHINE)] = "auto"
+    jobs: Annotated[
+        int, Setting("Processes that decode audio while captions are generated; 0 is one a core.", MACHINE, minimum=0)
+    ] = 0
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether `audio` stands for many songs."""
+        return self.audio.is_dir() or self.audio.suffix.lower() in MANIFEST_SUFFIXES
+
+    @property
+    def shard_out(self) -> Path | None:
+        """The file of this shard: shards that are written at the same time never share one."""
+        part, parts = self.shard
+        if self.out is None or parts == 1:
+            return self.out
+        return self.out.with_name(f"{self.out.stem}-{part}-of-{parts}{self.out.suffix}")
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if self.is_batch and (self.lyrics is not None or self.lyrics_text is not None):
+            raise OptionError(
+                f"{self.audio} stands for many songs, so one LYRICS does not fit",
+                "put song.txt or song.lrc beside each song, or name lyrics in the manifest",
+            )
+        if self.is_batch and self.explain:
+            raise OptionError(f"--explain draws one song, and {self.audio} stands for many", "name one audio file")
+        if not (self.excerpt in ("start", "middle", "whole") or is_time(self.excerpt)):
+            raise OptionError(
+                f"--excerpt {self.excerpt} is no place in a song", "give start, middle, whole, or seconds from 0"
+            )
+        part, parts = self.shard
+        if not 1 <= part <= parts:
+            raise OptionError(f"--shard {part}/{parts} is no part", "give i/n with i from 1 to n, such as 2/8")
+        if self.lines_per_file is not None and self.out is None:
+            raise OptionError("--lines-per-file needs a file to begin with", "name one with --out captions.jsonl")
+
+
+def is_time(text: str) -> bool:
+    """Whether a text is a number of seconds from 0."""
+    try:
+        return 0 <= float(text) < math.inf
+    except ValueError:
+        return False

@@ -1,0 +1,217 @@
+"""The five commands: each takes its options, calls its workflow and shows the result."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recap_cli.ablation.options import AblateOptions
+from recap_cli.captioning.options import CaptionOptions
+from recap_cli.cli.console import (
+    ConsoleProgress,
+    Form,
+    console_progress,
+    render,
+    render_ablation,
+    render_captions,
+    render_evaluation,
+    stderr_console,
+)
+from recap_cli.cli.flags import Screen
+from recap_cli.errors import AudioError, OptionError, RecapError
+from recap_cli.evaluation.options import EvaluateOptions
+from recap_cli.lyrics.reader import lyrics_of_bytes
+from recap_cli.outputs import ABLATION, check_caption, check_evaluation, check_output_folder, is_ablation
+from recap_cli.preparation.options import PrepareOptions
+from recap_cli.settings import RESULT, UNNAMED, Setting
+from recap_cli.training.options import START, TrainOptions
+
+MOST_INPUT = 16 << 20  # bytes of lyrics from stdin; no song has more words
+
+DryRun = Annotated[bool, Setting("Only say what would be done and how long it would take; write nothing.", RESULT)]
+Recipes = Annotated[bool, Setting("Show every setting of the recipes and who set it, and do nothing else.", START)]
+Explain = Annotated[
+    Path | None,
+    Setting("Draw which lyrics lines and seconds of music the caption looked at (.png, .svg or .pdf).", RESULT),
+]
+Format = Annotated[
+    Form, Setting("How the tables are written to stdout; rich is for a terminal.", RESULT, flag="--format")
+]
+
+
+def prepare(options: PrepareOptions, dry_run: DryRun = False, screen: Screen = Screen()) -> None:
+    """Read a corpus and cache its log-mel spectrograms in a data folder.
+
+    Without SOURCE it makes the demo corpus: made-up songs, rendered in code.
+    """
+    from recap_cli.preparation.prepare import plan
+    from recap_cli.preparation.prepare import prepare as run
+    from recap_cli.report.tables import plan_table, prepare_table
+
+    progress = ConsoleProgress(stderr_console(), screen.quiet)
+    if options.source is None:
+        made = f"{options.difficulty} demo corpus, songs rendered in code from seed {options.seed}"
+        progress.say(f"No SOURCE: making the {made}.")
+    if dry_run:
+        planned = plan(options, progress)
+        render(screen.as_json, planned.to_json(), plan_table(planned))
+        return
+    result = run(options, progress)
+    render(screen.as_json, result.to_json(), prepare_table(result))
+
+
+def train(options: TrainOptions, recipes: Recipes = False, dry_run: DryRun = False, screen: Screen = Screen()) -> None:
+    """Train a captioner. Started again after an interruption, it resumes."""
+    if recipes:
+        show_recipes()
+        return
+    progress = console_progress(screen.quiet)
+    from recap_cli.report.model_card import write_model_card
+    from recap_cli.report.tables import estimate_table, train_table
+    from recap_cli.training.train import estimate
+    from recap_cli.training.train import train as run
+    from recap_cli.training.trainer import leave_processes
+
+    options = replace(options, data=choose_data(options.data, options.limit, progress))
+    if dry_run:
+        expected = estimate(options, progress)
+        render(screen.as_json, expected.to_json(), estimate_table(expected))
+        return
+    result = run(options, progress)
+    leave_processes()
+    if not result.writes:  # another process of the same training does
+        return
+    if result.trained or not (result.out / "README.md").exists():
+        write_model_card(result)
+    render(screen.as_json, result.to_json(), train_table(result))
+
+
+def caption(
+    options: CaptionOptions, explain: Explain = None, dry_run: DryRun = False, screen: Screen = Screen()
+) -> None:
+    """Write what a song is about: one song, or all songs of a folder, a manifest or a prepared data folder."""
+    check_places(options, explain)
+    options = replace(options, explain=explain is not None)
+    progress = console_progress(screen.quiet)
+    from recap_cli.captioning.caption import Tally, caption_songs, plan_captions
+    from recap_cli.report.pictures import drawn
+
+    options = take_stdin(options)
+    if dry_run:
+        plan = plan_captions(options, progress)
+        render(screen.as_json, plan, catalogue_table(plan))
+        return
+    tally = Tally()
+    captions = caption_songs(options, progress, tally)
+    render_captions(drawn(captions, explain) if explain else captions, options, screen.as_json, progress, tally)
+    if tally.failed:
+        raise typer.Exit(1)
+
+
+def evaluate(options: EvaluateOptions, form: Format = "rich", screen: Screen = Screen()) -> None:
+    """Score runs or files of captions side by side: ROUGE, METEOR, BLEU and chrF with intervals."""
+    out = options.out or Path("runs/eval")
+    check_evaluation(out, options.predictions, options.paper, has_models=not needs_no_model(options))
+    progress = console_progress(screen.quiet)
+    from recap_cli.evaluation.evaluate import evaluate as run
+
+    result = run(replace(name_inputs(options, progress), out=out), progress)
+    render_evaluation(result, out, "json" if screen.as_json else form, progress)
+
+
+def ablate(options: AblateOptions, dry_run: DryRun = False, screen: Screen = Screen()) -> None:
+    """Train and score several weights of the alignment loss, and compare them (the paper's Figure 2)."""
+    inputs = [path for path in options.inputs if path is not UNNAMED]
+    check_output_folder(options.out, ABLATION, inputs=inputs, is_ours=is_ablation)
+    progress = console_progress(screen.quiet)
+    from recap_cli.ablation.ablate import ablate as run
+    from recap_cli.ablation.ablate import foresee
+    from recap_cli.report.tables import sweep_table
+
+    options = replace(options, data=choose_data(options.data, options.limit, progress))
+    if dry_run:
+        plan = foresee(options, progress)
+        render(screen.as_json, plan.to_json(), sweep_table(plan))
+        return
+    result = run(options, progress)
+    render_ablation(result, screen.as_json, progress)
+    if result.failed:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in result.failed.items())
+        raise RecapError(f"{len(result.failed)} runs failed: {reasons}", "start the same command again to go on")
+
+
+def show_recipes() -> None:
+    """Shows every recipe setting and who set it."""
+    from recap_cli.report.recipes import recipe_table
+
+    render(False, {}, recipe_table())
+
+
+def choose_data(data: Path, limit: int | None, progress: ConsoleProgress) -> Path:
+    """Returns the data folder that is used, and says which where none is named."""
+    from recap_cli.preparation.prepare import default_data
+
+    return default_data(limit, progress) if data is UNNAMED else data
+
+
+def needs_no_model(options: EvaluateOptions) -> bool:
+    """Whether only files of captions are scored."""
+    return bool(options.predictions) and not options.runs
+
+
+def name_inputs(options: EvaluateOptions, progress: ConsoleProgress) -> EvaluateOptions:
+    """Returns the options with the data and the run that are used, and says which where none are named."""
+    if needs_no_model(options):
+        return replace(options, data=None if options.data is UNNAMED else options.data)
+    assert options.data is not None
+    options = replace(options, data=choose_data(options.data, options.limit, progress))
+    if options.runs:
+        return options
+    from recap_cli.runtime.run_folder import newest_run
+
+    found = newest_run(Path("runs"))
+    progress.say(f"No RUN: scoring {found or 'the embedded model'}.")
+    return replace(options, runs=(found,) if found else ())
+
+
+def check_places(options: CaptionOptions, explain: Path | None) -> None:
+    """Refuses audio that is not there, and places where the caption of one song would destroy something.
+
+    Raises:
+        AudioError: there is no audio.
+        OptionError: another place is needed.
+        OSError: a path cannot be looked at.
+    """
+    try:
+        options.audio.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise AudioError(f"no audio at {options.audio}", "check the path") from error
+    if not options.is_batch:
+        named = (options.audio, options.lyrics, options.model, options.music_encoder, options.bart)
+        check_caption(options.out, explain, [Path(one) for one in named if one not in (None, Path("-"))])
+
+
+def take_stdin(options: CaptionOptions) -> CaptionOptions:
+    """Returns the options with the lyrics that are piped in, where LYRICS is -."""
+    if options.lyrics != Path("-"):
+        return options
+    return replace(options, lyrics=None, lyrics_text=lyrics_of_bytes(read_stdin(), "standard input"))
+
+
+def read_stdin() -> bytes:
+    """Returns what is piped in.
+
+    Raises:
+        OptionError: stdin is closed, cannot be read, or does not end.
+    """
+    if sys.stdin is None or sys.stdin.closed:
+        raise OptionError("stdin is closed, so no lyrics come from it", "pipe them in, or name a file")
+    try:
+        words = sys.stdin.buffer.read(MOST_INPUT + 1)
+    except OSError as error:
+        raise OptionError(f"stdin cannot be read: {error.strerror}", "pipe lyrics in, or name a file") from error
+    if len(words) > MOST_INPUT:
+        raise OptionError(f"stdin gives more than {MOST_INPUT >> 20} MiB of lyrics", "pipe in one song's lyrics")
+    return bytes(words)

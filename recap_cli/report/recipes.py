@@ -1,0 +1,26 @@
+"""The table of recipes: what every setting is in each, and who set it."""
+
+from recap_cli.progress import Table
+from recap_cli.training.recipes import RECIPE_LINES, RECIPES
+
+
+def recipe_table() -> Table:
+    """Returns every setting with its value in each recipe and who set it, for the help of `recap train`."""
+    rows = [
+        [line.setting.replace("_", "-"), *(write_value(getattr(line, name)) for name in RECIPES), line.source]
+        for line in RECIPE_LINES
+    ]
+    return Table("Recipes", ["setting", *RECIPES, "set by"], rows)
+
+
+def recipe_markdown() -> str:
+    """Returns the same table in Markdown, for the documentation."""
+    table = recipe_table()
+    rows = [[f"`{setting}`", *values] for setting, *values in table.rows]
+    head, *body = (f"| {' | '.join(row)} |" for row in (table.columns, *rows))
+    return "\n".join((head, "|---" * len(table.columns) + "|", *body))
+
+
+def write_value(value: object) -> str:
+    """Returns a setting's value as a person writes it: layers as 4, 5."""
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

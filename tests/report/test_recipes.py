@@ -1,0 +1,29 @@
+"""The recipe table: one row a setting, and the same in the documentation."""
+
+import re
+from pathlib import Path
+
+from recap_cli.report.recipes import recipe_markdown, recipe_table
+from recap_cli.training.recipes import RECIPE_LINES
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_each_setting_has_a_row():
+    table = recipe_table()
+    assert [row[0] for row in table.rows] == [line.setting.replace("_", "-") for line in RECIPE_LINES]
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert rows["fusion-layers"] == ["4, 5", "4, 5", "1, 2", "public code; tiny: the last two layers"]
+    assert rows["lr"][:3] == ["6e-05", "5e-05", "0.002"]
+
+
+def test_the_documentation_has_the_same_table():
+    pages = [ROOT / "README.md", *(ROOT / "examples").rglob("*.md")]
+    blocks = [
+        block
+        for page in pages
+        for block in re.findall(
+            r"<!-- recipes -->\n(.*?)<!-- end recipes -->", page.read_text(encoding="utf-8"), re.DOTALL
+        )
+    ]
+    assert [block.strip() for block in blocks] == [recipe_markdown()]
