@@ -56,7 +56,7 @@ _HOMES = {
     "caption_songs": "captioning.caption",
     "console_progress": "cli.console",
     "evaluate": "evaluation.evaluate",
-    "log_mel": "audio.decode",
+    "log_mel": "audio.mel",
     "prepare": "preparation.prepare",
     "read_excerpt": "audio.decode",
     "train": "training.train",

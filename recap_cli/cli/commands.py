@@ -97,6 +97,7 @@ def caption(
     progress = console_progress(screen.quiet)
     from recap_cli.captioning.caption import Tally, caption_songs, plan_captions
     from recap_cli.report.pictures import drawn
+    from recap_cli.report.tables import catalogue_table
 
     options = take_stdin(options)
     if dry_run:

@@ -7,7 +7,6 @@ from typing import Annotated, Literal, get_args
 
 import pytest
 import typer
-from recap_cli.scoring.protocols import PROTOCOLS
 
 from recap_cli.ablation.conditions import BASELINES
 from recap_cli.ablation.options import AblateOptions
@@ -21,6 +20,7 @@ from recap_cli.model.config import ALIGNMENT_LOSSES, FUSION_SHARINGS, POOLINGS, 
 from recap_cli.preparation.mel_worker import PRECISIONS
 from recap_cli.preparation.options import Layout, PrepareOptions, Variant
 from recap_cli.runtime.options import DecodingOptions
+from recap_cli.scoring.text import PROTOCOLS
 from recap_cli.settings import UNNAMED, Declared, Group, Setting, check_settings, declared, plain
 from recap_cli.training.options import Interventions, TrainOptions
 from recap_cli.training.recipes import AlignmentLoss, FusionSharing, Pooling, RecipeSettings, Similarity
