@@ -89,7 +89,7 @@ class Measurement:
             found |= self.measure_attention()
         if hears and self.data.is_demo and len(self.songs) > 1:
             found["music_following"] = self.follow_music()
-        if self.data.is_demo and UNSEEN in self.data.split_names:
+        if self.data.is_demo and UNSEEN in self.data.splits:
             unseen = self.data.split(UNSEEN)[: len(self.songs)]
             captions = self.caption(unseen)
             found["unseen_attributes"] = float(share_named([entry.song.tags for entry in unseen], captions).mean())

@@ -13,7 +13,8 @@ from recap_cli.captioning.batch import Catalogue, Writer
 from recap_cli.captioning.caption_file import CaptionFile, check_out
 from recap_cli.captioning.caption_input import WHOLE, HearingTask
 from recap_cli.captioning.captioner import Captioner, SongCaption
-from recap_cli.corpus.readers import MANIFEST_SUFFIXES, lyrics_beside
+from recap_cli.corpus.folders import lyrics_beside
+from recap_cli.corpus.manifest import MANIFEST_SUFFIXES
 from recap_cli.errors import AudioError, OptionError
 from recap_cli.lyrics.reader import Lyrics, lyrics_of_text, read_lyrics
 from recap_cli.lyrics.tags import lyrics_in_tags

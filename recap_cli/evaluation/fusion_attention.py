@@ -13,8 +13,7 @@ from recap_cli.corpus.dataset import PreparedData, PreparedSong, SongCollator, S
 from recap_cli.corpus.shards import ShardReader
 from recap_cli.demo.attributes import HABITS
 from recap_cli.demo.lexicon import read_attributes
-from recap_cli.demo.songs import DemoSettings
-from recap_cli.demo.two_timbre_songs import HalvedSong, render_halves
+from recap_cli.demo.songs import DemoSettings, TwoTimbreSong, render_two_timbres
 from recap_cli.evaluation.controls import swap_music
 from recap_cli.evaluation.pooled_vectors import encoder_inputs
 from recap_cli.processor import pad_mels
@@ -150,7 +149,7 @@ def add_halves(
     """Add where the attention looks on songs whose timbre changes half-way."""
     rng = np.random.default_rng(0)
     settings = DemoSettings.from_json(data.info["demo"])
-    halved = [render_halves(entry.song, settings, rng) for entry in songs[:HALVED_SONGS]]
+    halved = [render_two_timbres(entry.song, settings, rng) for entry in songs[:HALVED_SONGS]]
     named, habit = [], []
     progress.start("Following the attention over a change of timbre", len(halved))
     for song in halved:
@@ -166,7 +165,7 @@ def add_halves(
 
 
 @torch.inference_mode()
-def attend_halves(captioner: Captioner, song: HalvedSong) -> tuple[float, str | None]:
+def attend_halves(captioner: Captioner, song: TwoTimbreSong) -> tuple[float, str | None]:
     """Give the share of the attention to time that falls on the first half, and the timbre that the caption names."""
     model, processor = captioner.model, captioner.processor
     mel = log_mel(song.samples[: processor.audio.samples], processor.audio)

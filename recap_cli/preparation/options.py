@@ -8,7 +8,8 @@ from typing import Any
 
 from recap_cli.audio.decode import AudioSettings
 from recap_cli.corpus.data_folder import Slice
-from recap_cli.corpus.readers import LAYOUTS, VARIANTS
+from recap_cli.corpus.music4all import VARIANTS
+from recap_cli.corpus.readers import LAYOUTS
 from recap_cli.corpus.splits import Leakage
 from recap_cli.errors import OptionError
 from recap_cli.preparation.mel_worker import PRECISIONS

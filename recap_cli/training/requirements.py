@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from accelerate import PartialState
 
-from recap_cli.corpus.dataset import PreparedData, PreparedSong
+from recap_cli.corpus.dataset import PreparedData, PreparedSong, enough_votes
 from recap_cli.errors import DataError, ModelError, OptionError
 from recap_cli.training.arguments import check_shares
 from recap_cli.training.initial_model import Source, check_hearing, check_source
@@ -60,7 +60,8 @@ def check_captions(data: PreparedData, options: TrainOptions) -> None:
         DataError: no caption is left.
     """
     songs = data.split("train")[: options.limit][: options.study.captioned_songs]
-    if not any(songs.has_captions(place, options.min_votes) for place in range(len(songs))):
+    captions = (caption for entry in songs for caption in entry.song.captions)
+    if not any(enough_votes(caption, options.min_votes) for caption in captions):
         votes = f" with {options.min_votes} votes or more" if options.min_votes is not None else ""
         raise DataError(f"{data.folder} has no captions{votes} to learn from", "the train split needs captions")
 
@@ -71,13 +72,12 @@ def validation_songs(data: PreparedData, settings: Mapping[str, Any], options: T
     Raises:
         DataError: no validation song has a caption.
     """
-    songs = data.split("validation")
-    captioned = [place for place in range(len(songs)) if songs.has_captions(place)]
+    captioned = [entry for entry in data.split("validation") if entry.song.captions]
     if not captioned:
         raise DataError(f"{data.folder} has no captions in split 'validation'", "a best epoch cannot be chosen")
     count = min(len(captioned), settings["validation_songs"], options.limit or len(captioned))
     chosen = np.random.default_rng(0).permutation(len(captioned))[:count]
-    return [songs[captioned[index]] for index in sorted(chosen)]
+    return [captioned[index] for index in sorted(chosen)]
 
 
 def check_caches(folder: Path, names: Iterable[str]) -> None:
