@@ -11,8 +11,7 @@ from pathlib import Path
 import soundfile
 
 from recap_cli.demo.attributes import MOODS
-from recap_cli.demo.composition import triad
-from recap_cli.demo.synthesis import DEMO_SAMPLE_RATE, Score, render
+from recap_cli.demo.music import DEMO_SAMPLE_RATE, Score, render, triad
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import pytest
 import soundfile
 
 from recap_cli.cli.app import main
-from recap_cli.demo.songs import DEMO_SAMPLE_RATE, DemoSettings, held_out_songs, render_song
+from recap_cli.demo.music import DEMO_SAMPLE_RATE
+from recap_cli.demo.songs import DemoSettings, held_out_songs, render_song
 
 ROOT = Path(__file__).parents[1]
 SMALL = ("--limit", "24", "--epochs", "1")

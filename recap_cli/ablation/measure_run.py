@@ -80,7 +80,7 @@ class Measurement:
             found |= self.measure_attention(self.music)
             if self.data.is_demo:
                 found["music_following"] = self.follow_music()
-        if self.data.is_demo and UNSEEN in self.data.split_names:
+        if self.data.is_demo and UNSEEN in self.data.splits:
             unseen = self.data.split(UNSEEN)[: len(self.songs)]
             captions = self.caption(unseen)
             found["unseen_attributes"] = float(share_named([entry.song.tags for entry in unseen], captions).mean())

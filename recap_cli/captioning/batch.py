@@ -13,13 +13,12 @@ import torch
 from recap_cli.captioning.caption_input import WHOLE, HeardAudio, HearingResult, HearingTask, hear_songs, hear_task
 from recap_cli.captioning.captioner import NO_LYRICS, Captioner, HeardSong, SongCaption
 from recap_cli.captioning.song_numbers import NEW, OTHER, MetSongs, song_number
-from recap_cli.corpus.corpus_root import Place
 from recap_cli.corpus.data_folder import DATASET_FILE
 from recap_cli.corpus.dataset import PreparedData
-from recap_cli.corpus.folders import walk
+from recap_cli.corpus.folders import CorpusRoot, walk
 from recap_cli.corpus.manifest import song_from_row
-from recap_cli.corpus.readers import Rejected, read_corpus
-from recap_cli.corpus.song import Song
+from recap_cli.corpus.readers import read_corpus
+from recap_cli.corpus.song import Rejected, Song
 from recap_cli.errors import ModelError, OptionError
 from recap_cli.runtime.decoding import DecodingOptions, effective_settings
 from recap_cli.tables.rows import read_rows
@@ -80,7 +79,7 @@ class Catalogue:
 
     def rows(self, is_done: Callable[[int], bool]) -> Iterator[HearingTask | None]:
         """Yields a manifest's songs; a row that is done costs no more than its id, of a million rows a few seconds."""
-        met, beside = MetSongs(), Place(self.source.parent)
+        met, beside = MetSongs(), CorpusRoot(self.source.parent)
         for number, record in read_rows(self.source, "audio"):
             audio = "" if isinstance(record, str) else str(record.get("audio") or "")
             name = str(record.get("id") or audio) if audio and not isinstance(record, str) else ""

@@ -13,7 +13,7 @@ from recap_cli.captioning.caption_file import CaptionFile, check_out
 from recap_cli.captioning.caption_input import HearingTask
 from recap_cli.captioning.captioner import Captioner, SongCaption
 from recap_cli.captioning.options import CaptionOptions, parse_shard
-from recap_cli.corpus.readers import lyrics_beside
+from recap_cli.corpus.folders import lyrics_beside
 from recap_cli.errors import AudioError, OptionError
 from recap_cli.lyrics.reader import Lyrics, lyrics_of_text, read_lyrics
 from recap_cli.lyrics.tags import lyrics_in_tags

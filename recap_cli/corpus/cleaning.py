@@ -29,14 +29,9 @@ _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
 def clean_caption(text: str, found: Counter[str]) -> str:
-    """Take a scraper's debris out of a caption.
+    """Returns a published comment without a scraper's debris, "" when nothing is left.
 
-    Args:
-        text: a comment as published.
-        found: is told what was taken out, a count for each kind.
-
-    Returns:
-        What the person wrote; "" when nothing is left.
+    `found` is told what was taken out, a count for each kind.
     """
     text = text.rstrip()
     folded = text.casefold()
@@ -56,11 +51,9 @@ def clean_caption(text: str, found: Counter[str]) -> str:
 
 
 def plain_lyrics(lyrics: str, newlines: str) -> str:
-    """Give lyrics as the model reads them.
+    """Returns clean lyrics as the model reads them; what only says that the song is instrumental is none.
 
-    Args:
-        lyrics: clean lyrics; what only says that the song is instrumental is none.
-        newlines: `keep`, or `semicolon` as BART-fusion's public code has it.
+    `newlines` is `keep`, or `semicolon` as BART-fusion's public code has it.
     """
     if len(lyrics) < 100 and _INSTRUMENTAL.fullmatch(lyrics):
         return ""
@@ -68,5 +61,5 @@ def plain_lyrics(lyrics: str, newlines: str) -> str:
 
 
 def count_tokens(text: str) -> int:
-    """Count words and marks, roughly what BART's tokenizer makes of English text."""
+    """Returns the number of words and marks, roughly what BART's tokenizer makes of English text."""
     return sum(1 for _ in _TOKEN.finditer(text))

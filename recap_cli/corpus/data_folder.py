@@ -22,8 +22,10 @@ from recap_cli.outputs import DATA, hold_folder, is_data_folder
 MELS = "mels"
 DATASET_FILE = "dataset.json"
 LARGEST = 1 << 24  # bytes of a dataset.json
+KINDS = {"audio": dict, "fingerprint": str, "splits": dict, "source": str, "recap": str}  # that a dataset.json holds
 COUNTS = ("sample_rate", "n_fft", "hop", "mels")  # audio settings that are whole numbers
 RECORDS = ("songs.jsonl", "captions.jsonl", "rejected.jsonl")
+SHARED = ("audio", "excerpt", "precision", "seed", "source", "options")  # what all slices must have in common
 _SLICE_FILE = re.compile(r"dataset-(\d+)-of-(\d+)\.json")
 
 
@@ -36,10 +38,10 @@ class Slice:
 
     @classmethod
     def parse(cls, text: str | None) -> "Slice":
-        """Read `3/8`.
+        """Returns the slice that `3/8` names.
 
         Raises:
-            OptionError: it is none.
+            OptionError: it names none.
         """
         found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text or "1/1")
         if not found or not 1 <= int(found[1]) <= int(found[2]):
@@ -48,68 +50,75 @@ class Slice:
 
     @property
     def label(self) -> str:
-        """Name the slice in files that only it may delete."""
+        """Names the slice in files that only it may delete."""
         return f"{self.number}-of-{self.count}"
 
     def file(self, folder: Path, name: str) -> Path:
-        """Give this slice's file: `songs.jsonl` of the whole, `songs-3-of-8.jsonl` of a slice."""
+        """Returns this slice's file: `songs.jsonl` of the whole, `songs-3-of-8.jsonl` of a slice."""
         if self.count == 1:
             return folder / name
         stem, dot, suffix = name.partition(".")
         return folder / f"{stem}-{self.label}{dot}{suffix}"
 
     def range(self, total: int) -> tuple[int, int]:
-        """Give the first of this slice's units, and the one behind its last, out of `total`."""
+        """Returns the first of this slice's units, and the one behind its last, out of `total`."""
         return total * (self.number - 1) // self.count, total * self.number // self.count
 
 
 def is_prepared(folder: Path) -> bool:
     """Whether a folder holds a whole data set."""
-    return (folder / DATASET_FILE).is_file() or bool(finished_slices(folder))
-
-
-def finished_slices(folder: Path) -> list[Slice]:
-    """Give the slices that make up a folder, none when they are not all there."""
-    found: dict[int, set[int]] = {}
-    for path in folder.glob("dataset-*-of-*.json"):
-        if match := _SLICE_FILE.fullmatch(path.name):
-            found.setdefault(int(match[2]), set()).add(int(match[1]))
-    for count, numbers in sorted(found.items()):
-        if len(numbers) == count and min(numbers) == 1 and max(numbers) == count:
-            return [Slice(number, count) for number in range(1, count + 1)]
-    return []
+    return (folder / DATASET_FILE).is_file() or bool(_complete_slices(folder))
 
 
 def parts_of(folder: Path) -> list[Slice]:
-    """Give the parts whose files make up a folder: the whole, or all slices.
+    """Returns the parts whose files make up a folder: the whole, or all slices.
 
     Raises:
         DataError: the folder is missing or not finished.
     """
     if (folder / DATASET_FILE).is_file():
         return [Slice()]
-    if slices := finished_slices(folder):
+    if slices := _complete_slices(folder):
         return slices
-    there = sorted(path.name for path in folder.glob("dataset-*-of-*.json") if _SLICE_FILE.fullmatch(path.name))
-    if there:
+    if there := sorted(path.name for path, _, _ in _slice_files(folder)):
         raise DataError(f"{folder} holds {', '.join(there[:3])} and lacks other slices", "prepare and copy them, too")
     reason = "was not finished" if (folder / MELS).is_dir() else "is no prepared data folder"
     raise DataError(f"{folder} {reason}: it has no dataset.json", f"run recap prepare --out {folder}")
 
 
+def _slice_files(folder: Path) -> Iterator[tuple[Path, int, int]]:
+    """Yields the `dataset.json` of slices, each with its number and their count."""
+    for path in folder.glob("dataset-*-of-*.json"):
+        if match := _SLICE_FILE.fullmatch(path.name):
+            yield path, int(match[1]), int(match[2])
+
+
+def _complete_slices(folder: Path) -> list[Slice]:
+    """Returns the slices that make up a folder, none when they are not all there."""
+    found: dict[int, set[int]] = {}
+    for _, number, count in _slice_files(folder):
+        found.setdefault(count, set()).add(number)
+    for count, numbers in sorted(found.items()):
+        if len(numbers) == count and min(numbers) == 1 and max(numbers) == count:
+            return [Slice(number, count) for number in range(1, count + 1)]
+    return []
+
+
+# dataset.json ---------------------------------------------------------------------------------------------------------
+
+
 def read_dataset_file(folder: Path) -> dict[str, Any]:
-    """Read `dataset.json`, which exists once `recap prepare` has finished, or join those of all slices.
+    """Returns `dataset.json`, which exists once `recap prepare` has finished; those of slices are joined.
 
     Raises:
         DataError: there is none, it is damaged, or slices were prepared in different ways.
     """
-    parts = [read_part(part.file(folder, DATASET_FILE)) for part in parts_of(folder)]
+    parts = [_read_part(part.file(folder, DATASET_FILE)) for part in parts_of(folder)]
     info = parts[0]
     if len(parts) == 1:
         return info
-    same = ("audio", "excerpt", "precision", "seed", "source", "options")
     for number, other in enumerate(parts, start=1):
-        for key in same:
+        for key in SHARED:
             if other.get(key) != info.get(key):
                 raise DataError(
                     f"{folder}: slices 1 and {number} differ in {key}", "prepare all of them with the same options"
@@ -122,35 +131,26 @@ def read_dataset_file(folder: Path) -> dict[str, Any]:
     return info
 
 
-def read_part(path: Path) -> dict[str, Any]:
-    """Read one `dataset.json`.
-
-    Raises:
-        DataError: it is damaged.
-    """
+def _read_part(path: Path) -> dict[str, Any]:
+    """Returns one `dataset.json`, or says how it is damaged."""
     try:
         if path.stat().st_size > LARGEST:
             raise ValueError(f"it is over {LARGEST >> 20} MB")
-        info = json.loads(path.read_text(encoding="utf-8"))
-        check_info(info)
+        info: Any = json.loads(path.read_text(encoding="utf-8"))
+        if type(info) is not dict:
+            raise ValueError("no JSON object")
+        _check_info(info)
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is damaged: not UTF-8", "run recap prepare again") from error
     except (OSError, ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else error
         raise DataError(f"{path} is damaged: {reason}", "run recap prepare again") from error
-    return dict(info)
+    return info
 
 
-def check_info(info: Any) -> None:
-    """Refuses a `dataset.json` in which something that others rely on is missing or of the wrong kind.
-
-    Raises:
-        ValueError: it is.
-    """
-    if type(info) is not dict:
-        raise ValueError("no JSON object")
-    kinds = {"audio": dict, "fingerprint": str, "splits": dict, "source": str, "recap": str}
-    for name, kind in kinds.items():
+def _check_info(info: dict[str, Any]) -> None:
+    """Refuses a `dataset.json` in which something that others rely on is missing or of the wrong kind."""
+    for name, kind in KINDS.items():
         if type(info.get(name)) is not kind:
             raise ValueError(f"{name} is {'missing' if name not in info else 'of the wrong kind'}")
     if not all(type(count) is int and count >= 0 for count in info["splits"].values()):
@@ -166,9 +166,12 @@ def check_info(info: Any) -> None:
         raise ValueError("demo is no object")
 
 
+# while it is prepared -------------------------------------------------------------------------------------------------
+
+
 @contextmanager
 def held(folder: Path, part: Slice, inputs: Iterable[Path] = ()) -> Iterator[None]:
-    """Hold a folder for one preparation of a part; others may prepare other parts of it at the same time.
+    """Holds a folder for one preparation of a part; others may prepare other parts of it at the same time.
 
     Raises:
         BusyError: another preparation of the same part holds it.
@@ -184,7 +187,7 @@ def held(folder: Path, part: Slice, inputs: Iterable[Path] = ()) -> Iterator[Non
 
 
 def begin(folder: Path, part: Slice) -> tuple[str, ...]:
-    """Note which shards a preparation starts from; give them. One that goes on takes the note of the first.
+    """Notes which shards a preparation starts from and returns them; one that resumes takes the note of the first.
 
     Raises:
         DataError: the disk refuses.
@@ -200,12 +203,12 @@ def begin(folder: Path, part: Slice) -> tuple[str, ...]:
 
 
 def undo(folder: Path, part: Slice) -> None:
-    """Take back a preparation that came to nothing, so that it leaves no trace."""
+    """Takes back a preparation that came to nothing, so that it leaves no trace."""
     end(folder, part)
     with suppress(OSError):  # it holds what others made
         (folder / MELS).rmdir()
 
 
 def end(folder: Path, part: Slice) -> None:
-    """Forget the note: the preparation is finished."""
+    """Removes the note: the preparation is finished."""
     part.file(folder, "unfinished.json").unlink(missing_ok=True)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from recap_cli.corpus.corpus_root import Place
+from recap_cli.corpus.folders import CorpusRoot
 from recap_cli.corpus.song import Caption, Rejected, Song, split_name
 from recap_cli.errors import DataError, RecapError
 from recap_cli.escaping import is_unicode
@@ -19,25 +19,25 @@ MOST_CAPTIONS = 10_000  # of one song
 LONGEST_ID = 1000
 
 
-def read_manifest(path: Path, audio: Place) -> Iterator[Song | Rejected]:
-    """Read a manifest, a row at a time: id, audio, lyrics or lyrics_file, caption or captions.
+def read_manifest(path: Path, audio: CorpusRoot) -> Iterator[Song | Rejected]:
+    """Reads a manifest, a row at a time: id, audio, lyrics or lyrics_file, caption or captions.
 
     Optional columns: votes, split, title, artist, tags. Rows of one id that follow each other are one song.
 
     Raises:
         DataError: the file cannot be read as a table, or has no column `audio`.
     """
-    beside = Place(path.parent, audio.follow_outside)
+    beside = CorpusRoot(path.parent, audio.follow_outside)
     songs = (song_from_row(row, number, path, audio, beside) for number, row in read_rows(path, "audio"))
     yield from join_songs(songs)
 
 
 def join_songs(entries: Iterator[Song | Rejected]) -> Iterator[Song | Rejected]:
-    """Join neighbouring rows of one song; they share id, audio and split."""
+    """Joins neighbouring rows of one song, which share id, audio and split."""
     first: Song | None = None
     captions: list[Caption] = []
     for entry in entries:
-        if isinstance(entry, Song) and first is not None and same_song(entry, first):
+        if isinstance(entry, Song) and first is not None and _is_same_song(entry, first):
             if len(captions) + len(entry.captions) <= MOST_CAPTIONS:
                 captions += entry.captions
                 continue
@@ -53,13 +53,12 @@ def join_songs(entries: Iterator[Song | Rejected]) -> Iterator[Song | Rejected]:
         yield replace(first, captions=tuple(captions))
 
 
-def same_song(one: Song, other: Song) -> bool:
-    """Whether two rows are of one song."""
+def _is_same_song(one: Song, other: Song) -> bool:
     return (one.id, one.audio, one.split) == (other.id, other.audio, other.split)
 
 
-def song_from_row(row: Row, number: int, path: Path, audio: Place, beside: Place) -> Song | Rejected:
-    """Makes a song of a manifest's row."""
+def song_from_row(row: Row, number: int, path: Path, audio: CorpusRoot, beside: CorpusRoot) -> Song | Rejected:
+    """Returns the song of a manifest's row; `audio` and `beside` are where its audio and its lyrics files may lie."""
     line = f"{path.name}, line {number}"
     if isinstance(row, str):
         return Rejected(line, str(path), row)
@@ -76,23 +75,24 @@ def song_from_row(row: Row, number: int, path: Path, audio: Place, beside: Place
             return Rejected(name[:LONGEST_ID], named, f"the audio lies outside {audio.folder}")
         if len(name) > LONGEST_ID and row.get("id"):
             raise ValueError(f"its id has over {LONGEST_ID} characters")
-        lyrics = row_lyrics(row, beside)
+        lyrics = _lyrics(row, beside)
+        split = row.get("split")
         return Song(
             id=name,
             audio=str(file),
             lyrics=lyrics.text,
-            captions=row_captions(row),
-            split=row_split(row.get("split")),
+            captions=_captions(row),
+            split="" if is_missing(split) else split_name(read_name(split, "split")),
             title=read_name(row.get("title"), "title"),
             artist=read_name(row.get("artist"), "artist"),
-            tags=row_tags(row.get("tags")),
+            tags=_tags(row.get("tags")),
             warnings=lyrics.warnings,
         )
     except (RecapError, ValueError, TypeError, OverflowError, RecursionError) as error:
         return Rejected(name[:LONGEST_ID], named if file is None else str(file), str(error))
 
 
-def row_lyrics(row: dict[str, Any], beside: Place) -> Lyrics:
+def _lyrics(row: dict[str, Any], beside: CorpusRoot) -> Lyrics:
     """Returns a row's lyrics, inline or from a file beside the manifest."""
     named = row.get("lyrics_file")
     if not is_missing(named):
@@ -108,27 +108,18 @@ def row_lyrics(row: dict[str, Any], beside: Place) -> Lyrics:
     return lyrics_of_text(lyrics)
 
 
-def row_split(given: Any) -> str:
-    """Returns the split that a row names, "" for none."""
-    return "" if is_missing(given) else split_name(read_name(given, "split"))
-
-
-def row_captions(row: dict[str, Any]) -> tuple[Caption, ...]:
-    """Returns a row's captions: a text, or a list of texts or of objects with text and votes, in JSON or as a cell.
-
-    Raises:
-        ValueError: a caption has no text, or votes are no whole number.
-    """
-    several, one = (entries(row.get(name)) for name in ("captions", "caption"))
-    found = [row_caption(entry, row) for entry in several]
+def _captions(row: dict[str, Any]) -> tuple[Caption, ...]:
+    """Returns a row's captions: a text, or a list of texts or of objects with text and votes, in JSON or as a cell."""
+    several, one = (_entries(row.get(name)) for name in ("captions", "caption"))
+    found = [_caption(entry, row) for entry in several]
     known = {caption.text for caption in found}
-    found += [caption for caption in (row_caption(entry, row) for entry in one) if caption.text not in known]
+    found += [caption for caption in (_caption(entry, row) for entry in one) if caption.text not in known]
     if len(found) > MOST_CAPTIONS:
         raise ValueError(f"the song has over {MOST_CAPTIONS:,} captions")
     return tuple(found)
 
 
-def entries(given: Any) -> list[Any]:
+def _entries(given: object) -> list[Any]:
     """Returns the entries of a list, of an object with a text, or of a cell that spells one; a blank cell is one."""
     if is_missing(given) and not (isinstance(given, str) and given.isspace()):
         return []
@@ -136,8 +127,7 @@ def entries(given: Any) -> list[Any]:
     return [found] if isinstance(found, dict) else read_list(given)
 
 
-def row_caption(entry: Any, row: dict[str, Any]) -> Caption:
-    """Makes one caption."""
+def _caption(entry: object, row: dict[str, Any]) -> Caption:
     fields = entry if isinstance(entry, dict) else {"text": entry, "votes": row.get("votes")}
     text = fields.get("text")
     if not isinstance(text, str) or (text.strip() and is_missing(text)):
@@ -147,26 +137,22 @@ def row_caption(entry: Any, row: dict[str, Any]) -> Caption:
     return Caption(text, read_votes(fields.get("votes")))
 
 
-def row_tags(given: Any) -> dict[str, str]:
+def _tags(given: object) -> dict[str, str]:
     """Returns a row's tags: an object, a list, or a text such as `mode=minor;tempo=slow` or `slow, sad`."""
     if is_missing(given):
         return {}
     found = spelled(given) if isinstance(given, str) else given
     if isinstance(found, dict):
-        return {str(key): tag_value(value) for key, value in found.items() if value is not None}
+        return {str(key): _tag(value) for key, value in found.items() if value is not None}
     if isinstance(found, list):
-        return {tag_value(tag): "yes" for tag in read_list(found)}
-    text = tag_value(given)
+        return {_tag(tag): "yes" for tag in read_list(found)}
+    text = _tag(given)
     pairs = (pair.partition("=") for pair in text.split(";" if ";" in text else ",") if pair.strip())
     return {key.strip(): value.strip() or "yes" for key, _, value in pairs}
 
 
-def tag_value(value: Any) -> str:
-    """Returns a tag's name or value.
-
-    Raises:
-        ValueError: it is a list or an object, or half a character.
-    """
+def _tag(value: object) -> str:
+    """Returns a tag's name or value, or refuses a list, an object, or half a character."""
     if not isinstance(value, str | int | float) or not is_unicode(str(value)):
         raise ValueError(f"a tag is {shown(value)}, not a text")
     return str(value)

@@ -21,13 +21,13 @@ LARGEST = 4 << 30  # bytes; a day of audio in CD quality has 15, but a song does
 
 
 def fingerprint(value: Any) -> str:
-    """A short name for anything that JSON can hold."""
+    """Returns a short name for anything that JSON can hold."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, read in blocks.
+    """Returns the SHA-256 of a song's file.
 
     Raises:
         DataError: the file cannot be read, or is larger than any song.
@@ -41,7 +41,7 @@ def hash_file(path: Path) -> str:
 
 
 def mel_key(content: str, audio: AudioSettings, excerpt: str | float, seed: int, precision: str) -> str:
-    """Name a mel by its audio's content and by everything that shapes it.
+    """Returns a mel's key: its audio's content and everything that shapes it.
 
     Args:
         content: hash of the audio file, or the recipe of a rendered song.
@@ -54,7 +54,7 @@ def mel_key(content: str, audio: AudioSettings, excerpt: str | float, seed: int,
     return fingerprint([content, audio.to_json(), place, precision])
 
 
-def hear_file(
+def log_mel_of_file(
     path: Path,
     audio: AudioSettings,
     excerpt: str | float,
@@ -62,7 +62,7 @@ def hear_file(
     spent: Spent | None = None,
     warnings: list[str] | None = None,
 ) -> tuple[np.ndarray, float]:
-    """Give the log-mel [mels, frames] of a file's excerpt and its length in seconds.
+    """Returns the log-mel [mels, frames] of a file's excerpt and its length in seconds.
 
     Args:
         path: the audio file.
@@ -74,12 +74,12 @@ def hear_file(
     """
     spent = defaultdict(float) if spent is None else spent
     began = perf_counter()
-    heard = read_excerpt(path, audio, excerpt, seed)
+    decoded = read_excerpt(path, audio, excerpt, seed)
     read = perf_counter()
     if warnings is not None:
-        warnings += heard.warnings
-    mel = log_mel(heard.samples, audio)
-    spent["decoding"] += read - began - heard.resampling
-    spent["resampling"] += heard.resampling
+        warnings += decoded.warnings
+    mel = log_mel(decoded.samples, audio)
+    spent["decoding"] += read - began - decoded.resampling
+    spent["resampling"] += decoded.resampling
     spent["mels"] += perf_counter() - read
-    return mel, heard.seconds
+    return mel, decoded.seconds

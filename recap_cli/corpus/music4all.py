@@ -1,41 +1,40 @@
-"""Music4All: audio and lyrics by 16-character id, titles and artists in a tab-separated table."""
+"""Music4All: audio and lyrics by 16-character id, and the interpretations that two data sets add to its songs."""
 
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from recap_cli.audio.settings import AUDIO_SUFFIXES
-from recap_cli.corpus.corpus_root import Place, is_file
-from recap_cli.corpus.folders import walk
-from recap_cli.corpus.song import Rejected, Song
-from recap_cli.errors import DataError, RecapError
+from recap_cli.corpus.folders import CorpusRoot, is_file, walk
+from recap_cli.corpus.manifest import LONGEST_ID, join_songs
+from recap_cli.corpus.song import Caption, Rejected, Song, split_name
+from recap_cli.errors import DataError, LyricsError, RecapError
 from recap_cli.escaping import is_unicode, visible
-from recap_cli.lyrics.reader import Lyrics, read_lyrics
-from recap_cli.tables.rows import read_table
+from recap_cli.lyrics.reader import LARGEST, Lyrics, lyrics_of_text, read_lyrics
+from recap_cli.tables.cells import is_missing
+from recap_cli.tables.rows import read_rows, read_table
+from recap_cli.tables.text_files import Row
 
 METADATA_FILE = "id_information.csv"
 SUFFIX = ".mp3"  # of Music4All's own files; others are found, too
+ID_COLUMN = "music4all_id"
+VARIANTS = ("full", "not_negative", "positive")  # of ALCAP's captions, by the sentiment of the comments
 
 
 @dataclass(frozen=True)
 class Music4All:
-    """Where Music4All's audio lies, and what is known of its songs.
+    """Where Music4All's audio lies, and what is known of its songs."""
 
-    Attributes:
-        place: the folder `audios`, or the one that holds it.
-        metadata: the table of titles and artists; None looks for `id_information.csv` beside the audio.
-    """
-
-    place: Place
-    metadata: Path | None = None
+    root: CorpusRoot  # the folder `audios`, or the one that holds it
+    metadata: Path | None = None  # the table of titles and artists; None looks for it beside the audio
 
     @cached_property
-    def audios(self) -> Place:
+    def audios(self) -> CorpusRoot:
         """The folder with the audio files."""
-        inner = self.place.folder / "audios"
-        return Place(inner, self.place.follow_outside) if inner.is_dir() else self.place
+        inner = self.root.folder / "audios"
+        return CorpusRoot(inner, self.root.follow_outside) if inner.is_dir() else self.root
 
     @cached_property
     def names(self) -> dict[str, tuple[str, str]]:
@@ -43,7 +42,7 @@ class Music4All:
         folder = self.audios.folder
         beside = [path for path in (folder / METADATA_FILE, folder.parent / METADATA_FILE) if path.is_file()]
         path = self.metadata or (beside[0] if beside else None)
-        return dict(read_names(path)) if path else {}
+        return dict(_read_names(path)) if path else {}
 
     @cached_property
     def found(self) -> dict[str, str | None]:
@@ -51,7 +50,7 @@ class Music4All:
         return {}
 
     def find(self, song: str) -> str | None:
-        """Give a song's audio file, `<id>.mp3` where there is none; None when the id leads out of the folder."""
+        """Returns a song's audio file, `<id>.mp3` where there is none; None when the id leads out of the folder."""
         if song not in self.found:
             there = self.audios.find(song + SUFFIX)
             if there is not None and not is_file(there) and song in self.others:
@@ -70,12 +69,8 @@ class Music4All:
         return {stem: name for (stem, suffix), name in parts if suffix.lower() in AUDIO_SUFFIXES}
 
 
-def read_names(path: Path) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Gives ids with title and artist: columns `id`, `artist`, `song`; tabs part them, and quotes are letters.
-
-    Raises:
-        DataError: the table cannot be read, has no ids, or a row does not fit its header.
-    """
+def _read_names(path: Path) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Yields ids with title and artist: columns `id`, `artist`, `song`; tabs part them, and quotes are letters."""
     for number, row in read_table(path, "id", quoted=False):
         if isinstance(row, str):
             raise DataError(f"{path}, line {number}: {row}", "mend the line")
@@ -83,14 +78,14 @@ def read_names(path: Path) -> Iterator[tuple[str, tuple[str, str]]]:
 
 
 def read_music4all(folder: Path, music: Music4All) -> Iterator[Song | Rejected]:
-    """Read Music4All itself: every audio file with its lyrics and names, and no captions.
+    """Yields Music4All's own songs: every audio file with its lyrics and names, and no captions.
 
     Raises:
-        DataError: there is no audio.
+        DataError: there is no audio, or the table of titles cannot be read.
     """
-    lyrics = Place(folder / "lyrics", music.place.follow_outside)
+    lyrics = CorpusRoot(folder / "lyrics", music.root.follow_outside)
     found = False
-    for path, reason in walk(music.audios.folder, music.place.follow_outside):
+    for path, reason in walk(music.audios.folder, music.root.follow_outside):
         found = True
         title, artist = music.names.get(path.stem, ("", ""))
         try:
@@ -98,7 +93,8 @@ def read_music4all(folder: Path, music: Music4All) -> Iterator[Song | Rejected]:
                 raise DataError(reason or "the file's name is not Unicode")
             if reason or not music.audios.holds(path):
                 raise DataError(reason or f"it is a link out of {music.audios.folder}")
-            words = lyrics_of(path.stem, lyrics)
+            text = lyrics.find(f"{path.stem}.txt")
+            words = read_lyrics(text) if text and is_file(text) else Lyrics("")
             yield Song(path.stem, str(path), words.text, title=title, artist=artist, warnings=words.warnings)
         except RecapError as error:
             yield Rejected(visible(path.stem), visible(str(path)), error.message)
@@ -108,7 +104,63 @@ def read_music4all(folder: Path, music: Music4All) -> Iterator[Song | Rejected]:
         )
 
 
-def lyrics_of(song: str, lyrics: Place) -> Lyrics:
-    """Read `<id>.txt`; "" where there is none."""
-    path = lyrics.find(f"{song}.txt")
-    return read_lyrics(path) if path and is_file(path) else Lyrics("")
+# interpretations: rows of music4all_id, lyrics, comment ---------------------------------------------------------------
+
+
+def read_interpretations(path: Path, music: Music4All, split: str = "") -> Iterator[Song | Rejected]:
+    """Yields the songs of the Song Interpretation Dataset: its JSON (a list of objects), or a table with its columns.
+
+    Rows of one song that follow each other are joined.
+
+    Raises:
+        DataError: the file is damaged, or no such data.
+    """
+    rows = read_rows(path, ID_COLUMN)
+    return join_songs(_interpretation(row, number, path, music, split) for number, row in rows)
+
+
+def read_alcap(folder: Path, music: Music4All, variant: str | None) -> Iterator[Song | Rejected]:
+    """Yields the songs of ALCAP's `df_{variant}_train.csv`, `df_{variant}_val.csv`, `df_test.csv`, or `df_full.csv`.
+
+    Raises:
+        DataError: a file is missing or damaged.
+    """
+    chosen = variant or "full"
+    names = {f"df_{chosen}_train.csv": "train", f"df_{chosen}_val.csv": "validation", "df_test.csv": "test"}
+    if not (folder / f"df_{chosen}_train.csv").is_file() and (folder / f"df_{chosen}.csv").is_file():
+        names = {f"df_{chosen}.csv": "", "df_test.csv": "test"}
+    missing = [name for name in names if not (folder / name).is_file()]
+    if len(missing) == len(names) or f"df_{chosen}_val.csv" in missing or f"df_{chosen}_train.csv" in missing:
+        raise DataError(f"{folder} lacks {missing[0]}", f"--variant is {chosen}; there are {', '.join(VARIANTS)}")
+    for name, split in names.items():
+        if name not in missing:
+            yield from read_interpretations(folder / name, music, split)
+
+
+def _interpretation(row: Row, number: int, path: Path, music: Music4All, split: str) -> Song | Rejected:
+    """Returns a song with the one caption of a row."""
+    place = f"{path.name}, row {number}"
+    if isinstance(row, str):
+        return Rejected(place, str(path), row)
+    song, lyrics, comment = row.get(ID_COLUMN), row.get("lyrics", ""), row.get("comment", "")
+    if not isinstance(song, str) or not song or len(song) > LONGEST_ID or not is_unicode(song):
+        return Rejected(place, str(path), f"it has no {ID_COLUMN}")
+    if not isinstance(lyrics, str) or not isinstance(comment, str):
+        return Rejected(place, str(path), "its lyrics or its comment are no text")
+    if len(lyrics) > LARGEST:
+        return Rejected(place, str(path), "its lyrics have over 1 MB")
+    file = music.find(song)
+    if file is None:
+        return Rejected(song, song, f"the audio lies outside {music.audios.folder}")
+    try:
+        words = _clean("" if is_missing(lyrics) else lyrics)
+    except LyricsError as error:
+        return Rejected(song, file, error.message)
+    title, artist = music.names.get(song, ("", ""))
+    captions = (Caption(comment),) if comment.strip() and not is_missing(comment) else ()
+    given = row.get("split")
+    split = split or ("" if is_missing(given) else split_name(given))
+    return Song(song, file, words.text, captions, split, title, artist, warnings=words.warnings)
+
+
+_clean = lru_cache(maxsize=64)(lyrics_of_text)  # the rows of one song repeat its lyrics

@@ -5,20 +5,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from recap_cli.audio.settings import AUDIO_SUFFIXES
-from recap_cli.corpus.corpus_root import Place, is_file
-from recap_cli.corpus.folder_reader import read_folder
-from recap_cli.corpus.interpretations import ID_COLUMN, VARIANTS, read_alcap, read_interpretations
+from recap_cli.corpus.folders import CorpusRoot, is_file, read_folder
 from recap_cli.corpus.manifest import MANIFEST_SUFFIXES, read_manifest
-from recap_cli.corpus.music4all import METADATA_FILE, Music4All, read_music4all
-from recap_cli.corpus.sidecars import lyrics_beside
+from recap_cli.corpus.music4all import (
+    ID_COLUMN,
+    METADATA_FILE,
+    Music4All,
+    read_alcap,
+    read_interpretations,
+    read_music4all,
+)
 from recap_cli.corpus.song import Rejected, Song
 from recap_cli.errors import DataError, OptionError
 from recap_cli.tables.rows import read_columns
-
-__all__ = [
-    "AUDIO_SUFFIXES", "LAYOUTS", "MANIFEST_SUFFIXES", "VARIANTS", "Rejected", "choose_layout", "lyrics_beside",
-    "read_corpus",
-]  # fmt: skip
 
 LAYOUTS = ("manifest", "folder", "song-interpretation", "alcap", "music4all")
 PICKLE_SUFFIXES = (".pkl", ".pickle", ".p")
@@ -30,7 +29,7 @@ LOOKED_FOR = (
 
 
 def choose_layout(source: Path) -> str:
-    """Recognise a corpus.
+    """Returns the layout of a corpus, one of `LAYOUTS`.
 
     Raises:
         DataError: there is nothing there, or nothing that is recognised.
@@ -68,7 +67,7 @@ def read_corpus(
     metadata: Path | None = None,
     follow_outside: bool = False,
 ) -> Iterator[Song | Rejected]:
-    """Recognise a corpus and read it, an entry at a time.
+    """Recognises a corpus and reads it, an entry at a time.
 
     Args:
         source: a file or folder in one of `LAYOUTS`.
@@ -84,25 +83,19 @@ def read_corpus(
     """
     recognised = choose_layout(source)
     chosen = layout or recognised
-    check_layout(source, chosen, variant, metadata)
+    _check_layout(source, chosen, variant, metadata)
     if chosen == "manifest":
-        return read_manifest(source, Place(audio or source.parent, follow_outside))
+        return read_manifest(source, CorpusRoot(audio or source.parent, follow_outside))
     if chosen == "folder":
-        return read_folder(Place(source, follow_outside))
-    music = Music4All(Place(audio or music4all_beside(source, chosen), follow_outside), metadata)
+        return read_folder(CorpusRoot(source, follow_outside))
+    music = Music4All(CorpusRoot(audio or _audio_beside(source, chosen), follow_outside), metadata)
     if chosen == "music4all":
         return read_music4all(source, music)
-    if chosen == "alcap":
-        return read_alcap(source, music, variant)
-    return read_interpretations(source, music)
+    return read_alcap(source, music, variant) if chosen == "alcap" else read_interpretations(source, music)
 
 
-def check_layout(source: Path, layout: str, variant: str | None, metadata: Path | None) -> None:
-    """Refuse options that do not fit.
-
-    Raises:
-        OptionError: the layout is unknown, wants a folder where there is a file, or has no use for an option.
-    """
+def _check_layout(source: Path, layout: str, variant: str | None, metadata: Path | None) -> None:
+    """Refuses an unknown layout, one that wants a folder where there is a file, and options it has no use for."""
     if layout not in LAYOUTS:
         raise OptionError(f"--layout {layout} is unknown", f"choose one of {', '.join(LAYOUTS)}")
     if source.is_dir() != (layout in ("folder", "alcap", "music4all")):
@@ -117,12 +110,8 @@ def check_layout(source: Path, layout: str, variant: str | None, metadata: Path 
         raise OptionError(f"--metadata {metadata} is no file", f"it is Music4All's {METADATA_FILE}")
 
 
-def music4all_beside(source: Path, layout: str) -> Path:
-    """Give the folder that should hold the audio when none is named.
-
-    Raises:
-        OptionError: there is none.
-    """
+def _audio_beside(source: Path, layout: str) -> Path:
+    """Returns the folder that should hold Music4All's audio when none is named, or refuses to guess."""
     if layout == "music4all":
         return source
     folder = source if source.is_dir() else source.parent

@@ -4,7 +4,7 @@ import json
 import math
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -36,30 +36,29 @@ class ShardWriter:
         self.pending: dict[str, np.ndarray] = {}
 
     def add(self, key: str, array: np.ndarray) -> None:
-        """Take an array; a full shard is written at once."""
+        """Takes an array; a full shard is written at once."""
         self.pending[key] = np.ascontiguousarray(array)
         if len(self.pending) >= SHARD_SONGS:
             self.close()
 
     def close(self) -> None:
-        """Write what is pending.
+        """Writes what is pending.
 
         Raises:
             DataError: the disk refuses.
         """
         if not self.pending:
             return
-        write_shard(self.folder / f"{next_number(self.folder):05d}.safetensors", self.pending)
+        numbers = [int(path.stem) for path in self.folder.glob("*.safetensors") if path.stem.isdecimal()]
+        # Behind the last one, since a damaged one before it may have been deleted.
+        write_shard(self.folder / f"{max(numbers, default=-1) + 1:05d}.safetensors", self.pending)
         self.pending = {}
 
 
 def write_shard(path: Path, arrays: dict[str, np.ndarray], label: str = "whole") -> None:
-    """Write arrays as one shard, atomically; the same arrays give the same bytes.
+    """Writes arrays by key as one shard, atomically; the same arrays give the same bytes.
 
-    Args:
-        path: the shard.
-        arrays: by key.
-        label: of the writer, in the name of the file until it is whole.
+    `label` is the writer's, in the name of the file until it is whole.
 
     Raises:
         DataError: the disk refuses.
@@ -69,12 +68,6 @@ def write_shard(path: Path, arrays: dict[str, np.ndarray], label: str = "whole")
             save_file(arrays, partial)
     except SafetensorError as error:
         raise cannot_write(path, error) from error
-
-
-def next_number(folder: Path) -> int:
-    """The number of the next shard: behind the last one, since a damaged one before it may have been deleted."""
-    numbers = [int(path.stem) for path in folder.glob("*.safetensors") if path.stem.isdecimal()]
-    return max(numbers, default=-1) + 1
 
 
 class ShardReader:
@@ -97,9 +90,8 @@ class ShardReader:
         self.shapes: dict[str, list[int]] = {}
         self.opened: dict[Path, safe_open] = {}
         for path in sorted(folder.glob("*.safetensors") if names is None else (folder / name for name in names)):
-            for key, shape in read_header(path):
-                self.files[key] = path
-                self.shapes[key] = shape
+            self.shapes |= (found := read_shapes(path))
+            self.files |= dict.fromkeys(found, path)
 
     def __contains__(self, key: str) -> bool:
         return key in self.files
@@ -119,24 +111,24 @@ class ShardReader:
             array: np.ndarray = self.opened[path].get_tensor(key)
         except (SafetensorError, OSError) as error:
             raise DataError(f"{path} is damaged: {error}", f"delete it and {self.remedy}") from error
-        if not is_finite(array):
+        if not _is_finite(array):
             raise DataError(f"{path} is damaged: {key} holds NaN or infinity", f"delete it and {self.remedy}")
         return array
 
     def __getstate__(self) -> dict[str, object]:
-        """Leave the open maps behind when travelling to another process."""
+        """Leaves the open maps behind when travelling to another process."""
         return {**self.__dict__, "opened": {}}
 
 
-def is_finite(array: np.ndarray) -> bool:
+def _is_finite(array: np.ndarray) -> bool:
     """Whether an array of fp16 or fp32 holds neither NaN nor infinity."""
     if array.dtype == np.float16:  # numpy takes six times as long for it
         return bool((array.view(np.uint16) & 0x7FFF).max(initial=0) < 0x7C00)
     return bool(np.isfinite(array).all())
 
 
-def read_header(path: Path) -> Iterator[tuple[str, list[int]]]:
-    """Give the keys and shapes of a safetensors file without reading its arrays.
+def read_shapes(path: Path) -> dict[str, list[int]]:
+    """Returns the shapes of a safetensors file by key, without reading its arrays.
 
     Raises:
         DataError: it is damaged: what its header says does not fill the file exactly.
@@ -151,19 +143,14 @@ def read_header(path: Path) -> Iterator[tuple[str, list[int]]]:
                 raise ValueError("its header is cut or overlong")
             header = json.loads(file.read(size))
         header.pop("__metadata__", None)
-        check_entries(header, length - 8 - size)
+        _check_entries(header, length - 8 - size)
     except (OSError, ValueError, struct.error, LookupError, AttributeError, TypeError, RecursionError) as error:
         raise DataError(f"{path} is damaged: {error}", "delete it and run recap prepare again") from error
-    yield from ((key, entry["shape"]) for key, entry in header.items())
+    return {key: entry["shape"] for key, entry in header.items()}
 
 
-def check_entries(header: dict[str, Any], length: int) -> None:
-    """Refuses a header whose arrays do not lie one behind the other and fill `length` bytes.
-
-    Raises:
-        ValueError: a type is not ours, a shape is none, or an array lies elsewhere.
-        LookupError, TypeError: a value is missing or of another kind.
-    """
+def _check_entries(header: dict[str, Any], length: int) -> None:
+    """Refuses a header whose arrays are not ours, or do not lie one behind the other and fill `length` bytes."""
     end = 0
     for key, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         shape, (first, last) = entry["shape"], entry["data_offsets"]
@@ -184,15 +171,11 @@ def own_shards(folder: Path) -> list[Path]:
 
 
 def drop_damaged(folder: Path) -> list[str]:
-    """Deletes shards of ours that cannot be read, as a power cut leaves them, so that they are made again.
-
-    Returns their names.
-    """
+    """Deletes shards of ours that cannot be read, as a power cut leaves them, and returns their names."""
     damaged = []
     for path in own_shards(folder):
         try:
-            for _ in read_header(path):
-                break
+            read_shapes(path)
         except DataError:
             with suppress(OSError):  # a folder, or one that may not be deleted: its reader will tell
                 path.unlink()

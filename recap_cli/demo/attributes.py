@@ -8,7 +8,6 @@ import numpy as np
 
 from recap_cli.demo.lexicon import ATTRIBUTES
 
-LYRICS_ATTRIBUTES = ("theme", "stance")
 MUSIC_ATTRIBUTES = ("tempo", "mode", "timbre", "drums")
 
 
@@ -52,12 +51,7 @@ UNSEEN_PAIRS = (("road", "minor"), ("war", "major"))
 
 
 def chances(attribute: str, theme: str) -> dict[str, float]:
-    """Give the probability of each value of a sound attribute in songs on `theme`, held-out pairs excluded.
-
-    Args:
-        attribute: one of `MUSIC_ATTRIBUTES`.
-        theme: one of the themes.
-    """
+    """Returns the probability of each value of a sound attribute in songs on a theme, held-out pairs excluded."""
     values = ATTRIBUTES[attribute]
     strength = HABIT_STRENGTH[attribute]
     habit = getattr(HABITS[theme], attribute)
@@ -69,11 +63,9 @@ def chances(attribute: str, theme: str) -> dict[str, float]:
 
 
 def draw_attributes(rng: np.random.Generator, unseen: bool = False) -> dict[str, str]:
-    """Draw the seven attributes of one song.
+    """Returns the seven attributes of one song: with `unseen`, of a held-out pair of theme and mode, else of any other.
 
-    Args:
-        rng: a stream used for nothing else, so that no other choice can move the attributes.
-        unseen: True for one of the held-out theme and mode pairs, False for any other pair.
+    The stream should be used for nothing else, so that no other choice can move the attributes.
     """
     theme, mode = UNSEEN_PAIRS[rng.integers(len(UNSEEN_PAIRS))] if unseen else (_draw(rng, ATTRIBUTES["theme"]), None)
     stance = _draw(rng, ATTRIBUTES["stance"])
@@ -83,22 +75,16 @@ def draw_attributes(rng: np.random.Generator, unseen: bool = False) -> dict[str,
 
 
 def _draw(rng: np.random.Generator, values: tuple[str, ...]) -> str:
-    """Draw one of `values`, all equally likely."""
     return values[rng.integers(len(values))]
 
 
 def _draw_sound(rng: np.random.Generator, attribute: str, theme: str) -> str:
-    """Draw a sound attribute by its theme's habits."""
     weights = chances(attribute, theme)
     return list(weights)[rng.choice(len(weights), p=list(weights.values()))]
 
 
 def guess_from_lyrics(known: Mapping[str, str]) -> dict[str, str]:
-    """Give the likeliest value of every attribute when only theme and stance are known.
-
-    Args:
-        known: at least the attributes in `LYRICS_ATTRIBUTES`.
-    """
+    """Returns the likeliest value of every attribute when only theme and stance are known."""
     theme = known["theme"]
     guess = {"theme": theme, "stance": known["stance"]}
     for attribute in MUSIC_ATTRIBUTES:
@@ -109,13 +95,8 @@ def guess_from_lyrics(known: Mapping[str, str]) -> dict[str, str]:
 
 
 def guess_from_music(known: Mapping[str, str]) -> dict[str, str]:
-    """Give the likeliest value of every attribute when only the sound is known.
-
-    A sound that training never pairs with any theme cannot occur: every mode has habitual themes.
-
-    Args:
-        known: at least the attributes in `MUSIC_ATTRIBUTES`.
-    """
+    """Returns the likeliest value of every attribute when only the sound, all of `MUSIC_ATTRIBUTES`, is known."""
+    # A sound that training never pairs with any theme cannot occur: every mode has habitual themes.
     themes = {
         theme: prod(chances(attribute, theme)[known[attribute]] for attribute in MUSIC_ATTRIBUTES)
         for theme in ATTRIBUTES["theme"]

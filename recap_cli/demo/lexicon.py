@@ -67,17 +67,12 @@ SENTENCES: tuple[tuple[str, str], ...] = (
 
 
 def with_article(phrase: str) -> str:
-    """Put "a" or "an" before a phrase; right for the lexicon's words, which sound as they are spelt."""
+    """Returns a phrase behind "a" or "an"; right for the lexicon's words, which sound as they are spelt."""
     return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
 
 
 def write_caption(attributes: Mapping[str, str], rng: np.random.Generator) -> str:
-    """Write one caption of three sentences that states all seven attributes.
-
-    Args:
-        attributes: every attribute of `ATTRIBUTES` with one of its values.
-        rng: chooses between the two phrases of each value and the two templates of each sentence.
-    """
+    """Returns a caption of three sentences that states all seven attributes, in phrases and templates by chance."""
     words = {attribute: PHRASES[attribute][attributes[attribute]][rng.integers(2)] for attribute in PHRASES}
     for attribute in ("stance", "tempo"):
         words[f"a_{attribute}"] = with_article(words[attribute])
@@ -86,26 +81,18 @@ def write_caption(attributes: Mapping[str, str], rng: np.random.Generator) -> st
 
 
 def read_attributes(caption: str) -> dict[str, str | None]:
-    """Read back what a caption states.
-
-    Args:
-        caption: any text; letter case and spacing do not matter.
-
-    Returns:
-        Every attribute of `ATTRIBUTES` with the value stated, or None where the text states none or several.
-    """
+    """Returns what any text states of each attribute, None for none or several; case and spacing do not matter."""
     text = " ".join(caption.lower().replace("’", "'").split())
     return {attribute: _only_value(attribute, text) for attribute in ATTRIBUTES}
 
 
 def _only_value(attribute: str, text: str) -> str | None:
-    """Give the one value of an attribute whose phrases occur in `text`, None for none or several."""
     stated = [value for value, pattern in _PATTERNS[attribute].items() if pattern.search(text)]
     return stated[0] if len(stated) == 1 else None
 
 
 def _pattern(phrases: tuple[str, str]) -> re.Pattern[str]:
-    """Compile a pattern that finds either phrase as whole words, with or without its article."""
+    """Returns a pattern that finds either phrase as whole words, with or without its article."""
     bare = (re.escape(re.sub(r"^(a|an|the) ", "", phrase)) for phrase in phrases)
     return re.compile(rf"(?<!\w)(?:{'|'.join(bare)})(?!\w)")
 

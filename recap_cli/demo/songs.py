@@ -10,23 +10,10 @@ from recap_cli.audio.mel import log_mel
 from recap_cli.audio.settings import AudioSettings
 from recap_cli.corpus.song import Caption, Song
 from recap_cli.demo.attributes import draw_attributes, guess_from_lyrics, guess_from_music
-from recap_cli.demo.composition import compose
 from recap_cli.demo.lexicon import ATTRIBUTES, write_caption
-from recap_cli.demo.synthesis import DEMO_SAMPLE_RATE, render, roughen
+from recap_cli.demo.music import DEMO_SAMPLE_RATE, compose, render, roughen
 from recap_cli.demo.verses import draw_artist, draw_lyrics, draw_title
 from recap_cli.errors import DataError, OptionError
-
-__all__ = [
-    "DEMO_SAMPLE_RATE",
-    "DEMO_VERSION",
-    "DemoSettings",
-    "held_out_songs",
-    "lyrics_only_oracle",
-    "make_songs",
-    "music_only_oracle",
-    "render_song",
-    "stated_attributes",
-]
 
 # Raised whenever the same settings would give other songs, so that no cache takes old ones for new.
 DEMO_VERSION = 1
@@ -35,12 +22,13 @@ DIFFICULTIES = ("easy", "hard")
 CAPTIONS_PER_SONG = 5
 SECONDS = (4.0, 8.0)
 PEAKS = (0.45, 0.95)
+CROSSFADE = 0.05  # seconds, between two timbres
 
 # Votes from the first to the last, and the chance that a caption with them states something wrong.
 VOTES = (-2, 12)
 GOLD_VOTES = 4
 _DOUBTFUL_VOTES = 1
-_WRONG_CHANCES = {"poor": 0.30, "doubtful": 0.10}
+_POOR_CHANCE, _DOUBTFUL_CHANCE = 0.30, 0.10
 
 # A song's number says where it belongs: each block holds the songs of one kind, whatever the counts.
 _BLOCK = 100_000
@@ -52,28 +40,18 @@ _STREAMS = ("attributes", "audio", "roughness", "lyrics", "captions", "names")
 class DemoSettings:
     """All that decides a demo corpus.
 
-    Attributes:
-        seed: makes another corpus of the same kind.
-        difficulty: "easy", or "hard" with worse audio and more misleading lyrics; the attributes are the same.
-        train: number of songs to learn from.
-        validation: number of songs to watch while learning.
-        test: number of songs to judge by.
-        unseen: number of songs with a theme and mode that never meet in the other splits.
+    Raises:
+        OptionError: a setting has a value that cannot be used.
     """
 
-    seed: int = 0
-    difficulty: str = "easy"
-    train: int = 1400
-    validation: int = 150
-    test: int = 250
-    unseen: int = 80
+    seed: int = 0  # makes another corpus of the same kind
+    difficulty: str = "easy"  # "hard" has worse audio and more misleading lyrics; the attributes are the same
+    train: int = 1400  # songs to learn from
+    validation: int = 150  # songs to watch while learning
+    test: int = 250  # songs to judge by
+    unseen: int = 80  # songs with a theme and mode that never meet in the other splits
 
     def __post_init__(self) -> None:
-        """Check the settings.
-
-        Raises:
-            OptionError: a setting has a value that cannot be used.
-        """
         if self.difficulty not in DIFFICULTIES:
             raise OptionError(
                 f"The demo corpus has no difficulty {self.difficulty!r}.", f"Choose {' or '.join(DIFFICULTIES)}."
@@ -83,13 +61,13 @@ class DemoSettings:
         for split in _BLOCKS[:4]:
             _check_count(split, getattr(self, split))
 
-    def to_json(self) -> dict[str, Any]:
-        """Give plain JSON values that name this corpus and no other."""
+    def to_json(self) -> dict[str, int | str]:
+        """Returns plain JSON values that name this corpus and no other."""
         return {**asdict(self), "version": DEMO_VERSION}
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> "DemoSettings":
-        """Make settings from `to_json`'s values.
+        """Returns the settings of `to_json`'s values.
 
         Raises:
             DataError: the values are those of another version of the corpus.
@@ -101,17 +79,13 @@ class DemoSettings:
 
 
 def _check_count(name: str, count: int) -> None:
-    """Check a number of songs.
-
-    Raises:
-        OptionError: it is negative or larger than a block.
-    """
+    """Refuses a number of songs that is negative or larger than a block."""
     if not 0 <= count <= _BLOCK:
         raise OptionError(f"The demo corpus cannot make {count} {name} songs.", f"Use a number from 0 to {_BLOCK}.")
 
 
 def make_songs(settings: DemoSettings) -> Iterator[Song]:
-    """Make the corpus, one song at a time: train, validation, test, unseen.
+    """Yields the corpus, a song at a time: train, validation, test, unseen.
 
     Song i of a split is the same whatever the counts.
     """
@@ -120,11 +94,7 @@ def make_songs(settings: DemoSettings) -> Iterator[Song]:
 
 
 def held_out_songs(settings: DemoSettings, count: int) -> Iterator[Song]:
-    """Make further songs of the test kind, none of which `make_songs` ever gives.
-
-    Args:
-        settings: the corpus they belong to; its counts do not matter.
-        count: how many.
+    """Yields further songs of the test kind, none of which `make_songs` ever gives.
 
     Raises:
         OptionError: the count is negative or too large.
@@ -134,13 +104,11 @@ def held_out_songs(settings: DemoSettings, count: int) -> Iterator[Song]:
 
 
 def _songs_of(block: str, count: int, settings: DemoSettings) -> Iterator[Song]:
-    """Make the first `count` songs of a block."""
     first = _BLOCKS.index(block) * _BLOCK
     return (_make_song(index, settings) for index in range(first, first + count))
 
 
 def _make_song(index: int, settings: DemoSettings) -> Song:
-    """Make song number `index`."""
     block = _BLOCKS[index // _BLOCK]
     attributes = _attributes(index, settings)
     names = _stream(index, "names", settings)
@@ -154,7 +122,7 @@ def _make_song(index: int, settings: DemoSettings) -> Song:
             settings.difficulty,
             training=block == "train",
         ),
-        captions=tuple(caption for caption, _ in _draw_captions(index, settings)),
+        captions=tuple(_draw_captions(index, settings)),
         split="test" if block == "further" else block,
         title=draw_title(attributes["theme"], names),
         artist=draw_artist(names),
@@ -163,22 +131,17 @@ def _make_song(index: int, settings: DemoSettings) -> Song:
 
 
 def _stream(index: int, purpose: str, settings: DemoSettings) -> np.random.Generator:
-    """Open the random stream of one purpose in one song; no other choice can disturb it."""
+    """Returns the random stream of one purpose in one song; no other choice can disturb it."""
     return np.random.default_rng((settings.seed, index, _STREAMS.index(purpose)))
 
 
 def _attributes(index: int, settings: DemoSettings) -> dict[str, str]:
-    """Draw the seven attributes of song number `index`."""
     unseen = _BLOCKS[index // _BLOCK] == "unseen"
     return draw_attributes(_stream(index, "attributes", settings), unseen=unseen)
 
 
 def _index(song: Song) -> int:
-    """Read a demo song's number from its id.
-
-    Raises:
-        DataError: the id is not a demo song's.
-    """
+    """Returns a demo song's number, or refuses an id that is not a demo song's."""
     kind, _, number = song.id.rpartition("-")
     if not kind.startswith("demo-") or not number.isdecimal() or int(number) >= len(_BLOCKS) * _BLOCK:
         raise DataError(f"{song.id!r} is not the id of a demo song.", "Only demo songs can be rendered in code.")
@@ -186,15 +149,9 @@ def _index(song: Song) -> int:
 
 
 def render_song(song: Song, settings: DemoSettings, timbre: str | None = None) -> np.ndarray:
-    """Play a demo song; its id and the settings decide all.
+    """Returns a demo song played at `DEMO_SAMPLE_RATE`: float32 [samples], peak below 1.
 
-    Args:
-        song: from `make_songs` or `held_out_songs`.
-        settings: the settings it was made with.
-        timbre: another lead instrument for the same notes; None for the song's own.
-
-    Returns:
-        Samples at `DEMO_SAMPLE_RATE`, float32, shape [samples], peak below 1.
+    Its id and the settings it was made with decide all; `timbre` is another lead instrument for the same notes.
 
     Raises:
         DataError: the id is not a demo song's.
@@ -210,37 +167,49 @@ def render_song(song: Song, settings: DemoSettings, timbre: str | None = None) -
     return roughen(samples, _stream(index, "roughness", settings)) if settings.difficulty == "hard" else samples
 
 
-def stated_attributes(song: Song, settings: DemoSettings) -> tuple[dict[str, str], ...]:
-    """Say what each of a demo song's captions states, true or not, in the order of the captions.
-
-    Raises:
-        DataError: the id is not a demo song's.
-    """
-    return tuple(stated for _, stated in _draw_captions(_index(song), settings))
+def log_mel_of_demo_song(song: Song, settings: DemoSettings, audio: AudioSettings) -> tuple[np.ndarray, float]:
+    """Returns the log-mel [mels, frames] of a demo song, rendered on the spot, and its length in seconds."""
+    samples = render_song(song, settings)[: audio.samples]
+    return log_mel(samples, audio), len(samples) / audio.sample_rate
 
 
-def _draw_captions(index: int, settings: DemoSettings) -> list[tuple[Caption, dict[str, str]]]:
-    """Draw a song's captions, each with the attributes it states."""
+@dataclass(frozen=True)
+class TwoTimbreSong:
+    """A demo song whose lead instrument changes half-way: the same notes, two timbres."""
+
+    song: Song  # its tags are those of the first half
+    samples: np.ndarray  # at `DEMO_SAMPLE_RATE` [samples]
+    timbres: tuple[str, str]  # of the first and the second half
+
+
+def render_two_timbres(song: Song, settings: DemoSettings, rng: np.random.Generator) -> TwoTimbreSong:
+    """Plays a demo song with its own instrument in one half and another one in the other, in an order by chance."""
+    own = song.tags["timbre"]
+    others = [timbre for timbre in ATTRIBUTES["timbre"] if timbre != own]
+    pair = [own, others[rng.integers(len(others))]]
+    if rng.random() < 0.5:
+        pair.reverse()
+    first, second = (render_song(song, settings, timbre) for timbre in pair)
+    fade = round(CROSSFADE * DEMO_SAMPLE_RATE)
+    gain = np.clip((np.arange(len(first)) - len(first) // 2) / fade + 0.5, 0.0, 1.0).astype(np.float32)
+    return TwoTimbreSong(song, first * (1 - gain) + second * gain, (pair[0], pair[1]))
+
+
+def _draw_captions(index: int, settings: DemoSettings) -> Iterator[Caption]:
+    """Draws a song's captions; those with few votes may state something wrong."""
     truth = _attributes(index, settings)
     rng = _stream(index, "captions", settings)
     fewest = VOTES[0] if _BLOCKS[index // _BLOCK] == "train" else GOLD_VOTES
-    drawn = []
     for _ in range(CAPTIONS_PER_SONG):
         votes = int(rng.integers(fewest, VOTES[1] + 1))
-        stated = _mistaken(truth, rng) if rng.random() < _wrong_chance(votes) else truth
-        drawn.append((Caption(write_caption(stated, rng), votes), dict(stated)))
-    return drawn
-
-
-def _wrong_chance(votes: int) -> float:
-    """Give the chance that a caption with so many votes states something wrong."""
-    if votes >= GOLD_VOTES:
-        return 0.0
-    return _WRONG_CHANCES["doubtful" if votes >= _DOUBTFUL_VOTES else "poor"]
+        chance = 0.0 if votes >= GOLD_VOTES else _DOUBTFUL_CHANCE if votes >= _DOUBTFUL_VOTES else _POOR_CHANCE
+        # The stream moves on by one draw whatever the chance is: every later caption depends on it.
+        stated = _mistaken(truth, rng) if rng.random() < chance else truth
+        yield Caption(write_caption(stated, rng), votes)
 
 
 def _mistaken(truth: dict[str, str], rng: np.random.Generator) -> dict[str, str]:
-    """Change one or two attributes to another value."""
+    """Returns the attributes with one or two of them changed to another value."""
     stated = dict(truth)
     for attribute in rng.choice(list(truth), size=rng.integers(1, 3), replace=False):
         others = [value for value in ATTRIBUTES[attribute] if value != truth[attribute]]
@@ -249,16 +218,10 @@ def _mistaken(truth: dict[str, str], rng: np.random.Generator) -> dict[str, str]
 
 
 def lyrics_only_oracle(song: Song) -> dict[str, str]:
-    """Give the best guess of all attributes by one who knows theme and stance but hears nothing."""
+    """Returns the best guess of all attributes by one who knows theme and stance but hears nothing."""
     return guess_from_lyrics(song.tags)
 
 
 def music_only_oracle(song: Song) -> dict[str, str]:
-    """Give the best guess of all attributes by one who hears everything but reads nothing."""
+    """Returns the best guess of all attributes by one who hears everything but reads nothing."""
     return guess_from_music(song.tags)
-
-
-def hear_demo(song: Song, settings: DemoSettings, audio: AudioSettings) -> tuple[np.ndarray, float]:
-    """Returns the log-mel [mels, frames] of a demo song, rendered on the spot, and its length in seconds."""
-    samples = render_song(song, settings)[: audio.samples]
-    return log_mel(samples, audio), len(samples) / audio.sample_rate

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from functools import cache
-from itertools import chain
 from typing import NamedTuple
 from zlib import crc32
 
@@ -20,7 +19,7 @@ class Verse(NamedTuple):
 
 
 def _verse(openings: str, things: str, endings: str) -> Verse:
-    """Make a family of lines from lists separated by bars."""
+    """Returns a family of lines from lists separated by bars."""
     return Verse(*(tuple(part.strip() for part in text.split("|")) for text in (openings, things, endings)))
 
 
@@ -120,13 +119,13 @@ _BANDS = ("Lanterns", "Sparrows", "Paper Boats", "Tall Pines", "Night Owls", "Fo
 
 
 def is_reserved(line: str) -> bool:
-    """Say whether training never uses a line; true of half of them, by a hash of the words."""
+    """Whether training never uses a line; true of half of them, by a hash of the words."""
     return crc32(line.encode()) % 2 == 1
 
 
 @cache
-def _by_opening(family: str, reserved: bool) -> tuple[tuple[str, ...], ...]:
-    """List the lines of a family in a fixed order, one tuple for each opening."""
+def lines_by_opening(family: str, reserved: bool) -> tuple[tuple[str, ...], ...]:
+    """Returns the lines of a family in a fixed order, one tuple for each opening."""
     verse = VERSES[family]
     groups = (
         (f"{opening.replace('_', thing)} {ending}" for thing in verse.things for ending in verse.endings)
@@ -135,22 +134,12 @@ def _by_opening(family: str, reserved: bool) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(line for line in group if is_reserved(line) == reserved) for group in groups)
 
 
-def lines_of(family: str, reserved: bool) -> tuple[str, ...]:
-    """List the lines of a family in a fixed order.
-
-    Args:
-        family: a key of `VERSES`.
-        reserved: True for the lines kept from training, False for the others.
-    """
-    return tuple(chain.from_iterable(_by_opening(family, reserved)))
-
-
 def draw_lyrics(theme: str, stance: str, rng: np.random.Generator, difficulty: str, training: bool) -> str:
-    """Draw the lyrics of one song: 8 to 16 different lines, separated by newlines.
+    """Returns the lyrics of one song: 8 to 16 different lines, most of them on the theme, at least two in the stance.
 
     Args:
-        theme: the theme most lines are about.
-        stance: the narrator's stance, in at least two lines.
+        theme: a key of `VERSES`, and so is the stance.
+        stance: the narrator's.
         rng: a stream of the lyrics' own.
         difficulty: "easy" or "hard"; hard has more generic lines and more lines on other themes.
         training: True keeps to the lines free for training; False draws about `RESERVED_SHARE` from the others.
@@ -162,20 +151,20 @@ def draw_lyrics(theme: str, stance: str, rng: np.random.Generator, difficulty: s
         # Every opening once before any of them again, as a writer would.
         opening = _least_used(family, used, rng)
         used[family, opening] += 1
-        fresh = [line for line in _by_opening(family, reserved)[opening] if line not in lines]
+        fresh = [line for line in lines_by_opening(family, reserved)[opening] if line not in lines]
         lines.append(fresh[rng.integers(len(fresh))])
     return "\n".join(lines)
 
 
 def _least_used(family: str, used: Counter[tuple[str, int]], rng: np.random.Generator) -> int:
-    """Choose among the family's openings that the song has used least so far."""
+    """Chooses among the family's openings that the song has used least so far."""
     counts = [used[family, opening] for opening in range(len(VERSES[family].openings))]
     rarest = [opening for opening, count in enumerate(counts) if count == min(counts)]
     return rarest[rng.integers(len(rarest))]
 
 
 def _plan(theme: str, stance: str, rng: np.random.Generator, difficulty: str) -> list[str]:
-    """Give the family of every line of a song, in a random order."""
+    """Returns the family of every line of a song, in a random order."""
     count = int(rng.integers(LINES[0], LINES[1] + 1))
     others = [other for other in ATTRIBUTES["theme"] if other != theme]
     strays = int(count * WRONG_THEME_SHARE[difficulty])
@@ -187,11 +176,11 @@ def _plan(theme: str, stance: str, rng: np.random.Generator, difficulty: str) ->
 
 
 def draw_title(theme: str, rng: np.random.Generator) -> str:
-    """Make a title from one of the theme's things, such as "The Harbour Light"."""
+    """Returns a title from one of the theme's things, such as "The Harbour Light"."""
     things = VERSES[theme].things
     return " ".join(word[0].upper() + word[1:] for word in things[rng.integers(len(things))].split())
 
 
 def draw_artist(rng: np.random.Generator) -> str:
-    """Make up an artist, such as "Clara and the Lanterns"."""
+    """Returns a made-up artist, such as "Clara and the Lanterns"."""
     return f"{_FIRST_NAMES[rng.integers(len(_FIRST_NAMES))]} and the {_BANDS[rng.integers(len(_BANDS))]}"

@@ -13,8 +13,7 @@ from recap_cli.corpus.dataset import PreparedData, PreparedSong, SongCollator, S
 from recap_cli.corpus.shards import ShardReader
 from recap_cli.demo.attributes import HABITS
 from recap_cli.demo.lexicon import read_attributes
-from recap_cli.demo.songs import DemoSettings
-from recap_cli.demo.two_timbre_songs import HalvedSong, render_halves
+from recap_cli.demo.songs import DemoSettings, TwoTimbreSong, render_two_timbres
 from recap_cli.errors import DataError
 from recap_cli.evaluation.captions import music_states
 from recap_cli.evaluation.controls import swap_music
@@ -264,7 +263,7 @@ def add_halves(
     """Adds where the attention looks on songs whose timbre changes half-way."""
     rng = np.random.default_rng(0)
     settings = DemoSettings.from_json(data.info["demo"])
-    halved = [render_halves(entry.song, settings, rng) for entry in songs[:HALVED_SONGS]]
+    halved = [render_two_timbres(entry.song, settings, rng) for entry in songs[:HALVED_SONGS]]
     named: list[float] = []
     habit: list[float] = []
     progress.start("Following the attention over a change of timbre", len(halved))
@@ -284,7 +283,7 @@ def add_halves(
 
 
 @torch.inference_mode()
-def attend_halves(captioner: Captioner, song: HalvedSong) -> tuple[float, str | None]:
+def attend_halves(captioner: Captioner, song: TwoTimbreSong) -> tuple[float, str | None]:
     """Returns the first half's share of the attention to time, and the timbre that the caption names."""
     model, processor = captioner.model, captioner.processor
     mel = log_mel(song.samples[: processor.audio.samples], processor.audio)

@@ -10,10 +10,10 @@ from time import perf_counter
 import numpy as np
 
 from recap_cli.audio.settings import AudioSettings
-from recap_cli.corpus.mel_cache import Spent, fingerprint, hash_file, hear_file, mel_key
+from recap_cli.corpus.mel_cache import Spent, fingerprint, hash_file, log_mel_of_file, mel_key
 from recap_cli.corpus.shards import ShardReader, own_shards, write_shard
 from recap_cli.corpus.song import Song
-from recap_cli.demo.songs import DEMO_VERSION, DemoSettings, hear_demo
+from recap_cli.demo.songs import DEMO_VERSION, DemoSettings, log_mel_of_demo_song
 from recap_cli.errors import AudioError
 from recap_cli.runtime.workers import Finished, Rules, work_through
 
@@ -141,11 +141,11 @@ class Listener:
         settings = self.settings
         if settings.demo is not None:
             began = perf_counter()
-            mel, _ = hear_demo(Song(task.song, "", ""), settings.demo, settings.audio)
+            mel, _ = log_mel_of_demo_song(Song(task.song, "", ""), settings.demo, settings.audio)
             heard.spent["rendering and mels"] += perf_counter() - began
             return mel
         audio, place = settings.audio, settings.place
-        mel, _ = hear_file(Path(task.audio), audio, place, seed, heard.spent, heard.warnings)
+        mel, _ = log_mel_of_file(Path(task.audio), audio, place, seed, heard.spent, heard.warnings)
         return mel
 
     def finish(self) -> str:

@@ -13,8 +13,8 @@ from typing import Any
 
 from recap_cli import __version__
 from recap_cli.corpus.catalogue import Catalogue, disk_errors
-from recap_cli.corpus.corpus_root import is_file
 from recap_cli.corpus.data_folder import MELS, begin, end, held, is_prepared, undo
+from recap_cli.corpus.folders import is_file
 from recap_cli.corpus.mel_cache import Spent, hash_file
 from recap_cli.corpus.shards import drop_damaged
 from recap_cli.corpus.song import Rejected

@@ -12,7 +12,7 @@ from typing import IO, Any
 from recap_cli.audio.settings import AudioSettings
 from recap_cli.corpus.catalogue import Catalogue, caption_record
 from recap_cli.corpus.data_folder import DATASET_FILE, RECORDS, Slice
-from recap_cli.corpus.shards import ShardReader, own_shards, read_header
+from recap_cli.corpus.shards import ShardReader, own_shards, read_shapes
 from recap_cli.corpus.song import Rejected, song_to_json
 from recap_cli.escaping import json_text
 from recap_cli.files import open_atomically
@@ -126,5 +126,5 @@ def drop_orphans(folder: Path, base: tuple[str, ...], used: set[str]) -> None:
         return
     elsewhere = ShardReader(folder, sorted(name for name in stay if (folder / name).is_file()))
     for path in loose:
-        if all(key in elsewhere for key, _ in read_header(path)):
+        if all(key in elsewhere for key in read_shapes(path)):
             path.unlink()

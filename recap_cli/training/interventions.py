@@ -47,7 +47,7 @@ def partners(count: int, seed: int) -> list[int]:
 def shuffled_keys(data: PreparedData) -> dict[str, str]:
     """Returns for each mel key the key of another song of its split: one fixed derangement."""
     swapped: dict[str, str] = {}
-    for name in sorted(data.split_names):
+    for name in sorted(data.splits):
         keys = list(dict.fromkeys(entry.mel for entry in data.split(name)))
         swapped |= {key: keys[other] for key, other in zip(keys, partners(len(keys), seed=0), strict=True)}
     return swapped

@@ -12,7 +12,7 @@ from transformers import BartConfig, PreTrainedTokenizerBase
 
 from recap_cli import __version__
 from recap_cli.audio.settings import AudioSettings
-from recap_cli.corpus.dataset import PreparedData
+from recap_cli.corpus.dataset import PreparedData, enough_votes
 from recap_cli.corpus.mel_cache import fingerprint
 from recap_cli.errors import DataError, ModelError, OptionError
 from recap_cli.model.config import MusicEncoderSizes, RecapConfig
@@ -218,7 +218,8 @@ def check_captions(plan: RunPlan) -> None:
     """Refuses a train split that leaves nothing to learn."""
     options = plan.options
     songs = plan.data.split("train")[: options.limit][: options.study.captioned_songs]
-    if not any(songs.has_captions(place, options.min_votes) for place in range(len(songs))):
+    captions = (caption for entry in songs for caption in entry.song.captions)
+    if not any(enough_votes(caption, options.min_votes) for caption in captions):
         votes = f" with {options.min_votes} votes or more" if options.min_votes is not None else ""
         raise DataError(f"{plan.data.folder} has no captions{votes} to learn from", "the train split needs captions")
 

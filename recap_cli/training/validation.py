@@ -49,12 +49,11 @@ def validation_songs(data: PreparedData, most: int) -> list[PreparedSong]:
     Raises:
         DataError: no validation song has a caption.
     """
-    songs = data.split("validation")
-    captioned = [place for place in range(len(songs)) if songs.has_captions(place)]
+    captioned = [entry for entry in data.split("validation") if entry.song.captions]
     if not captioned:
         raise DataError(f"{data.folder} has no captions in split 'validation'", "a best epoch cannot be chosen")
     chosen = np.random.default_rng(0).permutation(len(captioned))[: min(len(captioned), most)]
-    return [songs[captioned[index]] for index in sorted(chosen)]
+    return [captioned[index] for index in sorted(chosen)]
 
 
 def gather(value: Value) -> list[Value]:

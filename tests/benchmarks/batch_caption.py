@@ -29,7 +29,8 @@ from recap_cli.captioning.batch import Writer
 from recap_cli.captioning.caption import CaptionOptions, Tally, caption_songs
 from recap_cli.captioning.caption_input import HearingTask
 from recap_cli.captioning.captioner import SongCaption
-from recap_cli.demo.songs import DEMO_SAMPLE_RATE, DemoSettings, held_out_songs, render_song
+from recap_cli.demo.music import DEMO_SAMPLE_RATE
+from recap_cli.demo.songs import DemoSettings, held_out_songs, render_song
 
 RECAP = [sys.executable, "-m", "recap_cli", "caption"]
 DAMAGES = (

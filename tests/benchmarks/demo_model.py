@@ -21,8 +21,8 @@ import soundfile
 from recap_cli import Captioner
 from recap_cli.corpus.song import Song
 from recap_cli.demo.lexicon import ATTRIBUTES, read_attributes
+from recap_cli.demo.music import DEMO_SAMPLE_RATE
 from recap_cli.demo.songs import (
-    DEMO_SAMPLE_RATE,
     DemoSettings,
     held_out_songs,
     lyrics_only_oracle,

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import soundfile
 
-from recap_cli.demo.songs import DEMO_SAMPLE_RATE, DemoSettings, held_out_songs, render_song
+from recap_cli.demo.music import DEMO_SAMPLE_RATE
+from recap_cli.demo.songs import DemoSettings, held_out_songs, render_song
 
 CALLS = {
     "prepare": "recap prepare",

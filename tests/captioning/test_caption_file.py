@@ -17,7 +17,7 @@ from recap_cli.captioning import song_numbers
 from recap_cli.captioning.caption_file import CaptionFile
 from recap_cli.captioning.caption_lines import is_torn, reach
 from recap_cli.captioning.song_numbers import AGAIN, NEW, OTHER, MetSongs, SongNumbers, song_number
-from recap_cli.corpus.corpus_root import is_file
+from recap_cli.corpus.folders import is_file
 from recap_cli.errors import DataError, OptionError
 
 MADE = {"model": "tiny", "weights": "abc", "settings": {"beams": 4, "batch_size": 32, "excerpt": "start"}}

@@ -13,7 +13,8 @@ from recap_cli.ablation.options import AblateOptions
 from recap_cli.captioning.options import CaptionOptions
 from recap_cli.cli.app import app
 from recap_cli.cli.flags import Screen, all_settings, read_options, with_flags
-from recap_cli.corpus.readers import LAYOUTS, VARIANTS
+from recap_cli.corpus.music4all import VARIANTS
+from recap_cli.corpus.readers import LAYOUTS
 from recap_cli.errors import OptionError
 from recap_cli.evaluation.options import EvaluateOptions
 from recap_cli.model.config import ALIGNMENT_LOSSES, FUSION_SHARINGS, POOLINGS, SIMILARITIES

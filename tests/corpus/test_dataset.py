@@ -13,7 +13,6 @@ from recap_cli.corpus.dataset import (
     PreparedSong,
     SongCollator,
     SongDataset,
-    SongList,
     enough_votes,
 )
 from recap_cli.corpus.song import Caption, Song
@@ -125,18 +124,6 @@ def test_it_travels_to_other_processes(tiny_data):
     assert again.songs == tiny_data.songs
 
 
-def test_songs_are_read_when_they_are_asked_for(tiny_data):
-    """Slices are lists of the same kind, and captions written out of order find their songs."""
-    songs = tiny_data.split("train")
-    assert isinstance(songs[2:5], SongList)
-    assert [entry.song.id for entry in songs[2:5]] == [songs[row].song.id for row in (2, 3, 4)]
-    assert songs[-1] == list(songs)[-1]
-    assert songs[:0] == [] and songs != songs[1:]
-    with pytest.raises(IndexError):
-        songs[len(songs)]
-    assert songs.votes(0).tolist() == [caption.votes for caption in songs[0].song.captions]
-
-
 def test_captions_in_any_order(copy, tiny_data):
     lines = (copy / "captions.jsonl").read_text().splitlines()
     stranger = json.dumps({"song": "nobody", "text": "x", "votes": None})
@@ -148,18 +135,17 @@ def test_captions_in_any_order(copy, tiny_data):
 
 
 def test_examples_of_a_prepared_folder(tiny_data, tiny_processor):
-    """The lazy list and a plain one give the same rows, with and without votes; examples travel to other processes."""
+    """Captions by song and number, with their tokens counted; examples travel to other processes."""
     songs = tiny_data.split("train")
-    for options in ({}, {"min_votes": 4}, {"per_caption": False}, {"min_votes": 99}):
-        lazy = SongDataset(songs, tiny_processor, tiny_data.mels, **options)
-        plain = SongDataset(list(songs), tiny_processor, tiny_data.mels, **options)
-        assert np.array_equal(lazy.rows, plain.rows)
-    lazy = SongDataset(songs, tiny_processor, tiny_data.mels)
-    assert lazy.has_captions() and not SongDataset(songs, tiny_processor, None, min_votes=99).has_captions()
-    pairs = [(len(example["input_ids"]), len(example["labels"])) for example in (lazy[row] for row in range(len(lazy)))]
-    assert lazy.lengths().tolist() == [list(pair) for pair in pairs]
-    again = pickle.loads(pickle.dumps(lazy))  # noqa: S301
-    assert again[7]["labels"] == lazy[7]["labels"] == tiny_processor.encode_caption(songs[1].song.captions[2].text)
+    dataset = SongDataset(songs, tiny_processor, tiny_data.mels)
+    assert dataset.rows == [(song, place) for song in range(17) for place in range(5)]
+    voted = [place for place, caption in enumerate(songs[0].song.captions) if caption.votes >= 4]
+    assert [place for song, place in SongDataset(songs, tiny_processor, None, min_votes=4).rows if song == 0] == voted
+    assert dataset.has_captions() and not SongDataset(songs, tiny_processor, None, min_votes=99).has_captions()
+    examples = [dataset[row] for row in range(len(dataset))]
+    assert dataset.lengths().tolist() == [[len(one["input_ids"]), len(one["labels"])] for one in examples]
+    again = pickle.loads(pickle.dumps(dataset))  # noqa: S301
+    assert again[7]["labels"] == dataset[7]["labels"] == tiny_processor.encode_caption(songs[1].song.captions[2].text)
     assert np.array_equal(again[7]["music"], tiny_data.mels[songs[1].mel])
 
 

@@ -12,8 +12,7 @@ import soundfile
 
 from recap_cli.audio.decode import read_excerpt
 from recap_cli.audio.settings import AUDIO_SUFFIXES, FFMPEG_SUFFIXES, NATIVE_SUFFIXES, AudioSettings
-from recap_cli.corpus.corpus_root import Place
-from recap_cli.corpus.folders import NOT_FOLLOWED, walk
+from recap_cli.corpus.folders import NOT_FOLLOWED, CorpusRoot, walk
 from recap_cli.corpus.music4all import Music4All
 from recap_cli.corpus.readers import read_corpus
 from recap_cli.corpus.song import Rejected, Song
@@ -205,7 +204,7 @@ def test_music4all_names_what_is_in_the_way_and_finds_other_suffixes(tmp_path):
         ("pipe", "it is a pipe, not a file")
     ]
     assert sorted(entry.id for entry in entries if isinstance(entry, Song)) == ["Three", "one", "two", "two"]
-    music = Music4All(Place(tmp_path))
+    music = Music4All(CorpusRoot(tmp_path))
     assert [Path(music.find(name)).name for name in ("one", "two", "Three", "four")] == [
         "one.mp3", "two.m4b", "Three.FLAC", "four.mp3",
     ]  # fmt: skip

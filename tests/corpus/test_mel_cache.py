@@ -1,4 +1,4 @@
-"""The log-mel cache's keys, and what is heard."""
+"""The log-mel cache's keys, and log-mels of files and demo songs."""
 
 import hashlib
 from dataclasses import fields
@@ -8,8 +8,8 @@ import pytest
 import soundfile
 
 from recap_cli.audio.settings import AudioSettings
-from recap_cli.corpus.mel_cache import fingerprint, hash_file, hear_file, mel_key
-from recap_cli.demo.songs import DemoSettings, hear_demo, make_songs
+from recap_cli.corpus.mel_cache import fingerprint, hash_file, log_mel_of_file, mel_key
+from recap_cli.demo.songs import DemoSettings, log_mel_of_demo_song, make_songs
 from recap_cli.errors import AudioError, DataError
 
 OTHER_AUDIO = {
@@ -66,35 +66,35 @@ def test_hash_file(tmp_path):
         hash_file(tmp_path / "b.wav")
 
 
-def test_hear_file(tmp_path):
+def test_log_mel_of_file(tmp_path):
     """2 s at 16 kHz: 126 frames of 128 bands, loudest where the tone is."""
     time = np.arange(32000) / 16000
     soundfile.write(tmp_path / "a.wav", 0.5 * np.sin(2 * np.pi * 1000 * time), 16000)
-    mel, seconds = hear_file(tmp_path / "a.wav", AudioSettings(), "start", 0)
+    mel, seconds = log_mel_of_file(tmp_path / "a.wav", AudioSettings(), "start", 0)
     assert mel.shape == (128, 126)
     assert mel.dtype == np.float32
     assert seconds == 2.0
     assert 43 <= int(mel.mean(axis=1).argmax()) <= 45  # 1000 Hz is 1000 of 2840 mel: band 45 of 129 edges
-    half, seconds = hear_file(tmp_path / "a.wav", AudioSettings(seconds=1.0), "middle", 0)
+    half, seconds = log_mel_of_file(tmp_path / "a.wav", AudioSettings(seconds=1.0), "middle", 0)
     assert half.shape == (128, 63)
     assert seconds == 1.0
 
 
-def test_hear_file_that_is_no_audio(tmp_path):
+def test_log_mel_of_file_that_is_no_audio(tmp_path):
     (tmp_path / "a.wav").write_text("no audio")
     with pytest.raises(AudioError, match=r"a\.wav"):
-        hear_file(tmp_path / "a.wav", AudioSettings(), "start", 0)
+        log_mel_of_file(tmp_path / "a.wav", AudioSettings(), "start", 0)
 
 
-def test_hear_demo():
+def test_log_mel_of_demo_song():
     settings = DemoSettings(train=2, validation=0, test=0, unseen=0)
     one, other = make_songs(settings)
-    mel, seconds = hear_demo(one, settings, AudioSettings(seconds=3.0))
+    mel, seconds = log_mel_of_demo_song(one, settings, AudioSettings(seconds=3.0))
     assert mel.shape == (128, 188)
     assert seconds == 3.0
-    again, _ = hear_demo(one, settings, AudioSettings(seconds=3.0))
+    again, _ = log_mel_of_demo_song(one, settings, AudioSettings(seconds=3.0))
     assert np.array_equal(mel, again)
-    assert not np.array_equal(mel, hear_demo(other, settings, AudioSettings(seconds=3.0))[0])
-    whole, seconds = hear_demo(one, settings, AudioSettings())
+    assert not np.array_equal(mel, log_mel_of_demo_song(other, settings, AudioSettings(seconds=3.0))[0])
+    whole, seconds = log_mel_of_demo_song(one, settings, AudioSettings())
     assert 4.0 <= seconds <= 8.0
     assert whole.shape[1] == 1 + int(seconds * 16000) // 256

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from recap_cli.corpus.readers import Rejected, read_corpus
-from recap_cli.corpus.song import Caption, Song
+from recap_cli.corpus.readers import read_corpus
+from recap_cli.corpus.song import Caption, Rejected, Song
 from recap_cli.errors import DataError
 
 

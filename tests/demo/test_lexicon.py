@@ -13,15 +13,18 @@ from recap_cli.demo.lexicon import (
     with_article,
     write_caption,
 )
-from recap_cli.demo.songs import DemoSettings, make_songs, stated_attributes
+from recap_cli.demo.songs import GOLD_VOTES, DemoSettings, make_songs
 
 
 @pytest.mark.parametrize("difficulty", ["easy", "hard"])
-def test_every_caption_reads_back_as_stated(difficulty):
+def test_every_caption_reads_back(difficulty):
+    """Those with many votes as the song is, the others as a song of one or two other attributes."""
     settings = DemoSettings(seed=1, difficulty=difficulty, train=1300, validation=50, test=100, unseen=50)
     for song in make_songs(settings):
-        for caption, stated in zip(song.captions, stated_attributes(song, settings), strict=True):
-            assert read_attributes(caption.text) == stated
+        for caption in song.captions:
+            stated = read_attributes(caption.text)
+            assert None not in stated.values()
+            assert stated == song.tags or caption.votes < GOLD_VOTES
 
 
 def test_every_phrase_in_every_template_reads_back():

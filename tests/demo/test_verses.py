@@ -9,7 +9,12 @@ import pytest
 from recap_cli.demo.attributes import HABITS
 from recap_cli.demo.lexicon import ATTRIBUTES, PHRASES
 from recap_cli.demo.songs import DemoSettings, held_out_songs, make_songs
-from recap_cli.demo.verses import VERSES, draw_artist, draw_lyrics, draw_title, is_reserved, lines_of
+from recap_cli.demo.verses import VERSES, draw_artist, draw_lyrics, draw_title, is_reserved, lines_by_opening
+
+
+def lines_of(family: str, reserved: bool) -> list[str]:
+    return [line for lines in lines_by_opening(family, reserved) for line in lines]
+
 
 FAMILY_OF = {line: family for family in VERSES for reserved in (False, True) for line in lines_of(family, reserved)}
 

@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from recap_cli.captioning.caption import Captioner
-from recap_cli.demo.songs import DemoSettings, render_song
-from recap_cli.demo.two_timbre_songs import render_halves
+from recap_cli.demo.songs import DemoSettings, render_song, render_two_timbres
 from recap_cli.errors import DataError
 from recap_cli.evaluation import alignment_report as attention
 from recap_cli.evaluation.alignment_report import (
@@ -125,7 +124,7 @@ def test_songs_change_their_timbre_half_way(tiny_data):
     settings = DemoSettings.from_json(tiny_data.info["demo"])
     orders = set()
     for row, entry in enumerate(tiny_data.split("train")[:6]):
-        halved = render_halves(entry.song, settings, np.random.default_rng(row))
+        halved = render_two_timbres(entry.song, settings, np.random.default_rng(row))
         middle = len(halved.samples) // 2
         first, second = (render_song(entry.song, settings, timbre) for timbre in halved.timbres)
         assert np.array_equal(halved.samples[: middle - 500], first[: middle - 500])

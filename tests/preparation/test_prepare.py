@@ -15,7 +15,6 @@ import soundfile
 from recap_cli.corpus.catalogue import Catalogue
 from recap_cli.corpus.dataset import PreparedData
 from recap_cli.corpus.shards import ShardReader
-from recap_cli.corpus.song import read_json_lines
 from recap_cli.errors import BusyError, DataError, OptionError
 from recap_cli.preparation import prepare as module
 from recap_cli.preparation import records as writing
@@ -30,6 +29,10 @@ def tone(path: Path, hertz: float, seconds: float = 2.0, rate: int = 16000) -> N
     path.parent.mkdir(parents=True, exist_ok=True)
     time = np.arange(round(seconds * rate)) / rate
     soundfile.write(path, 0.4 * np.sin(2 * np.pi * hertz * time * (1 + time)), rate)
+
+
+def read_json_lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_bytes().splitlines() if line.strip()]
 
 
 def write_rows(path: Path, rows: list[dict]) -> Path:

@@ -43,7 +43,7 @@ def test_nothing_is_changed_by_default(tiny_data, states):
 
 def test_shuffled_music_is_one_derangement_within_each_split(tiny_data, states):
     heard = Interventions(SHUFFLED).states(states, tiny_data)
-    for name in tiny_data.split_names:
+    for name in tiny_data.splits:
         keys = [entry.mel for entry in tiny_data.split(name)]
         others = [shuffled_keys(tiny_data)[key] for key in keys]
         assert sorted(others) == sorted(keys)

@@ -10,10 +10,23 @@ import pytest
 import soundfile
 
 from recap_cli.demo.attributes import MOODS
-from recap_cli.demo.composition import SCALES, TEMPI, TONICS, compose, pitch, triad
 from recap_cli.demo.lexicon import ATTRIBUTES
-from recap_cli.demo.synthesis import DEMO_SAMPLE_RATE, TIMBRES, Score, drum, render, roughen, tone
-from recap_cli.demo.verses import VERSES, lines_of
+from recap_cli.demo.music import (
+    DEMO_SAMPLE_RATE,
+    SCALES,
+    TEMPI,
+    TIMBRES,
+    TONICS,
+    Score,
+    compose,
+    drum,
+    pitch,
+    render,
+    roughen,
+    tone,
+    triad,
+)
+from recap_cli.demo.verses import VERSES, lines_by_opening
 from recap_cli.errors import OptionError
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -182,7 +195,13 @@ def test_example_songs_are_what_the_script_writes(script, tmp_path):
 
 
 def test_example_songs_suit_the_demo_corpus(script):
-    pool = {line for family in VERSES for reserved in (False, True) for line in lines_of(family, reserved)}
+    pool = {
+        line
+        for family in VERSES
+        for reserved in (False, True)
+        for lines in lines_by_opening(family, reserved)
+        for line in lines
+    }
     words = {word for line in pool for word in line.split()}
     for example in script.EXAMPLES:
         attributes = example.attributes()

@@ -6,9 +6,9 @@ import unicodedata
 
 import pytest
 
-from recap_cli.corpus import sidecars
-from recap_cli.corpus.corpus_root import Place
-from recap_cli.corpus.readers import lyrics_beside, read_corpus
+from recap_cli.corpus import folders
+from recap_cli.corpus.folders import CorpusRoot, lyrics_beside
+from recap_cli.corpus.readers import read_corpus
 from recap_cli.corpus.song import Rejected
 from recap_cli.errors import DataError, LyricsError
 
@@ -99,8 +99,8 @@ def test_a_link_out_of_the_folder_is_refused(song, tmp_path):
     (tmp_path / "secret.txt").write_text("secret")
     song.with_suffix(".txt").symlink_to(tmp_path / "secret.txt")
     with pytest.raises(DataError, match="a link out of"):
-        lyrics_beside(song, Place(music))
-    assert lyrics_beside(song, Place(music, follow_outside=True)).text == "secret"
+        lyrics_beside(song, CorpusRoot(music))
+    assert lyrics_beside(song, CorpusRoot(music, follow_outside=True)).text == "secret"
 
 
 def test_names_that_differ_in_case_or_in_how_letters_are_composed(tmp_path):
@@ -119,20 +119,20 @@ def test_a_folder_is_listed_once_until_it_changes(song, monkeypatch):
     put(song, ".txt", "first")
     counted = []
 
-    class Counted(sidecars.Listing):
+    class Counted(folders.LyricsFiles):
         def __init__(self, folder):
             counted.append(folder)
             super().__init__(folder)
 
-    monkeypatch.setattr(sidecars, "Listing", Counted)
-    sidecars.listing.cache_clear()
+    monkeypatch.setattr(folders, "LyricsFiles", Counted)
+    folders.list_lyrics.cache_clear()
     os.utime(song.parent, (1e9, 1e9))
     assert [lyrics_beside(song).text for _ in range(5)] == ["first"] * 5
     assert len(counted) == 1
     song.with_suffix(".txt").unlink()
     put(song, ".lrc", "second")
     assert lyrics_beside(song).text == "second"  # though the folder has changed this moment
-    sidecars.listing.cache_clear()
+    folders.list_lyrics.cache_clear()
 
 
 def test_a_guess_is_told_of_every_sidecar(song):

@@ -1,4 +1,4 @@
-"""The demo corpus's synthesiser: five lead timbres, an accompaniment and drums, from notes to samples."""
+"""The demo corpus's music: melodies and chords over a scale, and the synthesiser that plays them."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,34 +10,42 @@ from recap_cli.errors import OptionError
 
 DEMO_SAMPLE_RATE = 16_000
 
+SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
+TEMPI = {"slow": 70.0, "moderate": 105.0, "fast": 150.0}  # beats per minute
+
+# Few keys, and no two of them three semitones apart: else a minor key would share its notes with a major one.
+TONICS = (72, 74, 76)
+CHORD_ROOT = -5  # semitones from the tonic to the lowest note that a chord may have
+
+# Scale degrees of the chords' roots; the same ones in both modes, so that they tell nothing themselves.
+_PROGRESSIONS = ((0, 3, 4, 0), (0, 4, 3, 0), (0, 3, 0, 4), (0, 5, 3, 0))
+# Mostly one note on each beat, so that the pulse is plain.
+_RHYTHMS = ((1.0, 1.0), (2.0,), (0.5, 0.5, 1.0))
+_RHYTHM_CHANCES = (0.7, 0.15, 0.15)
+_CHORD_BEATS = 2
+_TEMPO_JITTER = 0.04
+_WALK = np.array([-2, -1, -1, 0, 1, 1, 2])
+_HIGHEST_STEP = 9
+
 LEAD_GAIN = 1.0
 CHORD_GAIN = 0.32
 DRUM_GAIN = 2.2
-_LONGEST_NOTE = 4.0
-_RELEASE = 0.03
+_LONGEST_NOTE = 4.0  # seconds
+_RELEASE = 0.03  # seconds
 _TONE_RMS = 0.2
-_HIGHEST_PARTIAL = 7_600.0
+_HIGHEST_PARTIAL = 7_600.0  # Hz, below half the sample rate
 
 
 @dataclass(frozen=True)
 class Timbre:
-    """How one instrument sounds.
+    """How one instrument sounds."""
 
-    Attributes:
-        partials: frequency ratio and level of every partial.
-        attack: seconds until full level.
-        decay: decay of the lowest partial per second; 0 for a sustained tone.
-        damping: how much faster each higher partial decays, per ratio.
-        vibrato: depth of a 5 Hz vibrato in cents.
-        breath: level of the noise that the player's breath adds.
-    """
-
-    partials: tuple[tuple[float, float], ...]
-    attack: float
-    decay: float = 0.0
-    damping: float = 0.0
-    vibrato: float = 0.0
-    breath: float = 0.0
+    partials: tuple[tuple[float, float], ...]  # frequency ratio and level of each
+    attack: float  # seconds until full level
+    decay: float = 0.0  # of the lowest partial, per second; 0 for a sustained tone
+    damping: float = 0.0  # how much faster each higher partial decays, per ratio
+    vibrato: float = 0.0  # depth in cents, at 5 Hz
+    breath: float = 0.0  # level of the noise that the player's breath adds
 
 
 TIMBRES = {
@@ -58,42 +66,85 @@ TIMBRES = {
 class Score:
     """Everything the synthesiser plays.
 
-    Attributes:
-        lead: MIDI number, or None for a rest, and length in beats of every note of the melody.
-        chords: MIDI numbers and length in beats of every chord; chords are struck again on every beat.
-        tempo: beats per minute.
-        timbre: the lead's instrument, a key of `TIMBRES`.
-        drums: whether drums play along: kick and snare in turn on the beats, hi-hat between them.
+    Raises:
+        OptionError: the timbre is unknown or the tempo is not positive.
     """
 
-    lead: tuple[tuple[int | None, float], ...]
-    chords: tuple[tuple[tuple[int, ...], float], ...]
-    tempo: float
-    timbre: str
-    drums: bool
+    lead: tuple[tuple[int | None, float], ...]  # MIDI number, or None for a rest, and length in beats of every note
+    chords: tuple[tuple[tuple[int, ...], float], ...]  # MIDI numbers and length in beats; struck again on every beat
+    tempo: float  # beats per minute
+    timbre: str  # the lead's instrument, a key of `TIMBRES`
+    drums: bool  # kick and snare in turn on the beats, hi-hat between them
 
     def __post_init__(self) -> None:
-        """Check the settings.
-
-        Raises:
-            OptionError: the timbre is unknown or the tempo is not positive.
-        """
         if self.timbre not in TIMBRES:
             raise OptionError(f"No timbre is called {self.timbre!r}.", f"Choose one of {', '.join(TIMBRES)}.")
         if self.tempo <= 0:
             raise OptionError(f"A tempo of {self.tempo} beats per minute cannot be played.", "Use a positive number.")
 
 
+# composing ------------------------------------------------------------------------------------------------------------
+
+
+def pitch(tonic: int, mode: str, step: int) -> int:
+    """Returns the MIDI number of a step above a tonic (a MIDI number, too) in major or minor; 7 is an octave."""
+    octave, degree = divmod(step, 7)
+    return tonic + 12 * octave + SCALES[mode][degree]
+
+
+def triad(tonic: int, mode: str, degree: int) -> tuple[int, ...]:
+    """Returns the scale's chord on a degree from 0 to 6: root, third and fifth, all near the tonic (MIDI numbers)."""
+    notes = (pitch(tonic, mode, degree + step) for step in (0, 2, 4))
+    lowest = tonic + CHORD_ROOT
+    return tuple(sorted((note - lowest) % 12 + lowest for note in notes))
+
+
+def compose(mode: str, tempo: str, timbre: str, drums: bool, seconds: float, rng: np.random.Generator) -> Score:
+    """Returns a piece that lasts `seconds` at least; the last chord may go beyond.
+
+    The random stream chooses key, chords and melody, and moves the tempo by up to 4 %.
+    """
+    tonic = int(rng.choice(TONICS))
+    bpm = TEMPI[tempo] * rng.uniform(1 - _TEMPO_JITTER, 1 + _TEMPO_JITTER)
+    progression = _PROGRESSIONS[rng.integers(len(_PROGRESSIONS))]
+    count = int(np.ceil(seconds * bpm / 60 / _CHORD_BEATS))
+    degrees = [progression[bar % len(progression)] for bar in range(count)]
+    chords = tuple((triad(tonic, mode, degree), float(_CHORD_BEATS)) for degree in degrees)
+    return Score(_melody(tonic, mode, degrees, rng), chords, bpm, timbre, drums)
+
+
+def _melody(
+    tonic: int, mode: str, degrees: list[int], rng: np.random.Generator
+) -> tuple[tuple[int | None, float], ...]:
+    """Walks over the scale; every chord begins on one of its own notes."""
+    notes: list[tuple[int | None, float]] = []
+    step = 0
+    for degree in degrees:
+        lengths = _RHYTHMS[rng.choice(len(_RHYTHMS), p=_RHYTHM_CHANCES)]
+        step = _nearest_chord_step(step, degree, rng)
+        for length in lengths:
+            notes.append((pitch(tonic, mode, step), length))
+            step = int(np.clip(step + rng.choice(_WALK), 0, _HIGHEST_STEP))
+    return tuple(notes)
+
+
+def _nearest_chord_step(step: int, degree: int, rng: np.random.Generator) -> int:
+    """Returns a chord note near `step`, most often the third, which tells major from minor."""
+    wanted = (degree + int(rng.choice((0, 2, 4), p=(0.25, 0.5, 0.25)))) % 7
+    candidates = [candidate for candidate in range(_HIGHEST_STEP + 1) if candidate % 7 == wanted]
+    return min(candidates, key=lambda candidate: abs(candidate - step))
+
+
+# playing --------------------------------------------------------------------------------------------------------------
+
+
 def render(score: Score, seconds: float | None = None, peak: float = 0.8) -> np.ndarray:
-    """Play a score.
+    """Returns a score played at `DEMO_SAMPLE_RATE`, float32 [samples].
 
     Args:
         score: what to play.
         seconds: length of the result; None for the length of the score and the last note's release.
         peak: largest absolute sample of the result, at most 1.
-
-    Returns:
-        Samples at `DEMO_SAMPLE_RATE`, float32, shape [samples].
     """
     beat = 60.0 / score.tempo
     whole = max(_total_beats(score.lead), _total_beats(score.chords))
@@ -110,18 +161,17 @@ def render(score: Score, seconds: float | None = None, peak: float = 0.8) -> np.
 
 
 def _total_beats(events: tuple) -> float:
-    """Add up the beats of a melody or a chord sequence."""
     return sum(beats for _, beats in events)
 
 
 def _timed(events: tuple) -> list[tuple[float, tuple]]:
-    """Pair every event with the beat it starts on."""
+    """Pairs every event with the beat it starts on."""
     starts = np.cumsum([0.0, *(beats for _, beats in events)])
     return list(zip(starts.tolist(), events, strict=False))
 
 
 def _strike(out: np.ndarray, chord: tuple[int, ...], start: float, beats: float, beat: float) -> None:
-    """Add a chord, struck on every beat of its length; `start` and `beats` in beats, `beat` in seconds."""
+    """Adds a chord, struck on every beat of its length; `start` and `beats` in beats, `beat` in seconds."""
     edges = [*np.arange(start, start + beats, 1.0).tolist(), start + beats]
     for begin, end in pairwise(edges):
         for midi in chord:
@@ -129,14 +179,14 @@ def _strike(out: np.ndarray, chord: tuple[int, ...], start: float, beats: float,
 
 
 def _drum(out: np.ndarray, beats: float, beat: float) -> None:
-    """Add kick and snare in turn on the beats and a hi-hat between them."""
+    """Adds kick and snare in turn on the beats and a hi-hat between them."""
     for number in range(int(np.ceil(beats))):
         _add(out, number * beat, drum("kick" if number % 2 == 0 else "snare"), DRUM_GAIN)
         _add(out, (number + 0.5) * beat, drum("hat"), DRUM_GAIN)
 
 
 def _add(out: np.ndarray, start: float, sound: np.ndarray, gain: float, seconds: float | None = None) -> None:
-    """Add a sound to `out` in place, cut to `seconds` with a short release, and dropped where `out` ends."""
+    """Adds a sound to `out` in place, cut to `seconds` with a short release, and dropped where `out` ends."""
     begin = round(start * DEMO_SAMPLE_RATE)
     release = round(_RELEASE * DEMO_SAMPLE_RATE)
     length = len(sound) if seconds is None else min(len(sound), round(seconds * DEMO_SAMPLE_RATE) + release)
@@ -149,7 +199,7 @@ def _add(out: np.ndarray, start: float, sound: np.ndarray, gain: float, seconds:
 
 
 def _normalise(samples: np.ndarray, peak: float) -> np.ndarray:
-    """Scale samples to a peak, after a fade of the last 50 ms; silence stays silence."""
+    """Scales samples to a peak, after a fade of the last 50 ms; silence stays silence."""
     fade = min(len(samples), DEMO_SAMPLE_RATE // 20)
     samples[len(samples) - fade :] *= np.linspace(1.0, 0.0, fade, dtype=np.float32)
     largest = float(np.abs(samples).max(initial=0.0))
@@ -158,14 +208,9 @@ def _normalise(samples: np.ndarray, peak: float) -> np.ndarray:
 
 @lru_cache(maxsize=256)
 def tone(timbre: str, midi: int) -> np.ndarray:
-    """Build one long note, to be cut to length; all notes are equally loud at the start.
+    """Returns one long note, to be cut to length: read-only samples [4 s]; MIDI number 69 is 440 Hz.
 
-    Args:
-        timbre: a key of `TIMBRES`.
-        midi: MIDI number; 69 is 440 Hz.
-
-    Returns:
-        Read-only samples, float32, shape [4 s].
+    All notes are equally loud at the start.
     """
     recipe = TIMBRES[timbre]
     time = np.arange(round(_LONGEST_NOTE * DEMO_SAMPLE_RATE)) / DEMO_SAMPLE_RATE
@@ -186,11 +231,7 @@ def tone(timbre: str, midi: int) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def drum(name: str) -> np.ndarray:
-    """Build one stroke of "kick", "snare" or "hat".
-
-    Returns:
-        Read-only samples, float32, shape [0.2 s].
-    """
+    """Returns one stroke of "kick", "snare" or "hat": read-only samples [0.2 s]."""
     time = np.arange(DEMO_SAMPLE_RATE // 5) / DEMO_SAMPLE_RATE
     noise = np.random.default_rng(7).standard_normal(len(time))
     if name == "kick":
@@ -204,22 +245,13 @@ def drum(name: str) -> np.ndarray:
 
 
 def _read_only(samples: np.ndarray) -> np.ndarray:
-    """Make cached samples safe to share."""
     samples = samples.astype(np.float32)
     samples.flags.writeable = False
     return samples
 
 
 def roughen(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Make a recording worse: detuned, in a room, with uneven level and background noise.
-
-    Args:
-        samples: a clean rendering, shape [samples].
-        rng: chooses every amount.
-
-    Returns:
-        Samples of the same length and peak, float32.
-    """
+    """Returns a worse recording of the same length and peak: detuned, in a room, uneven in level, and noisy."""
     peak = float(np.abs(samples).max(initial=0.0))
     rough = _uneven(_in_a_room(_detuned(samples, rng), rng), rng)
     noise = rng.standard_normal(len(rough), dtype=np.float32)
@@ -229,14 +261,14 @@ def roughen(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _detuned(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Shift the pitch by up to 35 cents, as a tape at a slightly wrong speed does; silence fills the end."""
+    """Shifts the pitch by up to 35 cents, as a tape at a slightly wrong speed does; silence fills the end."""
     speed = 2.0 ** (rng.uniform(-35.0, 35.0) / 1200)
     places = np.arange(len(samples)) * speed
     return np.interp(places, np.arange(len(samples)), samples, right=0.0).astype(np.float32)
 
 
 def _in_a_room(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Add reverberation that falls by 60 dB within 0.3 to 0.9 s."""
+    """Adds reverberation that falls by 60 dB within 0.3 to 0.9 s."""
     length = round(rng.uniform(0.3, 0.9) * DEMO_SAMPLE_RATE)
     tail = rng.standard_normal(length, dtype=np.float32) * np.exp(-6.9 * np.arange(length) / length)
     tail *= rng.uniform(0.2, 0.5) / np.sqrt(np.sum(tail**2))
@@ -246,7 +278,7 @@ def _in_a_room(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _uneven(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Let the level wander between 35 and 100 % along a line with four corners."""
+    """Moves the level between 35 and 100 % along a line with four corners."""
     corners = rng.uniform(0.35, 1.0, size=4)
     gain = np.interp(np.arange(len(samples)), np.linspace(0, len(samples), 4), corners)
     return samples * gain.astype(np.float32)
