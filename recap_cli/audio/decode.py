@@ -147,7 +147,8 @@ def read_excerpt(path: str | Path, settings: AudioSettings, excerpt: str | float
         AudioError: the file is missing, empty, damaged, no audio, needs ffmpeg, or ends before the excerpt starts.
         OptionError: `excerpt` is none of these, or the resampler is not installed.
     """
-    request = Request(Path(path), settings.seconds, _checked_place(excerpt), seed)
+    place = excerpt_place(excerpt)
+    request = Request(Path(path), settings.seconds, 0.0 if place == "start" else place, seed)
     check_file(request.path)
     passage = decode_passage(request)
     mono, cancelled = mix_down(passage.samples)
@@ -162,16 +163,20 @@ def read_excerpt(path: str | Path, settings: AudioSettings, excerpt: str | float
     return Excerpt(samples, start, seconds, passage.rate, passage.channels, warnings, took)
 
 
-def _checked_place(excerpt: str | float) -> str | float:
-    """Give "middle", "random" or a time in seconds."""
-    if excerpt in ("middle", "random"):
+def excerpt_place(excerpt: str | float, words: tuple[str, ...] = PLACES) -> str | float:
+    """Returns where in a song an excerpt starts, as `--excerpt` says it: one of `words`, or seconds.
+
+    Raises:
+        OptionError: it is neither.
+    """
+    if excerpt in words:
         return excerpt
     try:
-        start = 0.0 if excerpt == "start" else float(excerpt)
+        start = float(excerpt)
     except ValueError:
         start = math.nan
     if not 0 <= start < 1e9:
-        raise OptionError(f"--excerpt {excerpt} is no place in a song", f"Give {', '.join(PLACES)} or seconds from 0.")
+        raise OptionError(f"--excerpt {excerpt} is no place in a song", f"give {', '.join(words)}, or seconds from 0")
     return start
 
 

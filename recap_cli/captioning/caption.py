@@ -1,18 +1,18 @@
 """`recap caption`: one song, or all songs of a folder, a manifest or a prepared data folder, to captions."""
 
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from recap_cli.audio.decode import check_file
+from recap_cli.audio.decode import check_file, excerpt_place
 from recap_cli.audio.suffixes import AUDIO_SUFFIXES
 from recap_cli.captioning.batch import Catalogue, Writer
 from recap_cli.captioning.caption_file import CaptionFile, check_out
 from recap_cli.captioning.caption_input import WHOLE, HearingTask
 from recap_cli.captioning.captioner import Captioner, SongCaption
+from recap_cli.corpus.data_folder import Slice
 from recap_cli.corpus.readers import MANIFEST_SUFFIXES, lyrics_beside
 from recap_cli.errors import AudioError, OptionError
 from recap_cli.lyrics.reader import Lyrics, lyrics_of_text, read_lyrics
@@ -43,7 +43,7 @@ class CaptionOptions:
         device: `auto`, `cpu`, `cuda` or `mps`.
         out: a file of JSON lines; for many songs it is gone on with where it was left.
         lines_per_file: begin another file after so many lines.
-        shard: (i, n): caption only the i-th of n parts.
+        shard: caption only this slice of the songs.
         limit: only so many songs.
         jobs: processes that decode audio ahead of the writing; 0 takes one for each core.
         explain: also say what the caption looked at.
@@ -61,7 +61,7 @@ class CaptionOptions:
     device: str = "auto"
     out: Path | None = None
     lines_per_file: int | None = None
-    shard: tuple[int, int] = (1, 1)
+    shard: Slice = field(default_factory=Slice)
     limit: int | None = None
     jobs: int = 0
     explain: bool = False
@@ -74,10 +74,9 @@ class CaptionOptions:
     @property
     def shard_out(self) -> Path | None:
         """The file of this shard: shards that are written at the same time never share one."""
-        part, parts = self.shard
-        if self.out is None or parts == 1:
+        if self.out is None or self.shard.count == 1:
             return self.out
-        return self.out.with_name(f"{self.out.stem}-{part}-of-{parts}{self.out.suffix}")
+        return self.out.with_name(f"{self.out.stem}-{self.shard.label}{self.out.suffix}")
 
     def __post_init__(self) -> None:
         if self.is_batch and (self.lyrics is not None or self.lyrics_text is not None):
@@ -87,13 +86,7 @@ class CaptionOptions:
             )
         if self.is_batch and self.explain:
             raise OptionError(f"--explain draws one song, and {self.audio} stands for many", "name one audio file")
-        if not (self.excerpt in ("start", "middle", WHOLE) or is_time(self.excerpt)):
-            raise OptionError(
-                f"--excerpt {self.excerpt} is no place in a song", "give start, middle, whole, or seconds from 0"
-            )
-        part, parts = self.shard
-        if not 1 <= part <= parts:
-            raise OptionError(f"--shard {part}/{parts} is no part", "give i/n with i from 1 to n, such as 2/8")
+        excerpt_place(self.excerpt, ("start", "middle", WHOLE))
         for flag in ("lines_per_file", "limit"):
             value = getattr(self, flag)
             if value is not None and value < 1:
@@ -102,14 +95,6 @@ class CaptionOptions:
             raise OptionError(f"--jobs {self.jobs} is negative", "0 takes one process for each core")
         if self.lines_per_file is not None and self.out is None:
             raise OptionError("--lines-per-file needs a file to begin with", "name one with --out captions.jsonl")
-
-
-def is_time(text: str) -> bool:
-    """Whether a text is a number of seconds from 0."""
-    try:
-        return 0 <= float(text) < math.inf
-    except ValueError:
-        return False
 
 
 @dataclass
@@ -246,18 +231,6 @@ def open_file(options: CaptionOptions, writer: Writer, read_only: bool = False) 
         return None
     made_by = {"model": writer.captioner.name, "weights": writer.captioner.weights, "settings": writer.settings}
     return CaptionFile(options.shard_out, made_by, options.lines_per_file, read_only=read_only)
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    """Read `i/n`.
-
-    Raises:
-        OptionError: it is none.
-    """
-    part, _, parts = text.partition("/")
-    if not (part.isdecimal() and parts.isdecimal()):
-        raise OptionError(f"--shard {text} is no part", "give i/n with i from 1 to n, such as 2/8")
-    return int(part), int(parts)
 
 
 def plan_captions(options: CaptionOptions, progress: Progress | None = None) -> dict[str, Any]:

@@ -60,7 +60,8 @@ def caption(
     if not (audio.is_dir() or audio.suffix.lower() in MANIFEST_SUFFIXES):
         check_caption(out, explain, [Path(one) for one in named if one is not None])
     progress = begin_model_work(quiet)
-    from recap_cli.captioning.caption import CaptionOptions, Tally, caption_songs, parse_shard, plan_captions
+    from recap_cli.captioning.caption import CaptionOptions, Tally, caption_songs, plan_captions
+    from recap_cli.corpus.data_folder import Slice
     from recap_cli.runtime.decoding import DecodingOptions
 
     options = CaptionOptions(
@@ -86,7 +87,7 @@ def caption(
         device=device,
         out=out,
         lines_per_file=lines_per_file,
-        shard=parse_shard(shard),
+        shard=Slice.parse(shard),
         limit=limit,
         jobs=jobs,
         explain=explain is not None,
