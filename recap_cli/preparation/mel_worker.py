@@ -15,7 +15,7 @@ from recap_cli.corpus.shards import ShardReader, own_shards, write_shard
 from recap_cli.corpus.song import Song
 from recap_cli.demo.songs import DEMO_VERSION, DemoSettings, hear_demo
 from recap_cli.errors import AudioError
-from recap_cli.runtime.workers import Answer, Rules, work_through
+from recap_cli.runtime.workers import Answer, Finished, Rules, work_through
 
 PRECISIONS = {"fp16": np.float16, "fp32": np.float32}
 
@@ -155,5 +155,5 @@ def make_mels(chunks: Iterable[list[AudioTask]], settings: MelSettings, jobs: in
     for event in work_through(chunks, partial(MelWorker, settings), Rules(jobs, ahead=2 * jobs + 2)):
         if isinstance(event, Answer):
             yield event.value or MelResult(event.item.number, reason=event.reason)
-        else:
+        elif isinstance(event, Finished):
             yield event.value

@@ -81,8 +81,8 @@ def test_processes_that_die_or_hang_cost_one_song_each(settings, tasks, monkeypa
     assert [event.number for event in events[:-1]] == list(range(5))
     reasons = {event.number: event.reason for event in events[:-1] if event.reason}
     assert reasons == {
-        0: "the process that decoded it was killed (SIGKILL, out of memory?)",
-        1: "decoding it took over 1 s",
+        0: "its process was killed (SIGKILL, out of memory?)",
+        1: "it took over 1 s",
     }
     assert len(ShardReader(settings.folder).files) == 3
 

@@ -19,7 +19,6 @@ from recap_cli.preparation import prepare as module
 from recap_cli.preparation import records as writing
 from recap_cli.preparation.prepare import PrepareOptions, PrepareResult, demo_folder, plan, prepare
 from recap_cli.progress import SilentProgress
-from recap_cli.runtime.device import single_threaded
 
 RECORDS = ("songs.jsonl", "captions.jsonl", "dataset.json")
 
@@ -547,15 +546,6 @@ def test_progress(damaged, out):
     assert progress.started == [("Reading the corpus", None), ("Preparing songs", 10)]
     assert progress.notes == [""] + ["1 rejected"] * 6 + [f"{count} rejected" for count in (2, 3, 4, 5)]
     assert progress.finished == 2
-
-
-def test_workers_start_with_one_thread_each(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    with single_threaded():
-        assert os.environ["OMP_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == "1"
-    assert os.environ["OMP_NUM_THREADS"] == "7"
-    assert "MKL_NUM_THREADS" not in os.environ
 
 
 def test_where_the_demo_corpus_is_kept(monkeypatch, tmp_path, cache_folder):
