@@ -5,6 +5,7 @@ Audio is compared without reading all of it: by length, then by a sample, then b
 
 import hashlib
 import os
+import re
 import stat
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +18,7 @@ from recap_cli.corpus.splits import ListedSong, short_hash
 from recap_cli.errors import DataError
 
 SAMPLE = 4096  # bytes at three places of a file; songs of like length hardly ever share them
+_MARKS = re.compile(r"[\W_]+")
 _ID3_HEADER, _ID3_FOOTER, _APE_FOOTER = 10, 128, 32
 
 
@@ -57,7 +59,7 @@ def duplicate_marks(listed: ListedSong) -> Iterator[bytes]:
 
 def simplify(text: str) -> str:
     """Returns letters and digits only, in lower case."""
-    return "".join(character for character in text.casefold() if character.isalnum())
+    return _MARKS.sub("", text.casefold())
 
 
 def same_audio(files: Sequence[str]) -> Iterator[tuple[int, str]]:

@@ -21,29 +21,17 @@ TOP_K = 50  # likeliest tokens that sampling draws from, as transformers has it
 
 @dataclass(frozen=True)
 class DecodingOptions:
-    """How captions are written.
+    """How captions are generated."""
 
-    Attributes:
-        beams: beam search width; 1 is greedy.
-        sample: draw tokens instead of taking the likeliest, from `seed`.
-        top_p: nucleus of sampling.
-        num_captions: captions a song.
-        max_caption_tokens: the longest caption; None takes the model's own limit.
-        no_repeat_ngram: n-grams of this size appear once at most; 0 allows all.
-        seed: of sampling.
-        batch_size: songs at a time; captions do not depend on it.
-        min_caption_tokens: the shortest caption; 0 sets no limit.
-    """
-
-    beams: int = 4
-    sample: bool = False
-    top_p: float = 1.0
-    num_captions: int = 1
-    max_caption_tokens: int | None = None
-    no_repeat_ngram: int = 0
-    seed: int = 0
-    batch_size: int = 32
-    min_caption_tokens: int = 0
+    beams: int = 4  # beam search width; 1 is greedy
+    sample: bool = False  # draw tokens instead of taking the likeliest, from `seed`
+    top_p: float = 1.0  # nucleus of sampling
+    num_captions: int = 1  # captions a song
+    max_caption_tokens: int | None = None  # the longest caption; None takes the model's own limit
+    no_repeat_ngram: int = 0  # n-grams of this size appear once at most; 0 allows all
+    seed: int = 0  # of sampling
+    batch_size: int = 32  # songs at a time; captions do not depend on it
+    min_caption_tokens: int = 0  # the shortest caption; 0 sets no limit
 
     def __post_init__(self) -> None:
         for flag in ("beams", "num_captions", "batch_size"):
@@ -65,7 +53,7 @@ class DecodingOptions:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """The options as plain values, for records of how captions were made."""
+        """Returns the options as plain values, for records of how captions were made."""
         return asdict(self)
 
 
@@ -83,14 +71,7 @@ def generate_captions(
     batches: Iterator[Mapping[str, Tensor]] | Sequence[Mapping[str, Tensor]],
     options: DecodingOptions,
 ) -> Iterator[Decoded]:
-    """Write captions for batches of songs, in order.
-
-    Args:
-        model: in eval mode.
-        processor: the model's own.
-        batches: what the model takes, without labels.
-        options: how to write.
-    """
+    """Yields the captions of each song of the batches, in order; the model is in eval mode."""
     decoder = fast_decoder(model)
     arguments = generation_arguments(options, processor)
     for number, batch in enumerate(batches):
@@ -115,7 +96,7 @@ def generate_captions(
 
 @contextmanager
 def fitting_threads(model: RecapForCaptioning) -> Iterator[None]:
-    """Let a small model run in one thread: its products are too short to share, and waiting for others costs more."""
+    """Runs a small model in one thread: its products are too short to share, and waiting for others costs more."""
     threads = torch.get_num_threads()
     if model.device.type != "cpu" or threads == 1 or model.num_parameters() > SMALL:
         yield
@@ -129,7 +110,7 @@ def fitting_threads(model: RecapForCaptioning) -> Iterator[None]:
 
 @contextmanager
 def own_random_numbers(options: DecodingOptions, batch: int, device: torch.device) -> Iterator[None]:
-    """Draw from the options' seed and leave the caller's random numbers alone, training's above all."""
+    """Draws from the options' seed and leaves the caller's random numbers alone, training's above all."""
     if not options.sample:
         yield
         return
@@ -140,7 +121,7 @@ def own_random_numbers(options: DecodingOptions, batch: int, device: torch.devic
 
 
 def generation_arguments(options: DecodingOptions, processor: RecapProcessor) -> dict[str, Any]:
-    """Translate the options into those of `generate`; whatever a flag decides is given, so that no model decides it."""
+    """Returns the arguments of `generate`; whatever a flag decides is given, so that no model's own file decides it."""
     arguments: dict[str, Any] = {
         "num_beams": options.beams,
         "do_sample": options.sample,
@@ -157,14 +138,14 @@ def generation_arguments(options: DecodingOptions, processor: RecapProcessor) ->
 
 
 def longest_caption(options: DecodingOptions, processor: RecapProcessor) -> int:
-    """The tokens of the longest caption: the flag's, or else the model's own."""
+    """Returns the tokens of the longest caption: the flag's, or else the model's own."""
     return options.max_caption_tokens or processor.max_caption_tokens
 
 
 def effective_settings(
     options: DecodingOptions, model: RecapForCaptioning, processor: RecapProcessor
 ) -> dict[str, Any]:
-    """The options as plain values, with what the model's own settings add to them, for records of captions.
+    """Returns the options as plain values, with what the model's own settings add to them, for records of captions.
 
     A model adds its limit of tokens, and tokens that it forces to stand first or last in a caption (BART's end token
     where a caption is cut, and in older BARTs the start token); see `model.folder.GENERATION_RULES`.
