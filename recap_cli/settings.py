@@ -7,6 +7,7 @@ heavy is imported here: `recap train --help` reads all options.
 """
 
 import math
+import re
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass, fields, is_dataclass
@@ -161,3 +162,42 @@ def plain(value: object) -> object:
     if is_dataclass(value) and not isinstance(value, type):
         return {entry.name: plain(getattr(value, entry.name)) for entry in fields(value)}
     return str(value) if isinstance(value, Path) else value
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The part of a corpus that one run takes: `number` from 1 to `count`; 1 of 1 is the whole."""
+
+    number: int = 1
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str | None) -> "Slice":
+        """Returns the slice that `3/8` names.
+
+        Raises:
+            OptionError: it names none.
+        """
+        found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text or "1/1")
+        if not found or not 1 <= int(found[1]) <= int(found[2]):
+            raise OptionError(f"--shard {text} is no slice", "give i/n, from 1/8 to 8/8")
+        return cls(int(found[1]), int(found[2]))
+
+    @property
+    def label(self) -> str:
+        """Names the slice in files that only it may delete."""
+        return f"{self.number}-of-{self.count}"
+
+    def file(self, folder: Path, name: str) -> Path:
+        """Returns this slice's file: `songs.jsonl` of the whole, `songs-3-of-8.jsonl` of a slice."""
+        if self.count == 1:
+            return folder / name
+        stem, dot, suffix = name.partition(".")
+        return folder / f"{stem}-{self.label}{dot}{suffix}"
+
+    def range(self, total: int) -> tuple[int, int]:
+        """Returns the first of this slice's units, and the one behind its last, out of `total`."""
+        return total * (self.number - 1) // self.count, total * self.number // self.count
+
+
+WHOLE_CORPUS = Slice()

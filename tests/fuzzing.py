@@ -22,7 +22,7 @@ CORPORA = Path(__file__).parent / "fixtures" / "corpora"
 FORMATS = (("wav", "PCM_16"), ("wav", "FLOAT"), ("flac", "PCM_16"), ("ogg", "VORBIS"), ("mp3", "MPEG_LAYER_III"),
            ("aiff", "PCM_24"))  # fmt: skip
 RATES = (8000, 16000, 44100, 48000, 192000)
-CRASHES = ("the process that decoded it", "cannot be heard:")
+CRASHES = ("its process ", "unexpected ")
 HANG = 10.0
 
 

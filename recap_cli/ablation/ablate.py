@@ -25,7 +25,7 @@ from recap_cli.ablation.conditions import (
 from recap_cli.ablation.measure_run import Measurement
 from recap_cli.ablation.options import AblateOptions
 from recap_cli.ablation.results import ALPHA_ZERO, AblateResult, summarise, write_result
-from recap_cli.ablation.runs import Finished, default_jobs, run_tasks, spread
+from recap_cli.ablation.runs import default_jobs, run_tasks, spread
 from recap_cli.captioning.captioner import Captioner
 from recap_cli.corpus.dataset import PreparedData
 from recap_cli.errors import DataError
@@ -147,7 +147,7 @@ def ablate(options: AblateOptions, progress: Progress | None = None) -> AblateRe
     return result
 
 
-def run_todo(sweep: Sweep, todo: list[Task], progress: Progress) -> Iterator[Finished]:
+def run_todo(sweep: Sweep, todo: list[Task], progress: Progress) -> Iterator[tuple[Task, RunRecord | None, str]]:
     """Yields each run as it ends, with its record or the reason why it failed."""
     if not todo:
         return

@@ -21,6 +21,7 @@ from recap_cli.corpus.readers import read_corpus
 from recap_cli.corpus.song import Rejected, Song
 from recap_cli.errors import ModelError, OptionError
 from recap_cli.runtime.decoding import DecodingOptions, effective_settings
+from recap_cli.settings import WHOLE_CORPUS, Slice
 from recap_cli.tables.rows import read_rows
 
 WINDOW_BATCHES = 4  # batches that are sorted by length together
@@ -33,14 +34,14 @@ class Catalogue:
 
     Args:
         source: where they are.
-        shard: (i, n): only the songs whose id falls into the i-th of n parts, counted from 1.
+        shard: only the songs whose id falls into this slice.
         limit: only so many.
 
     Raises:
         RecapError: there is nothing, or nothing that is recognised.
     """
 
-    def __init__(self, source: Path, shard: tuple[int, int] = (1, 1), limit: int | None = None) -> None:
+    def __init__(self, source: Path, shard: Slice = WHOLE_CORPUS, limit: int | None = None) -> None:
         self.source, self.shard, self.limit = source, shard, limit
         self.data = PreparedData(source) if (source / DATASET_FILE).is_file() else None
 
@@ -98,8 +99,7 @@ class Catalogue:
 
     def has(self, name: str) -> bool:
         """Whether a song belongs to the shard."""
-        part, parts = self.shard
-        return parts == 1 or song_number(name) % parts == part - 1
+        return self.shard.count == 1 or song_number(name) % self.shard.count == self.shard.number - 1
 
     def count(self) -> int | None:
         """How many songs there are, where that can be told without reading them all."""
@@ -112,7 +112,7 @@ class Catalogue:
                 total = sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
         else:
             return None
-        share = round(total / self.shard[1])
+        share = round(total / self.shard.count)
         return share if self.limit is None else min(share, self.limit)
 
 

@@ -12,7 +12,7 @@ from recap_cli.captioning.batch import Catalogue, Writer
 from recap_cli.captioning.caption_file import CaptionFile, check_out
 from recap_cli.captioning.caption_input import HearingTask
 from recap_cli.captioning.captioner import Captioner, SongCaption
-from recap_cli.captioning.options import CaptionOptions, parse_shard
+from recap_cli.captioning.options import CaptionOptions
 from recap_cli.corpus.folders import lyrics_beside
 from recap_cli.errors import AudioError, OptionError
 from recap_cli.lyrics.reader import Lyrics, lyrics_of_text, read_lyrics
@@ -26,7 +26,6 @@ __all__ = [
     "Tally",
     "caption_songs",
     "find_lyrics",
-    "parse_shard",
     "plan_captions",
 ]
 

@@ -14,7 +14,7 @@ from recap_cli.errors import AudioError
 from recap_cli.lyrics.reader import Lyrics
 from recap_cli.lyrics.tags import lyrics_in_tags
 from recap_cli.runtime.worker_process import attempt
-from recap_cli.runtime.workers import Finished, Rules, work_through
+from recap_cli.runtime.workers import Answer, Rules, work_through
 
 WHOLE = "whole"
 STOP_SECONDS = 1.0  # for processes to end: there is nothing that they keep
@@ -159,5 +159,5 @@ def hear_songs(
         return
     rules = Rules(jobs, max(ahead, jobs), held=2, grace=STOP_SECONDS)
     for event in work_through(([task] for task in tasks), partial(Hearing, settings, excerpt), rules):
-        if not isinstance(event, Finished):
+        if isinstance(event, Answer):
             yield event.value or HearingResult(event.item, None, error=event.reason)

@@ -1,6 +1,5 @@
 """What `recap caption` is asked for."""
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -9,21 +8,9 @@ from recap_cli.corpus.manifest import MANIFEST_SUFFIXES
 from recap_cli.errors import OptionError
 from recap_cli.lyrics.reader import Lyrics
 from recap_cli.runtime.options import DecodingOptions
-from recap_cli.settings import MACHINE, RESULT, Device, Group, Setting, check_settings
+from recap_cli.settings import MACHINE, RESULT, WHOLE_CORPUS, Device, Group, Setting, Slice, check_settings
 
 CAPTIONED, LISTENING, MODEL = "What you caption", "How it listens", "What captions it"
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    """Reads `i/n`.
-
-    Raises:
-        OptionError: it is none.
-    """
-    part, _, parts = text.partition("/")
-    if not (part.isdecimal() and parts.isdecimal()):
-        raise OptionError(f"--shard {text} is no part", "give i/n with i from 1 to n, such as 2/8")
-    return int(part), int(parts)
 
 
 @dataclass(frozen=True)
@@ -50,14 +37,14 @@ class CaptionOptions:
         None
     )
     shard: Annotated[
-        tuple[int, int],
+        Slice,
         Setting(
             "Caption only the I-th of N parts of the songs, such as 2/8, into an --out file of its own.",
             CAPTIONED,
             default="all",
-            read=parse_shard,
+            read=Slice.parse,
         ),
-    ] = (1, 1)
+    ] = WHOLE_CORPUS
 
     excerpt: Annotated[
         str,
@@ -111,10 +98,9 @@ class CaptionOptions:
     @property
     def shard_out(self) -> Path | None:
         """The file of this shard: shards that are written at the same time never share one."""
-        part, parts = self.shard
-        if self.out is None or parts == 1:
+        if self.out is None or self.shard.count == 1:
             return self.out
-        return self.out.with_name(f"{self.out.stem}-{part}-of-{parts}{self.out.suffix}")
+        return self.out.with_name(f"{self.out.stem}-{self.shard.label}{self.out.suffix}")
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -125,20 +111,8 @@ class CaptionOptions:
             )
         if self.is_batch and self.explain:
             raise OptionError(f"--explain draws one song, and {self.audio} stands for many", "name one audio file")
-        if not (self.excerpt in ("start", "middle", "whole") or is_time(self.excerpt)):
-            raise OptionError(
-                f"--excerpt {self.excerpt} is no place in a song", "give start, middle, whole, or seconds from 0"
-            )
-        part, parts = self.shard
-        if not 1 <= part <= parts:
-            raise OptionError(f"--shard {part}/{parts} is no part", "give i/n with i from 1 to n, such as 2/8")
+        from recap_cli.audio.settings import read_place
+
+        read_place(self.excerpt, ("start", "middle", "whole"))
         if self.lines_per_file is not None and self.out is None:
             raise OptionError("--lines-per-file needs a file to begin with", "name one with --out captions.jsonl")
-
-
-def is_time(text: str) -> bool:
-    """Whether a text is a number of seconds from 0."""
-    try:
-        return 0 <= float(text) < math.inf
-    except ValueError:
-        return False

@@ -9,15 +9,15 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from recap_cli.corpus.mel_cache import fingerprint
 from recap_cli.corpus.shards import own_shards
-from recap_cli.errors import DataError, OptionError
+from recap_cli.errors import DataError
 from recap_cli.files import make_folder, remove_stale_partials, write_json
 from recap_cli.outputs import DATA, hold_folder, is_data_folder
+from recap_cli.settings import Slice
 
 MELS = "mels"
 DATASET_FILE = "dataset.json"
@@ -27,42 +27,6 @@ COUNTS = ("sample_rate", "n_fft", "hop", "mels")  # audio settings that are whol
 RECORDS = ("songs.jsonl", "captions.jsonl", "rejected.jsonl")
 SHARED = ("audio", "excerpt", "precision", "seed", "source", "options")  # what all slices must have in common
 _SLICE_FILE = re.compile(r"dataset-(\d+)-of-(\d+)\.json")
-
-
-@dataclass(frozen=True)
-class Slice:
-    """The part of a corpus that one run prepares: `number` from 1 to `count`; 1 of 1 is the whole."""
-
-    number: int = 1
-    count: int = 1
-
-    @classmethod
-    def parse(cls, text: str | None) -> "Slice":
-        """Returns the slice that `3/8` names.
-
-        Raises:
-            OptionError: it names none.
-        """
-        found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text or "1/1")
-        if not found or not 1 <= int(found[1]) <= int(found[2]):
-            raise OptionError(f"--shard {text} is no slice", "give i/n, from 1/8 to 8/8")
-        return cls(int(found[1]), int(found[2]))
-
-    @property
-    def label(self) -> str:
-        """Names the slice in files that only it may delete."""
-        return f"{self.number}-of-{self.count}"
-
-    def file(self, folder: Path, name: str) -> Path:
-        """Returns this slice's file: `songs.jsonl` of the whole, `songs-3-of-8.jsonl` of a slice."""
-        if self.count == 1:
-            return folder / name
-        stem, dot, suffix = name.partition(".")
-        return folder / f"{stem}-{self.label}{dot}{suffix}"
-
-    def range(self, total: int) -> tuple[int, int]:
-        """Returns the first of this slice's units, and the one behind its last, out of `total`."""
-        return total * (self.number - 1) // self.count, total * self.number // self.count
 
 
 def is_prepared(folder: Path) -> bool:

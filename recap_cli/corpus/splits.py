@@ -1,14 +1,12 @@
-"""Who goes to train, validation and test: given splits, frozen ones, by song with a seed, or as published."""
+"""All songs of a corpus, and who goes to train, validation and test: as given, frozen, by song, or as published."""
 
 import hashlib
+from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from recap_cli.corpus.catalogue import STEP, Catalogue
-from recap_cli.corpus.song import SPLITS, split_name
-from recap_cli.corpus.twins import same_audio
+from recap_cli.corpus.song import SPLITS, Caption, Rejected, Song, split_name
 from recap_cli.errors import DataError
 from recap_cli.escaping import is_unicode
 from recap_cli.tables.cells import is_missing, read_name, shown
@@ -17,136 +15,126 @@ from recap_cli.tables.text_files import DECODER, open_text
 
 PUBLISHED_SEED = 42
 PUBLISHED_SHARE = 0.9
+MOST_TAGS = 100
+LONGEST_CAPTION = 100_000  # characters
 
 
-@dataclass(frozen=True)
-class Leakage:
-    """What near-duplicates and row-wise splits would carry from training to the tests.
+@dataclass(eq=False, slots=True)
+class ListedSong:
+    """A song of the list, and what is found out about it."""
 
-    Attributes:
-        near_duplicates: share of the songs that have a near-duplicate.
-        row_wise: share of the held-out captions whose song, or a near-duplicate, would also be in training if
-            captions were split 90/10 row by row; the expectation over all such splits.
-        across: songs in validation or test that are, or are near-duplicates of, a song in training.
-    """
-
-    near_duplicates: float
-    row_wise: float
-    across: int
-
-    def to_json(self) -> dict[str, Any]:
-        """The figures as plain values."""
-        return {**vars(self), "near_duplicates": round(self.near_duplicates, 4), "row_wise": round(self.row_wise, 4)}
+    song: Song  # without its captions
+    split: str  # "" until it is decided
+    captions: list[Caption] = field(default_factory=list)
+    original: str = ""  # id of the song that it is a copy of, for a further split
+    kin: int = -1  # the same number for all near-duplicates
+    mel: str = ""  # "" until its audio is prepared
+    frames: int = 0
+    reason: str = ""  # why its audio cannot be used
 
 
-def join_kin(catalogue: Catalogue) -> None:
-    """Gives near-duplicates a common `kin`: the same audio, title and artist, or lyrics, or copies of one song."""
-    db = catalogue.db
-    db.execute("CREATE TEMP TABLE copies AS SELECT position FROM songs WHERE kin != position")
-    db.execute("CREATE TEMP TABLE marks (mark BLOB, song INTEGER)")
-    db.execute("CREATE INDEX temp.marks_by_mark ON marks (mark)")
-    rows = db.execute("SELECT position, title, artist, lyrics FROM songs ORDER BY position")
-    for position, title, artist, lyrics in rows:
-        marks = ((mark, position) for mark in duplicate_marks(title, artist, lyrics))
-        db.executemany("INSERT INTO marks VALUES (?, ?)", marks)
-    db.executemany("INSERT INTO marks VALUES (?, ?)", same_audio(db))
-    parents: dict[int, int] = {}
+class SongList:
+    """The songs and what was rejected, in the order of the corpus; a song stands once in each split that it has."""
 
-    def find(song: int) -> int:
-        while parents.setdefault(song, song) != song:
-            parents[song] = parents[parents[song]]
-            song = parents[song]
-        return song
+    def __init__(self) -> None:
+        self.entries: list[ListedSong | Rejected] = []
+        self.by_id: dict[str, ListedSong] = {}
+        self.owners: list[ListedSong] = []  # of each caption, in the order of the corpus
 
-    def unite(one: int, other: int) -> None:
-        first, second = sorted((find(one), find(other)))
-        parents[second] = first
+    @property
+    def songs(self) -> list[ListedSong]:
+        """The songs, in order."""
+        return [entry for entry in self.entries if isinstance(entry, ListedSong)]
 
-    shared = "SELECT mark FROM marks GROUP BY mark HAVING count(*) > 1"
-    first: tuple[bytes, int] = (b"", 0)
-    for mark, song in db.execute(f"SELECT mark, song FROM marks WHERE mark IN ({shared}) ORDER BY mark, song"):
-        if mark == first[0]:
-            unite(first[1], song)
-        else:
-            first = (mark, song)
-    for song, kin in db.execute("SELECT position, kin FROM songs WHERE kin != position"):
-        unite(song, kin)
-    db.executemany("UPDATE songs SET kin = ? WHERE position = ?", ((find(song), song) for song in list(parents)))
-    db.execute("DROP TABLE marks")
-    db.execute("CREATE INDEX songs_by_kin ON songs (kin)")
+    def add(self, song: Song) -> None:
+        """Takes a song; of one that is known already, in the same audio, the captions."""
+        found = self.by_id.get(song.id)
+        reason = unfit(song)
+        if reason or (found is not None and found.song.audio != song.audio):
+            self.entries.append(Rejected(song.id[:200], song.audio, reason or "another song has the same id"))
+            return
+        if found is not None and found.split != song.split:
+            copy = f"{song.id}@{song.split or 'other'}"
+            found = self.by_id.get(copy) or self.insert(replace(song, id=copy), original=song.id)
+        found = found or self.insert(song)
+        found.captions.extend(song.captions)
+        self.owners.extend([found] * len(song.captions))
+
+    def insert(self, song: Song, original: str = "") -> ListedSong:
+        """Appends a song without its captions; returns its entry."""
+        listed = ListedSong(replace(song, captions=(), warnings=()), song.split, original=original)
+        self.entries.append(listed)
+        self.by_id[song.id] = listed
+        return listed
 
 
-def duplicate_marks(title: str, artist: str, lyrics: str) -> Iterator[bytes]:
-    """Give short marks that near-duplicates of a song share with it."""
-    title, artist, lyrics = simplify(title), simplify(artist), simplify(lyrics)
-    if title and artist:
-        yield digest(f"title {title} / {artist}")
-    if lyrics:
-        yield digest(f"lyrics {lyrics}")
+def unfit(song: Song) -> str:
+    """Returns why a song cannot be kept, "" when it can."""
+    if not song.id:
+        return "it has no id"
+    if any(len(caption.text) > LONGEST_CAPTION for caption in song.captions):
+        return f"a caption has over {LONGEST_CAPTION:,} characters"
+    if len(song.tags) > MOST_TAGS or sum(len(key) + len(value) for key, value in song.tags.items()) > LONGEST_CAPTION:
+        return f"it has over {MOST_TAGS} tags, or endless ones"
+    if max(len(song.split), len(song.title), len(song.artist)) > 1000:
+        return "its split, title or artist has over 1,000 characters"
+    return ""
 
 
-def digest(text: str) -> bytes:
-    """Shorten a text to 8 bytes."""
+# splits ---------------------------------------------------------------------------------------------------------------
+
+
+def short_hash(text: str) -> bytes:
+    """Returns 8 bytes that stand for a text."""
     return hashlib.sha256(text.encode("utf-8", "replace")).digest()[:8]
 
 
-def simplify(text: str) -> str:
-    """Keep letters and digits only, in lower case."""
-    return "".join(character for character in text.casefold() if character.isalnum())
+def assign_splits(songs: list[ListedSong], seed: int) -> None:
+    """Gives a split to every song that has none: 80 % train, 10 % validation, 10 % test.
 
-
-def assign_splits(catalogue: Catalogue, seed: int) -> None:
-    """Give a split to every song that has none: 80 % train, 10 % validation, 10 % test.
-
-    Near-duplicates go the same way: with one whose split is given, or else together. The seed and the ids decide,
-    not the order of the songs.
+    Near-duplicates go the same way: with the first one whose split is given, or else together. The seed and the ids
+    decide, not the order of the songs.
     """
-    db = catalogue.db
-    db.execute(
-        "UPDATE songs SET split = (SELECT given.split FROM songs AS given WHERE given.kin = songs.kin AND "
-        "given.split != '' ORDER BY given.position LIMIT 1) WHERE split = '' AND kin IN "
-        "(SELECT kin FROM songs WHERE split != '')"
-    )
-    db.execute("CREATE TEMP TABLE ranks (kin INTEGER PRIMARY KEY, rank BLOB)")
-    db.create_function("rank", 1, lambda name: digest(f"{seed} {name}"), deterministic=True)
-    db.execute("INSERT INTO ranks SELECT kin, rank(min(id)) FROM songs WHERE split = '' GROUP BY kin")
-    groups = catalogue.count("ranks")
-    tenth = max(1, round(groups / 10)) if groups >= 3 else 0
-    for split, first, count in (("test", 0, tenth), ("validation", tenth, tenth), ("train", 2 * tenth, groups)):
-        chosen = "SELECT kin FROM ranks ORDER BY rank, kin LIMIT ? OFFSET ?"
-        values = (split, count, first)
-        db.execute(f"UPDATE songs SET split = ? WHERE split = '' AND kin IN ({chosen})", values)
-    db.execute("DROP TABLE ranks")
+    groups: dict[int, list[ListedSong]] = defaultdict(list)
+    for song in songs:
+        groups[song.kin].append(song)
+    undecided = []
+    for group in groups.values():
+        if given := next((song.split for song in group if song.split), ""):
+            for song in group:
+                song.split = song.split or given
+        else:
+            name = min(song.song.id for song in group)
+            undecided.append((short_hash(f"{seed} {name}"), group[0].kin, group))
+    tenth = max(1, round(len(undecided) / 10)) if len(undecided) >= 3 else 0
+    for place, (_, _, group) in enumerate(sorted(undecided, key=lambda one: one[:2])):
+        for song in group:
+            song.split = "test" if place < tenth else "validation" if place < 2 * tenth else "train"
 
 
-def freeze_splits(catalogue: Catalogue, path: Path) -> tuple[int, int]:
-    """Give songs the splits that a file names for their ids.
+def freeze_splits(songs: SongList, path: Path) -> tuple[int, int]:
+    """Gives songs the splits that a file names for their ids.
 
     Returns:
-        How many songs it froze, and how many ids it names that the corpus lacks.
+        How many songs have their split from it, and how many ids it names that the corpus lacks.
 
     Raises:
-        DataError: the file cannot be read, or an id has no split.
+        DataError: the file cannot be read, or an id has no split, or two.
     """
-    named = frozen = 0
-    catalogue.db.execute("CREATE TEMP TABLE given (id TEXT PRIMARY KEY, split TEXT)")
+    given: dict[str, str] = {}
     for song, split in read_split_file(path):
-        before = catalogue.one("SELECT split FROM given WHERE id = ?", song)
-        if before not in (None, split):
-            raise DataError(f"--split-file {path} puts {song} into {before} and into {split}", "leave one of them out")
-        if before is None:
-            named += 1
-            catalogue.db.execute("INSERT INTO given VALUES (?, ?)", (song, split))
-            changed = catalogue.db.execute("UPDATE songs SET split = ? WHERE id = ?", (split, song))
-            frozen += changed.rowcount
-    catalogue.db.execute("DROP TABLE given")
-    if not named:
+        if given.setdefault(song, split) != split:
+            raise DataError(f"--split-file {path} puts {song} into {given[song]} and into {split}", "leave one out")
+    if not given:
         raise DataError(f"--split-file {path} names no songs", "its rows have an id and a split")
-    return frozen, named - frozen
+    found = [song for song in given if song in songs.by_id]
+    for song in found:
+        songs.by_id[song].split = given[song]
+    return len(found), len(given) - len(found)
 
 
 def read_split_file(path: Path) -> Iterator[tuple[str, str]]:
-    """Read ids with their splits: a table or JSON lines with id and split, a prepared folder's songs.jsonl, or JSON.
+    """Yields ids with splits: of a table or JSON lines with id and split, a prepared folder's songs.jsonl, or JSON.
 
     Raises:
         DataError: the file cannot be read, or an id has no split.
@@ -168,7 +156,7 @@ def read_split_file(path: Path) -> Iterator[tuple[str, str]]:
             raise DataError(f"--split-file {path}, line {number} has no id and split: {error}", hint) from error
 
 
-def split_pair(song: Any, split: Any) -> tuple[str, str]:
+def split_pair(song: object, split: object) -> tuple[str, str]:
     """Returns an id and its split as we write it.
 
     Raises:
@@ -181,7 +169,7 @@ def split_pair(song: Any, split: Any) -> tuple[str, str]:
 
 
 def read_split_lists(path: Path) -> Iterator[tuple[str, str]]:
-    """Reads `{"train": [ids], "test": [ids]}`."""
+    """Yields the pairs of `{"train": [ids], "test": [ids]}`."""
     with open_text(path) as file:
         try:
             lists = DECODER.decode(file.read().strip())
@@ -194,51 +182,80 @@ def read_split_lists(path: Path) -> Iterator[tuple[str, str]]:
     yield from pairs
 
 
-def publish_splits(catalogue: Catalogue) -> None:
-    """Split captions row by row, 90/10, as BART-fusion's public code does: `random_split` of all rows, seed 42.
+def publish_splits(songs: SongList) -> None:
+    """Splits captions row by row, 90/10, as BART-fusion's public code does: `random_split` of all rows, seed 42.
 
     A song whose captions fall on both sides is kept in both, its copy in validation as `id@validation`; songs given
     for the test stay there. With this split the validation has songs of the training: it is for comparisons only.
     """
     import torch
 
-    db = catalogue.db
-    rows = "FROM captions JOIN songs ON song = position WHERE split != 'test'"
-    count = int(catalogue.one(f"SELECT count(*) {rows}"))
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(PUBLISHED_SEED))
-    held = torch.zeros(count, dtype=torch.bool)
-    held[order[int(count * PUBLISHED_SHARE) :]] = True
-    db.execute("CREATE TEMP TABLE held (row INTEGER PRIMARY KEY)")
-    numbers = enumerate(db.execute(f"SELECT captions.row {rows} ORDER BY captions.row"))
-    db.executemany("INSERT INTO held VALUES (?)", ((row[0],) for place, row in numbers if held[place]))
-    db.execute("UPDATE songs SET split = 'train' WHERE split != 'test'")
-    touched = "SELECT DISTINCT song FROM captions WHERE row IN (SELECT row FROM held)"
-    for (song,) in db.execute(f"{touched} ORDER BY song").fetchall():
-        others = catalogue.one("SELECT 1 FROM captions WHERE song = ? AND row NOT IN (SELECT row FROM held)", song)
-        if others is None:
-            db.execute("UPDATE songs SET split = 'validation' WHERE position = ?", (song,))
+    rows = [song for song in songs.owners if song.split != "test"]
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(PUBLISHED_SEED)).tolist()
+    out = set(order[int(len(rows) * PUBLISHED_SHARE) :])
+    held: dict[ListedSong, set[int]] = defaultdict(set)  # of each song, which of its captions
+    met: Counter[ListedSong] = Counter()
+    for row, song in enumerate(rows):
+        if row in out:
+            held[song].add(met[song])
+        met[song] += 1
+    entries: list[ListedSong | Rejected] = []
+    for entry in songs.entries:
+        entries.append(entry)
+        if isinstance(entry, Rejected) or entry.split == "test":
             continue
-        copy = catalogue.copy_song(song, "validation")
-        db.execute("UPDATE captions SET song = ? WHERE song = ? AND row IN (SELECT row FROM held)", (copy, song))
-    db.execute("DROP TABLE held")
+        numbers = held.get(entry, set())
+        entry.split = "validation" if numbers and len(numbers) == len(entry.captions) else "train"
+        if numbers and entry.split == "train":
+            entries.append(part_with(entry, numbers, songs))
+    songs.entries = entries
 
 
-def measure_leakage(catalogue: Catalogue) -> Leakage:
-    """Measure what a row-wise split would have leaked, and what these splits do."""
-    db = catalogue.db
-    # A song's copy for another split is no near-duplicate; those made since stand between the steps of positions.
-    originals = f"position NOT IN (SELECT position FROM copies) AND position % {STEP} = 0"
-    alike = f"SELECT count(*) n FROM songs WHERE {originals} GROUP BY kin HAVING n > 1"
-    twins = int(catalogue.one(f"SELECT total(n) FROM ({alike})"))
-    counted = "SELECT count(*) n FROM captions JOIN songs ON song = position GROUP BY kin"
-    sizes = db.execute(f"SELECT n, count(*) FROM ({counted}) GROUP BY n").fetchall()
-    held = f"split IN ('{SPLITS[1]}', '{SPLITS[2]}')"
-    across = catalogue.count("songs", f"{held} AND kin IN (SELECT kin FROM songs WHERE split = '{SPLITS[0]}')")
-    return Leakage(twins / max(1, catalogue.count("songs")), row_wise_leakage(sizes), across)
+def part_with(song: ListedSong, numbers: set[int], songs: SongList) -> ListedSong:
+    """Moves some of a song's captions to a copy of it for validation; returns the copy."""
+    name = f"{song.song.id}@validation"
+    while name in songs.by_id:
+        name += "@validation"
+    captions = [one for number, one in enumerate(song.captions) if number in numbers]
+    song.captions = [one for number, one in enumerate(song.captions) if number not in numbers]
+    copy = ListedSong(replace(song.song, id=name), "validation", captions, song.song.id, song.kin)
+    songs.by_id[name] = copy
+    return copy
+
+
+# leakage --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """What near-duplicates and row-wise splits would carry from training to the tests."""
+
+    near_duplicates: float  # share of the songs that have a near-duplicate
+    # Share of the held-out captions whose song, or a near-duplicate, would also be in training if captions were split
+    # 90/10 row by row; the expectation over all such splits.
+    row_wise: float
+    across: int  # songs in validation or test that are, or are near-duplicates of, a song in training
+
+    def to_json(self) -> dict[str, float]:
+        """Returns the figures, shares rounded."""
+        return {name: round(value, 4) for name, value in asdict(self).items()}
+
+
+def measure_leakage(songs: list[ListedSong]) -> Leakage:
+    """Returns what a row-wise split would have leaked, and what these splits do."""
+    alike = Counter(song.kin for song in songs if not song.original)  # a copy is no near-duplicate
+    twins = sum(count for count in alike.values() if count > 1)
+    captions: Counter[int] = Counter()
+    for song in songs:
+        captions[song.kin] += len(song.captions)
+    sizes = sorted(Counter(count for count in captions.values() if count).items())
+    trained = {song.kin for song in songs if song.split == SPLITS[0]}
+    across = sum(song.split in SPLITS[1:] and song.kin in trained for song in songs)
+    return Leakage(twins / max(1, len(songs)), row_wise_leakage(sizes), across)
 
 
 def row_wise_leakage(sizes: list[tuple[int, int]]) -> float:
-    """Give the expected share of held-out rows whose song is in training, too, when 10 % of the rows are held out.
+    """Returns the expected share of held-out rows whose song is in training, too, when 10 % of the rows are held out.
 
     Args:
         sizes: pairs of a number of captions and how many songs have it.

@@ -1,65 +1,95 @@
-"""Songs whose files hold the same audio, found without reading all of them: by length, a sample, then the content."""
+"""Near-duplicates of a corpus: songs with the same title and artist, the same lyrics, or the same audio.
+
+Audio is compared without reading all of it: by length, then by a sample, then by the content.
+"""
 
 import hashlib
 import os
-import sqlite3
+import re
 import stat
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from recap_cli.corpus.mel_cache import LARGEST, hash_file
+from recap_cli.corpus.splits import ListedSong, short_hash
 from recap_cli.errors import DataError
 
 SAMPLE = 4096  # bytes at three places of a file; songs of like length hardly ever share them
+_MARKS = re.compile(r"[\W_]+")
 _ID3_HEADER, _ID3_FOOTER, _APE_FOOTER = 10, 128, 32
 
 
-def same_audio(db: sqlite3.Connection) -> Iterator[tuple[bytes, int]]:
-    """Gives a mark and a song's position for every song that shares its audio with another.
+def join_kin(songs: Sequence[ListedSong]) -> None:
+    """Gives near-duplicates, and copies of one song, the same `kin`: the number of the first of them."""
+    parents = list(range(len(songs)))
+    first: dict[bytes, int] = {}
+
+    def root(number: int) -> int:
+        while parents[number] != number:
+            parents[number] = parents[parents[number]]
+            number = parents[number]
+        return number
+
+    def mark(number: int, sign: bytes) -> None:
+        one, other = sorted((root(number), root(first.setdefault(sign, number))))
+        parents[other] = one
+
+    for number, song in enumerate(songs):
+        for sign in duplicate_marks(song):
+            mark(number, sign)
+    for number, content in same_audio([song.song.audio for song in songs]):
+        mark(number, short_hash(f"audio {content}"))
+    for number, song in enumerate(songs):
+        song.kin = root(number)
+
+
+def duplicate_marks(listed: ListedSong) -> Iterator[bytes]:
+    """Yields short marks that a song shares with its near-duplicates and copies."""
+    song = listed.song
+    yield short_hash(f"song {listed.original or song.id}")
+    title, artist, lyrics = simplify(song.title), simplify(song.artist), simplify(song.lyrics)
+    if title and artist:
+        yield short_hash(f"title {title} / {artist}")
+    if lyrics:
+        yield short_hash(f"lyrics {lyrics}")
+
+
+def simplify(text: str) -> str:
+    """Returns letters and digits only, in lower case."""
+    return _MARKS.sub("", text.casefold())
+
+
+def same_audio(files: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """Yields the number of each file that shares its audio with another, and the hash of that audio.
 
     Audio is the same where the bytes of two files are; of mp3 and FLAC, where they differ in their tags only.
     Files that are not there, or cannot be read, are left to those who decode them.
-
-    Args:
-        db: a catalogue's data base, with a table `songs`.
     """
-    db.execute("CREATE TEMP TABLE lengths (length INTEGER, song INTEGER, audio TEXT)")
-    rows = db.execute("SELECT position, audio FROM songs WHERE audio != ''")
-    db.executemany("INSERT INTO lengths VALUES (?, ?, ?)", measured(rows))
-    shared = "SELECT length FROM lengths GROUP BY length HAVING count(*) > 1"
-    found = db.execute(
-        f"SELECT length, song, audio FROM lengths WHERE length IN ({shared}) ORDER BY length, song"
-    ).fetchall()
-    db.execute("DROP TABLE lengths")
-    samples: dict[bytes, list[tuple[int, str]]] = defaultdict(list)
-    for _, song, audio in found:
+    lengths: dict[int, list[int]] = defaultdict(list)
+    for number, file in enumerate(files):
         with suppress(OSError, ValueError):
-            samples[sample(Path(audio))].append((song, audio))
-    for group in samples.values():
-        if len(group) > 1:
-            yield from marked(group)
-
-
-def measured(songs: Iterator[tuple[int, str]]) -> Iterator[tuple[int, int, str]]:
-    """Gives the length of each song's audio in bytes, its position and its file."""
-    for position, audio in songs:
+            if file and 0 < (length := audio_length(Path(file))) <= LARGEST:
+                lengths[length].append(number)
+    samples: dict[bytes, list[int]] = defaultdict(list)
+    for number in shared(lengths.values()):
         with suppress(OSError, ValueError):
-            length = audio_length(Path(audio))
-            if 0 < length <= LARGEST:
-                yield length, position, audio
-
-
-def marked(group: list[tuple[int, str]]) -> Iterator[tuple[bytes, int]]:
-    """Gives the hash of each song's audio as a mark; files that stand in the group twice are read once."""
-    known: dict[str, bytes] = {}
-    for song, audio in group:
+            samples[sample(Path(files[number]))].append(number)
+    known: dict[str, str] = {}  # files that stand in the corpus twice are read once
+    for number in shared(samples.values()):
+        file = files[number]
         with suppress(OSError, ValueError, DataError):
-            if audio not in known:
-                known[audio] = f"audio {content(Path(audio))}".encode()
-            yield known[audio], song
+            if file not in known:
+                known[file] = content(Path(file))
+            yield number, known[file]
+
+
+def shared(groups: Iterable[list[int]]) -> Iterator[int]:
+    """Yields the members of groups that have more than one."""
+    for group in groups:
+        yield from group if len(group) > 1 else ()
 
 
 def audio_length(path: Path) -> int:

@@ -10,8 +10,8 @@ from recap_cli.settings import MACHINE, RESULT, Setting, check_settings
 
 if TYPE_CHECKING:
     from recap_cli.audio.settings import AudioSettings
-    from recap_cli.corpus.data_folder import Slice
     from recap_cli.corpus.splits import Leakage
+    from recap_cli.settings import Slice
 
 Layout = Literal["manifest", "folder", "song-interpretation", "alcap", "music4all"]
 Variant = Literal["full", "not_negative", "positive"]
@@ -166,7 +166,7 @@ class PrepareOptions:
     @property
     def slice(self) -> "Slice":
         """The part of the corpus to prepare."""
-        from recap_cli.corpus.data_folder import Slice
+        from recap_cli.settings import Slice
 
         return Slice.parse(self.shard)
 
@@ -179,36 +179,16 @@ class PrepareOptions:
 
 @dataclass(frozen=True)
 class PrepareResult:
-    """What a data folder holds now.
-
-    Attributes:
-        out: the folder.
-        songs: number of songs prepared.
-        captions: number of their captions.
-        hours: hours of audio in the mels.
-        splits: songs a split.
-        rejected: number of songs left out.
-        reasons: why, and how many.
-        reused: mels that were there already.
-        layout: of the corpus.
-        slice: the part of the corpus, `3/8`; "" for the whole.
-        medians: of the songs' seconds, lyrics tokens, captions, and of the captions' tokens; a token is a word or mark.
-        cleaned: captions from which debris was taken, by kind.
-        warnings: songs that are used though something is odd with their audio, by kind; of those heard now.
-        leakage: what near-duplicates and row-wise splits carry into the tests.
-        spent: seconds of work by kind, over all processes.
-        seconds: that the preparation took.
-        resampler: the one that was used.
-    """
+    """What a data folder holds now."""
 
     out: Path
     songs: int
     captions: int
-    hours: float
-    splits: dict[str, int]
+    hours: float  # of audio in the mels
+    splits: dict[str, int]  # songs a split
     rejected: int
-    reasons: dict[str, int]
-    reused: int
+    reasons: dict[str, int]  # why songs were rejected
+    reused: int  # mels that were there already
     layout: str = ""
     slice: str = ""
     medians: dict[str, float] = field(default_factory=dict)
@@ -220,29 +200,14 @@ class PrepareResult:
     resampler: str = "resampy"
 
     def to_json(self) -> dict[str, Any]:
-        """The result as plain values."""
-        return plain(self)
+        """Returns the result as plain values."""
+        leakage = self.leakage.to_json() if self.leakage is not None else None
+        return {**vars(self), "out": str(self.out), "leakage": leakage}
 
 
 @dataclass(frozen=True)
 class PreparePlan:
-    """What a preparation would do.
-
-    Attributes:
-        out: the folder it would fill.
-        layout: of the corpus.
-        songs: that would be heard, in this slice.
-        captions: of the whole corpus.
-        splits: songs a split.
-        missing: songs whose audio file is not there.
-        rejected: entries that are no songs.
-        reasons: why, and how many.
-        cleaned: captions from which debris would be taken, by kind.
-        leakage: what near-duplicates and row-wise splits carry into the tests.
-        seconds: that it would take, from a few songs heard; 0 where none could be.
-        gigabytes: of the mels.
-        jobs: processes.
-    """
+    """What a preparation would do."""
 
     out: Path
     layout: str
@@ -259,11 +224,5 @@ class PreparePlan:
     jobs: int
 
     def to_json(self) -> dict[str, Any]:
-        """The plan as plain values."""
-        return {"dry_run": True, **plain(self)}
-
-
-def plain(result: Any) -> dict[str, Any]:
-    """Give a result's fields as JSON takes them."""
-    leakage = result.leakage
-    return {**vars(result), "out": str(result.out), "leakage": leakage.to_json() if leakage is not None else None}
+        """Returns the plan as plain values."""
+        return {"dry_run": True, **vars(self), "out": str(self.out), "leakage": self.leakage.to_json()}

@@ -4,199 +4,192 @@ import os
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from statistics import median
 
 from recap_cli import __version__
-from recap_cli.corpus.catalogue import Catalogue, disk_errors
+from recap_cli.corpus.cleaning import count_tokens
 from recap_cli.corpus.data_folder import MELS, begin, end, held, is_prepared, undo
 from recap_cli.corpus.folders import is_file
 from recap_cli.corpus.mel_cache import Spent, hash_file
 from recap_cli.corpus.shards import drop_damaged
 from recap_cli.corpus.song import Rejected
+from recap_cli.corpus.splits import ListedSong, SongList
 from recap_cli.demo.attributes import MUSIC_ATTRIBUTES
 from recap_cli.demo.songs import DEMO_VERSION
 from recap_cli.errors import BusyError, DataError
-from recap_cli.preparation.mel_worker import HearingSettings, Task, hear_all
+from recap_cli.preparation.mel_worker import AudioTask, MelResult, MelSettings, make_mels
 from recap_cli.preparation.options import PrepareOptions, PreparePlan, PrepareResult
-from recap_cli.preparation.read_corpus import Reading, demo_settings, fill_catalogue
-from recap_cli.preparation.records import count_reasons, drop_orphans, write_records
+from recap_cli.preparation.read_corpus import Reading, demo_settings, read_songs
+from recap_cli.preparation.records import Record, count_reasons, drop_orphans, write_records
 from recap_cli.progress import Progress, SilentProgress
-from recap_cli.runtime.workers import Finished
+from recap_cli.settings import Slice
 from recap_cli.surroundings import cache_folder, check_cache
 
 __all__ = ["PrepareOptions", "PreparePlan", "PrepareResult", "default_data", "demo_folder", "plan", "prepare"]
 
 CHUNK_SONGS = 16
-TRIED_SONGS = 4  # heard to foretell the time; the first one also pays for what is done once
+TRIED_SONGS = 4  # decoded to foretell the time; the first one also pays for what is done once
 WAIT_SECONDS = 2.0
+LONGEST = 10_000  # characters of a reason that are kept
+
+
+@dataclass
+class Part:
+    """The entries of a slice of the corpus, in order; a song whose audio cannot be used has its reason."""
+
+    entries: list[ListedSong | Rejected]
+
+    @property
+    def songs(self) -> list[ListedSong]:
+        """All songs."""
+        return [entry for entry in self.entries if isinstance(entry, ListedSong)]
+
+    @property
+    def prepared(self) -> list[ListedSong]:
+        """The songs that have a mel."""
+        return [song for song in self.songs if song.mel]
+
+    @property
+    def rejected(self) -> list[Rejected]:
+        """What cannot be used, and why."""
+        found = (
+            Rejected(one.song.id, one.song.audio, one.reason) if isinstance(one, ListedSong) else one
+            for one in self.entries
+        )
+        return [Rejected(one.song, one.file[:LONGEST], one.reason[:LONGEST]) for one in found if one.reason]
 
 
 @dataclass
 class Tally:
-    """What hearing has come to so far."""
+    """What making the mels has come to so far."""
 
     reused: int = 0
-    rejected: int = 0
     warnings: Counter[str] = field(default_factory=Counter)
     shards: set[str] = field(default_factory=set)
     spent: Spent = field(default_factory=lambda: defaultdict(float))
 
 
 def prepare(options: PrepareOptions, progress: Progress | None = None) -> PrepareResult:
-    """Prepare a corpus; running it again does only what is new or changed.
+    """Prepares a corpus; running it again does only what is new or changed.
 
     Raises:
         DataError: there is no corpus, nothing of it can be used, too much of it is rejected, or the disk is full.
         BusyError: another preparation is working on the folder.
     """
     progress = progress or SilentProgress()
-    part, began = options.slice, time.monotonic()
-    with (
-        held(options.out, part, options.inputs),
-        open_catalogue(options.out / "catalogue.sqlite", part.label) as catalogue,
-    ):
-        reading = fill_catalogue(catalogue, options, progress)
-        base = begin(options.out, part)
-        for name in drop_damaged(options.out / MELS):
-            progress.say(f"{options.out / MELS / name} is damaged: its songs are heard again.")
-        tally = hear_catalogue(catalogue, options, base, progress)
-        result = finish(catalogue, options, reading, tally, time.monotonic() - began)
-        drop_orphans(options.out / MELS, base, tally.shards)
-        end(options.out, part)
+    mels, began = options.out / MELS, time.monotonic()
+    with held(options.out, options.slice, options.inputs):
+        reading = read_songs(options, progress)
+        part = choose_part(reading.songs, options.slice)
+        base = begin(options.out, options.slice)
+        for name in drop_damaged(mels):
+            progress.say(f"{mels / name} is damaged: its songs are prepared again.")
+        tally = fill_mel_cache(part, mel_settings(options, mels, base), count_jobs(options), progress)
+        result = finish(part, options, reading, tally, time.monotonic() - began)
+        drop_orphans(mels, base, tally.shards)
+        end(options.out, options.slice)
     check_rejected(result, options)
     return result
 
 
-@contextmanager
-def open_catalogue(path: Path, label: str = "") -> Iterator[Catalogue]:
-    """Keep a catalogue in a file for as long as it is needed.
-
-    Raises:
-        DataError: the disk refuses.
-    """
-    with disk_errors(path.parent):
-        catalogue = Catalogue(path, label)
-        try:
-            yield catalogue
-        finally:
-            catalogue.close()
+def choose_part(songs: SongList, part: Slice) -> Part:
+    """Returns the entries of a slice: whole chunks of songs, and what was rejected among them."""
+    places = [place for place, entry in enumerate(songs.entries) if isinstance(entry, ListedSong)]
+    chunks = part.range(-(-len(places) // CHUNK_SONGS))
+    first, last = (
+        places[CHUNK_SONGS * chunk] if CHUNK_SONGS * chunk < len(places) else len(songs.entries) for chunk in chunks
+    )
+    return Part(songs.entries[first if part.number > 1 else 0 : last if part.number < part.count else None])
 
 
-def hear_catalogue(
-    catalogue: Catalogue, options: PrepareOptions, base: tuple[str, ...], progress: Progress, out: Path | None = None
-) -> Tally:
-    """Fill the mel cache, and note what became of each song of the slice."""
-    total = catalogue.count("songs")
-    chunks = -(-total // CHUNK_SONGS)
-    first, last = (min(total, CHUNK_SONGS * place) for place in options.slice.range(chunks))
-    keep_slice(catalogue, options, first, last)
-    settings = HearingSettings(
-        folder=(out or options.out) / MELS,
+def mel_settings(options: PrepareOptions, folder: Path, base: tuple[str, ...]) -> MelSettings:
+    """Returns what a process needs to know to make mels into a folder."""
+    return MelSettings(
+        folder=folder,
         base=base,
         audio=options.settings,
-        place=options.place,
+        excerpt=options.place,
         seed=options.seed,
         precision=options.precision,
         demo=demo_settings(options),
         label=options.slice.label,
     )
-    tally = Tally(rejected=catalogue.count("rejected"))
-    progress.start("Preparing songs", last - first)
+
+
+def count_jobs(options: PrepareOptions) -> int:
+    """Returns the number of processes: as asked for, or one for each core that this process may use."""
+    if options.jobs:
+        return options.jobs
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def chunks_of(songs: Sequence[ListedSong]) -> list[list[AudioTask]]:
+    """Returns the songs as tasks, in chunks."""
+    tasks = [AudioTask(number, one.song.id, one.song.audio) for number, one in enumerate(songs)]
+    return [tasks[start : start + CHUNK_SONGS] for start in range(0, len(tasks), CHUNK_SONGS)]
+
+
+def fill_mel_cache(part: Part, settings: MelSettings, jobs: int, progress: Progress) -> Tally:
+    """Makes the mels that are missing; notes each song's mel, or why it has none."""
+    songs, rejected, tally = part.songs, len(part.rejected), Tally()
+    chunks = chunks_of(songs)
+    progress.start("Preparing songs", len(songs))
     try:
-        tasks = chunk_tasks(catalogue, first, last)
-        jobs = min(count_jobs(options), -(-(last - first) // CHUNK_SONGS))
-        for event in hear_all(tasks, settings, jobs):
-            if isinstance(event, Finished):
-                tally.shards.add(event.value)
+        for event in make_mels(chunks, settings, min(jobs, len(chunks))):
+            if isinstance(event, str):
+                tally.shards.add(event)
                 continue
             for kind, seconds in event.spent.items():
                 tally.spent[kind] += seconds
             tally.reused += event.reused
             tally.warnings.update(warning_kind(warning) for warning in event.warnings)
-            if event.reason:
-                tally.rejected += 1
-                name, file = catalogue.db.execute(
-                    "SELECT id, audio FROM songs WHERE position = ?", (event.position,)
-                ).fetchone()
-                catalogue.reject(Rejected(name, file, event.reason), event.position)
-            else:
-                catalogue.heard(event.position, event.key, event.frames)
-            progress.advance(note=f"{tally.rejected} rejected" if tally.rejected else "")
+            song = songs[event.number]
+            song.mel, song.frames, song.reason = event.key, event.frames, event.reason
+            rejected += bool(event.reason)
+            progress.advance(note=f"{rejected} rejected" if rejected else "")
     finally:
         progress.finish()
     return tally
 
 
 def warning_kind(warning: str) -> str:
-    """Give the kind of a warning, figures left out."""
+    """Returns the kind of a warning, figures left out."""
     return "shorter than its header says: damaged?" if warning.startswith("damaged?") else warning.partition(":")[0]
 
 
-def keep_slice(catalogue: Catalogue, options: PrepareOptions, first: int, last: int) -> None:
-    """Leave what was rejected while reading to the slice in whose part of the corpus it stands."""
-    if options.slice.number > 1:
-        catalogue.db.execute("DELETE FROM rejected WHERE position < ?", (catalogue.position_of(first),))
-    if options.slice.number < options.slice.count:
-        catalogue.db.execute("DELETE FROM rejected WHERE position >= ?", (catalogue.position_of(last),))
-
-
-def chunk_tasks(catalogue: Catalogue, first: int, last: int) -> Iterator[list[Task]]:
-    """Give the songs number `first` to `last` (excluded) in chunks."""
-    after = catalogue.position_of(first) - 1
-    for start in range(first, last, CHUNK_SONGS):
-        rows = catalogue.to_hear(after, min(CHUNK_SONGS, last - start))
-        after = rows[-1][0]
-        yield [Task(*row) for row in rows]
-
-
-def count_jobs(options: PrepareOptions) -> int:
-    """Give the number of processes: as asked for, or one for each core that this process may use."""
-    if options.jobs:
-        return options.jobs
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def finish(
-    catalogue: Catalogue, options: PrepareOptions, reading: Reading, tally: Tally, seconds: float
-) -> PrepareResult:
-    """Write the records around the mels, and sum up.
+def finish(part: Part, options: PrepareOptions, reading: Reading, tally: Tally, seconds: float) -> PrepareResult:
+    """Writes the records around the mels, and sums up.
 
     Raises:
         DataError: nothing could be prepared, or the disk refuses.
     """
-    songs = catalogue.count("songs", "mel IS NOT NULL")
-    reasons = count_reasons(catalogue.rejected())
-    if not songs and not (options.slice.count > 1 and not tally.rejected):
-        first = next((entry.reason for entry in catalogue.rejected()), "the corpus is empty")
+    songs, rejected, audio = part.prepared, part.rejected, options.settings
+    # A slice of a small corpus may be empty.
+    if not songs and (rejected or options.slice.count == 1):
+        reason = rejected[0].reason if rejected else "the corpus is empty"
         undo(options.out, options.slice)
         hint = "check --audio and the file's columns; --dry-run counts what is missing"
-        raise DataError(f"no song could be prepared: {first}", hint)
-    counted = "SELECT split, count(*) FROM songs WHERE mel IS NOT NULL GROUP BY split ORDER BY split"
-    splits = dict(catalogue.db.execute(counted).fetchall())
-    info = describe(catalogue, options, reading, splits)
-    write_records(catalogue, options.out, options.slice, options.settings, info)
-    audio = options.settings
-    frames = catalogue.one("SELECT total(frames - 1) FROM songs WHERE mel IS NOT NULL")
-    if instrumental := catalogue.count("songs", "mel IS NOT NULL AND lyrics = ''"):
+        raise DataError(f"no song could be prepared: {reason}", hint)
+    splits = count_splits(songs)
+    write_records(songs, rejected, options.out, options.slice, audio, describe(options, reading, splits))
+    if instrumental := sum(not one.song.lyrics for one in songs):
         tally.warnings["without lyrics"] = instrumental
-    captions = catalogue.one("SELECT count(*) FROM captions JOIN songs ON song = position WHERE mel IS NOT NULL")
     return PrepareResult(
         out=options.out,
-        songs=songs,
-        captions=captions,
-        hours=frames * audio.hop / audio.sample_rate / 3600,
+        songs=len(songs),
+        captions=sum(len(one.captions) for one in songs),
+        hours=sum(one.frames - 1 for one in songs) * audio.hop / audio.sample_rate / 3600,
         splits=splits,
-        rejected=catalogue.count("rejected"),
-        reasons=reasons,
+        rejected=len(rejected),
+        reasons=count_reasons(rejected),
         reused=tally.reused,
         layout=reading.layout,
         slice=options.shard or "",
-        medians=measure_medians(catalogue, audio.hop / audio.sample_rate),
+        medians=measure_medians(songs, audio.hop / audio.sample_rate),
         cleaned=reading.cleaned_kinds(),
         warnings=dict(sorted((tally.warnings + Counter(map(warning_kind, reading.warnings.elements()))).items())),
         leakage=reading.leakage,
@@ -206,25 +199,33 @@ def finish(
     )
 
 
-def measure_medians(catalogue: Catalogue, frame_seconds: float) -> dict[str, float]:
-    """Give medians over what was heard: seconds and lyrics tokens of songs, their captions, and caption tokens."""
-    heard, captioned = "mel IS NOT NULL", "song IN (SELECT position FROM songs WHERE mel IS NOT NULL)"
-    counts = f"(SELECT count(*) AS n FROM captions WHERE {captioned} GROUP BY song)"
+def count_splits(songs: Sequence[ListedSong]) -> dict[str, int]:
+    """Returns the number of songs in each split."""
+    return dict(sorted(Counter(song.split for song in songs).items()))
+
+
+def measure_medians(songs: Sequence[ListedSong], frame_seconds: float) -> dict[str, float]:
+    """Returns medians, 0 of nothing: seconds and lyrics tokens of songs, their captions, and caption tokens."""
+
+    def middle(values: list[int]) -> float:
+        return float(median(values)) if values else 0.0
+
     return {
-        "seconds": round(catalogue.median("songs", "frames - 1", heard) * frame_seconds, 2),
-        "lyrics_tokens": catalogue.median("songs", "tokens", f"{heard} AND tokens > 0"),
-        "captions_per_song": catalogue.median(counts, "n", "1"),
-        "caption_tokens": catalogue.median("captions", "tokens", captioned),
+        "seconds": round(middle([one.frames - 1 for one in songs]) * frame_seconds, 2),
+        "lyrics_tokens": middle([count for one in songs if (count := count_tokens(one.song.lyrics))]),
+        "captions_per_song": middle([len(one.captions) for one in songs if one.captions]),
+        "caption_tokens": middle([count_tokens(caption.text) for one in songs for caption in one.captions]),
     }
 
 
-def describe(catalogue: Catalogue, options: PrepareOptions, reading: Reading, splits: dict[str, int]) -> dict[str, Any]:
-    """Give what `dataset.json` says of how the folder was made; no time of day, and no number of processes."""
+def describe(options: PrepareOptions, reading: Reading, splits: dict[str, int]) -> Record:
+    """Returns what `dataset.json` says of how the folder was made; no time of day, and no number of processes."""
     demo = demo_settings(options)
     texts = options.texts
     if options.split_file is not None:
         texts["split_file"] = hash_file(options.split_file)[:16]
-    info: dict[str, Any] = {
+    tags = {tag for song in reading.songs.songs for tag in song.song.tags}
+    info: Record = {
         "recap": __version__,
         "source": "demo" if demo else str(options.source),
         "layout": reading.layout,
@@ -234,9 +235,9 @@ def describe(catalogue: Catalogue, options: PrepareOptions, reading: Reading, sp
         "seed": options.seed,
         "options": texts,
         "splits": splits,
-        "music_tags": list(MUSIC_ATTRIBUTES) if demo else sorted(catalogue.tags),
+        "music_tags": list(MUSIC_ATTRIBUTES) if demo else sorted(tags),
         "cleaned": reading.cleaned_kinds(),
-        "leakage": reading.leakage.to_json() if reading.leakage else None,
+        "leakage": reading.leakage.to_json(),
         "versions": library_versions(options.resampler),
     }
     if options.slice.count > 1:
@@ -247,7 +248,7 @@ def describe(catalogue: Catalogue, options: PrepareOptions, reading: Reading, sp
 
 
 def library_versions(resampler: str) -> dict[str, str]:
-    """Give the versions of what decodes, resamples and computes."""
+    """Returns the versions of what decodes, resamples and computes."""
     found = {}
     for name in ("numpy", "soundfile", resampler):
         try:
@@ -258,7 +259,11 @@ def library_versions(resampler: str) -> dict[str, str]:
 
 
 def check_rejected(result: PrepareResult, options: PrepareOptions) -> None:
-    """Raise when more songs were rejected than the options allow; the folder stays usable."""
+    """Refuses a result with more rejected songs than the options allow; the folder stays usable.
+
+    Raises:
+        DataError: there are too many.
+    """
     total = result.rejected + result.songs
     if result.rejected and (options.strict or result.rejected / total > options.max_rejected):
         raise DataError(
@@ -269,60 +274,39 @@ def check_rejected(result: PrepareResult, options: PrepareOptions) -> None:
 
 
 def plan(options: PrepareOptions, progress: Progress | None = None) -> PreparePlan:
-    """Read the corpus, hear a few of its songs, and say what a preparation would do; nothing is written.
+    """Reads the corpus, decodes a few of its songs, and returns what a preparation would do; nothing is written.
 
     Raises:
         DataError: there is no corpus, or it is damaged as a whole.
     """
-    progress = progress or SilentProgress()
-    with (
-        tempfile.TemporaryDirectory(prefix="recap-") as name,
-        open_catalogue(Path(name) / "catalogue.sqlite") as catalogue,
-    ):
-        reading = fill_catalogue(catalogue, options, progress)
-        total = catalogue.count("songs")
-        chunks = -(-total // CHUNK_SONGS)
-        first, last = (min(total, CHUNK_SONGS * place) for place in options.slice.range(chunks))
-        keep_slice(catalogue, options, first, last)
-        missing = 0 if options.source is None else count_missing(catalogue, first, last)
-        each = try_songs(catalogue, options, Path(name), first, last)
-        counted = "SELECT split, count(*) FROM songs GROUP BY split ORDER BY split"
-        assert reading.leakage is not None
-        size = 2 if options.precision == "fp16" else 4
-        audio = options.settings
-        return PreparePlan(
-            out=options.out,
-            layout=reading.layout,
-            songs=last - first,
-            captions=catalogue.count("captions"),
-            splits=dict(catalogue.db.execute(counted).fetchall()),
-            missing=missing,
-            rejected=catalogue.count("rejected"),
-            reasons=count_reasons(catalogue.rejected()),
-            cleaned=reading.cleaned_kinds(),
-            leakage=reading.leakage,
-            seconds=each * (last - first - missing) / count_jobs(options),
-            gigabytes=(last - first - missing) * audio.mels * audio.frames(audio.samples) * size / 1e9,
-            jobs=count_jobs(options),
-        )
-
-
-def count_missing(catalogue: Catalogue, first: int, last: int) -> int:
-    """Count the songs whose audio file is not there."""
-    return sum(not is_file(task.audio) for tasks in chunk_tasks(catalogue, first, last) for task in tasks)
-
-
-def try_songs(catalogue: Catalogue, options: PrepareOptions, folder: Path, first: int, last: int) -> float:
-    """Hear a few songs in a folder that is thrown away; give the seconds of work of one, 0 where none can be heard."""
-    tasks = next(chunk_tasks(catalogue, first, last), [])
-    found = [task for task in tasks if options.source is None or is_file(task.audio)][:TRIED_SONGS]
-    settings = HearingSettings(
-        folder / MELS, (), options.settings, options.place, options.seed, options.precision, demo_settings(options), ""
+    reading = read_songs(options, progress or SilentProgress())
+    part, audio, jobs = choose_part(reading.songs, options.slice), options.settings, count_jobs(options)
+    songs = part.songs
+    there = [one for one in songs if options.source is None or is_file(one.song.audio)]
+    size = 2 if options.precision == "fp16" else 4
+    return PreparePlan(
+        out=options.out,
+        layout=reading.layout,
+        songs=len(songs),
+        captions=sum(len(one.captions) for one in reading.songs.songs),
+        splits=count_splits(reading.songs.songs),
+        missing=len(songs) - len(there),
+        rejected=len(part.rejected),
+        reasons=count_reasons(part.rejected),
+        cleaned=reading.cleaned_kinds(),
+        leakage=reading.leakage,
+        seconds=seconds_of_one(there[:TRIED_SONGS], options) * len(there) / jobs,
+        gigabytes=len(there) * audio.mels * audio.frames(audio.samples) * size / 1e9,
+        jobs=jobs,
     )
-    (folder / MELS).mkdir()
-    events = hear_all(iter([found] if found else []), settings, 1)
-    heard = [sum(event.spent.values()) for event in events if not isinstance(event, Finished) and not event.reason]
-    later = heard[1:] or heard
+
+
+def seconds_of_one(songs: Sequence[ListedSong], options: PrepareOptions) -> float:
+    """Returns the seconds of work of a song, from mels of a few that are thrown away; 0 where none can be decoded."""
+    with tempfile.TemporaryDirectory(prefix="recap-") as name:
+        events = make_mels(chunks_of(songs), mel_settings(options, Path(name), ()), 1)
+        seconds = [sum(event.spent.values()) for event in events if isinstance(event, MelResult) and not event.reason]
+    later = seconds[1:] or seconds
     return sum(later) / len(later) if later else 0.0
 
 
@@ -336,7 +320,7 @@ def demo_folder(difficulty: str = "easy") -> Path:
 
 
 def default_data(limit: int | None, progress: Progress) -> Path:
-    """Give the data folder of commands that are given none, and say which it is.
+    """Returns the data folder of commands that are given none, and says which it is.
 
     `./data` where `recap prepare` finished one, else the demo corpus in the user's cache folder, made when needed.
 

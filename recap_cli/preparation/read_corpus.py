@@ -1,14 +1,14 @@
-"""From a corpus to a catalogue of songs and captions with their splits."""
+"""From a corpus to the list of its songs: texts as the options ask for them, near-duplicates joined, splits decided."""
 
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from recap_cli.corpus.catalogue import Catalogue
 from recap_cli.corpus.cleaning import clean_caption, plain_lyrics
 from recap_cli.corpus.readers import choose_layout, read_corpus
 from recap_cli.corpus.song import Caption, Rejected, Song
-from recap_cli.corpus.splits import Leakage, assign_splits, freeze_splits, join_kin, measure_leakage, publish_splits
+from recap_cli.corpus.splits import Leakage, SongList, assign_splits, freeze_splits, measure_leakage, publish_splits
+from recap_cli.corpus.twins import join_kin
 from recap_cli.demo.songs import DemoSettings, make_songs
 from recap_cli.errors import DataError
 from recap_cli.preparation.options import PrepareOptions
@@ -21,20 +21,21 @@ TOLD_ENTRIES = 100  # a bar that moves with each of 300,000 captions costs more 
 
 @dataclass
 class Reading:
-    """What was read: the layout, captions that were cleaned or left out, odd lyrics, and what the splits leak."""
+    """A corpus that was read."""
 
     layout: str
-    cleaned: Counter[str] = field(default_factory=Counter)
-    warnings: Counter[str] = field(default_factory=Counter)
-    leakage: Leakage | None = None
+    songs: SongList = field(default_factory=SongList)
+    cleaned: Counter[str] = field(default_factory=Counter)  # captions that were cleaned or left out, by kind
+    warnings: Counter[str] = field(default_factory=Counter)  # songs with odd lyrics
+    leakage: Leakage = field(default_factory=lambda: Leakage(0.0, 0.0, 0))
 
     def cleaned_kinds(self) -> dict[str, int]:
-        """Give the kinds of debris that were found."""
+        """Returns the kinds of debris that were found, with their counts."""
         return {kind: count for kind, count in sorted(self.cleaned.items()) if count}
 
 
 def demo_settings(options: PrepareOptions) -> DemoSettings | None:
-    """The demo corpus that the options ask for, None when they name a source; `limit` shrinks every split alike."""
+    """Returns the demo corpus that the options ask for, None when they name a source; `limit` shrinks all splits."""
     if options.source is not None:
         return None
     whole = DemoSettings(seed=options.seed, difficulty=options.difficulty)
@@ -51,7 +52,7 @@ def demo_settings(options: PrepareOptions) -> DemoSettings | None:
 
 
 def read_entries(options: PrepareOptions) -> Iterator[Song | Rejected]:
-    """Give the corpus's entries.
+    """Yields the corpus's entries as they stand there.
 
     Raises:
         DataError: there is no corpus, or it is damaged as a whole.
@@ -69,74 +70,69 @@ def read_entries(options: PrepareOptions) -> Iterator[Song | Rejected]:
     )
 
 
-def fill_catalogue(catalogue: Catalogue, options: PrepareOptions, progress: Progress) -> Reading:
-    """Read the corpus, make its texts what the options ask for, and decide its splits.
+def read_songs(options: PrepareOptions, progress: Progress) -> Reading:
+    """Returns the songs of the corpus with their splits.
 
     Raises:
         DataError: there is no corpus, or votes are asked for where there are none.
     """
     layout = "demo" if options.source is None else options.layout or choose_layout(options.source)
     reading = Reading(layout)
+    songs = reading.songs
     progress.start("Reading the corpus", None)
     try:
         for number, entry in enumerate(read_entries(options)):
             if isinstance(entry, Rejected):
-                catalogue.reject(entry)
-            elif is_full(catalogue, entry, options):
+                songs.entries.append(entry)
+            elif is_full(songs, entry, options):
                 break
             else:
-                take_song(catalogue, entry, options, reading)
+                take_song(entry, options, reading)
             if number % TOLD_ENTRIES == 0:
                 progress.advance(TOLD_ENTRIES)
     finally:
         progress.finish()
     if options.split_file is not None:
-        frozen, unknown = freeze_splits(catalogue, options.split_file)
+        frozen, unknown = freeze_splits(songs, options.split_file)
         progress.say(f"{options.split_file} gives {frozen} songs their split; {unknown} of its ids are not here.")
-    join_kin(catalogue)
+    join_kin(songs.songs)
     if options.published_split:
-        publish_splits(catalogue)
+        publish_splits(songs)
     else:
-        assign_splits(catalogue, options.seed)
-    reading.leakage = measure_leakage(catalogue)
+        assign_splits(songs.songs, options.seed)
+    reading.leakage = measure_leakage(songs.songs)
     return reading
 
 
-def is_full(catalogue: Catalogue, song: Song, options: PrepareOptions) -> bool:
-    """Whether a song would be one too many."""
-    if options.limit is None or options.source is None or catalogue.songs < options.limit:
+def is_full(songs: SongList, song: Song, options: PrepareOptions) -> bool:
+    """Whether a song would be one more than --limit; the demo corpus is smaller from the start."""
+    if options.limit is None or options.source is None:
         return False
-    return catalogue.one("SELECT 1 FROM songs WHERE id = ?", song.id) is None
+    return len(songs.by_id) >= options.limit and song.id not in songs.by_id
 
 
-def take_song(catalogue: Catalogue, song: Song, options: PrepareOptions, reading: Reading) -> None:
-    """Add a song with its texts as asked for, or say why not."""
+def take_song(song: Song, options: PrepareOptions, reading: Reading) -> None:
+    """Adds a song with its texts as asked for, or the reason why it is left out."""
     lyrics = plain_lyrics(song.lyrics, options.newlines)
     if not lyrics and options.instrumentals == "reject":
-        catalogue.reject(Rejected(song.id, song.audio, "it has no lyrics"))
+        reading.songs.entries.append(Rejected(song.id, song.audio, "it has no lyrics"))
         return
     reading.warnings.update(song.warnings)
-    captions = spoken_captions(song, reading.cleaned)
-    captions = chosen_captions(replace(song, captions=captions), options, reading.cleaned)
+    captions = chosen_captions(song, options, reading.cleaned)
     split = "" if options.resplit else song.split
-    catalogue.add(replace(song, lyrics=lyrics, captions=captions, split=split))
-
-
-def spoken_captions(song: Song, cleaned: Counter[str]) -> tuple[Caption, ...]:
-    """Leaves out captions without a letter or digit, from which nothing can be learned; counts them, and songs left."""
-    kept = tuple(one for one in song.captions if not is_blank(one.text))
-    cleaned[BLANK_CAPTIONS] += len(song.captions) - len(kept)
-    cleaned[BLANK_SONGS] += bool(song.captions) and not kept
-    return kept
+    reading.songs.add(replace(song, lyrics=lyrics, captions=captions, split=split))
 
 
 def chosen_captions(song: Song, options: PrepareOptions, cleaned: Counter[str]) -> tuple[Caption, ...]:
-    """Filter captions by votes, and clean them.
+    """Returns a song's captions without blank ones and those of too few votes, cleaned where that is asked for.
 
     Raises:
         DataError: the captions have no votes.
     """
-    captions = song.captions
+    # From a caption without a letter or digit nothing can be learned.
+    captions = tuple(one for one in song.captions if not is_blank(one.text))
+    cleaned[BLANK_CAPTIONS] += len(song.captions) - len(captions)
+    cleaned[BLANK_SONGS] += bool(song.captions) and not captions
     if options.min_votes is not None:
         if any(caption.votes is None for caption in captions):
             hint = "leave --min-votes out; ALCAP's files are chosen by --variant"

@@ -35,14 +35,7 @@ def generate_captions(
     batches: Iterator[Mapping[str, Tensor]] | Sequence[Mapping[str, Tensor]],
     options: DecodingOptions,
 ) -> Iterator[Decoded]:
-    """Write captions for batches of songs, in order.
-
-    Args:
-        model: in eval mode.
-        processor: the model's own.
-        batches: what the model takes, without labels.
-        options: how to write.
-    """
+    """Yields the captions of each song of the batches, in order; the model is in eval mode."""
     decoder = fast_decoder(model)
     arguments = generation_arguments(options, processor)
     for number, batch in enumerate(batches):
@@ -67,7 +60,7 @@ def generate_captions(
 
 @contextmanager
 def fitting_threads(model: RecapForCaptioning) -> Iterator[None]:
-    """Let a small model run in one thread: its products are too short to share, and waiting for others costs more."""
+    """Runs a small model in one thread: its products are too short to share, and waiting for others costs more."""
     threads = torch.get_num_threads()
     if model.device.type != "cpu" or threads == 1 or model.num_parameters() > SMALL:
         yield
@@ -81,7 +74,7 @@ def fitting_threads(model: RecapForCaptioning) -> Iterator[None]:
 
 @contextmanager
 def own_random_numbers(options: DecodingOptions, batch: int, device: torch.device) -> Iterator[None]:
-    """Draw from the options' seed and leave the caller's random numbers alone, training's above all."""
+    """Draws from the options' seed and leaves the caller's random numbers alone, training's above all."""
     if not options.sample:
         yield
         return
@@ -92,7 +85,7 @@ def own_random_numbers(options: DecodingOptions, batch: int, device: torch.devic
 
 
 def generation_arguments(options: DecodingOptions, processor: RecapProcessor) -> dict[str, Any]:
-    """Translate the options into those of `generate`; whatever a flag decides is given, so that no model decides it."""
+    """Returns the arguments of `generate`; whatever a flag decides is given, so that no model's own file decides it."""
     arguments: dict[str, Any] = {
         "num_beams": options.beams,
         "do_sample": options.sample,
@@ -109,14 +102,14 @@ def generation_arguments(options: DecodingOptions, processor: RecapProcessor) ->
 
 
 def longest_caption(options: DecodingOptions, processor: RecapProcessor) -> int:
-    """The tokens of the longest caption: the flag's, or else the model's own."""
+    """Returns the tokens of the longest caption: the flag's, or else the model's own."""
     return options.max_caption_tokens or processor.max_caption_tokens
 
 
 def effective_settings(
     options: DecodingOptions, model: RecapForCaptioning, processor: RecapProcessor
 ) -> dict[str, Any]:
-    """The options as plain values, with what the model's own settings add to them, for records of captions.
+    """Returns the options as plain values, with what the model's own settings add to them, for records of captions.
 
     A model adds its limit of tokens, and tokens that it forces to stand first or last in a caption (BART's end token
     where a caption is cut, and in older BARTs the start token); see `model.folder.GENERATION_RULES`.

@@ -1,8 +1,8 @@
-"""What a process computes on: its device and how many numerical threads its children have."""
+"""What a process computes on: its device, and how many numerical threads its children have."""
 
 import os
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from recap_cli.errors import ModelError
 
@@ -11,11 +11,16 @@ THREAD_VARIABLES = (
 )  # fmt: skip
 
 
+def thread_variables(count: int) -> dict[str, str]:
+    """Returns the environment in which libraries take N numerical threads; they read it while they load."""
+    return dict.fromkeys(THREAD_VARIABLES, str(count))
+
+
 @contextmanager
-def limited_threads(count: int) -> Iterator[None]:
-    """Let child processes start with so many numerical threads each."""
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(count)))
+def environment(changes: Mapping[str, str]) -> Iterator[None]:
+    """Child processes that start within have these environment variables, too."""
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
     try:
         yield
     finally:
@@ -23,11 +28,6 @@ def limited_threads(count: int) -> Iterator[None]:
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
-
-
-def single_threaded() -> AbstractContextManager[None]:
-    """Let child processes start with one numerical thread each."""
-    return limited_threads(1)
 
 
 def choose_device(device: str) -> str:

@@ -27,16 +27,10 @@ FOUND: dict[str, "ModelFolder"] = {}
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A model's local folder.
+    """A model's local folder."""
 
-    Attributes:
-        path: the folder; of a hub model, its snapshot in the local cache.
-        name: what the model goes by in records; of a hub model `hf://owner/name@commit`.
-        from_hub: whether it is a hub model.
-    """
-
-    path: Path
-    name: str
+    path: Path  # of a hub model, its snapshot in the local cache
+    name: str  # what the model goes by in records; of a hub model `hf://owner/name@commit`
     from_hub: bool = False
 
 
@@ -46,7 +40,7 @@ def is_hub_id(source: str | Path) -> bool:
 
 
 def find_model(source: str | Path, flag: str, progress: Progress | None = None) -> ModelFolder:
-    """Find the local folder of a model.
+    """Returns the local folder of a model.
 
     Args:
         source: a folder, or `hf://owner/name`, optionally with `@revision`; a hub model is fetched when online, or
@@ -76,7 +70,7 @@ def find_model(source: str | Path, flag: str, progress: Progress | None = None) 
 
 
 def model_path(source: Path) -> Path:
-    """Give the folder or file of a model that was found before; a hub model's is its snapshot.
+    """Returns the folder or file of a model that was found before; a hub model's is its snapshot.
 
     Raises:
         ModelError: a hub model cannot be had.
@@ -93,7 +87,7 @@ def is_folder(path: Path) -> bool:
 
 
 def fetch(name: str, repository: str, revision: str | None, flag: str, progress: Progress) -> Path:
-    """Fetch a model, or find it in the local cache: configuration, tokenizer and weights, no code.
+    """Returns a model's snapshot, fetched or of the local cache: configuration, tokenizer and weights, no code.
 
     Raises:
         ModelError: it cannot be had.
@@ -113,7 +107,7 @@ def fetch(name: str, repository: str, revision: str | None, flag: str, progress:
 
 
 def download(repository: str, revision: str | None, online: bool) -> Path:
-    """Fetch a snapshot with its weights, as safetensors where there are any.
+    """Returns a snapshot with its weights, as safetensors where there are any.
 
     Raises:
         OSError: the hub refuses.

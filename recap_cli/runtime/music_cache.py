@@ -21,7 +21,7 @@ REMEDY = "start again: it is made anew"
 
 
 def cache_features(data: PreparedData, encoder: MusicEncoder, progress: Progress, device: str = "cpu") -> ShardReader:
-    """Give the music states [1 + steps, width] of every song by mel key, in fp16, computing what is missing.
+    """Returns the music states [1 + steps, width] of every song by mel key, in fp16, computing what is missing.
 
     The cache lies in the data folder under the fingerprint of the encoder's weights, so another encoder never finds it.
     It is written a shard at a time: what an interrupted call has finished is found by the next one. Where several
@@ -66,7 +66,7 @@ def states_shape(key: str, data: PreparedData, encoder: MusicEncoder) -> list[in
 def encode_mels(
     keys: Sequence[str], data: PreparedData, encoder: MusicEncoder, device: str
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Encode mels, those of one length that follow each other together; give key and music states [1 + steps, width].
+    """Yields key and music states [1 + steps, width] of mels; those of one length that follow each other go together.
 
     `encoder` stays as and where it is, in training or not.
     """
@@ -81,7 +81,7 @@ def encode_mels(
 
 
 def encoder_fingerprint(encoder: MusicEncoder) -> str:
-    """A short name for a music encoder: its sizes and every weight."""
+    """Returns a short name for a music encoder: its sizes and every weight."""
     digest = hashlib.sha256()
     for _, tensor in sorted(encoder.state_dict().items()):
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())

@@ -16,6 +16,7 @@ OPTIONS_FILE = "options.json"
 LOG_FILE = "log.jsonl"
 A_RUN = "a run"  # as its folder's marker says
 LOCK = ".train.lock"
+REMEDY = "delete the run's folder, or choose another --out"
 LARGEST = 1 << 24  # bytes of a JSON document of a run
 # Figures that each validation finds, whatever the recipe; the best epoch is chosen by one of them.
 ALWAYS_LOGGED = ("rougeL", "meteor", "caption_loss")
@@ -57,7 +58,7 @@ def is_run(folder: Path) -> bool:
 
 
 def begin_run(out: Path, record: dict[str, Any]) -> bool:
-    """Writes what makes a run into its folder; says whether the very same run is finished there.
+    """Writes what makes a run into its folder; returns whether the very same run is finished there.
 
     Raises:
         DataError: a file of the run is damaged, or the disk refuses.
@@ -122,7 +123,7 @@ def read_document(path: Path) -> dict[str, Any]:
             raise ValueError("no JSON object")
     except (OSError, ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else getattr(error, "strerror", None) or error
-        raise DataError(f"{path} is damaged: {reason}", "delete the run's folder, or choose another --out") from error
+        raise DataError(f"{path} is damaged: {reason}", REMEDY) from error
     return found
 
 
@@ -136,9 +137,7 @@ def read_figures(out: Path) -> dict[str, Any]:
     figures = read_document(path)
     best, sample = figures.get("best"), figures.get("sample")
     if type(best) is not dict or not is_record({**best, "sample": sample}) or type(figures.get("steps")) is not int:
-        raise DataError(
-            f"{path} is damaged: no figures of a best epoch", "delete the run's folder, or choose another --out"
-        )
+        raise DataError(f"{path} is damaged: no figures of a best epoch", REMEDY)
     check_weights(out / "model.safetensors")
     return figures
 
@@ -157,7 +156,7 @@ def check_weights(path: Path) -> None:
         with safe_open(path, "numpy"):
             pass
     except (OSError, ValueError, SafetensorError) as error:
-        raise DataError(f"{path} is damaged: {error}", "delete the run's folder, or choose another --out") from error
+        raise DataError(f"{path} is damaged: {error}", REMEDY) from error
 
 
 def read_log(out: Path) -> list[dict[str, Any]]:
@@ -204,6 +203,6 @@ def is_record(record: Any) -> bool:
 
 
 def newest_run(folder: Path) -> Path | None:
-    """Find the run below a folder that was finished last; None where there is none."""
+    """Returns the run below a folder that was finished last; None where there is none."""
     found = [*folder.glob(f"*/{FIGURES_FILE}"), *folder.glob(f"*/*/{FIGURES_FILE}")]
     return max(found, key=lambda path: path.stat().st_mtime).parent if found else None

@@ -9,18 +9,18 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
 from multiprocessing.reduction import ForkingPickler
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import soundfile
 
 from recap_cli.errors import MachineError, OptionError, RecapError
-from recap_cli.runtime.device import single_threaded
+from recap_cli.runtime.device import environment
 
 # Errors of a drive or a network that pass.
 PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EBUSY, errno.ECONNRESET, errno.EHOSTDOWN)
@@ -29,6 +29,11 @@ SYSTEM_ERROR = 2  # of libsndfile
 TRIES = 3
 PAUSE = 0.5  # seconds before the second try, doubled before each further one
 END_SECONDS = 30.0  # for the system to end a process
+
+Context = SpawnContext | ForkServerContext
+WorkerProcess = SpawnProcess | ForkServerProcess
+Value = TypeVar("Value")
+_work_giver: Connection | None = None  # in a process of the pool, the connection to the one who gives the work
 
 
 class Work(Protocol):
@@ -44,23 +49,30 @@ class Work(Protocol):
 # starting processes ---------------------------------------------------------------------------------------------------
 
 
-def start_process(context: SpawnContext | ForkServerContext, make: Callable[[], Work]) -> tuple[Any, Connection]:
-    """Starts a process with one numerical thread; returns it and the connection to it."""
-    ours, theirs = context.Pipe()
-    process = context.Process(target=serve, args=(theirs, make), daemon=True)
-    with single_threaded(), without_main():
-        process.start()
-    theirs.close()
-    return process, ours
+def process_context(make: Callable[[], Work], fresh: bool = False) -> Context:
+    """Returns how processes start: from a server that has imported what they need, where there is one.
 
-
-def process_context(make: Callable[[], Work]) -> SpawnContext | ForkServerContext:
-    """Returns how processes start: from a server that has imported what they need, where there is one."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
+    Args:
+        make: makes what they do.
+        fresh: each loads its libraries itself, and so with an environment of its own.
+    """
+    if fresh or "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, getattr(getattr(make, "func", make), "__module__", __name__)])
     return context
+
+
+def start_process(
+    context: Context, make: Callable[[], Work], variables: Mapping[str, str]
+) -> tuple[WorkerProcess, Connection]:
+    """Starts a process with some environment variables; returns it and the connection to it."""
+    ours, theirs = context.Pipe()
+    process = context.Process(target=serve, args=(theirs, make), daemon=True)
+    with environment(variables), without_main():
+        process.start()
+    theirs.close()
+    return process, ours
 
 
 @contextmanager
@@ -79,11 +91,11 @@ def without_main() -> Iterator[None]:
             main.__file__ = file
 
 
-def kill(process: Any, patience: float = 0.0) -> int | None:
+def kill(process: WorkerProcess, patience: float = 0.0) -> int | None:
     """Ends a process and those that it began, such as a decoder's; returns its exit code."""
     process.join(patience)
-    code: int | None = process.exitcode
-    if code is None or code < 0:
+    code = process.exitcode
+    if (code is None or code < 0) and process.pid is not None:
         with suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL)
     if code is None:
@@ -106,6 +118,8 @@ def describe_exit(code: int | None) -> str:
 
 def serve(connection: Connection, make: Callable[[], Work]) -> None:
     """Does the chunks that come, until none come; runs in a process of its own, in a group of its own."""
+    global _work_giver
+    _work_giver = connection
     with suppress(OSError):
         os.setpgid(0, 0)  # so that what it begins ends with it, and Ctrl-C is for the one who gives the work
     follow_parent()
@@ -121,6 +135,13 @@ def serve(connection: Connection, make: Callable[[], Work]) -> None:
             raise
         except Exception:
             connection.send(("broken", traceback.format_exc()))
+
+
+def tell(note: str) -> None:
+    """Sends a few words on the item at hand to the one who gives the work; does nothing outside of the pool."""
+    if _work_giver is not None:
+        with suppress(OSError):  # the other side has gone, and this process is about to
+            _work_giver.send(("note", note))
 
 
 def do_chunks(connection: Connection, work: Work) -> None:
@@ -158,62 +179,6 @@ def packed(place: int, value: Any, reason: str) -> Any:
         return ForkingPickler.dumps(("answer", place, None, f"its answer cannot be sent: {error}"))
 
 
-def attempt(action: Callable[[], Any]) -> tuple[Any, str]:
-    """Does something to an item; returns its value and "", or None and the reason why it failed.
-
-    What passes is tried again. No file of others may stop the run, and a defect of ours shows among the reasons.
-
-    Raises:
-        MachineError: the machine is at its limits (disk, open files), so that no item would fare better now.
-        OptionError: a setting cannot be used.
-    """
-    try:
-        return retry(action), ""
-    except OptionError:
-        raise
-    except Exception as error:
-        reason = error.message if isinstance(error, RecapError) else f"cannot be heard: {type(error).__name__}: {error}"
-        if is_exhausted(error):
-            raise MachineError(reason, "make room for the machine, then start it again: nothing is lost") from error
-        # Memory may be too short for this item only, and for each run again: the others go on.
-        return None, "there is not enough memory for it" if isinstance(error, MemoryError) else reason
-
-
-def is_exhausted(error: Exception) -> bool:
-    """Whether an error, or one behind it, says that the machine is at its limits."""
-    found = any(isinstance(one, OSError) and one.errno in EXHAUSTED for one in causes(error))
-    # libsndfile does not pass the error on, only its words
-    return found or (isinstance(error, MachineError) and any(os.strerror(one) in error.message for one in EXHAUSTED))
-
-
-def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yields an error and those behind it."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def retry(action: Callable[[], Any]) -> Any:
-    """Does something that reads; an error of the drive or the network is tried `TRIES` times."""
-    for again in range(TRIES):
-        try:
-            return action()
-        except (RecapError, OSError) as error:
-            if again + 1 == TRIES or not may_pass(error):
-                raise
-            time.sleep(PAUSE * 2**again)
-    raise AssertionError("unreachable")
-
-
-def may_pass(error: BaseException) -> bool:
-    """Whether an error, or one behind it, is of the drive or the network and not of the file."""
-    return any(
-        (isinstance(one, OSError) and one.errno in PASSING)
-        or (isinstance(one, soundfile.LibsndfileError) and one.code == SYSTEM_ERROR)
-        for one in causes(error)
-    )
-
-
 def follow_parent() -> None:
     """Leaves interruptions to the parent, and ends with it, even where it is killed.
 
@@ -243,3 +208,62 @@ def mute_libraries() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)
+
+
+# patience, in this process or another ---------------------------------------------------------------------------------
+
+
+def attempt(action: Callable[[], Value]) -> tuple[Value | None, str]:
+    """Does something to an item; returns its value and "", or None and the reason why it failed.
+
+    What passes is tried again. No file of others may stop the run, and a defect of ours shows among the reasons.
+
+    Raises:
+        MachineError: the machine is at its limits (disk, open files), so that no item would fare better now.
+        OptionError: a setting cannot be used.
+    """
+    try:
+        return retry(action), ""
+    except OptionError:
+        raise
+    except Exception as error:
+        reason = error.message if isinstance(error, RecapError) else f"unexpected {type(error).__name__}: {error}"
+        if is_exhausted(error):
+            raise MachineError(reason, "make room for the machine, then start it again: nothing is lost") from error
+        # Memory may be too short for this item only, and for each run again: the others go on.
+        return None, "there is not enough memory for it" if isinstance(error, MemoryError) else reason
+
+
+def retry(action: Callable[[], Value]) -> Value:
+    """Does something that reads; after an error of the drive or the network again, `TRIES` times in all."""
+    for again in range(TRIES - 1):
+        try:
+            return action()
+        except (RecapError, OSError) as error:
+            if not may_pass(error):
+                raise
+            time.sleep(PAUSE * 2**again)
+    return action()
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether an error, or one behind it, is of the drive or the network and not of the file."""
+    return any(
+        (isinstance(one, OSError) and one.errno in PASSING)
+        or (isinstance(one, soundfile.LibsndfileError) and one.code == SYSTEM_ERROR)
+        for one in causes(error)
+    )
+
+
+def is_exhausted(error: Exception) -> bool:
+    """Whether an error, or one behind it, says that the machine is at its limits."""
+    found = any(isinstance(one, OSError) and one.errno in EXHAUSTED for one in causes(error))
+    # libsndfile does not pass the error on, only its words
+    return found or (isinstance(error, MachineError) and any(os.strerror(one) in error.message for one in EXHAUSTED))
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yields an error and those behind it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,12 +1,12 @@
-"""Memory that does not grow with the corpus, and a large prepared folder that opens at once.
+"""The memory of `recap prepare` over a large corpus, and a large prepared folder that opens at once.
 
     python tests/benchmarks/prepare_memory.py [--few 2000] [--many 20000] [--captions 300000] [--folder DIR]
 
 The first figure is the peak memory of the main process of `recap prepare` over distinct songs of 1 s, many against
-few. The others are the time and the memory, on top of the imports, that it takes to open a folder with so many
-captions for training: the folder, its examples, and the first example of every thousand read, so that the mapped text
-has been touched. Memory is what Linux calls VmHWM: unlike ru_maxrss, it owes nothing to the process that started
-this one. The last line is JSON.
+few: it holds the texts of all songs, and is to stay under 300 MB at 20,000. The others are the time and the memory,
+on top of the imports, that it takes to open a folder with so many captions for training: the folder, its examples,
+and the first example of every thousand read, so that the mapped text has been touched. Memory is what Linux calls
+VmHWM: unlike ru_maxrss, it owes nothing to the process that started this one. The last line is JSON.
 """
 
 import argparse

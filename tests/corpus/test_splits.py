@@ -6,55 +6,42 @@ from collections import Counter
 import pytest
 import torch
 
-from recap_cli.corpus.catalogue import Catalogue
 from recap_cli.corpus.song import Caption, Song
 from recap_cli.corpus.splits import (
+    SongList,
     assign_splits,
     freeze_splits,
-    join_kin,
     measure_leakage,
     publish_splits,
     row_wise_leakage,
 )
+from recap_cli.corpus.twins import join_kin
 from recap_cli.errors import DataError
 
 
-@pytest.fixture
-def fill(tmp_path):
-    """Makes catalogues of songs and drops them in the end."""
-    made = []
-
-    def make(songs: list[Song]) -> Catalogue:
-        made.append(Catalogue(tmp_path / f"{len(made)}.sqlite"))
-        for song in songs:
-            made[-1].add(song)
-        return made[-1]
-
-    yield make
-    for catalogue in made:
-        catalogue.close()
+def fill(songs: list[Song]) -> SongList:
+    made = SongList()
+    for song in songs:
+        made.add(song)
+    return made
 
 
 def songs(count: int, **fields) -> list[Song]:
     return [Song(f"s{number:04d}", f"{number}.mp3", f"words of song {number}", **fields) for number in range(count)]
 
 
-def read(catalogue: Catalogue) -> dict[str, str]:
-    return dict(catalogue.db.execute("SELECT id, split FROM songs"))
+def read(made: SongList) -> dict[str, str]:
+    return {one.song.id: one.split for one in made.songs}
 
 
-@pytest.fixture
-def splits(fill):
-    def decide(given: list[Song], seed: int = 0) -> dict[str, str]:
-        catalogue = fill(given)
-        join_kin(catalogue)
-        assign_splits(catalogue, seed)
-        return read(catalogue)
-
-    return decide
+def splits(given: list[Song], seed: int = 0) -> dict[str, str]:
+    made = fill(given)
+    join_kin(made.songs)
+    assign_splits(made.songs, seed)
+    return read(made)
 
 
-def test_proportions(splits):
+def test_proportions():
     assert Counter(splits(songs(200)).values()) == {"train": 160, "validation": 20, "test": 20}
     assert Counter(splits(songs(10)).values()) == {"train": 8, "validation": 1, "test": 1}
     assert Counter(splits(songs(3)).values()) == {"train": 1, "validation": 1, "test": 1}
@@ -62,13 +49,13 @@ def test_proportions(splits):
     assert splits([]) == {}
 
 
-def test_the_seed_decides_and_the_order_does_not(splits):
+def test_the_seed_decides_and_the_order_does_not():
     given = songs(100)
     assert splits(given, 1) == splits(given, 1) == splits(given[::-1], 1)
     assert splits(given, 1) != splits(given, 2)
 
 
-def test_given_splits_are_kept(splits):
+def test_given_splits_are_kept():
     given = [Song("a", "a", "one", split="test"), Song("b", "b", "two", split="unseen"), *songs(40)]
     result = splits(given)
     assert (result["a"], result["b"]) == ("test", "unseen")
@@ -76,7 +63,7 @@ def test_given_splits_are_kept(splits):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_near_duplicates_go_the_same_way(splits, seed):
+def test_near_duplicates_go_the_same_way(seed):
     """The same lyrics but for case, spaces and marks; the same title and artist likewise; and chains of these."""
     given = songs(60)
     given += [Song(f"live{n}", f"l{n}", f"Words, of SONG\n{n}!") for n in range(0, 60, 3)]
@@ -91,14 +78,14 @@ def test_near_duplicates_go_the_same_way(splits, seed):
     assert set(result.values()) == {"train", "validation", "test"}
 
 
-def test_near_duplicates_follow_a_given_split(splits):
+def test_near_duplicates_follow_a_given_split():
     """However many songs there are, none of training is left alone beside its twin of the test."""
     given = [Song(f"t{n}", f"t{n}", f"words of song {n}", split="test") for n in range(0, 60, 2)] + songs(60)
     result = splits(given)
     assert all(result[f"s{n:04d}"] == "test" for n in range(0, 60, 2))
 
 
-def test_what_proves_nothing_joins_nothing(splits):
+def test_what_proves_nothing_joins_nothing():
     """No lyrics, lyrics without a letter, a title without an artist, an artist without a title."""
     given = [Song(f"i{n}", f"i{n}", "") for n in range(20)]
     given += [Song(f"n{n}", f"n{n}", "♪ ... ♪") for n in range(20)]
@@ -122,11 +109,11 @@ def test_what_proves_nothing_joins_nothing(splits):
         ("x.json", '{"test": ["s0001"], "dev": ["s0003"], "train": ["z"]}'),
     ],
 )  # fmt: skip
-def test_split_files(fill, tmp_path, name, content):
+def test_split_files(tmp_path, name, content):
     (tmp_path / name).write_text(content)
-    catalogue = fill(songs(5))
-    assert freeze_splits(catalogue, tmp_path / name) == (2, 1)
-    assert read(catalogue) == {"s0000": "", "s0001": "test", "s0002": "", "s0003": "validation", "s0004": ""}
+    made = fill(songs(5))
+    assert freeze_splits(made, tmp_path / name) == (2, 1)
+    assert read(made) == {"s0000": "", "s0001": "test", "s0002": "", "s0003": "validation", "s0004": ""}
 
 
 @pytest.mark.parametrize(
@@ -142,7 +129,7 @@ def test_split_files(fill, tmp_path, name, content):
         ("gone.csv", None, "cannot read"),
     ],
 )
-def test_split_files_that_are_none(fill, tmp_path, name, content, message):
+def test_split_files_that_are_none(tmp_path, name, content, message):
     if content is not None:
         (tmp_path / name).write_text(content)
     with pytest.raises(DataError, match=message):
@@ -152,22 +139,36 @@ def test_split_files_that_are_none(fill, tmp_path, name, content, message):
 # as published ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_published_split_is_random_split_of_all_rows(fill):
+def test_the_published_split_is_random_split_of_all_rows():
     """Row by row, 90/10, seed 42, by torch's own function; songs of the test are left out of it."""
     given = [Song(f"s{n}", f"{n}", f"la {n}", tuple(Caption(f"c{n}-{k}") for k in range(3))) for n in range(33)]
     given.insert(5, Song("t", "t", "tests", (Caption("t"),), split="test"))
-    catalogue = fill(given)
-    join_kin(catalogue)
-    publish_splits(catalogue)
+    made = fill(given)
+    join_kin(made.songs)
+    publish_splits(made)
     rows = [f"c{n}-{k}" for n in range(33) for k in range(3)]
     parts = torch.utils.data.random_split(rows, [89, 10], generator=torch.Generator().manual_seed(42))
-    query = "SELECT text FROM captions JOIN songs ON song = position WHERE split = ? ORDER BY text"
     for name, part in zip(("train", "validation"), parts, strict=True):
-        assert [row[0] for row in catalogue.db.execute(query, (name,))] == sorted(part)
-    assert read(catalogue)["t"] == "test"
-    copies = [name for name in read(catalogue) if name.endswith("@validation")]
-    assert copies and all(read(catalogue)[name.removesuffix("@validation")] == "train" for name in copies)
-    assert measure_leakage(catalogue).across == len(copies)
+        found = [caption.text for song in made.songs if song.split == name for caption in song.captions]
+        assert sorted(found) == sorted(part)
+    assert read(made)["t"] == "test"
+    copies = [name for name in read(made) if name.endswith("@validation")]
+    assert copies and all(read(made)[name.removesuffix("@validation")] == "train" for name in copies)
+    assert measure_leakage(made.songs).across == len(copies)
+    names = list(read(made))
+    assert all(names[names.index(name) - 1] == name.removesuffix("@validation") for name in copies)
+
+
+def test_the_published_split_counts_rows_in_the_order_of_the_corpus():
+    """A song whose rows stand apart, and whose id with a split is taken, is parted all the same."""
+    given = [Song(f"s{n % 10}", f"{n % 10}", "la", (Caption(f"c{n}"),)) for n in range(40)]
+    given += [Song(f"s{n}@validation", f"other {n}", "la") for n in range(10)]
+    made = fill(given)
+    publish_splits(made)
+    _, held = torch.utils.data.random_split(range(40), [36, 4], generator=torch.Generator().manual_seed(42))
+    found = [caption.text for song in made.songs if song.split == "validation" for caption in song.captions]
+    assert sorted(found) == sorted(f"c{row}" for row in held)
+    assert len(read(made)) == len(made.songs)
 
 
 # leakage --------------------------------------------------------------------------------------------------------------
@@ -189,16 +190,17 @@ def test_row_wise_leakage():
     assert row_wise_leakage([(5, 1), (2, 1), (1, 1), (12, 1)]) == pytest.approx(sum(leaks) / 3000, abs=0.015)
 
 
-def test_leakage(fill):
+def test_leakage():
     given = [
         *songs(8),
         Song("live", "live.mp3", "words of song 3"),
         Song("s0001", "1.mp3", "x", (Caption("y"),), "test"),
     ]
-    catalogue = fill(given)
-    join_kin(catalogue)
-    leakage = measure_leakage(catalogue)
+    made = fill(given)
+    join_kin(made.songs)
+    leakage = measure_leakage(made.songs)
     assert leakage.near_duplicates == pytest.approx(2 / 10)
     assert leakage.across == 0  # none is in training yet
-    catalogue.db.execute("UPDATE songs SET split = 'train' WHERE split = ''")
-    assert measure_leakage(catalogue).across == 1
+    for song in made.songs:
+        song.split = song.split or "train"
+    assert measure_leakage(made.songs).across == 1

@@ -14,40 +14,46 @@ from recap_cli.audio.settings import AudioSettings
 from recap_cli.corpus.mel_cache import fingerprint
 from recap_cli.corpus.shards import ShardReader
 from recap_cli.errors import DataError, MachineError
-from recap_cli.preparation import mel_worker as listener
-from recap_cli.preparation.mel_worker import Heard, HearingSettings, Listener, Task, hear_all
+from recap_cli.preparation import mel_worker
+from recap_cli.preparation.mel_worker import AudioTask, MelResult, MelSettings, MelWorker, make_mels
 from recap_cli.runtime import workers
-from recap_cli.runtime.workers import Finished
 
 
 @pytest.fixture
-def settings(tmp_path) -> HearingSettings:
+def settings(tmp_path) -> MelSettings:
     return make_settings(tmp_path)
 
 
-def make_settings(tmp_path, **changes) -> HearingSettings:
+def make_settings(tmp_path, **changes) -> MelSettings:
     audio = AudioSettings(seconds=1.0, resampler="soxr")
-    given = {"folder": tmp_path / "mels", "base": (), "audio": audio, "place": "start", "seed": 0, "precision": "fp32"}
-    return HearingSettings(**{**given, "demo": None, "label": "1-of-1", **changes})
+    given = {
+        "folder": tmp_path / "mels",
+        "base": (),
+        "audio": audio,
+        "excerpt": "start",
+        "seed": 0,
+        "precision": "fp32",
+    }
+    return MelSettings(**{**given, "demo": None, "label": "1-of-1", **changes})
 
 
 @pytest.fixture
-def tasks(tmp_path) -> list[Task]:
+def tasks(tmp_path) -> list[AudioTask]:
     random = np.random.default_rng(0)
     for number in range(6):
         soundfile.write(tmp_path / f"{number}.wav", random.normal(0, 0.1, 16000), 16000)
-    return [Task(2 * number, f"s{number}", str(tmp_path / f"{number}.wav")) for number in range(6)]
+    return [AudioTask(number, f"s{number}", str(tmp_path / f"{number}.wav")) for number in range(6)]
 
 
-def positions(events) -> list[int]:
-    return sorted(event.position for event in events if isinstance(event, Heard))
+def numbers(events) -> list[int]:
+    return sorted(event.number for event in events if isinstance(event, MelResult))
 
 
 def test_songs_are_heard_once_each(settings, tasks):
-    events = list(hear_all(iter([tasks[:3], tasks[3:]]), settings, 2))
-    assert positions(events) == [0, 2, 4, 6, 8, 10]
-    heard = {event.position: event for event in events if isinstance(event, Heard)}
-    shards = {event.value for event in events if isinstance(event, Finished)}
+    events = list(make_mels(iter([tasks[:3], tasks[3:]]), settings, 2))
+    assert numbers(events) == list(range(6))
+    heard = {event.number: event for event in events if isinstance(event, MelResult)}
+    shards = {event for event in events if isinstance(event, str)}
     assert shards == {path.name for path in settings.folder.iterdir()}
     mels = ShardReader(settings.folder)
     assert all(mels[event.key].shape == (128, event.frames) for event in heard.values())
@@ -55,53 +61,53 @@ def test_songs_are_heard_once_each(settings, tasks):
     assert all(set(event.spent) == {"hashing", "decoding", "resampling", "mels"} for event in heard.values())
 
 
-class Ill(Listener):
+class Ill(MelWorker):
     """Dies over one song, hangs at another, and meets a full disk at a third."""
 
     def handle(self, task):
-        if task.song == "s0":
+        if task.id == "s0":
             os.kill(os.getpid(), signal.SIGKILL)
-        if task.song == "s1":
+        if task.id == "s1":
             os.kill(os.getpid(), signal.SIGSTOP)
-        if task.song == "s5":
+        if task.id == "s5":
             raise OSError(errno.ENOSPC, "there is no room in /tmp")
         return super().handle(task)
 
 
 def test_processes_that_die_or_hang_cost_one_song_each(settings, tasks, monkeypatch):
     """A worker killed twice over the same song costs that song, as does one that is stopped; the rest is heard."""
-    monkeypatch.setattr(listener, "Listener", Ill)
+    monkeypatch.setattr(mel_worker, "MelWorker", Ill)
     monkeypatch.setattr(workers, "ITEM_SECONDS", 1.0)
-    events = list(hear_all(iter([tasks[:5]]), settings, 1))
-    assert [event.position for event in events[:-1]] == [0, 2, 4, 6, 8]
-    reasons = {event.position: event.reason for event in events[:-1] if event.reason}
+    events = list(make_mels(iter([tasks[:5]]), settings, 1))
+    assert [event.number for event in events[:-1]] == list(range(5))
+    reasons = {event.number: event.reason for event in events[:-1] if event.reason}
     assert reasons == {
-        0: "the process that decoded it was killed (SIGKILL, out of memory?)",
-        2: "decoding it took over 1 s",
+        0: "its process was killed (SIGKILL, out of memory?)",
+        1: "it took over 1 s",
     }
     assert len(ShardReader(settings.folder).files) == 3
 
 
 def test_a_full_disk_is_no_songs_fault_and_what_was_heard_stays(settings, tasks, monkeypatch):
-    monkeypatch.setattr(listener, "Listener", Ill)
+    monkeypatch.setattr(mel_worker, "MelWorker", Ill)
     with pytest.raises(MachineError, match="no room") as caught:
-        list(hear_all(iter([tasks[2:]]), settings, 1))
+        list(make_mels(iter([tasks[2:]]), settings, 1))
     assert caught.value.hint.startswith("make room")
     assert len(ShardReader(settings.folder).files) == 3
 
 
 def test_stopping_early_keeps_what_was_heard(settings, tasks):
     """And a later run gives the shard that it would have given anyway, taking over what there is."""
-    events = hear_all(iter([tasks]), settings, 1)
-    assert isinstance(next(events), Heard)
+    events = make_mels(iter([tasks]), settings, 1)
+    assert isinstance(next(events), MelResult)
     events.close()
     assert not multiprocessing.active_children()
     kept = ShardReader(settings.folder)
     assert len(kept.files) >= 1
-    again = list(hear_all(iter([tasks]), settings, 1))
-    assert sum(event.reused for event in again if isinstance(event, Heard)) == len(kept.files)
-    (name,) = {event.value for event in again if isinstance(event, Finished)}
-    keys = sorted(event.key for event in again if isinstance(event, Heard))
+    again = list(make_mels(iter([tasks]), settings, 1))
+    assert sum(event.reused for event in again if isinstance(event, MelResult)) == len(kept.files)
+    (name,) = {event for event in again if isinstance(event, str)}
+    keys = sorted(event.key for event in again if isinstance(event, MelResult))
     assert name == f"{fingerprint(keys)}.safetensors"
     assert sorted(key for key, _ in ShardReader(settings.folder, [name]).shapes.items()) == keys
 
@@ -110,7 +116,7 @@ def test_an_error_of_a_process_is_raised_here(settings, tasks):
     settings.folder.mkdir()
     (settings.folder / "00000.safetensors").write_bytes(b"no shard")
     with pytest.raises(DataError, match=r"00000\.safetensors is damaged"):
-        list(hear_all(iter([tasks]), settings, 1))
+        list(make_mels(iter([tasks]), settings, 1))
 
 
 # which passage is heard -----------------------------------------------------------------------------------------------
@@ -123,8 +129,8 @@ def test_the_excerpt_is_the_documented_one_to_the_sample(tmp_path, rate, suffix,
     """Source frames [s, s + ceil(seconds * rate)): 0; half of what is left over; drawn by the song; or the second."""
     path = tmp_path / f"a.{suffix}"
     soundfile.write(path, np.random.default_rng(1).normal(0, 0.1, (3 * rate + 77, 2)), rate)
-    work = Listener(make_settings(tmp_path, place=place, seed=5))
-    heard = work.handle(Task(0, "song 7", str(path)))
+    work = MelWorker(make_settings(tmp_path, excerpt=place, seed=5))
+    heard = work.handle(AudioTask(0, "song 7", str(path)))
     source, _ = soundfile.read(path, dtype="float32", always_2d=True)
     spare = len(source) - rate
     seed = int(fingerprint([5, "song 7"])[:8], 16)

@@ -1,6 +1,7 @@
 """The contract of the one pool of processes: order, patience, time limits, deaths, and no process left behind."""
 
 import errno
+import math
 import multiprocessing
 import os
 import signal
@@ -16,8 +17,8 @@ import pytest
 
 from recap_cli.errors import AudioError, DataError, LyricsError, MachineError, OptionError
 from recap_cli.runtime import worker_process, workers
-from recap_cli.runtime.worker_process import attempt, describe_exit, retry
-from recap_cli.runtime.workers import Answer, Finished, Rules, work_through
+from recap_cli.runtime.worker_process import attempt, describe_exit, retry, tell
+from recap_cli.runtime.workers import Answer, Finished, Note, Rules, work_through
 
 SLOW = 0.3
 
@@ -50,6 +51,12 @@ class Clerk:
         elif word == "spin":
             while True:
                 pass
+        elif word == "after":  # another chunk
+            wait_until((self.folder / f"kept-{rest}").exists, 60)
+        elif word == "note":
+            tell(rest)
+        elif word == "environment":
+            return [os.environ.get(name, "") for name in rest.split()]
         elif word == "once":  # dies the first time
             path = self.folder / rest
             if not path.exists():
@@ -164,10 +171,34 @@ def test_processes_work_while_this_one_is_busy(tmp_path):
 def test_failures_are_answers(tmp_path):
     events = run(tmp_path, ["damaged", "a", "bug", "memory", "unpicklable", "denied"], ["words", "b"])
     assert told(events) == [
-        "it is damaged", "did a", "cannot be heard: KeyError: 'bug'", "there is not enough memory for it",
+        "it is damaged", "did a", "unexpected KeyError: 'bug'", "there is not enough memory for it",
         "its answer cannot be sent: cannot pickle '_thread.lock' object", "it may not be read", "no words", "did b",
     ]  # fmt: skip
     assert [event.value for event in events if isinstance(event, Finished)] == [["a"], ["b"]]
+
+
+def test_answers_come_as_they_end_where_that_is_asked_for(tmp_path):
+    found = told(run(tmp_path, ["after b"], ["b"], ["c"], ordered=False, environments=({},)))
+    assert sorted(found) == ["did after b", "did b", "did c"]
+    assert found.index("did b") < found.index("did after b")
+
+
+def test_notes_come_before_the_answer(tmp_path):
+    events = run(tmp_path, ["note half of it", "a"], jobs=1)
+    assert events[:2] == [Note("note half of it", "half of it"), Answer("note half of it", "did note half of it")]
+    tell("outside of the pool it is for nobody")
+
+
+def test_each_place_has_its_environment(tmp_path, monkeypatch):
+    """One thread where none is asked for; and what this process has stays as it was."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    item = "environment OMP_NUM_THREADS CUDA_VISIBLE_DEVICES"
+    assert told(run(tmp_path, [item], jobs=1)) == [["1", ""]]
+    places = tuple({"OMP_NUM_THREADS": "2", "CUDA_VISIBLE_DEVICES": gpu} for gpu in "ab")
+    events = run(tmp_path, ["slow x", item], ["slow y", item], environments=places)
+    assert [answer for answer in told(events) if isinstance(answer, list)] == [["2", "a"], ["2", "b"]]
+    assert os.environ["OMP_NUM_THREADS"] == "7" and "CUDA_VISIBLE_DEVICES" not in os.environ
 
 
 # errors that end all --------------------------------------------------------------------------------------------------
@@ -203,7 +234,7 @@ def test_an_initializer_that_fails_ends_all(tmp_path):
         list(work_through(iter([["a"], ["b"]]), partial(Broken, tmp_path, "data"), rules))
     with pytest.raises(RuntimeError, match="TypeError: bug"):
         list(work_through(iter([["a"], ["b"]]), partial(Broken, tmp_path, "bug"), rules))
-    with pytest.raises(DataError, match=r"a process that is to decode songs was killed \(SIGKILL"):
+    with pytest.raises(DataError, match=r"a worker process was killed \(SIGKILL"):
         list(work_through(iter([["a"], ["b"]]), partial(Stillborn, tmp_path), rules))
 
 
@@ -273,7 +304,7 @@ def test_processes_that_cannot_be_started_are_told(tmp_path, monkeypatch):
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(workers, "start_process", refuse)
-    with pytest.raises(MachineError, match="processes that decode songs cannot be started: Too many open files"):
+    with pytest.raises(MachineError, match="worker processes cannot be started: Too many open files"):
         run(tmp_path, ["a"])
 
 
@@ -283,8 +314,8 @@ def test_processes_that_cannot_be_started_are_told(tmp_path, monkeypatch):
 def test_a_death_costs_its_own_item_and_only_the_second_one(tmp_path):
     events = run(tmp_path, ["a", "die", "b"], ["once x", "c"], ["exit"], ["d"])
     assert told(events) == [
-        "did a", "the process that decoded it was killed (SIGKILL, out of memory?)", "did b", "did once x", "did c",
-        "the process that decoded it ended with code 3", "did d",
+        "did a", "its process was killed (SIGKILL, out of memory?)", "did b", "did once x", "did c",
+        "its process ended with code 3", "did d",
     ]  # fmt: skip
     ends = [event.value for event in events if isinstance(event, Finished)]
     assert ends[:2] == [["a", "b"], ["once x", "c"]] and ends[3] == ["d"]
@@ -294,8 +325,14 @@ def test_a_death_costs_its_own_item_and_only_the_second_one(tmp_path):
 def test_all_processes_hang_and_the_rest_goes_on(tmp_path, held):
     """Stopped as by SIGSTOP, or in a loop that hears no signal: given up after the limit, the first time."""
     events = run(tmp_path, ["stop"], ["spin"], ["a"], ["stop 2", "b"], ["c"], seconds=0.7, held=held)
-    late = "decoding it took over 0.7 s"
+    late = "it took over 0.7 s"
     assert told(events) == [late, late, "did a", late, "did b", "did c"]
+
+
+def test_an_item_may_have_no_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, "ITEM_SECONDS", 0.1)
+    assert told(run(tmp_path, ["slow"], seconds=math.inf)) == ["did slow"]
+    assert told(run(tmp_path, ["slow"])) == ["it took over 0.1 s"]
 
 
 def test_the_limit_is_of_an_item_and_not_of_a_chunk(tmp_path):
