@@ -9,9 +9,9 @@ from typing import Any
 
 from recap_cli.audio.decode import check_file
 from recap_cli.audio.suffixes import AUDIO_SUFFIXES
-from recap_cli.captioning.batch import Catalogue, Writer
+from recap_cli.captioning.batch import BatchCaptioner, Catalogue
 from recap_cli.captioning.caption_file import CaptionFile, check_out
-from recap_cli.captioning.caption_input import WHOLE, HearingTask
+from recap_cli.captioning.caption_input import WHOLE, AudioTask
 from recap_cli.captioning.captioner import Captioner, SongCaption
 from recap_cli.corpus.readers import MANIFEST_SUFFIXES, lyrics_beside
 from recap_cli.errors import AudioError, OptionError
@@ -20,51 +20,30 @@ from recap_cli.lyrics.tags import lyrics_in_tags
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.runtime.decoding import DecodingOptions
 
-__all__ = ["CaptionOptions", "Captioner", "SongCaption", "Tally", "caption_songs", "find_lyrics", "plan_captions"]
-
 TEXT_SUFFIXES = (".txt", ".lrc", ".srt", ".vtt", ".ttml")
 TRIAL = 16  # songs that `plan_captions` captions to tell the rate
 
 
 @dataclass(frozen=True)
 class CaptionOptions:
-    """What to caption and how.
+    """What to caption and how."""
 
-    Attributes:
-        audio: an audio file, a folder of songs, a manifest, or a prepared data folder.
-        lyrics: a lyrics file; None looks beside the audio, then into its tags.
-        lyrics_text: lyrics in place of a file, as text or clean already.
-        instrumental: the song has no lyrics; none are looked for.
-        model: a run folder, hf://owner/name, or published weights (.pt); None is the embedded demonstration model.
-        music_encoder: CNNSA weights, for published weights that hold none.
-        bart: folder or hub name of the BART that published weights were trained from.
-        excerpt: `start`, `middle`, seconds, or `whole`.
-        decoding: how captions are written.
-        device: `auto`, `cpu`, `cuda` or `mps`.
-        out: a file of JSON lines; for many songs it is gone on with where it was left.
-        lines_per_file: begin another file after so many lines.
-        shard: (i, n): caption only the i-th of n parts.
-        limit: only so many songs.
-        jobs: processes that decode audio ahead of the writing; 0 takes one for each core.
-        explain: also say what the caption looked at.
-    """
-
-    audio: Path
-    lyrics: Path | None = None
-    lyrics_text: str | Lyrics | None = None
-    instrumental: bool = False
-    model: str | None = None
-    music_encoder: Path | None = None
-    bart: str = "facebook/bart-base"
-    excerpt: str = "start"
+    audio: Path  # an audio file, a folder of songs, a manifest, or a prepared data folder
+    lyrics: Path | None = None  # None looks beside the audio, then into its tags
+    lyrics_text: str | Lyrics | None = None  # lyrics in place of a file, as text or clean already
+    instrumental: bool = False  # the song has no lyrics; none are looked for
+    model: str | None = None  # a run folder, hf://owner/name, published weights (.pt); None is the embedded model
+    music_encoder: Path | None = None  # CNNSA weights, for published weights that hold none
+    bart: str = "facebook/bart-base"  # folder or hub name of the BART that published weights were trained from
+    excerpt: str = "start"  # `start`, `middle`, seconds, or `whole`
     decoding: DecodingOptions = field(default_factory=DecodingOptions)
-    device: str = "auto"
-    out: Path | None = None
-    lines_per_file: int | None = None
-    shard: tuple[int, int] = (1, 1)
-    limit: int | None = None
-    jobs: int = 0
-    explain: bool = False
+    device: str = "auto"  # or `cpu`, `cuda`, `mps`
+    out: Path | None = None  # a file of JSON lines; for many songs it is resumed
+    lines_per_file: int | None = None  # begin another file after N lines
+    shard: tuple[int, int] = (1, 1)  # (i, n): only the i-th of n parts
+    limit: int | None = None  # only the first N songs
+    jobs: int = 0  # processes that decode audio ahead of generation; 0 takes one for each core
+    explain: bool = False  # also find out what the caption looked at
 
     @property
     def is_batch(self) -> bool:
@@ -114,22 +93,15 @@ def is_time(text: str) -> bool:
 
 @dataclass
 class Tally:
-    """What became of many songs; filled while they are captioned.
-
-    Attributes:
-        captioned: songs that were captioned in this run.
-        failed: songs that failed in this run; those that failed before were tried again.
-        reasons: the first of them, audio to reason.
-        skipped: songs that have a caption from before.
-    """
+    """What became of many songs; filled while they are captioned."""
 
     captioned: int = 0
-    failed: int = 0
-    reasons: dict[str, str] = field(default_factory=dict)
-    skipped: int = 0
+    failed: int = 0  # in this run; those that failed before were tried again
+    reasons: dict[str, str] = field(default_factory=dict)  # of the first failures, by audio
+    skipped: int = 0  # songs that have a caption from before
 
     def add(self, result: SongCaption) -> None:
-        """Count a result."""
+        """Counts a result."""
         if not result.error:
             self.captioned += 1
             return
@@ -141,9 +113,9 @@ class Tally:
 def caption_songs(
     options: CaptionOptions, progress: Progress | None = None, tally: Tally | None = None
 ) -> Iterator[SongCaption]:
-    """Caption a song, or all songs of a folder or manifest; of many, a failed one is answered with its reason.
+    """Yields the caption of a song, or of all songs of a folder or manifest, a failed one with its reason.
 
-    With `out`, each result is on disk before it is given, and songs that are there already are passed over.
+    With `out`, each result of many is on disk before it is yielded, and songs that are there already are passed over.
 
     Raises:
         RecapError: the one song cannot be captioned, or the model or the corpus cannot be had.
@@ -164,15 +136,15 @@ def caption_songs(
 
 
 def caption_catalogue(options: CaptionOptions, progress: Progress, tally: Tally) -> Iterator[SongCaption]:
-    """Captions many songs."""
+    """Yields the captions of many songs."""
     check_captions_out(options)
     catalogue = Catalogue(options.audio, options.shard, options.limit)
     next(catalogue.tasks(), None)  # what holds no songs is refused before the model is loaded
-    writer = make_writer(options, load_captioner(options, progress), catalogue)
-    file = open_file(options, writer)
+    batches = batch_captioner(options, catalogue, progress)
+    file = open_file(options, batches)
     try:
         progress.start("Captioning songs", catalogue.count())
-        for result in writer.write(undone(catalogue, file, tally, progress)):
+        for result in batches.caption(undone(catalogue, file, tally, progress)):
             if file is not None:
                 file.append(result.to_json())
             tally.add(result)
@@ -209,8 +181,8 @@ def kind_of_name(out: Path) -> str:
     return "the texts of a song beside it" if beside else ""
 
 
-def undone(catalogue: Catalogue, file: CaptionFile | None, tally: Tally, progress: Progress) -> Iterator[HearingTask]:
-    """Yields the songs but for those that have a caption already."""
+def undone(catalogue: Catalogue, file: CaptionFile | None, tally: Tally, progress: Progress) -> Iterator[AudioTask]:
+    """Yields the songs that have no caption yet."""
     for task in catalogue.tasks(file.done.__contains__) if file is not None else catalogue.tasks():
         if task is None:
             tally.skipped += 1
@@ -220,7 +192,7 @@ def undone(catalogue: Catalogue, file: CaptionFile | None, tally: Tally, progres
 
 
 def load_captioner(options: CaptionOptions, progress: Progress) -> Captioner:
-    """Load the model that the options name, and say which one where they name none."""
+    """Loads the model that the options name, and says which one where they name none."""
     if options.model is None:
         progress.say(
             "No --model: captioning with the embedded model, a demonstration on made-up songs. "
@@ -235,21 +207,24 @@ def load_captioner(options: CaptionOptions, progress: Progress) -> Captioner:
     )
 
 
-def make_writer(options: CaptionOptions, captioner: Captioner, catalogue: Catalogue) -> Writer:
-    """Say how the songs of a catalogue are captioned."""
-    return Writer(captioner, catalogue.data, options.decoding, options.excerpt, options.instrumental, options.jobs)
+def batch_captioner(options: CaptionOptions, catalogue: Catalogue, progress: Progress) -> BatchCaptioner:
+    """Returns the model with how it captions the songs of a catalogue."""
+    captioner = load_captioner(options, progress)
+    return BatchCaptioner(
+        captioner, catalogue.data, options.decoding, options.excerpt, options.instrumental, options.jobs
+    )
 
 
-def open_file(options: CaptionOptions, writer: Writer, read_only: bool = False) -> CaptionFile | None:
+def open_file(options: CaptionOptions, batches: BatchCaptioner, read_only: bool = False) -> CaptionFile | None:
     """Opens the file of captions, if one is named."""
     if options.shard_out is None:
         return None
-    made_by = {"model": writer.captioner.name, "weights": writer.captioner.weights, "settings": writer.settings}
-    return CaptionFile(options.shard_out, made_by, options.lines_per_file, read_only=read_only)
+    made_by = {"model": batches.captioner.name, "weights": batches.captioner.weights, "settings": batches.settings}
+    return CaptionFile(options.shard_out, made_by, options.lines_per_file, read_only)
 
 
 def parse_shard(text: str) -> tuple[int, int]:
-    """Read `i/n`.
+    """Returns (i, n) of `i/n`.
 
     Raises:
         OptionError: it is none.
@@ -261,46 +236,43 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 
 def plan_captions(options: CaptionOptions, progress: Progress | None = None) -> dict[str, Any]:
-    """Count the songs and caption the first few to tell how long all take; nothing is written.
+    """Counts the songs and captions the first few to tell how long all take; nothing is written.
 
     Raises:
         RecapError: the model or the corpus cannot be had.
     """
     progress = progress or SilentProgress()
     catalogue = Catalogue(options.audio, options.shard, options.limit)
-    captioner = load_captioner(options, progress)
-    writer = make_writer(options, captioner, catalogue)
-    file = open_file(options, writer, read_only=True)
-    tally, counts = Tally(), {"songs": 0, "unreadable": 0, "with_lyrics": 0}
-    trial: list[HearingTask] = []
+    batches = batch_captioner(options, catalogue, progress)
+    tally, songs, unreadable, with_lyrics = Tally(), 0, 0, 0
+    trial: list[AudioTask] = []
     progress.start("Counting songs")
-    for task in undone(catalogue, file, tally, progress):
-        counts["songs"] += 1
-        counts["unreadable"] += bool(task.error)
-        counts["with_lyrics"] += bool(task.lyrics)
+    for task in undone(catalogue, open_file(options, batches, read_only=True), tally, progress):
+        songs += 1
+        unreadable += bool(task.error)
+        with_lyrics += bool(task.lyrics)
         trial += [task] if len(trial) < TRIAL and not task.error else []
     progress.start("Captioning some to tell the rate", len(trial))
     began = time.monotonic()
-    for _ in replace(writer, jobs=1).write(trial):
+    for _ in replace(batches, jobs=1).caption(trial):
         progress.advance()
-    seconds = time.monotonic() - began
+    rate = 3600 * len(trial) / (time.monotonic() - began) if trial else 0.0
     progress.finish()
-    rate = 3600 * len(trial) / seconds if trial else 0.0
     return {
         "source": str(options.audio),
-        "songs": counts["songs"] + tally.skipped,
+        "songs": songs + tally.skipped,
         "done_before": tally.skipped,
-        "to_caption": counts["songs"],
-        "unreadable": counts["unreadable"],
-        "with_lyrics": counts["with_lyrics"],
+        "to_caption": songs,
+        "unreadable": unreadable,
+        "with_lyrics": with_lyrics,
         "songs_per_hour": round(rate),
-        "hours": round(counts["songs"] / rate, 2) if rate else 0.0,
+        "hours": round(songs / rate, 2) if rate else 0.0,
         "measured_on": len(trial),
     }
 
 
 def find_lyrics(options: CaptionOptions) -> Lyrics | None:
-    """Find the lyrics of the one song: text, a file, what lies beside the audio or in its tags; None: instrumental."""
+    """Returns the one song's lyrics: text, a file, what lies beside the audio or in its tags; None: instrumental."""
     if options.instrumental:
         return None
     if options.lyrics_text is not None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from recap_cli.captioning.caption import Captioner
+from recap_cli.captioning.captioner import Captioner
 from recap_cli.demo.songs import DemoSettings, render_song
 from recap_cli.demo.two_timbre_songs import render_halves
 from recap_cli.errors import DataError
