@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from recap_cli.audio.decode import AudioSettings
+from recap_cli.corpus.corpus_root import is_file
 from recap_cli.errors import ModelError
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.config import RecapConfig
-from recap_cli.model.folder import read_config, read_generation
+from recap_cli.model.folder import first_line, load_tokenizer, read_config, read_generation
 from recap_cli.model.music_encoder import STRIDES
 from recap_cli.model.published import load_captioner, load_music_encoder
-from recap_cli.model.tokenizer import load_tokenizer
-from recap_cli.model.weight_files import first_line, read_folder_weights
+from recap_cli.model.weight_files import read_folder_weights
 from recap_cli.processor import PROCESSOR_FILE, RecapProcessor
 from recap_cli.progress import Progress
 from recap_cli.runtime.hub import DEFAULT_BART, find_model, is_folder, is_hub_id
@@ -48,14 +48,6 @@ def load_model(
         )
     found = find_model(source, "--model", progress)
     return *load_folder(found.path), found.name
-
-
-def is_file(path: Path) -> bool:
-    """Whether a path is a file; one that cannot be looked at is none."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def load_folder(folder: Path) -> tuple[RecapForCaptioning, RecapProcessor]:

@@ -116,14 +116,16 @@ def read_row(place: str, noun: str, number: int, record: Mapping[str, Any]) -> P
             raise DataError(f"{place} has no prediction", f"its columns are {names}")
         if isinstance(error, str) and error.strip() and not record[column]:
             return Prediction(noun, number, song, "", (), None, error)
-        (prediction,) = one_of(read_texts(column, record[column]), column)
+        texts = read_texts(column, record[column])
+        if len(texts) != 1:
+            raise ValueError(f"{column} is a list of {len(texts)} texts, and one caption a song is scored")
         references = read_references(record)
     except ValueError as error:
         hint = 'give a text; "" is an empty caption'
         raise DataError(f"{place}: {error}", hint) from error
     lyrics = record.get("lyrics")
     known = isinstance(lyrics, str) and is_writable(lyrics)
-    return Prediction(noun, number, song, prediction, references, lyrics if known else None)
+    return Prediction(noun, number, song, texts[0], references, lyrics if known else None)
 
 
 def first_of(record: Mapping[str, Any], names: Sequence[str]) -> str | None:
@@ -144,17 +146,6 @@ def read_references(record: Mapping[str, Any]) -> tuple[str, ...]:
     if not any(text.strip() for text in found):
         raise ValueError(f"{column} is empty")
     return found
-
-
-def one_of(texts: tuple[str, ...], column: str) -> tuple[str, ...]:
-    """Returns the one text of a list.
-
-    Raises:
-        ValueError: there are more, or none.
-    """
-    if len(texts) != 1:
-        raise ValueError(f"{column} is a list of {len(texts)} texts, and one caption a song is scored")
-    return texts
 
 
 def read_texts(column: str, value: Any) -> tuple[str, ...]:

@@ -12,11 +12,10 @@ from recap_cli.corpus.dataset import PreparedData
 from recap_cli.errors import ModelError, OptionError
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.config import MusicEncoderSizes, RecapConfig
-from recap_cli.model.folder import check_asked, read_config, read_generation
+from recap_cli.model.folder import check_asked, first_line, load_tokenizer, read_config, read_generation
 from recap_cli.model.music_encoder import MusicEncoder
 from recap_cli.model.published import load_music_encoder, set_music_sizes
-from recap_cli.model.tokenizer import load_tokenizer
-from recap_cli.model.weight_files import first_line, read_folder_weights
+from recap_cli.model.weight_files import read_folder_weights
 from recap_cli.processor import RecapProcessor, read_settings
 from recap_cli.progress import Progress
 from recap_cli.runtime.hub import find_model
