@@ -14,7 +14,7 @@ from transformers.utils import PushToHubMixin
 
 from recap_cli.audio.settings import AudioSettings
 from recap_cli.errors import DataError, ModelError
-from recap_cli.model.tokenizer import load_tokenizer
+from recap_cli.model.folder import load_tokenizer
 from recap_cli.records import Rule, check_fields, read_record, whole
 
 PROCESSOR_FILE = "recap_processor.json"

@@ -1,18 +1,18 @@
-"""Many songs: which there are, heard ahead of the writing, written in batches of like length."""
+"""Many songs: which there are, decoded ahead of generation, captioned in batches of like length."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
-from recap_cli.captioning.caption_input import WHOLE, HeardAudio, HearingResult, HearingTask, hear_songs, hear_task
-from recap_cli.captioning.captioner import NO_LYRICS, Captioner, HeardSong, SongCaption
-from recap_cli.captioning.song_numbers import NEW, OTHER, MetSongs, song_number
+from recap_cli.captioning.caption_file import SongNumbers, song_number
+from recap_cli.captioning.caption_input import WHOLE, AudioResult, AudioTask, DecodedAudio, decode_songs, decode_task
+from recap_cli.captioning.captioner import NO_LYRICS, Captioner, CaptionInput, SongCaption
 from recap_cli.corpus.data_folder import DATASET_FILE
 from recap_cli.corpus.dataset import PreparedData
 from recap_cli.corpus.folders import CorpusRoot, walk
@@ -26,7 +26,7 @@ from recap_cli.tables.rows import read_rows
 
 WINDOW_BATCHES = 4  # batches that are sorted by length together
 SAME_ID = "another song has the same id"
-FEW = 8  # songs that are heard in this process, since others take seconds to begin
+FEW = 8  # songs that are decoded in this process, since others take seconds to start
 
 
 class Catalogue:
@@ -35,7 +35,7 @@ class Catalogue:
     Args:
         source: where they are.
         shard: only the songs whose id falls into this slice.
-        limit: only so many.
+        limit: only the first N.
 
     Raises:
         RecapError: there is nothing, or nothing that is recognised.
@@ -45,54 +45,54 @@ class Catalogue:
         self.source, self.shard, self.limit = source, shard, limit
         self.data = PreparedData(source) if (source / DATASET_FILE).is_file() else None
 
-    def tasks(self, is_done: Callable[[int], bool] = lambda _: False) -> Iterator[HearingTask | None]:
-        """Yields each song to hear once; None stands for one that is done, by the number of its id.
+    def tasks(self, is_done: Callable[[int], bool] = lambda _: False) -> Iterator[AudioTask | None]:
+        """Yields each song to decode once; None stands for one that is done, by the number of its id.
 
         Entries of one id and the same audio are one song. An id that an earlier song has with other audio is refused:
         its task has the reason.
         """
-        return islice(self.entries(is_done), self.limit)
+        is_manifest = self.data is None and not self.source.is_dir()
+        return islice(self.rows(is_done) if is_manifest else self.songs(is_done), self.limit)
 
-    def entries(self, is_done: Callable[[int], bool]) -> Iterator[HearingTask | None]:
-        """Yields the songs, whatever the limit."""
-        if self.data is None and not self.source.is_dir():
-            yield from self.rows(is_done)
-            return
-        for task in self.songs():
+    def songs(self, is_done: Callable[[int], bool]) -> Iterator[AudioTask | None]:
+        """Yields the songs of a folder."""
+        for task in self.prepared_songs(self.data) if self.data is not None else self.files():
             if self.has(task.id):
                 yield None if is_done(song_number(task.id)) else task
 
-    def songs(self) -> Iterator[HearingTask]:
-        """Yields the songs of a folder, whatever the shard."""
-        if self.data is not None:
-            for one in self.data.songs:
-                song = one.song
-                yield HearingTask(song.id, song.audio or song.id, song.lyrics, mel=one.mel, seconds=one.seconds)
-            return
-        met = MetSongs()
+    def prepared_songs(self, data: PreparedData) -> Iterator[AudioTask]:
+        """Yields the songs of a prepared data folder, whatever the shard."""
+        for one in data.songs:
+            song = one.song
+            yield AudioTask(song.id, song.audio or song.id, song.lyrics, mel=one.mel, seconds=one.seconds)
+
+    def files(self) -> Iterator[AudioTask]:
+        """Yields the songs of a folder of audio, whatever the shard."""
+        known = KnownSongs()
         for found in read_corpus(self.source):
             task = as_task(found)
-            meeting = met.meet(song_number(task.id), task.audio)
-            if meeting == OTHER:
-                yield HearingTask(f"{task.id} in {task.audio}", task.audio, error=task.error or SAME_ID)
-            elif meeting == NEW:
+            meeting = known.meet(song_number(task.id), task.audio)
+            if meeting == "other":
+                yield AudioTask(f"{task.id} in {task.audio}", task.audio, error=task.error or SAME_ID)
+            elif meeting == "new":
                 yield task
 
-    def rows(self, is_done: Callable[[int], bool]) -> Iterator[HearingTask | None]:
+    def rows(self, is_done: Callable[[int], bool]) -> Iterator[AudioTask | None]:
         """Yields a manifest's songs; a row that is done costs no more than its id, of a million rows a few seconds."""
-        met, beside = MetSongs(), CorpusRoot(self.source.parent)
+        known, beside = KnownSongs(), CorpusRoot(self.source.parent)
         for number, record in read_rows(self.source, "audio"):
             audio = "" if isinstance(record, str) else str(record.get("audio") or "")
             name = str(record.get("id") or audio) if audio and not isinstance(record, str) else ""
             if name and not self.has(name):
                 continue
-            meeting = met.meet(song := song_number(name), audio) if name else NEW
-            if meeting == OTHER:
+            song = song_number(name)
+            meeting = known.meet(song, audio) if name else "new"
+            if meeting == "other":
                 line = f"{self.source.name}, line {number}"
-                yield HearingTask(line, audio, error=f"{line}: {SAME_ID}, {name[:200]}")
-            elif meeting == NEW and name and is_done(song):
+                yield AudioTask(line, audio, error=f"{line}: {SAME_ID}, {name[:200]}")
+            elif meeting == "new" and name and is_done(song):
                 yield None
-            elif meeting == NEW:
+            elif meeting == "new":
                 task = as_task(song_from_row(record, number, self.source, beside, beside))
                 if name or self.has(task.id):
                     yield task
@@ -102,7 +102,7 @@ class Catalogue:
         return self.shard.count == 1 or song_number(name) % self.shard.count == self.shard.number - 1
 
     def count(self) -> int | None:
-        """How many songs there are, where that can be told without reading them all."""
+        """Returns how many songs there are, where that can be told without reading them all."""
         if self.data is not None:
             total = len(self.data.songs)
         elif self.source.is_dir():
@@ -116,134 +116,146 @@ class Catalogue:
         return share if self.limit is None else min(share, self.limit)
 
 
-def as_task(found: Song | Rejected) -> HearingTask:
-    """Turn what a reader gives into a task; a rejected entry keeps its reason."""
+class KnownSongs:
+    """The songs that were met so far: an id stands for one audio file, and further rows of it are of the same song."""
+
+    def __init__(self) -> None:
+        self.ids, self.pairs = SongNumbers(), SongNumbers()
+        self.last = (-1, "")
+
+    def meet(self, number: int, audio: str) -> Literal["new", "again", "other"]:
+        """Returns "again" for an id with the same audio as before, "other" for an id that another audio has.
+
+        Args:
+            number: of the song's id.
+            audio: its file, however it is spelled.
+        """
+        if (number, audio) == self.last:  # as of the rows that are captions of one song
+            return "again"
+        pair = song_number(f"{number} {os.path.normpath(audio)}")
+        if number in self.ids:
+            return "again" if pair in self.pairs else "other"
+        self.ids.add(number)
+        self.pairs.add(pair)
+        self.last = (number, audio)
+        return "new"
+
+
+def as_task(found: Song | Rejected) -> AudioTask:
+    """Returns the task that a reader's entry is; a rejected one keeps its reason."""
     if isinstance(found, Rejected):
-        return HearingTask(found.song, found.file, error=found.reason)
-    return HearingTask(found.id, found.audio, found.lyrics or None, warnings=found.warnings)
+        return AudioTask(found.song, found.file, error=found.reason)
+    return AudioTask(found.id, found.audio, found.lyrics or None, warnings=found.warnings)
 
 
 @dataclass(frozen=True)
-class Writer:
+class BatchCaptioner:
     """Captions the songs of a catalogue with one model.
-
-    Attributes:
-        captioner: the model.
-        data: the prepared data folder whose mels stand for the audio, if there is one.
-        decoding: how captions are written.
-        excerpt: `start`, `middle`, seconds or `whole`.
-        instrumental: the songs have no lyrics, none are looked for.
-        jobs: processes that hear songs; 1 hears in this one, 0 takes one for each core.
 
     Raises:
         ModelError: prepared mels were made with other audio settings than the model's.
-        OptionError: prepared data are to be heard elsewhere.
+        OptionError: prepared data are asked for another excerpt.
     """
 
     captioner: Captioner
-    data: PreparedData | None
+    data: PreparedData | None  # the prepared data folder whose mels stand for the audio
     decoding: DecodingOptions
-    excerpt: str | float = "start"
-    instrumental: bool = False
-    jobs: int = 0
+    excerpt: str | float = "start"  # `start`, `middle`, seconds or `whole`
+    instrumental: bool = False  # the songs have no lyrics, none are looked for
+    jobs: int = 0  # processes that decode; 1 decodes in this one, 0 takes one for each core
 
     def __post_init__(self) -> None:
         if self.data is None:
             return
-        model, processor = self.captioner.model, self.captioner.processor
-        if model.config.use_music and processor.audio != self.data.audio:
-            raise ModelError(
-                f"{self.captioner.name} was trained on audio prepared in another way than {self.data.folder}",
-                "prepare the data with the model's settings, see recap_processor.json",
-            )
+        self.captioner.check_audio(self.data)
         if self.excerpt != "start":
             raise OptionError(
-                f"--excerpt {self.excerpt} cannot be heard in {self.data.folder}: recap prepare chose what is heard",
+                f"--excerpt {self.excerpt} cannot be had of {self.data.folder}: recap prepare chose the excerpts",
                 "name the folder of the audio files, or leave --excerpt out",
             )
 
-    def write(self, tasks: Iterable[HearingTask]) -> Iterator[SongCaption]:
-        """Caption songs, batch by batch; a failed one is answered with its reason.
+    def caption(self, tasks: Iterable[AudioTask]) -> Iterator[SongCaption]:
+        """Yields the captions of songs, batch by batch; a failed one is answered with its reason.
 
         The first batch comes as soon as it can; after it, songs of like length are taken together, a few batches at a
         time. Captions do not depend on it.
         """
-        results = iter(self.hear(tasks))
+        results = iter(self.decode(tasks))
         reach = self.decoding.batch_size
         while window := list(islice(results, reach)):
-            yield from self.write_window([self.take(result) for result in window])
+            yield from self.caption_window([self.as_input(result) for result in window])
             reach = WINDOW_BATCHES * self.decoding.batch_size
 
-    def hear(self, tasks: Iterable[HearingTask]) -> Iterator[HearingResult]:
-        """Hear songs in order, ahead of the writing where there are several jobs."""
+    def decode(self, tasks: Iterable[AudioTask]) -> Iterator[AudioResult]:
+        """Yields decoded songs in order, ahead of generation where there are several jobs."""
         if self.instrumental:
-            tasks = (HearingTask(task.id, task.audio, "", task.error, task.mel, task.seconds) for task in tasks)
+            tasks = (replace(task, lyrics="", warnings=()) for task in tasks)
         if self.data is not None:
-            yield from (hear_task(task, partial(self.prepared, task)) for task in tasks)
+            yield from (decode_task(task, partial(self.prepared, self.data, task)) for task in tasks)
         elif self.excerpt == WHOLE:  # needs the model, and keeps no more than a few windows
-            yield from (hear_task(task, partial(self.captioner.hear_audio, excerpt=WHOLE)) for task in tasks)
+            yield from (decode_task(task, partial(self.captioner.decode_audio, excerpt=WHOLE)) for task in tasks)
         else:
             tasks = iter(tasks)
             first = list(islice(tasks, FEW))
             jobs = (self.jobs or os.cpu_count() or 1) if len(first) == FEW else 1
             ahead = WINDOW_BATCHES * self.decoding.batch_size
-            yield from hear_songs(chain(first, tasks), self.captioner.processor.audio, self.excerpt, jobs, ahead)
+            yield from decode_songs(chain(first, tasks), self.captioner.processor.audio, self.excerpt, jobs, ahead)
 
-    def prepared(self, task: HearingTask, _audio: str) -> HeardAudio:
-        """Take a song's mel from the prepared data folder."""
-        assert self.data is not None
-        return HeardAudio(self.data.mels[task.mel], {"seconds": round(task.seconds, 3)})
+    @staticmethod
+    def prepared(data: PreparedData, task: AudioTask, _audio: str) -> DecodedAudio:
+        """Returns a song's mel from the prepared data folder."""
+        return DecodedAudio(data.mels[task.mel], {"seconds": round(task.seconds, 3)})
 
-    def take(self, result: HearingResult) -> HeardSong | SongCaption:
-        """Turn what was heard into a song to be captioned, or into its failure."""
+    def as_input(self, result: AudioResult) -> CaptionInput | SongCaption:
+        """Returns the song to be captioned, or its failure."""
         task = result.task
-        if result.heard is None:
+        if result.decoded is None:
             return SongCaption(
                 task.audio,
-                [],
-                [],
-                self.captioner.name,
-                {},
-                self.settings,
+                captions=[],
+                scores=[],
+                model=self.captioner.name,
+                excerpt={},
+                settings=self.settings,
                 error=result.error,
                 id=task.id,
                 weights=self.captioner.weights,
             )
         missing = () if self.instrumental or result.lyrics.strip() else (NO_LYRICS,)
         warnings = (*result.warnings, *missing)
-        return HeardSong(task.audio, result.lyrics, result.heard, warnings, task.id, self.place)
+        return CaptionInput(task.audio, result.lyrics, result.decoded, warnings, task.id, self.named_excerpt)
 
     @property
-    def place(self) -> str | float:
+    def named_excerpt(self) -> str | float:
         """The excerpt, as each line says it."""
         return "prepared" if self.data is not None else self.excerpt
 
     @property
     def settings(self) -> dict[str, Any]:
-        """How captions are written, as each line says it."""
+        """How captions are generated, as each line says it."""
         made = effective_settings(self.decoding, self.captioner.model, self.captioner.processor)
-        return {**made, "excerpt": self.place}
+        return {**made, "excerpt": self.named_excerpt}
 
-    def write_window(self, window: list[HeardSong | SongCaption]) -> Iterator[SongCaption]:
-        """Caption some songs in batches of like length; failures come with the first."""
+    def caption_window(self, window: list[CaptionInput | SongCaption]) -> Iterator[SongCaption]:
+        """Yields the captions of some songs in batches of like length; failures come with the first."""
         failures = [(place, one) for place, one in enumerate(window) if isinstance(one, SongCaption)]
-        songs = [(place, one) for place, one in enumerate(window) if isinstance(one, HeardSong)]
-        songs.sort(key=lambda song: (len(song[1].lyrics), song[1].heard.mel.shape[1]))
+        songs = [(place, one) for place, one in enumerate(window) if isinstance(one, CaptionInput)]
+        songs.sort(key=lambda song: (len(song[1].lyrics), song[1].decoded.mel.shape[1]))
         size = self.decoding.batch_size
         for start in range(0, max(len(songs), 1), size):
             batch = sorted(songs[start : start + size], key=lambda song: song[0])
-            written = self.write_batch([song for _, song in batch]) if batch else []
-            done = [*zip((place for place, _ in batch), written, strict=True), *(failures if start == 0 else [])]
+            captions = self.caption_batch([song for _, song in batch]) if batch else []
+            done = [*zip((place for place, _ in batch), captions, strict=True), *(failures if start == 0 else [])]
             yield from (caption for _, caption in sorted(done, key=lambda pair: pair[0]))
 
-    def write_batch(self, songs: list[HeardSong]) -> list[SongCaption]:
-        """Caption one batch.
+    def caption_batch(self, songs: list[CaptionInput]) -> list[SongCaption]:
+        """Returns the captions of one batch.
 
         Raises:
             ModelError: the device has too little memory for it.
         """
         try:
-            return self.captioner.write(songs, self.decoding)
+            return self.captioner.generate(songs, self.decoding)
         except torch.OutOfMemoryError as error:
             raise ModelError(
                 f"{len(songs)} songs at a time need more memory than there is", "lower --batch-size"

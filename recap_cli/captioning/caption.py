@@ -8,9 +8,9 @@ from typing import Any
 
 from recap_cli.audio.settings import AUDIO_SUFFIXES
 from recap_cli.audio.sound import check_file
-from recap_cli.captioning.batch import Catalogue, Writer
+from recap_cli.captioning.batch import BatchCaptioner, Catalogue
 from recap_cli.captioning.caption_file import CaptionFile, check_out
-from recap_cli.captioning.caption_input import HearingTask
+from recap_cli.captioning.caption_input import AudioTask
 from recap_cli.captioning.captioner import Captioner, SongCaption
 from recap_cli.captioning.options import CaptionOptions
 from recap_cli.corpus.folders import lyrics_beside
@@ -19,38 +19,21 @@ from recap_cli.lyrics.reader import Lyrics, lyrics_of_text, read_lyrics
 from recap_cli.lyrics.tags import lyrics_in_tags
 from recap_cli.progress import Progress, SilentProgress
 
-__all__ = [
-    "CaptionOptions",
-    "Captioner",
-    "SongCaption",
-    "Tally",
-    "caption_songs",
-    "find_lyrics",
-    "plan_captions",
-]
-
 TEXT_SUFFIXES = (".txt", ".lrc", ".srt", ".vtt", ".ttml")
 TRIAL = 16  # songs that `plan_captions` captions to tell the rate
 
 
 @dataclass
 class Tally:
-    """What became of many songs; filled while they are captioned.
-
-    Attributes:
-        captioned: songs that were captioned in this run.
-        failed: songs that failed in this run; those that failed before were tried again.
-        reasons: the first of them, audio to reason.
-        skipped: songs that have a caption from before.
-    """
+    """What became of many songs; filled while they are captioned."""
 
     captioned: int = 0
-    failed: int = 0
-    reasons: dict[str, str] = field(default_factory=dict)
-    skipped: int = 0
+    failed: int = 0  # in this run; those that failed before were tried again
+    reasons: dict[str, str] = field(default_factory=dict)  # of the first failures, by audio
+    skipped: int = 0  # songs that have a caption from before
 
     def add(self, result: SongCaption) -> None:
-        """Count a result."""
+        """Counts a result."""
         if not result.error:
             self.captioned += 1
             return
@@ -62,9 +45,9 @@ class Tally:
 def caption_songs(
     options: CaptionOptions, progress: Progress | None = None, tally: Tally | None = None
 ) -> Iterator[SongCaption]:
-    """Caption a song, or all songs of a folder or manifest; of many, a failed one is answered with its reason.
+    """Yields the caption of a song, or of all songs of a folder or manifest, a failed one with its reason.
 
-    With `out`, each result is on disk before it is given, and songs that are there already are passed over.
+    With `out`, each result of many is on disk before it is yielded, and songs that are there already are passed over.
 
     Raises:
         RecapError: the one song cannot be captioned, or the model or the corpus cannot be had.
@@ -85,15 +68,15 @@ def caption_songs(
 
 
 def caption_catalogue(options: CaptionOptions, progress: Progress, tally: Tally) -> Iterator[SongCaption]:
-    """Captions many songs."""
+    """Yields the captions of many songs."""
     check_captions_out(options)
     catalogue = Catalogue(options.audio, options.shard, options.limit)
     next(catalogue.tasks(), None)  # what holds no songs is refused before the model is loaded
-    writer = make_writer(options, load_captioner(options, progress), catalogue)
-    file = open_file(options, writer)
+    batches = batch_captioner(options, catalogue, progress)
+    file = open_file(options, batches)
     try:
         progress.start("Captioning songs", catalogue.count())
-        for result in writer.write(undone(catalogue, file, tally, progress)):
+        for result in batches.caption(undone(catalogue, file, tally, progress)):
             if file is not None:
                 file.append(result.to_json())
             tally.add(result)
@@ -130,8 +113,8 @@ def kind_of_name(out: Path) -> str:
     return "the texts of a song beside it" if beside else ""
 
 
-def undone(catalogue: Catalogue, file: CaptionFile | None, tally: Tally, progress: Progress) -> Iterator[HearingTask]:
-    """Yields the songs but for those that have a caption already."""
+def undone(catalogue: Catalogue, file: CaptionFile | None, tally: Tally, progress: Progress) -> Iterator[AudioTask]:
+    """Yields the songs that have no caption yet."""
     for task in catalogue.tasks(file.done.__contains__) if file is not None else catalogue.tasks():
         if task is None:
             tally.skipped += 1
@@ -141,7 +124,7 @@ def undone(catalogue: Catalogue, file: CaptionFile | None, tally: Tally, progres
 
 
 def load_captioner(options: CaptionOptions, progress: Progress) -> Captioner:
-    """Load the model that the options name, and say which one where they name none."""
+    """Loads the model that the options name, and says which one where they name none."""
     if options.model is None:
         progress.say(
             "No --model: captioning with the embedded model, a demonstration on made-up songs. "
@@ -156,60 +139,60 @@ def load_captioner(options: CaptionOptions, progress: Progress) -> Captioner:
     )
 
 
-def make_writer(options: CaptionOptions, captioner: Captioner, catalogue: Catalogue) -> Writer:
-    """Say how the songs of a catalogue are captioned."""
-    return Writer(captioner, catalogue.data, options.decoding, options.excerpt, options.instrumental, options.jobs)
+def batch_captioner(options: CaptionOptions, catalogue: Catalogue, progress: Progress) -> BatchCaptioner:
+    """Returns the model with how it captions the songs of a catalogue."""
+    captioner = load_captioner(options, progress)
+    return BatchCaptioner(
+        captioner, catalogue.data, options.decoding, options.excerpt, options.instrumental, options.jobs
+    )
 
 
-def open_file(options: CaptionOptions, writer: Writer, read_only: bool = False) -> CaptionFile | None:
+def open_file(options: CaptionOptions, batches: BatchCaptioner, read_only: bool = False) -> CaptionFile | None:
     """Opens the file of captions, if one is named."""
     if options.shard_out is None:
         return None
-    made_by = {"model": writer.captioner.name, "weights": writer.captioner.weights, "settings": writer.settings}
-    return CaptionFile(options.shard_out, made_by, options.lines_per_file, read_only=read_only)
+    made_by = {"model": batches.captioner.name, "weights": batches.captioner.weights, "settings": batches.settings}
+    return CaptionFile(options.shard_out, made_by, options.lines_per_file, read_only)
 
 
 def plan_captions(options: CaptionOptions, progress: Progress | None = None) -> dict[str, Any]:
-    """Count the songs and caption the first few to tell how long all take; nothing is written.
+    """Counts the songs and captions the first few to tell how long all take; nothing is written.
 
     Raises:
         RecapError: the model or the corpus cannot be had.
     """
     progress = progress or SilentProgress()
     catalogue = Catalogue(options.audio, options.shard, options.limit)
-    captioner = load_captioner(options, progress)
-    writer = make_writer(options, captioner, catalogue)
-    file = open_file(options, writer, read_only=True)
-    tally, counts = Tally(), {"songs": 0, "unreadable": 0, "with_lyrics": 0}
-    trial: list[HearingTask] = []
+    batches = batch_captioner(options, catalogue, progress)
+    tally, songs, unreadable, with_lyrics = Tally(), 0, 0, 0
+    trial: list[AudioTask] = []
     progress.start("Counting songs")
-    for task in undone(catalogue, file, tally, progress):
-        counts["songs"] += 1
-        counts["unreadable"] += bool(task.error)
-        counts["with_lyrics"] += bool(task.lyrics)
+    for task in undone(catalogue, open_file(options, batches, read_only=True), tally, progress):
+        songs += 1
+        unreadable += bool(task.error)
+        with_lyrics += bool(task.lyrics)
         trial += [task] if len(trial) < TRIAL and not task.error else []
     progress.start("Captioning some to tell the rate", len(trial))
     began = time.monotonic()
-    for _ in replace(writer, jobs=1).write(trial):
+    for _ in replace(batches, jobs=1).caption(trial):
         progress.advance()
-    seconds = time.monotonic() - began
+    rate = 3600 * len(trial) / (time.monotonic() - began) if trial else 0.0
     progress.finish()
-    rate = 3600 * len(trial) / seconds if trial else 0.0
     return {
         "source": str(options.audio),
-        "songs": counts["songs"] + tally.skipped,
+        "songs": songs + tally.skipped,
         "done_before": tally.skipped,
-        "to_caption": counts["songs"],
-        "unreadable": counts["unreadable"],
-        "with_lyrics": counts["with_lyrics"],
+        "to_caption": songs,
+        "unreadable": unreadable,
+        "with_lyrics": with_lyrics,
         "songs_per_hour": round(rate),
-        "hours": round(counts["songs"] / rate, 2) if rate else 0.0,
+        "hours": round(songs / rate, 2) if rate else 0.0,
         "measured_on": len(trial),
     }
 
 
 def find_lyrics(options: CaptionOptions) -> Lyrics | None:
-    """Find the lyrics of the one song: text, a file, what lies beside the audio or in its tags; None: instrumental."""
+    """Returns the one song's lyrics: text, a file, what lies beside the audio or in its tags; None: instrumental."""
     if options.instrumental:
         return None
     if options.lyrics_text is not None:

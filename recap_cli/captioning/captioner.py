@@ -2,61 +2,53 @@
 
 import hashlib
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from recap_cli import __version__
-from recap_cli.captioning.caption_input import WHOLE, HeardAudio, hear_audio, hear_windows
+from recap_cli.audio.decode import SILENT
+from recap_cli.captioning.caption_input import WHOLE, DecodedAudio, decode_audio, decode_windows
 from recap_cli.captioning.explain import Explanation, explain_caption
 from recap_cli.captioning.load_model import load_model
-from recap_cli.captioning.whole_song import encode_windows
+from recap_cli.corpus.dataset import PreparedData
+from recap_cli.errors import ModelError
 from recap_cli.lyrics.reader import Lyrics, lyrics_of_text, read_lyrics
 from recap_cli.model.captioner import RecapForCaptioning
+from recap_cli.model.music_encoder import TIME_STRIDE
 from recap_cli.processor import RecapProcessor, pad_mels, pad_states
 from recap_cli.progress import Progress
 from recap_cli.runtime.decoding import Decoded, DecodingOptions, effective_settings, generate_captions
 from recap_cli.runtime.device import choose_device
 from recap_cli.runtime.hub import DEFAULT_BART
 
+NO_LYRICS = "no lyrics, so the caption comes from the music alone (--instrumental says there are none)"
+WINDOWS_AT_ONCE = 4  # of a whole song
+
 
 @dataclass(frozen=True)
 class SongCaption:
-    """What was written for one song, and how.
-
-    Attributes:
-        audio: the audio file.
-        captions: the captions, best first.
-        scores: mean log-probability a token of each; None where it was drawn.
-        model: the model.
-        excerpt: start and length in seconds of what was heard; a whole song also has its windows.
-        settings: how the captions were written.
-        lyrics_tokens: tokens of the lyrics.
-        warnings: what a reader of the caption should know.
-        seconds: time it took.
-        error: for a song of many that failed, the reason; it has no captions then.
-        id: for a song of many, its name in the folder or manifest.
-        weights: a fingerprint of the model's weights.
-        recap: version of this program.
-        explanation: on request, what the caption looked at.
-    """
+    """A song's captions, and how they were made."""
 
     audio: str
-    captions: list[str]
-    scores: list[float | None]
+    captions: list[str]  # best first
+    scores: list[float | None]  # mean log-probability a token of each; None where it was drawn
     model: str
-    excerpt: dict[str, float]
-    settings: dict[str, Any]
+    excerpt: dict[str, float]  # start and length in seconds; a whole song also has its windows
+    settings: dict[str, Any]  # of generation
     lyrics_tokens: int = 0
     warnings: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    error: str = ""
-    id: str = ""
-    weights: str = ""
+    seconds: float = 0.0  # it took
+    error: str = ""  # for a song of many that failed, the reason; it has no captions then
+    id: str = ""  # for a song of many, its name in the folder or manifest
+    weights: str = ""  # a fingerprint of the model's
     recap: str = __version__
     explanation: Explanation | None = None
 
@@ -66,7 +58,7 @@ class SongCaption:
         return self.captions[0] if self.captions else ""
 
     def to_json(self) -> dict[str, Any]:
-        """The result as plain values; time is left out, so that the same song gives the same line."""
+        """Returns plain values; time is left out, so that the same song gives the same line."""
         record: dict[str, Any] = {**({"id": self.id} if self.id else {}), "audio": self.audio, "caption": self.caption}
         record |= {name: value for name, value in asdict(self).items() if name not in (*record, "id", "seconds")}
         # what remains of the digits depends on the songs in the same batch
@@ -76,33 +68,23 @@ class SongCaption:
 
 
 @dataclass(frozen=True)
-class HeardSong:
-    """A song that is ready to be captioned.
-
-    Attributes:
-        audio: the audio file.
-        lyrics: clean text, "" where there are none.
-        heard: what was heard of it.
-        warnings: about its lyrics.
-        id: its name among many.
-        place: the excerpt that was asked for.
-        seconds: time it took to hear.
-    """
+class CaptionInput:
+    """A song that is ready to be captioned."""
 
     audio: str
-    lyrics: str
-    heard: HeardAudio
-    warnings: tuple[str, ...] = ()
-    id: str = ""
-    place: str | float = "start"
-    seconds: float = 0.0
+    lyrics: str  # clean text, "" where there are none
+    decoded: DecodedAudio
+    warnings: tuple[str, ...] = ()  # about its lyrics
+    id: str = ""  # its name among many
+    excerpt: str | float = "start"  # that was asked for
+    seconds: float = 0.0  # it took to decode
 
 
 class Captioner:
     """Captions songs with one model.
 
     Args:
-        model: in eval mode.
+        model: put into eval mode.
         processor: the model's own.
         name: what the model is called in results.
     """
@@ -112,7 +94,7 @@ class Captioner:
 
     @cached_property
     def weights(self) -> str:
-        """A short name for the model's weights, as it stands in results."""
+        """A fingerprint of the model's weights, as it stands in results."""
         digest = hashlib.sha256()
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(name.encode())
@@ -129,7 +111,7 @@ class Captioner:
         bart: str = DEFAULT_BART,
         progress: Progress | None = None,
     ) -> "Captioner":
-        """Load a captioner.
+        """Returns a captioner with the model that `source` names.
 
         Args:
             source: a folder of `recap train`, `hf://owner/name[@revision]`, or published weights (ALCAP's
@@ -155,105 +137,150 @@ class Captioner:
         decoding: DecodingOptions | None = None,
         explain: bool = False,
     ) -> SongCaption:
-        """Caption one song.
+        """Returns the caption of one song.
 
         Args:
             audio: the audio file.
             lyrics: text, a `Path` to a lyrics file, or what was read; None says that the song is an instrumental.
             excerpt: `start`, `middle`, seconds, or `whole`: the music of all windows of the song is fused.
-            decoding: how to write; beam search with 4 beams by default.
-            explain: also give what the caption looked at.
+            decoding: by default beam search with 4 beams.
+            explain: also find out what the caption looked at.
 
         Raises:
-            AudioError: the audio cannot be heard.
+            AudioError: the audio cannot be decoded.
             LyricsError: the lyrics cannot be read.
         """
-        song = self.hear(audio, lyrics, excerpt)
-        return self.write([song], decoding or DecodingOptions(), explain=explain)[0]
+        song = self.make_input(audio, lyrics, excerpt)
+        return self.generate([song], decoding or DecodingOptions(), explain=explain)[0]
 
-    def hear(
+    def make_input(
         self, audio: str | Path, lyrics: str | Path | Lyrics | None = None, excerpt: str | float = "start"
-    ) -> HeardSong:
-        """Decode a song's audio and read its lyrics; the arguments and errors are those of `caption`."""
+    ) -> CaptionInput:
+        """Decodes a song's audio and reads its lyrics; the arguments and errors are those of `caption`."""
         began = time.monotonic()
         if isinstance(lyrics, Lyrics):
             read = lyrics
         else:
             read = read_lyrics(lyrics) if isinstance(lyrics, Path) else lyrics_of_text(lyrics or "")
         warnings = read.warnings if lyrics is None or read.text.strip() else (*read.warnings, NO_LYRICS)
-        heard = self.hear_audio(audio, excerpt)
-        return HeardSong(str(audio), read.text, heard, warnings, "", excerpt, time.monotonic() - began)
+        decoded = self.decode_audio(audio, excerpt)
+        return CaptionInput(str(audio), read.text, decoded, warnings, "", excerpt, time.monotonic() - began)
 
-    def hear_audio(self, audio: str | Path, excerpt: str | float = "start") -> HeardAudio:
-        """Decode a song's audio; of a whole song, encode it too.
+    def decode_audio(self, audio: str | Path, excerpt: str | float = "start") -> DecodedAudio:
+        """Decodes an excerpt; of a whole song, the music is encoded, too.
 
         Raises:
-            AudioError: the audio cannot be heard.
+            AudioError: the audio cannot be decoded.
         """
+        settings = self.processor.audio
         if excerpt != WHOLE:
-            return hear_audio(audio, self.processor.audio, excerpt)
+            return decode_audio(audio, settings, excerpt)
         if not self.model.config.use_music:
-            return hear_audio(audio, self.processor.audio, "start")
-        return encode_windows(self.model, self.processor, hear_windows(audio, self.processor.audio))
+            return decode_audio(audio, settings, "start")
+        return self.encode_windows(decode_windows(audio, settings))
 
-    def write(
-        self, songs: Sequence[HeardSong], decoding: DecodingOptions, *, explain: bool = False
+    @torch.inference_mode()
+    def encode_windows(self, windows: Iterator[tuple[DecodedAudio, float]]) -> DecodedAudio:
+        """Encodes a song's windows, a few at a time, and joins their music states [windows x steps, width].
+
+        The part of the last window that the one before holds gives it context, and then its states are dropped: no
+        second of the song counts twice, and a short rest is never encoded alone.
+
+        Args:
+            windows: with each, how many seconds at its start the window before holds, too.
+        """
+        encoder, settings = self.model.model.encoder.music_encoder, self.processor.audio
+        assert encoder is not None
+        step = TIME_STRIDE * settings.hop / settings.sample_rate  # seconds
+        no_mel = np.zeros((settings.mels, 0), np.float32)
+        states: list[np.ndarray] = []
+        seen: list[DecodedAudio] = []
+        while several := list(islice(windows, WINDOWS_AT_ONCE)):
+            batch = pad_mels([window.mel for window, _ in several], settings)
+            encoded, mask = encoder(batch["mel"].to(self.model.device), batch["mel_mask"].to(self.model.device))
+            for (window, repeated), rows, steps in zip(
+                several, encoded.cpu().numpy(), mask.sum(dim=1).tolist(), strict=True
+            ):
+                known = round(repeated / step)
+                # the first state stands for the whole window: a window that is mostly known has none of its own
+                states.append(rows[1 + known : steps] if known else rows[:steps])
+                seen.append(replace(window, mel=no_mel))  # a mel has a hundred times the numbers of its states
+        last = seen[-1].excerpt
+        excerpt = {"start": 0.0, "seconds": round(last["start"] + last["seconds"], 3), "windows": len(seen)}
+        warnings = dict.fromkeys(text for window in seen for text in window.warnings if text != SILENT)
+        if all(SILENT in window.warnings for window in seen):
+            warnings[SILENT] = None
+        return DecodedAudio(no_mel, excerpt, tuple(warnings), np.concatenate(states))
+
+    def generate(
+        self, songs: Sequence[CaptionInput], decoding: DecodingOptions, *, explain: bool = False
     ) -> list[SongCaption]:
-        """Caption songs that were heard, in one batch; when drawing, one by one, so that no song depends on others."""
+        """Captions songs in one batch; when drawing, one by one, so that no song depends on others."""
         if decoding.sample and len(songs) > 1:
-            return [self.write([song], decoding, explain=explain)[0] for song in songs]
+            return [self.generate([song], decoding, explain=explain)[0] for song in songs]
         began = time.monotonic()
         batch = self.make_batch(songs)
-        written = list(generate_captions(self.model, self.processor, [batch], decoding))
+        found = list(generate_captions(self.model, self.processor, [batch], decoding))
         seconds = (time.monotonic() - began) / len(songs)
+        settings = effective_settings(decoding, self.model, self.processor)
         results = []
-        for row, (song, decoded) in enumerate(zip(songs, written, strict=True)):
+        for song, decoded in zip(songs, found, strict=True):
             tokens = self.processor.encode_lyrics(song.lyrics)[1]
-            found = None
-            if explain:
-                alone = batch if len(songs) == 1 else self.make_batch([songs[row]])
-                found = explain_caption(self.model, self.processor, alone, song.lyrics, decoded.captions[0], song.heard)
             results.append(
                 SongCaption(
                     audio=song.audio,
                     captions=decoded.captions,
                     scores=decoded.scores,
                     model=self.name,
-                    excerpt=song.heard.excerpt,
-                    settings={**effective_settings(decoding, self.model, self.processor), "excerpt": song.place},
+                    excerpt=song.decoded.excerpt,
+                    settings={**settings, "excerpt": song.excerpt},
                     lyrics_tokens=tokens,
                     warnings=self.collect_warnings(song, tokens, decoded),
                     seconds=song.seconds + seconds,
                     id=song.id,
                     weights=self.weights,
-                    explanation=found,
+                    explanation=self.explain(song, decoded.captions[0]) if explain else None,
                 )
             )
         return results
 
-    def make_batch(self, songs: Sequence[HeardSong]) -> dict[str, Any]:
-        """Give the model's input for songs that were heard."""
+    def explain(self, song: CaptionInput, caption: str) -> Explanation:
+        """Returns what a caption looked at."""
+        batch = self.make_batch([song])
+        return explain_caption(self.model, self.processor, batch, song.lyrics, caption, song.decoded)
+
+    def make_batch(self, songs: Sequence[CaptionInput]) -> dict[str, Tensor]:
+        """Returns the model's input for songs."""
         batch = self.processor([song.lyrics for song in songs])
         if not self.model.config.use_music:
             return batch
-        states = [song.heard.states for song in songs if song.heard.states is not None]
+        states = [song.decoded.states for song in songs if song.decoded.states is not None]
         if states:
             return batch | pad_states(states)
-        return batch | pad_mels([song.heard.mel for song in songs], self.processor.audio)
+        return batch | pad_mels([song.decoded.mel for song in songs], self.processor.audio)
 
-    def collect_warnings(self, song: HeardSong, tokens: int, written: Decoded) -> list[str]:
-        """Say what a reader of the caption should know."""
-        warnings = [*song.heard.warnings, *song.warnings]
-        heard, window = song.heard.excerpt["seconds"], self.processor.audio.seconds
-        if heard < window / 2 and not any(text.startswith("very short") for text in warnings):
+    def collect_warnings(self, song: CaptionInput, tokens: int, found: Decoded) -> list[str]:
+        """Returns what a reader of the caption should know."""
+        warnings = [*song.decoded.warnings, *song.warnings]
+        seconds, window = song.decoded.excerpt["seconds"], self.processor.audio.seconds
+        if seconds < window / 2 and not any(text.startswith("very short") for text in warnings):
             warnings.append(f"short: the excerpt has less than half of the {window:g} s that the model can hear")
         if tokens > self.processor.max_lyrics_tokens:
             warnings.append(f"lyrics of {tokens} tokens were cut at {self.processor.max_lyrics_tokens}")
-        if not all(written.captions):
+        if not all(found.captions):
             warnings.append("the model wrote an empty caption")
         if not self.model.config.use_music:
             warnings.append("the model does not listen: it was trained without music")
         return warnings
 
+    def check_audio(self, data: PreparedData) -> None:
+        """Refuses data that were prepared with other audio settings than the model's.
 
-NO_LYRICS = "no lyrics, so the caption comes from the music alone (--instrumental says there are none)"
+        Raises:
+            ModelError: they were.
+        """
+        if self.model.config.use_music and self.processor.audio != data.audio:
+            raise ModelError(
+                f"{self.name} was trained on audio prepared in another way than {data.folder}",
+                "prepare the data with the model's settings, see recap_processor.json",
+            )

@@ -1,7 +1,7 @@
 """What a caption looked at: lyrics lines against seconds of the music, caption words against lyrics lines."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recap_cli.captioning.caption_input import HeardAudio
+from recap_cli.captioning.caption_input import DecodedAudio
 from recap_cli.model.captioner import RecapForCaptioning
+from recap_cli.model.lyrics_encoder import LyricsEncoderOutput
 from recap_cli.model.music_encoder import TIME_STRIDE
-from recap_cli.processor import RecapProcessor, pad_rows
+from recap_cli.processor import RecapProcessor
 
 NEARLY_UNIFORM = 0.95  # share of the uniform map's entropy from which a map says little
 NO_LINES = "(no lyrics)"
@@ -23,19 +24,14 @@ NO_LINES = "(no lyrics)"
 class AttentionMap:
     """How much each row looked at each column; rows sum to 1.
 
-    Attributes:
-        rows: what looks.
-        columns: what is looked at.
-        weights: [rows][columns].
-        entropy: mean over rows, in bits, of the attention over its finest units (steps of the music, lyrics tokens).
-        uniform_entropy: that of attention which looks everywhere alike, in bits.
+    Entropies are in bits, and of the attention over its finest units (steps of the music, lyrics tokens).
     """
 
-    rows: list[str]
-    columns: list[str]
-    weights: list[list[float]]
-    entropy: float
-    uniform_entropy: float
+    rows: list[str]  # what looks
+    columns: list[str]  # what is looked at
+    weights: list[list[float]]  # [rows][columns]
+    entropy: float  # mean over rows
+    uniform_entropy: float  # of attention that looks everywhere alike
 
     @property
     def is_nearly_uniform(self) -> bool:
@@ -47,27 +43,22 @@ class AttentionMap:
 class Explanation:
     """What one caption looked at.
 
-    Attributes:
-        caption: the caption.
-        music: lyrics lines against seconds of music (fusion attention, mean over fusion layers and a line's tokens);
-            None for a model without music.
-        music_seconds: where each column of `music` starts, in seconds of the file.
-        summary_share: share of the fusion attention that went to the states which stand for a whole window.
-        lyrics: caption words against lyrics lines: the decoder's attention, followed back through the encoder's
-            layers to the words that its states are made of (attention rollout, Abnar and Zuidema 2020).
-        lyrics_direct: the decoder's attention as it is. The states it looks at are mixed by the encoder, so it may say
-            nothing where `lyrics` says much.
+    `lyrics_direct` is the decoder's attention as it is; the states it looks at are mixed by the encoder, so it may say
+    nothing where `lyrics` says much: the same, followed back through the encoder's layers to the words that its states
+    are made of (attention rollout, Abnar and Zuidema 2020).
     """
 
     caption: str
+    # Lyrics lines against seconds of music (fusion attention, mean over fusion layers and a line's tokens); None for a
+    # model without music.
     music: AttentionMap | None
-    music_seconds: list[float]
-    summary_share: float
-    lyrics: AttentionMap
+    music_seconds: list[float]  # where each column of `music` starts, in seconds of the file
+    summary_share: float  # of the fusion attention that went to the states which stand for a whole window
+    lyrics: AttentionMap  # caption words against lyrics lines
     lyrics_direct: AttentionMap
 
     def to_json(self) -> dict[str, Any]:
-        """The numbers as plain values."""
+        """Returns the numbers as plain values."""
         record = asdict(self)
         for name in ("music", "lyrics", "lyrics_direct"):
             found = getattr(self, name)
@@ -83,17 +74,17 @@ def explain_caption(
     batch: Mapping[str, Tensor],
     lyrics: str,
     caption: str,
-    heard: HeardAudio,
+    decoded: DecodedAudio,
 ) -> Explanation:
-    """Run the model over a caption it wrote and read its attention.
+    """Runs the model over a caption it generated and returns its attention.
 
     Args:
         model: in eval mode.
         processor: the model's own.
         batch: the song as the model took it, one row.
         lyrics: its clean lyrics.
-        caption: what it wrote.
-        heard: the excerpt; its start and length give the seconds.
+        caption: what the model generated.
+        decoded: the excerpt; its start and length give the seconds.
     """
     inputs = {name: value.to(model.device) for name, value in batch.items()}
     labels = processor.encode_caption(caption)
@@ -115,21 +106,21 @@ def explain_caption(
         weights = rounded(sum_columns(by_word, owner, len(lines)))
         return AttentionMap(words, lines, weights, mean_entropy(by_word), math.log2(attention.shape[1]))
 
-    music, seconds, share = music_map(model, processor, encoded, owner, lines, heard)
+    music, seconds, share = music_map(model, processor, encoded, owner, lines, decoded)
     followed = words_to_lines(direct @ roll_out(inner))
     return Explanation(caption, music, seconds, share, followed, words_to_lines(direct))
 
 
 @contextmanager
 def recorded_attention(model: RecapForCaptioning) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:
-    """Record the attention of the encoder's layers to themselves, and of the decoder's to the encoder, mean over heads.
+    """Records the encoder's attention to itself and the decoder's to the encoder, mean over heads.
 
     Yields two lists that fill as the model runs, a map a layer: [tokens, tokens] and [caption tokens, lyrics tokens].
     """
     inner: list[np.ndarray] = []
     cross: list[np.ndarray] = []
 
-    def keep(maps: list[np.ndarray]) -> Any:
+    def keep(maps: list[np.ndarray]) -> Callable[..., None]:
         return lambda _module, _inputs, output: maps.append(output[1][0].mean(dim=0).float().cpu().numpy())
 
     chosen = model.config._attn_implementation
@@ -145,7 +136,7 @@ def recorded_attention(model: RecapForCaptioning) -> Iterator[tuple[list[np.ndar
 
 
 def roll_out(maps: Sequence[np.ndarray]) -> np.ndarray:
-    """Follow the encoder's states back to the tokens they are made of [tokens, tokens]; rows sum to 1.
+    """Follows the encoder's states back to the tokens they are made of [tokens, tokens]; rows sum to 1.
 
     Each layer keeps half of a state and mixes in half of what it attends to (Abnar and Zuidema 2020).
     """
@@ -158,23 +149,23 @@ def roll_out(maps: Sequence[np.ndarray]) -> np.ndarray:
 def music_map(
     model: RecapForCaptioning,
     processor: RecapProcessor,
-    encoded: Any,
+    encoded: LyricsEncoderOutput,
     owner: list[int],
     lines: list[str],
-    heard: HeardAudio,
+    decoded: DecodedAudio,
 ) -> tuple[AttentionMap | None, list[float], float]:
-    """Give lyrics lines against whole seconds, where the seconds start, and the share of the summary states."""
+    """Returns lyrics lines against whole seconds, where the seconds start, and the share of the summary states."""
     if not model.config.use_music or not encoded.music_attentions:
         return None, [], 0.0
     fused = torch.stack([found[0] for found in encoded.music_attentions]).mean(dim=0).float().cpu().numpy()
-    times = step_times(processor, fused.shape[1], heard.excerpt)
+    times = step_times(processor, fused.shape[1], decoded.excerpt)
     is_step = np.array([time is not None for time in times])
     share = float(1 - fused[:, is_step].sum(axis=1).mean())
     steps = fused[:, is_step] / np.maximum(fused[:, is_step].sum(axis=1, keepdims=True), 1e-12)
     by_line = np.stack(
         [steps[[place for place, one in enumerate(owner) if one == line]].mean(axis=0) for line in range(len(lines))]
     )
-    start = heard.excerpt.get("start", 0.0)
+    start = decoded.excerpt.get("start", 0.0)
     second_of = [int(time - start) for time in times if time is not None]
     seconds = [start + second for second in range(max(second_of) + 1)]
     weights = sum_columns(by_line, second_of, len(seconds))
@@ -184,7 +175,7 @@ def music_map(
 
 
 def step_times(processor: RecapProcessor, states: int, excerpt: Mapping[str, float]) -> list[float | None]:
-    """Give the second in the file at which each music state starts; None for one that stands for a whole window."""
+    """Returns the second in the file at which each music state starts; None for one that stands for a whole window."""
     audio = processor.audio
     step = TIME_STRIDE * audio.hop / audio.sample_rate
     start, seconds = excerpt.get("start", 0.0), excerpt["seconds"]
@@ -204,7 +195,7 @@ def step_times(processor: RecapProcessor, states: int, excerpt: Mapping[str, flo
 
 
 def token_lines(processor: RecapProcessor, lyrics: str, tokens: Sequence[int]) -> tuple[list[int], list[str]]:
-    """Give the line of each lyrics token, and the lines; the closing tokens count to their neighbours' lines."""
+    """Returns the line of each lyrics token, and the lines; the closing tokens count to their neighbours' lines."""
     numbers: list[int] = []
     lines: list[str] = []
     number_of: dict[int, int] = {}
@@ -229,7 +220,7 @@ def token_lines(processor: RecapProcessor, lyrics: str, tokens: Sequence[int]) -
 
 
 def token_spans(processor: RecapProcessor, text: str) -> list[tuple[int, int]]:
-    """Give where each token of a text stands in it."""
+    """Returns where each token of a text stands in it."""
     encoded = processor.tokenizer(text, return_offsets_mapping=True, verbose=False)
     spans = []
     for start, stop in encoded["offset_mapping"]:
@@ -240,7 +231,7 @@ def token_spans(processor: RecapProcessor, text: str) -> list[tuple[int, int]]:
 
 
 def token_words(processor: RecapProcessor, labels: Sequence[int]) -> tuple[list[str], list[range]]:
-    """Give a caption's words, and the places of each word's tokens."""
+    """Returns a caption's words, and the places of each word's tokens."""
     spans: list[range] = []
     special = set(processor.tokenizer.all_special_ids)
     for place, token in enumerate(labels):
@@ -257,7 +248,7 @@ def token_words(processor: RecapProcessor, labels: Sequence[int]) -> tuple[list[
 
 
 def sum_columns(weights: np.ndarray, owner: Sequence[int], count: int) -> np.ndarray:
-    """Add up columns [rows, fine] that belong together [rows, count]; each row then sums to 1."""
+    """Adds up columns [rows, fine] that belong together [rows, count]; each row then sums to 1."""
     joined = np.zeros((len(weights), count))
     for fine, column in enumerate(owner[: weights.shape[1]]):
         joined[:, column] += weights[:, fine]
@@ -265,7 +256,7 @@ def sum_columns(weights: np.ndarray, owner: Sequence[int], count: int) -> np.nda
 
 
 def mean_entropy(weights: np.ndarray) -> float:
-    """Mean entropy of rows that sum to 1, in bits."""
+    """Returns the mean entropy of rows that sum to 1, in bits."""
     if not weights.size:
         return 0.0
     terms = np.where(weights > 0, -weights * np.log2(np.maximum(weights, 1e-30)), 0)
@@ -273,21 +264,5 @@ def mean_entropy(weights: np.ndarray) -> float:
 
 
 def rounded(weights: np.ndarray) -> list[list[float]]:
-    """Give weights as plain numbers of four digits."""
+    """Returns weights as plain numbers of four digits."""
     return [[round(float(value), 4) for value in row] for row in weights]
-
-
-@torch.inference_mode()
-def score_caption(
-    model: RecapForCaptioning, processor: RecapProcessor, batch: Mapping[str, Tensor], caption: str
-) -> float:
-    """Give the mean log-probability a token of a caption for a song."""
-    labels = pad_rows([processor.encode_caption(caption)], -100).to(model.device)
-    inputs = {name: value.to(model.device) for name, value in batch.items()}
-    return -float(model(**inputs, labels=labels).caption_loss)
-
-
-def lines_by_attention(explanation: Explanation) -> list[int]:
-    """Give the lyrics lines that the caption looked at, the most looked-at first."""
-    looked = np.array(explanation.lyrics.weights).sum(axis=0)
-    return [int(line) for line in np.argsort(-looked, kind="stable")]

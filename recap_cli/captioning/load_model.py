@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from recap_cli.audio.settings import AudioSettings
+from recap_cli.corpus.folders import is_file
 from recap_cli.errors import ModelError
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.config import RecapConfig
-from recap_cli.model.folder import read_config, read_generation
+from recap_cli.model.folder import first_line, load_tokenizer, read_config, read_generation
 from recap_cli.model.music_encoder import STRIDES
 from recap_cli.model.published import load_captioner, load_music_encoder
-from recap_cli.model.tokenizer import load_tokenizer
-from recap_cli.model.weight_files import first_line, read_folder_weights
+from recap_cli.model.weight_files import read_folder_weights
 from recap_cli.processor import PROCESSOR_FILE, RecapProcessor
 from recap_cli.progress import Progress
 from recap_cli.runtime.hub import DEFAULT_BART, find_model, is_folder, is_hub_id
@@ -31,14 +31,7 @@ def load_model(
     bart: str = DEFAULT_BART,
     progress: Progress | None = None,
 ) -> tuple[RecapForCaptioning, RecapProcessor, str]:
-    """Load a model in eval mode, its processor, and the name it goes by.
-
-    Args:
-        source: a run folder, `hf://owner/name[@revision]`, or published weights; None is the embedded demonstration
-            model.
-        music_encoder: CNNSA weights, for published weights that hold none.
-        bart: the BART that published weights were trained from: a folder, or a hub model as above.
-        progress: where to say that the hub or its local cache is used.
+    """Returns a model in eval mode, its processor, and the name it goes by; see `Captioner.from_pretrained`.
 
     Raises:
         ModelError: the model cannot be had or does not fit.
@@ -57,16 +50,8 @@ def load_model(
     return *load_folder(found.path), found.name
 
 
-def is_file(path: Path) -> bool:
-    """Whether a path is a file; one that cannot be looked at is none."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
-
-
 def load_folder(folder: Path) -> tuple[RecapForCaptioning, RecapProcessor]:
-    """Load a model folder with its processor; all is checked before anything is built.
+    """Returns the model and the processor of a folder; all is checked before anything is built.
 
     Raises:
         ModelError: the folder holds no RECAP model, a damaged one, or one whose processor does not fit.
@@ -92,7 +77,7 @@ def load_folder(folder: Path) -> tuple[RecapForCaptioning, RecapProcessor]:
 
 
 def map_weights(folder: Path, config: RecapConfig, tensors: dict[str, Tensor]) -> RecapForCaptioning:
-    """Build a model around its memory-mapped weights: nothing is drawn, nothing is copied.
+    """Returns a model around its memory-mapped weights: nothing is drawn, nothing is copied.
 
     Raises:
         ModelError: tensors are missing, of another shape, or hold what is no number.
@@ -111,17 +96,14 @@ def map_weights(folder: Path, config: RecapConfig, tensors: dict[str, Tensor]) -
     absent = set(model.load_state_dict(tensors, strict=False, assign=True).missing_keys)
     model.tie_weights()
     # what is tied is saved once; what is still without data after tying was saved nowhere
-    refuse_missing(folder, sorted(key for key, value in model.state_dict().items() if key in absent and value.is_meta))
+    if lacking := sorted(key for key, value in model.state_dict().items() if key in absent and value.is_meta):
+        parts = "its music encoder" if all("music_encoder" in key for key in lacking) else f"{len(lacking)} tensors"
+        raise ModelError(f"the model in {folder} lacks {parts}, such as {lacking[0]}", "copy it again")
     return model.float().requires_grad_(False)
 
 
 def check_numbers(folder: Path, tensors: dict[str, Tensor], own: dict[str, Tensor]) -> None:
-    """Refuse weights that are whole numbers, infinite or no numbers: a training that failed wrote them.
-
-    Args:
-        folder: the model folder, for messages.
-        tensors: its weights.
-        own: the model's own tensors; their types count.
+    """Refuses weights of another type than the model's `own`, infinite or NaN: a training that failed wrote them.
 
     Raises:
         ModelError: there are such.
@@ -141,19 +123,8 @@ def check_numbers(folder: Path, tensors: dict[str, Tensor], own: dict[str, Tenso
             raise ModelError(f"the model in {folder} holds NaN or infinity, in {name}", "copy the folder again")
 
 
-def refuse_missing(folder: Path, keys: list[str]) -> None:
-    """Say which tensors a folder lacks.
-
-    Raises:
-        ModelError: there are such.
-    """
-    if keys:
-        parts = "its music encoder" if all("music_encoder" in key for key in keys) else f"{len(keys)} tensors"
-        raise ModelError(f"the model in {folder} lacks {parts}, such as {keys[0]}", "copy it again")
-
-
 def check_fit(folder: Path, config: RecapConfig, processor: RecapProcessor) -> None:
-    """Compare a processor with the model beside it.
+    """Refuses a processor that does not fit the model beside it.
 
     Raises:
         ModelError: the tokenizer, the lengths or the audio settings belong to another model.
@@ -167,7 +138,7 @@ def check_fit(folder: Path, config: RecapConfig, processor: RecapProcessor) -> N
         longest = max(processor.max_lyrics_tokens, processor.max_caption_tokens)
         message = f"{file.name} allows {longest} tokens, the model {config.max_position_embeddings}"
     elif config.use_music and processor.audio.mels != MEL_BANDS:
-        message = f"{file.name} makes {processor.audio.mels} mel bands, the music encoder hears {MEL_BANDS}"
+        message = f"{file.name} makes {processor.audio.mels} mel bands, the music encoder takes {MEL_BANDS}"
     else:
         return
     raise ModelError(f"the processor in {folder} does not fit the model: {message}", "copy the model folder again")
@@ -176,7 +147,7 @@ def check_fit(folder: Path, config: RecapConfig, processor: RecapProcessor) -> N
 def load_published(
     weights: Path, music_encoder: Path | None, bart: str, progress: Progress | None = None
 ) -> tuple[RecapForCaptioning, RecapProcessor]:
-    """Load ALCAP's or BART-fusion's published weights with the BART they came from.
+    """Returns the model of ALCAP's or BART-fusion's published weights, and the processor of the BART they came from.
 
     Raises:
         ModelError: something is missing or does not fit.

@@ -1,46 +1,36 @@
-"""The captions that systems write for a split: generated once, saved as they come, taken up again after a stop."""
+"""The captions of a split: made by a model, kept in a file that is resumed, or read from anyone's file."""
 
-import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from recap_cli.captioning.caption_file import CaptionFile, Record, read_captions, why_not_resumed
 from recap_cli.captioning.captioner import Captioner
 from recap_cli.captioning.load_model import EMBEDDED_MODEL
 from recap_cli.corpus.dataset import PreparedData, PreparedSong, SongCollator, SongDataset
 from recap_cli.corpus.mel_cache import fingerprint, hash_file
 from recap_cli.corpus.shards import ShardReader
 from recap_cli.errors import DataError, ModelError
-from recap_cli.escaping import json_text
 from recap_cli.evaluation.predictions import Prediction
-from recap_cli.files import cannot_write, make_folder, open_to_append, write_json, write_json_lines
-from recap_cli.outputs import file_stem, read_json, split_stem
+from recap_cli.files import cannot_write
+from recap_cli.outputs import file_stem, split_stem
 from recap_cli.progress import Progress
-from recap_cli.runtime.decoding import DecodingOptions, generate_captions
+from recap_cli.runtime.decoding import Decoded, DecodingOptions, generate_captions
 from recap_cli.runtime.hub import model_path
 from recap_cli.runtime.music_cache import cache_features
 
 
 @dataclass(frozen=True)
 class SongSet:
-    """The songs that captions are scored on.
+    """The songs that captions are scored on."""
 
-    Attributes:
-        ids: unique [songs].
-        references: captions of each song [songs][references].
-        lyrics: lyrics of each song [songs], None where they are not known.
-        tags: on demo songs, the true attributes of each.
-        unnamed: the file that the songs came from, where it has no ids and they are named by their places.
-    """
-
-    ids: list[str]
-    references: Sequence[Sequence[str]]
-    lyrics: list[str | None]
-    tags: list[dict[str, str]]
-    unnamed: Path | None = None
+    ids: list[str]  # unique
+    references: Sequence[Sequence[str]]  # captions of each song
+    lyrics: list[str | None]  # None where they are not known
+    tags: list[dict[str, str]]  # on demo songs, the true attributes of each
+    unnamed: Path | None = None  # the file that the songs came from, where it has no ids: places are their names
 
     def without(self, left_out: Collection[str]) -> "SongSet":
         """Returns the other songs.
@@ -61,7 +51,7 @@ class SongSet:
 
     @classmethod
     def from_prepared(cls, songs: Sequence[PreparedSong], is_demo: bool) -> "SongSet":
-        """Take the songs of a split."""
+        """Returns the songs of a split."""
         return cls(
             [entry.song.id for entry in songs],
             [[caption.text for caption in entry.song.captions] for entry in songs],
@@ -71,7 +61,7 @@ class SongSet:
 
     @classmethod
     def from_predictions(cls, path: Path, rows: Sequence[Prediction]) -> "SongSet":
-        """Take the songs of a file of captions; rows without ids are named by their places.
+        """Returns the songs of a file of captions; rows without ids are named by their places.
 
         Raises:
             DataError: the file has no references.
@@ -89,7 +79,7 @@ class SongSet:
 
 
 def captioned_songs(data: PreparedData, split: str) -> list[PreparedSong]:
-    """Give the songs of a split that have captions to compare with.
+    """Returns the songs of a split that have captions to compare with.
 
     Raises:
         DataError: there are none.
@@ -103,87 +93,68 @@ def captioned_songs(data: PreparedData, split: str) -> list[PreparedSong]:
 
 
 @dataclass(frozen=True)
-class CaptionFile:
-    """Where a system's captions are kept, and what they were made with.
-
-    Attributes:
-        path: JSON lines, one a song.
-        made: what decides the captions; captions made with anything else are written anew.
-    """
+class SplitFile:
+    """Where a system's captions are kept, and what they are made with; see `CaptionFile`."""
 
     path: Path
-    made: dict[str, Any]
+    made_by: Record
 
-    @property
-    def partial(self) -> Path:
-        """The file while it grows."""
-        return self.path.with_name(self.path.name + ".partial")
-
-    @property
-    def note(self) -> Path:
-        """The file that says how the captions were made."""
-        return self.path.with_name(self.path.stem + ".made.json")
-
-    def read(self, songs: Sequence[PreparedSong]) -> list[str]:
-        """Give the captions that are there already: the first ones of the songs, in order.
-
-        A torn line ends them. Anything that was made in another way is taken away.
+    def drop_outdated(self, songs: Sequence[PreparedSong], progress: Progress) -> None:
+        """Deletes captions that cannot be resumed, and says why: the folder is an evaluation's, so all are made anew.
 
         Raises:
-            DataError: the folder cannot be written.
+            DataError: the disk refuses.
         """
-        if read_json(self.note) != self.made:
-            make_folder(self.path.parent)
-            try:
-                for path in (self.path, self.partial):
-                    path.unlink(missing_ok=True)
-            except OSError as error:
-                raise cannot_write(self.path, error) from error
-            write_json(self.note, self.made)
-        captions: list[str] = []
-        for entry, record in zip(songs, self.records(), strict=False):
-            if record.get("song") != entry.song.id or not isinstance(record.get("prediction"), str):
-                break
-            captions.append(record["prediction"])
-        return captions
-
-    def records(self) -> Iterator[dict[str, Any]]:
-        """Give the rows of the finished file, or else those of the growing one, as far as they are whole."""
-        path = self.path if self.path.is_file() else self.partial
-        for line in path.read_bytes().split(b"\n") if path.is_file() else []:
-            try:
-                record = json.loads(line)
-            except ValueError:
-                return
-            if not isinstance(record, dict):
-                return
-            yield record
-
-    def write(self, songs: Sequence[PreparedSong], done: Sequence[str], more: Iterable[str]) -> Iterator[str]:
-        """Pass captions on, each written as it comes; the file gets its name when all songs have one.
-
-        Args:
-            songs: the songs, in order.
-            done: captions of the first songs.
-            more: captions of the others.
-
-        Raises:
-            DataError: the file cannot be written.
-        """
-
-        def row(entry: PreparedSong, text: str) -> dict[str, Any]:
-            references = [caption.text for caption in entry.song.captions]
-            return {"song": entry.song.id, "prediction": text, "references": references}
-
-        write_json_lines(self.partial, (row(entry, text) for entry, text in zip(songs, done, strict=False)))
+        reason = why_not_resumed(self.path, self.made_by)
+        if not reason and self.made_by["settings"]["sample"] and self.path.exists():
+            # Words are drawn batch by batch: a part of the songs would go on with other random numbers.
+            finished = read_captions(self.path).keys() >= {entry.song.id for entry in songs}
+            reason = "" if finished else "it was interrupted, and words are drawn anew from the seed"
+        if not reason:
+            return
+        progress.say(f"{self.path} is made anew: {reason}")
         try:
-            with open_to_append(self.partial) as lines:
-                for entry, text in zip(songs[len(done) :], more, strict=True):
-                    lines.write(json_text(row(entry, text)) + "\n")
-                    yield text
-            self.partial.replace(self.path)
+            # Up to version 1 the way of making had a file of its own, and growing files another name.
+            for path in (self.path, self.path.with_suffix(".made.json"), Path(f"{self.path}.partial")):
+                path.unlink(missing_ok=True)
         except OSError as error:
             raise cannot_write(self.path, error) from error
+
+    def record(self, entry: PreparedSong, found: Decoded) -> Record:
+        """Returns a song's line, which has the keys of `recap caption --out` and the references."""
+        return {
+            "id": entry.song.id,
+            "audio": entry.song.audio or entry.song.id,
+            "caption": found.captions[0],
+            "captions": found.captions,
+            "scores": [None if score is None else round(score, 4) for score in found.scores],
+            **self.made_by,
+            "warnings": [],
+            "references": [caption.text for caption in entry.song.captions],
+        }
+
+
+def caption_file(
+    out: Path | None, name: str, run: Path | None, data: PreparedData, split: str, decoding: DecodingOptions
+) -> SplitFile | None:
+    """Returns the file of a system's captions in the folder `out`; None where no folder is named.
+
+    Args:
+        out: the folder.
+        name: the system, such as the path of a run, or a control of it.
+        run: the run's folder; None is the embedded model.
+        data: the songs' folder.
+        split: the songs' split.
+        decoding: how captions are generated.
+    """
+    if out is None:
+        return None
+    settings = {**decoding.to_json(), "excerpt": "prepared", "data": data.fingerprint, "split": split}
+    if decoding.sample:
+        settings["drawn_by"] = decoding.batch_size  # drawn words do depend on the batch
+    weights = weights_fingerprint(EMBEDDED_MODEL if run is None else run)
+    made_by = {"model": name, "weights": weights, "settings": settings}
+    return SplitFile(out / f"{file_stem(name)}.{split_stem(split)}.jsonl", made_by)
 
 
 def caption_split(
@@ -193,93 +164,68 @@ def caption_split(
     decoding: DecodingOptions,
     progress: Progress,
     music: Mapping[str, np.ndarray] | ShardReader | None = None,
-    file: CaptionFile | None = None,
+    file: SplitFile | None = None,
 ) -> list[str]:
-    """Caption prepared songs, each once and in order.
+    """Returns a caption for each prepared song, in order.
 
     Args:
         captioner: the model.
         data: the songs' folder.
         songs: the songs.
-        decoding: how captions are written.
+        decoding: how captions are generated.
         progress: where to report.
         music: music states by mel key; None takes the model's own of these songs.
-        file: keeps the captions; those that are there are not written again.
+        file: keeps the captions; songs that have one are not captioned again.
 
     Raises:
-        ModelError: the model heard its songs with other audio settings.
+        ModelError: the model was trained on other audio settings.
         DataError: the file cannot be written.
     """
-    check_audio(captioner, data)
-    done = file.read(songs) if file else []
-    if len(done) == len(songs):
-        return done
-    # Taken up at a batch's start, so that batches are those of an uninterrupted run; drawn words are drawn anew.
-    done = [] if decoding.sample else done[: len(done) // decoding.batch_size * decoding.batch_size]
+    captioner.check_audio(data)
+    if file is None:
+        found = generate_split(captioner, data, songs, decoding, progress, music)
+        return [decoded.captions[0] for decoded in found]
+    file.drop_outdated(songs, progress)
+    with CaptionFile(file.path, file.made_by) as lines:
+        captions = read_captions(file.path)
+        lacking = [entry for entry in songs if entry.song.id not in captions]
+        decodings = generate_split(captioner, data, lacking, decoding, progress, music) if lacking else ()
+        for entry, decoded in zip(lacking, decodings, strict=True):
+            lines.append(file.record(entry, decoded))
+            captions[entry.song.id] = decoded.captions[0]
+    return [captions[entry.song.id] for entry in songs]
+
+
+def generate_split(
+    captioner: Captioner,
+    data: PreparedData,
+    songs: Sequence[PreparedSong],
+    decoding: DecodingOptions,
+    progress: Progress,
+    music: Mapping[str, np.ndarray] | ShardReader | None,
+) -> Iterator[Decoded]:
+    """Yields the captions of prepared songs, in order; see `caption_split`."""
     music = music_states(captioner, data, progress) if music is None else music
-    dataset = SongDataset(songs[len(done) :], captioner.processor, music, per_caption=False)
+    dataset = SongDataset(songs, captioner.processor, music, per_caption=False)
     collate = SongCollator(captioner.processor, "states" if music is not None else "")
     batches = collate.batches(dataset, decoding.batch_size)
-    written = generate_captions(captioner.model, captioner.processor, batches, decoding)
-    texts: Iterator[str] = (text.captions[0] for text in written)
     progress.start(f"Captioning {len(songs)} songs", len(songs))
-    progress.advance(len(done))
-    captions = list(done)
-    for text in file.write(songs, done, texts) if file else texts:
-        captions.append(text)
+    for decoded in generate_captions(captioner.model, captioner.processor, batches, decoding):
+        yield decoded
         progress.advance()
     progress.finish()
-    return captions
-
-
-def check_audio(captioner: Captioner, data: PreparedData) -> None:
-    """Refuse data that were heard in another way than the model's.
-
-    Raises:
-        ModelError: they were.
-    """
-    if captioner.processor.audio != data.audio and captioner.model.config.use_music:
-        raise ModelError(
-            f"{captioner.name} was trained on audio prepared in another way than {data.folder}",
-            "prepare the data with the model's settings, see recap_processor.json",
-        )
 
 
 def music_states(captioner: Captioner, data: PreparedData, progress: Progress) -> ShardReader | None:
-    """Give the model's own music states of all songs of a folder; None where it does not listen."""
+    """Returns the model's own music states of all songs of a folder; None for a model without music."""
     model = captioner.model
     if not model.config.use_music:
         return None
     return cache_features(data, model.model.encoder.music_encoder, progress, str(model.device))
 
 
-def caption_file(
-    out: Path | None, name: str, run: Path | None, data: PreparedData, split: str, decoding: DecodingOptions
-) -> CaptionFile | None:
-    """Name the file of a system's captions; None where no folder is named.
-
-    Args:
-        out: the folder.
-        name: the system, such as the path of a run, or a control of it.
-        run: the run's folder; None is the embedded model.
-        data: the songs' folder.
-        split: the songs' split.
-        decoding: how captions are written.
-    """
-    if out is None:
-        return None
-    made = {
-        "system": name,
-        "weights": weights_fingerprint(EMBEDDED_MODEL if run is None else run),
-        "data": data.fingerprint,
-        "split": split,
-        "decoding": decoding.to_json(),
-    }
-    return CaptionFile(out / f"{file_stem(name)}.{split_stem(split)}.jsonl", made)
-
-
 def weights_fingerprint(run: Path) -> str:
-    """Name the content of a model, weights and settings; of a hub model, that of its snapshot.
+    """Returns a fingerprint of a model, weights and settings; of a hub model, that of its snapshot.
 
     Raises:
         ModelError: there is nothing to name.
@@ -321,7 +267,7 @@ def match_predictions(
         rows: what it holds.
         songs: the songs.
         progress: where to report.
-        limit: where rows have no ids, only so many of them stand for songs.
+        limit: where rows have no ids, the first N of them stand for songs.
 
     Raises:
         DataError: the file has other songs, or other references and no ids.

@@ -18,25 +18,15 @@ REFERENCE_COLUMNS = ("references", "reference", "ground_truth")
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One row of a file.
+    """One row of a file."""
 
-    Attributes:
-        noun: what `number` counts: lines, or entries of a list.
-        number: where it stands.
-        id: the song's id, "" where the file has none.
-        prediction: the caption, possibly empty.
-        references: the captions to compare with; empty where the file has none.
-        lyrics: the song's lyrics, or None.
-        error: why `recap caption` wrote no caption; "" where it did.
-    """
-
-    noun: str
+    noun: str  # what `number` counts: "line", or "entry" of a list
     number: int
-    id: str
-    prediction: str
-    references: tuple[str, ...]
+    id: str  # of the song, "" where the file has none
+    prediction: str  # the caption, possibly empty
+    references: tuple[str, ...]  # to compare with; empty where the file has none
     lyrics: str | None
-    error: str = ""
+    error: str = ""  # why `recap caption` wrote no caption
 
     @property
     def place(self) -> str:
@@ -81,7 +71,7 @@ def read_predictions(path: Path) -> list[Prediction]:
 
 
 def read_records(path: Path) -> Iterator[tuple[str, int, Row]]:
-    """Gives the records of a file with what they are called and their numbers; a broken one is given as the reason.
+    """Yields the records of a file with what they are called and their numbers; a broken one is yielded as the reason.
 
     Raises:
         DataError: the file cannot be read.
@@ -110,7 +100,7 @@ def begins_list(path: Path) -> bool:
 
 
 def read_row(place: str, noun: str, number: int, record: Mapping[str, Any]) -> Prediction:
-    """Makes a row of a record.
+    """Returns the row of a record.
 
     Raises:
         DataError: it cannot be used.
@@ -126,14 +116,16 @@ def read_row(place: str, noun: str, number: int, record: Mapping[str, Any]) -> P
             raise DataError(f"{place} has no prediction", f"its columns are {names}")
         if isinstance(error, str) and error.strip() and not record[column]:
             return Prediction(noun, number, song, "", (), None, error)
-        (prediction,) = one_of(read_texts(column, record[column]), column)
+        texts = read_texts(column, record[column])
+        if len(texts) != 1:
+            raise ValueError(f"{column} is a list of {len(texts)} texts, and one caption a song is scored")
         references = read_references(record)
     except ValueError as error:
         hint = 'give a text; "" is an empty caption'
         raise DataError(f"{place}: {error}", hint) from error
     lyrics = record.get("lyrics")
     known = isinstance(lyrics, str) and is_unicode(lyrics)
-    return Prediction(noun, number, song, prediction, references, lyrics if known else None)
+    return Prediction(noun, number, song, texts[0], references, lyrics if known else None)
 
 
 def first_of(record: Mapping[str, Any], names: Sequence[str]) -> str | None:
@@ -154,17 +146,6 @@ def read_references(record: Mapping[str, Any]) -> tuple[str, ...]:
     if not any(text.strip() for text in found):
         raise ValueError(f"{column} is empty")
     return found
-
-
-def one_of(texts: tuple[str, ...], column: str) -> tuple[str, ...]:
-    """Returns the one text of a list.
-
-    Raises:
-        ValueError: there are more, or none.
-    """
-    if len(texts) != 1:
-        raise ValueError(f"{column} is a list of {len(texts)} texts, and one caption a song is scored")
-    return texts
 
 
 def read_texts(column: str, value: Any) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ class Alignment(nn.Module):
         aligned_rows: Tensor | None = None,
         num_songs: Tensor | int | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Give the alignment loss and the two pooled, projected sides.
+        """Returns the alignment loss (a scalar) and the pooled, projected music and lyrics [batch, narrower width].
 
         Args:
             music_states: [batch, steps, music width].
@@ -52,9 +52,6 @@ class Alignment(nn.Module):
             aligned_rows: True for the rows that count [batch], where a step is larger than this batch; it stands in
                 for `song_ids`.
             num_songs: songs of the whole step; the loss is a sum over the rows divided by it. Default: of this batch.
-
-        Returns:
-            The loss (a scalar), pooled music and pooled lyrics [batch, narrower width].
         """
         music = pool(music_states, music_mask if self.pooling == "masked" else None)
         lyrics = pool(lyrics_state, lyrics_mask if self.pooling == "masked" else None)
@@ -69,24 +66,24 @@ class Alignment(nn.Module):
         return terms.sum() / songs, music, lyrics
 
     def standardise(self, music: Tensor) -> Tensor:
-        """Centre and scale pooled music [batch, music width] by the training songs' figures, where that is set."""
+        """Returns pooled music [batch, music width] by the training songs' mean and deviation, where that is set."""
         return (music - self.music_mean) / self.music_deviation if self.standardises_music else music
 
     @torch.no_grad()
     def fit_standard(self, pooled: Tensor) -> None:
-        """Take mean and deviation of each dimension from the training songs' pooled music [songs, music width]."""
+        """Takes mean and deviation of each dimension from the training songs' pooled music [songs, music width]."""
         self.music_mean.copy_(pooled.mean(dim=0))
         self.music_deviation.copy_(pooled.std(dim=0).clamp(min=1e-6))
 
     def project(self, music: Tensor, lyrics: Tensor) -> tuple[Tensor, Tensor]:
-        """Bring both pooled sides [batch, own width] to the narrower width; standardise the music where that is set."""
+        """Returns both pooled sides [batch, own width] in the narrower width; the music is standardised if set so."""
         music = self.standardise(music)
         if self.projects_music:
             return self.projection(music), lyrics
         return music, self.projection(lyrics)
 
     def compute_terms(self, music: Tensor, lyrics: Tensor) -> Tensor:
-        """Give each song's part of the loss [songs] for matching rows [songs, width]."""
+        """Returns each song's part of the loss [songs] for matching rows [songs, width]."""
         if self.loss == "none":
             return music.new_zeros(len(music))
         if self.loss == "positive":
@@ -100,7 +97,7 @@ class Alignment(nn.Module):
 
 
 def pool(states: Tensor, mask: Tensor | None) -> Tensor:
-    """Mean over positions [batch, positions, width] -> [batch, width]; with a mask, over real positions only."""
+    """Returns the mean over positions [batch, positions, width] -> [batch, width]; with a mask, over real ones only."""
     if mask is None:
         return states.mean(dim=1)
     weights = mask.to(states.dtype).unsqueeze(-1)
@@ -108,7 +105,7 @@ def pool(states: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def first_rows(song_ids: Tensor) -> Tensor:
-    """Index of the first row of each song, in ascending song order (as the public code keeps them)."""
+    """Returns the index of the first row of each song, in ascending song order (as the public code keeps them)."""
     songs, inverse = torch.unique(song_ids, return_inverse=True)
     rows = torch.arange(len(song_ids), device=song_ids.device)
     first = torch.full((len(songs),), len(song_ids), device=song_ids.device)
@@ -116,7 +113,7 @@ def first_rows(song_ids: Tensor) -> Tensor:
 
 
 def gather_rows(rows: Tensor) -> tuple[Tensor, int]:
-    """Give the rows [songs, width] of all processes, gradient included, and the place of this one's first row."""
+    """Returns the rows [songs, width] of all processes, gradient included, and the place of this one's first row."""
     if not (distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1):
         return rows, 0
     count = torch.tensor([len(rows)], device=rows.device)
@@ -129,31 +126,22 @@ def gather_rows(rows: Tensor) -> tuple[Tensor, int]:
 
 
 def pair_distances(music: Tensor, lyrics: Tensor, similarity: str = "cosine") -> Tensor:
-    """1 - the similarity of each matching pair of rows [songs, width] -> [songs]."""
+    """Returns 1 - the similarity of each matching pair of rows [songs, width] -> [songs] (paper, eq. 1: their mean)."""
     if similarity == "cosine":
         return 1 - nn.functional.cosine_similarity(music, lyrics, dim=-1)
     return 1 - (music * lyrics).sum(dim=-1)
 
 
-def positive_pair_loss(music: Tensor, lyrics: Tensor, similarity: str = "cosine") -> Tensor:
-    """Equation 1 of the paper: 1 - the mean similarity of matching rows [songs, width]."""
-    return pair_distances(music, lyrics, similarity).mean()
-
-
 def infonce_terms(
     anchors: Tensor, others: Tensor, temperature: float, similarity: str = "cosine", first: int = 0
 ) -> Tensor:
-    """How badly each anchor [songs, width] picks its partner among the others [all songs, width] -> [songs].
+    """Returns how badly each anchor [songs, width] picks its partner among the others [all songs, width] -> [songs].
 
-    The partner of anchor i is row `first` + i of the others.
+    One-way InfoNCE, as the public code has it with the music as anchors, is their mean. The partner of
+    anchor i is row `first` + i of the others.
     """
     if similarity == "cosine":
         anchors, others = nn.functional.normalize(anchors, dim=-1), nn.functional.normalize(others, dim=-1)
     scores = anchors @ others.T / temperature
     partners = torch.arange(first, first + len(anchors), device=scores.device)
     return nn.functional.cross_entropy(scores, partners, reduction="none")
-
-
-def infonce_loss(anchors: Tensor, others: Tensor, temperature: float, similarity: str = "cosine") -> Tensor:
-    """One-way InfoNCE: each anchor picks its own row among the others [songs, width] (public code: music anchors)."""
-    return infonce_terms(anchors, others, temperature, similarity).mean()

@@ -21,21 +21,15 @@ IGNORED = -100
 
 @dataclass
 class RecapOutput(Seq2SeqLMOutput):
-    """BART's output and the parts of the loss.
+    """BART's output and the parts of the loss: loss = L_cap + alpha * L_contrast (paper, eq. 3).
 
-    Attributes:
-        logits: [batch, length, vocab]; None in training, where only real label positions are projected.
-        loss: L_cap + alpha * L_contrast (paper, eq. 3).
-        caption_loss: L_cap, mean cross-entropy over label tokens (paper, eq. 2).
-        alignment_loss: L_contrast (paper, eq. 1), before its weight.
-        pooled_music: pooled music [batch, width].
-        pooled_lyrics: pooled, projected lyrics [batch, width].
+    In training `logits` is None, since only real label positions are projected.
     """
 
-    caption_loss: Tensor | None = None
-    alignment_loss: Tensor | None = None
-    pooled_music: Tensor | None = None
-    pooled_lyrics: Tensor | None = None
+    caption_loss: Tensor | None = None  # L_cap, mean cross-entropy over label tokens (paper, eq. 2)
+    alignment_loss: Tensor | None = None  # L_contrast (paper, eq. 1), before its weight
+    pooled_music: Tensor | None = None  # [batch, width]
+    pooled_lyrics: Tensor | None = None  # projected [batch, width]
 
 
 class ConstantMusic(nn.Module):
@@ -46,7 +40,7 @@ class ConstantMusic(nn.Module):
         self.states = nn.Parameter(torch.randn(config.constant_music, config.music_sizes.width))
 
     def forward(self, batch: int) -> Tensor:
-        """Give the sequence for each song [batch, steps, music width]."""
+        """Returns the sequence for each song [batch, steps, music width]."""
         return self.states.expand(batch, -1, -1)
 
 
@@ -73,7 +67,7 @@ class SongEncoder(LyricsEncoder):
         mel_mask: Tensor | None = None,
         **kwargs: Any,
     ) -> LyricsEncoderOutput:
-        """Encode a song from `mel` [batch, mels, frames] or from cached `music_states` [batch, steps, width].
+        """Encodes a song from `mel` [batch, mels, frames] or from cached `music_states` [batch, steps, width].
 
         The other arguments are those of `LyricsEncoder.forward`.
         """
@@ -95,14 +89,14 @@ class SongEncoder(LyricsEncoder):
         )
 
     def train(self, mode: bool = True) -> "SongEncoder":
-        """Switch modes; a frozen music encoder stays in eval mode (its BatchNorm would drift) and out of training."""
+        """Switches modes; a frozen music encoder stays in eval mode (its BatchNorm would drift) and out of training."""
         super().train(mode)
         if self.music_encoder is not None and not self.config.train_music_encoder:
             self.music_encoder.eval().requires_grad_(False)
         return self
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Initialise what BART does not know of; transformers calls this for every new module."""
+        """Initialises what BART does not know of; transformers calls this for every new module."""
         super()._init_weights(module)
         if isinstance(module, MusicFusion):
             init.xavier_uniform_(module.attention.in_proj_weight)
@@ -138,55 +132,29 @@ class RecapForCaptioning(BeamScores, BartForConditionalGeneration):
 
     def forward(
         self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        mel: Tensor | None = None,
-        mel_mask: Tensor | None = None,
-        music_states: Tensor | None = None,
-        music_mask: Tensor | None = None,
-        labels: Tensor | None = None,
-        song_ids: Tensor | None = None,
-        decoder_input_ids: Tensor | None = None,
-        encoder_outputs: LyricsEncoderOutput | None = None,
-        num_items_in_batch: Tensor | int | None = None,
-        aligned_rows: Tensor | None = None,
-        num_songs_in_batch: Tensor | int | None = None,
-        full_logits: bool | None = None,
+        input_ids: Tensor | None = None,  # lyrics tokens [batch, tokens]
+        attention_mask: Tensor | None = None,  # 1 for real lyrics tokens [batch, tokens]
+        mel: Tensor | None = None,  # log-mel in dB [batch, mels, frames], or
+        mel_mask: Tensor | None = None,  # 1 for its real frames [batch, frames]
+        music_states: Tensor | None = None,  # the music encoder's cached output [batch, steps, width]
+        music_mask: Tensor | None = None,  # 1 for its real steps [batch, steps]
+        labels: Tensor | None = None,  # caption tokens [batch, caption tokens], -100 where padded
+        song_ids: Tensor | None = None,  # a number for each row's song [batch], see `Alignment`
+        decoder_input_ids: Tensor | None = None,  # caption so far; derived from `labels` when left out
+        encoder_outputs: LyricsEncoderOutput | None = None,  # an earlier output, as `generate` hands it over
+        num_items_in_batch: Tensor | int | None = None,  # label tokens of the step, which the Trainer counts
+        aligned_rows: Tensor | None = None,  # rows that count in the alignment loss [batch], see `Alignment`
+        num_songs_in_batch: Tensor | int | None = None,  # songs of the step
+        full_logits: bool | None = None,  # with labels, project every position, by default not in training
         **kwargs: Any,
     ) -> RecapOutput:
-        """Run the model; with `labels`, compute both losses.
+        """Runs the model; with `labels`, computes both losses.
 
-        Args:
-            input_ids: lyrics tokens [batch, tokens].
-            attention_mask: 1 for real lyrics tokens [batch, tokens].
-            mel: log-mel in dB [batch, mels, frames], or
-            mel_mask: 1 for its real frames [batch, frames].
-            music_states: the music encoder's cached output [batch, steps, width].
-            music_mask: 1 for its real steps [batch, steps].
-            labels: caption tokens [batch, caption tokens], -100 where padded.
-            song_ids: a number for each row's song [batch], see `Alignment`.
-            decoder_input_ids: caption so far; derived from `labels` when left out.
-            encoder_outputs: an earlier output of the encoder, as `generate` hands it over.
-            num_items_in_batch: label tokens of the whole step, which the Trainer counts; default: of this batch.
-            aligned_rows: rows that count in the alignment loss [batch], see `Alignment`.
-            num_songs_in_batch: songs of the whole step; default: of this batch.
-            full_logits: with labels, project every position; False projects real label positions only and gives no
-                logits. Default: not in training.
-            **kwargs: BART's other arguments.
-
-        Returns:
-            See `RecapOutput`.
+        Counts that are left out are those of this batch; further arguments are BART's.
         """
         if encoder_outputs is None:
-            encoder_outputs = self.model.encoder(
-                input_ids,
-                attention_mask,
-                music_states=music_states,
-                music_mask=music_mask,
-                mel=mel,
-                mel_mask=mel_mask,
-                **kwargs,
-            )
+            music = {"music_states": music_states, "music_mask": music_mask, "mel": mel, "mel_mask": mel_mask}
+            encoder_outputs = self.model.encoder(input_ids, attention_mask, **music, **kwargs)
         cache = kwargs.get(CACHE)
         if isinstance(cache, SongCache) and decoder_input_ids is not None:
             logits = cache.advance(decoder_input_ids, encoder_outputs[0], attention_mask)
@@ -203,23 +171,36 @@ class RecapForCaptioning(BeamScores, BartForConditionalGeneration):
         }
         if labels is None:
             return RecapOutput(**super().forward(**arguments))
-        labels, real = self.real_labels(labels)
-        if full_logits if full_logits is not None else not self.training:
+        projects_all = not self.training if full_logits is None else full_logits
+        result = self.compute_caption_loss(arguments, labels, num_items_in_batch, projects_all)
+        rows = {"song_ids": song_ids, "aligned_rows": aligned_rows, "num_songs": num_songs_in_batch}
+        self.add_alignment_loss(result, encoder_outputs, attention_mask, **rows)
+        return result
+
+    def compute_caption_loss(
+        self, arguments: dict[str, Any], labels: Tensor, tokens: Tensor | int | None, projects_all: bool
+    ) -> RecapOutput:
+        """Returns BART's output for its arguments with L_cap; without `projects_all` it has no logits.
+
+        With `pads_in_loss`, padded positions count as pad tokens, as the public code trains.
+        """
+        if self.config.pads_in_loss:
+            labels = labels.masked_fill(labels == IGNORED, self.config.pad_token_id)
+        real = labels != IGNORED
+        if projects_all:
             result = RecapOutput(**super().forward(**arguments))
             assert result.logits is not None
             logits = result.logits[real]
-        else:
+        else:  # real label positions only: the vocabulary is wide
             result = RecapOutput()
             logits = self.lm_head(self.model(**arguments).last_hidden_state[real]) + self.final_logits_bias
-        result.loss = result.caption_loss = caption_loss(logits, labels[real], num_items_in_batch)
-        rows = {"song_ids": song_ids, "aligned_rows": aligned_rows, "num_songs": num_songs_in_batch}
-        self.add_alignment_loss(result, encoder_outputs, attention_mask, **rows)
+        result.loss = result.caption_loss = caption_loss(logits, labels[real], tokens)
         return result
 
     def generate(
         self, inputs: Tensor | None = None, *, decoder: FastDecoder | None = None, fast: bool = True, **kwargs: Any
     ) -> Any:
-        """Write captions with stock `generate`, a step of the decoder being quicker than stock.
+        """Returns captions by stock `generate`, a step of the decoder being quicker than stock.
 
         A lyrics mask that is left out is read off the pads, as transformers 4 did and the public code relies on.
 
@@ -238,7 +219,7 @@ class RecapForCaptioning(BeamScores, BartForConditionalGeneration):
     def add_alignment_loss(
         self, result: RecapOutput, encoded: LyricsEncoderOutput, lyrics_mask: Tensor | None, **rows: Any
     ) -> None:
-        """Add alpha * L_contrast to the loss (paper, eq. 3) and note its parts; `rows` as in `Alignment.forward`."""
+        """Adds alpha * L_contrast to the loss (paper, eq. 3) and notes its parts; `rows` as in `Alignment.forward`."""
         if self.alignment is None or encoded.music_states is None or self.model.encoder.constant_music is not None:
             return
         music, lyrics = encoded.music_states, encoded.unfused_state
@@ -251,18 +232,9 @@ class RecapForCaptioning(BeamScores, BartForConditionalGeneration):
         if weight > 0 and result.caption_loss is not None:
             result.loss = result.caption_loss + weight * result.alignment_loss
 
-    def real_labels(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the labels [batch, length] that count, and where they are.
-
-        With `pads_in_loss`, padded positions count as pad tokens, as the public code trains.
-        """
-        if self.config.pads_in_loss:
-            labels = labels.masked_fill(labels == IGNORED, self.config.pad_token_id)
-        return labels, labels != IGNORED
-
 
 def caption_loss(logits: Tensor, labels: Tensor, tokens: Tensor | int | None = None) -> Tensor:
-    """L_cap (paper, eq. 2): cross-entropy of `logits` [tokens, vocab], summed over the step's number of `tokens`."""
+    """Returns L_cap (paper, eq. 2): cross-entropy of `logits` [tokens, vocab] over the step's number of `tokens`."""
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # half precision is too coarse for a sum
     total = nn.functional.cross_entropy(logits, labels, reduction="sum")
     if tokens is None:

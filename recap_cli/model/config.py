@@ -17,23 +17,16 @@ FUSION_SHARINGS = ("shared", "per-layer")
 
 @dataclass(frozen=True)
 class MusicEncoderSizes:
-    """Sizes of CNNSA; the defaults are those of the published weights (Won et al. 2019).
+    """Sizes of CNNSA; the defaults are those of the published weights (Won et al. 2019)."""
 
-    Attributes:
-        channels: output channels of the seven residual blocks; the last one is the width of the music states.
-        layers: self-attention layers after the convolutions.
-        heads: heads of each of them.
-        ffn: width inside each feed-forward part.
-    """
-
-    channels: tuple[int, ...] = (128, 128, 256, 256, 256, 256, 256)
-    layers: int = 2
+    channels: tuple[int, ...] = (128, 128, 256, 256, 256, 256, 256)  # of the seven residual blocks
+    layers: int = 2  # of self-attention, after the convolutions
     heads: int = 8
-    ffn: int = 1024
+    ffn: int = 1024  # width inside each feed-forward part
 
     @property
     def width(self) -> int:
-        """Width of the music states."""
+        """Width of the music states: the last block's channels."""
         return self.channels[-1]
 
 
@@ -43,30 +36,6 @@ class RecapConfig(BartConfig):
 
     Where the paper (arXiv 2212.10901) and its public code differ, each difference is one field here.
     Layers are 0-based; layer k of the encoder is entered by state k.
-
-    Attributes:
-        use_music: False removes the music encoder, fusion and alignment: plain BART, the lyrics-only baseline.
-        music_channels: channels of the music encoder's blocks, see `MusicEncoderSizes`.
-        music_layers: self-attention layers of the music encoder.
-        music_heads: their heads.
-        music_ffn: their feed-forward width.
-        train_music_encoder: False (paper) keeps the music encoder frozen and in eval mode.
-        fusion_layers: encoder layers after which the music is fused in (public code: 4, 5).
-        fusion_scale: factor on what the fusion attention adds (public code: 0.1).
-        fusion_heads: heads of the fusion attention (public code: 1).
-        fusion_sharing: `shared`, one fusion block for all fusion layers (public code), or `per-layer`.
-        alpha: weight of the alignment loss (paper, eq. 3: 0.02).
-        alignment_loss: `positive` (paper, eq. 1), `infonce` (the public code's default), `infonce-symmetric`, `none`.
-        similarity: similarity of a pair in the alignment loss; the paper's experiments use `cosine`.
-        alignment_temperature: divides the similarities of InfoNCE (public code: 0.3).
-        pooling: `masked` means over real positions, `all` over pads too (public code).
-        standardise_music: centre and scale the pooled music by the training songs' figures before it is compared;
-            frozen features that all point one way otherwise give high cosines for any pair (ours).
-        align_layer: the lyrics state that enters this layer is aligned (public code: 4, before any fusion).
-        allow_fused_alignment: permits an `align_layer` behind a fusion layer, where music leaks into the lyrics side.
-        alignment_probe: with alpha 0, train the projection on detached states: what it finds by itself (ours).
-        constant_music: steps of a learned sequence that stands in for every song's music; 0 hears the songs (ours).
-        pads_in_loss: True counts pad positions in the caption loss (public code); False masks them.
     """
 
     model_type = "recap"
@@ -78,30 +47,33 @@ class RecapConfig(BartConfig):
         pad_token_id: int = 1
         decoder_start_token_id: int = 2
 
-    use_music: bool = True
-    music_channels: list[int] | tuple[int, ...] = (128, 128, 256, 256, 256, 256, 256)
+    use_music: bool = True  # False: no music encoder, fusion or alignment; plain BART, the lyrics-only baseline
+    music_channels: list[int] | tuple[int, ...] = (128, 128, 256, 256, 256, 256, 256)  # see `MusicEncoderSizes`
     music_layers: int = 2
     music_heads: int = 8
     music_ffn: int = 1024
-    train_music_encoder: bool = False
-    fusion_layers: list[int] | tuple[int, ...] = (4, 5)
-    fusion_scale: float | int = 0.1
-    fusion_heads: int = 1
-    fusion_sharing: str = "shared"
-    alpha: float | int = 0.02
+    train_music_encoder: bool = False  # False (paper) keeps the music encoder frozen and in eval mode
+    fusion_layers: list[int] | tuple[int, ...] = (4, 5)  # after which the music is fused in (public code)
+    fusion_scale: float | int = 0.1  # factor on what the fusion attention adds (public code)
+    fusion_heads: int = 1  # (public code)
+    fusion_sharing: str = "shared"  # one fusion block for all fusion layers (public code), or `per-layer`
+    alpha: float | int = 0.02  # weight of the alignment loss (paper, eq. 3)
+    # `positive` (paper, eq. 1), `infonce` (the public code's default), `infonce-symmetric` or `none`
     alignment_loss: str = "positive"
-    similarity: str = "cosine"
-    alignment_temperature: float | int = 0.3
-    pooling: str = "masked"
+    similarity: str = "cosine"  # of a pair in the alignment loss; the paper's experiments use `cosine`
+    alignment_temperature: float | int = 0.3  # divides the similarities of InfoNCE (public code)
+    pooling: str = "masked"  # means over real positions; `all`: over pads too (public code)
+    # Centre and scale the pooled music by the training songs' figures before it is compared; frozen features that all
+    # point one way otherwise give high cosines for any pair (ours).
     standardise_music: bool = False
-    align_layer: int = 4
-    allow_fused_alignment: bool = False
-    pads_in_loss: bool = False
-    alignment_probe: bool = False
-    constant_music: int = 0
+    align_layer: int = 4  # the lyrics state that enters this layer is aligned (public code: before any fusion)
+    allow_fused_alignment: bool = False  # permits one behind a fusion layer, where music leaks into the lyrics side
+    pads_in_loss: bool = False  # True counts pad positions in the caption loss (public code); False masks them
+    alignment_probe: bool = False  # with alpha 0, train the projection on detached states: what it finds alone (ours)
+    constant_music: int = 0  # steps of a learned sequence that stands in for every song's music (ours)
 
     def __post_init__(self, **kwargs: Any) -> None:
-        """Keep lists as JSON gives them back, then check every field that RECAP adds."""
+        """Keeps lists as JSON gives them back, then checks every field that RECAP adds."""
         self.music_channels = list(self.music_channels)
         self.fusion_layers = list(self.fusion_layers)
         super().__post_init__(**kwargs)
@@ -116,13 +88,13 @@ class RecapConfig(BartConfig):
 
     @classmethod
     def from_bart(cls, bart: BartConfig, **settings: Any) -> "RecapConfig":
-        """Give a BART's config RECAP's fields: the defaults, or `settings`."""
+        """Returns a BART's config with RECAP's fields: the defaults, or `settings`."""
         own = {name: value for name, value in bart.to_dict().items() if name not in ("model_type", "architectures")}
         return cls(**{**own, **settings})
 
     @classmethod
     def tiny(cls, vocab_size: int, **settings: Any) -> "RecapConfig":
-        """The sizes of the embedded model and of tests: 3 + 1 layers, 64 wide, a music encoder of 340 k parameters."""
+        """Returns the sizes of the embedded model and of tests: 3 + 1 layers, 64 wide, 340 k parameters for music."""
         sizes = {
             "vocab_size": vocab_size,
             "d_model": 64,

@@ -42,7 +42,7 @@ class FastDecoder:
         pack: lay the weights out for oneDNN once instead of at every product; on CPU in float32 only.
     """
 
-    def __init__(self, model: Any, pack: bool = False) -> None:
+    def __init__(self, model: BartForConditionalGeneration, pack: bool = False) -> None:
         decoder = model.model.decoder
         self.embed_tokens, self.embed_positions = decoder.embed_tokens, decoder.embed_positions
         self.norm = decoder.layernorm_embedding
@@ -53,7 +53,7 @@ class FastDecoder:
         self.output = make(model.lm_head.weight, model.final_logits_bias[0])
 
     def step(self, tokens: Tensor, cache: "SongCache") -> Tensor:
-        """Give the logits of the next token [rows, 1, vocab] after one more token [rows, 1] of each row's caption."""
+        """Returns the next token's logits [rows, 1, vocab] after one more token [rows, 1] of each row's caption."""
         state = (
             self.embed_tokens(tokens[:, 0]) + self.embed_positions.weight[cache.length + self.embed_positions.offset]
         )
@@ -81,7 +81,7 @@ class FastLayer:
         self.norms = (layer.self_attn_layer_norm, layer.encoder_attn_layer_norm, layer.final_layer_norm)
 
     def __call__(self, state: Tensor, cache: "SongCache", number: int) -> Tensor:
-        """Transform states [rows, width]."""
+        """Transforms states [rows, width]."""
         query, key, value = (cache.split(part, self.heads) for part in self.own_inward(state).chunk(3, dim=-1))
         keys, values, seen = cache.extend(number, key, value)
         found = nn.functional.scaled_dot_product_attention(query, keys, values, seen)
@@ -92,7 +92,7 @@ class FastLayer:
         return self.norms[2](state + self.narrow(self.activation(self.widen(state))))
 
     def encode_song(self, states: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the keys and values [songs, heads, tokens, head width] of song states [songs, tokens, width]."""
+        """Returns the keys and values [songs, heads, tokens, head width] of song states [songs, tokens, width]."""
         songs, tokens, _ = states.shape
         shape = (songs, tokens, self.heads, -1)
         key, value = self.song_key(states).view(shape), self.song_value(states).view(shape)
@@ -117,15 +117,12 @@ class SongCache(EncoderDecoderCache):
         self.seen: Tensor | None = None
 
     def advance(self, tokens: Tensor, song_states: Tensor, song_mask: Tensor | None) -> Tensor:
-        """Take the next tokens of every row and give the logits after the last.
+        """Takes the next tokens [rows, new tokens] and returns the logits after the last [rows, 1, vocab].
 
         Args:
-            tokens: [rows, new tokens].
+            tokens: of every row.
             song_states: the encoder's states, repeated for each copy [rows, lyrics tokens, width].
             song_mask: 1 for real lyrics tokens [rows, lyrics tokens].
-
-        Returns:
-            Logits [rows, 1, vocab].
         """
         # Packed weights take float32 only, also where a training validates under autocast.
         with torch.autocast("cpu", enabled=False):
@@ -137,7 +134,7 @@ class SongCache(EncoderDecoderCache):
         return logits
 
     def keep_songs(self, song_states: Tensor, song_mask: Tensor | None) -> None:
-        """Compute each layer's keys and values of the songs, once for all copies."""
+        """Computes each layer's keys and values of the songs, once for all copies."""
         states = song_states[:: self.copies]
         self.songs = [layer.encode_song(states) for layer in self.decoder.layers]
         if song_mask is not None and not bool(song_mask.all()):
@@ -145,7 +142,7 @@ class SongCache(EncoderDecoderCache):
             self.song_mask = self.song_mask.expand(-1, 1, self.copies, -1)
 
     def begin_step(self) -> None:
-        """Make room for one more token of each row, which then is part of its own past."""
+        """Makes room for one more token of each row, which then is part of its own past."""
         self.length += 1
         if self.copies == 1:
             return
@@ -158,7 +155,7 @@ class SongCache(EncoderDecoderCache):
         self.seen[:, :, needed - self.copies : needed] = torch.eye(self.copies, dtype=torch.bool, device=device)
 
     def extend(self, number: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Add a layer's new keys and values [songs, heads, copies, head width]; give all, and each copy's own past."""
+        """Adds a layer's keys and values [songs, heads, copies, head width]; returns all, and each copy's own past."""
         stop = self.length * self.copies
         if number == len(self.past):
             room = (*key.shape[:2], CAPACITY * self.copies, key.shape[3])
@@ -173,19 +170,19 @@ class SongCache(EncoderDecoderCache):
         return keys[:, :, :stop], values[:, :, :stop], seen
 
     def split(self, rows: Tensor, heads: int) -> Tensor:
-        """[rows, width] -> [songs, heads, copies, head width]."""
+        """Returns rows [rows, width] as [songs, heads, copies, head width]."""
         return rows.view(-1, self.copies, heads, rows.shape[-1] // heads).transpose(1, 2)
 
     def join(self, found: Tensor) -> Tensor:
-        """[songs, heads, copies, head width] -> [rows, width]."""
+        """Returns [songs, heads, copies, head width] as rows [rows, width]."""
         return found.transpose(1, 2).reshape(found.shape[0] * found.shape[2], -1)
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Tokens of the captions so far."""
+        """Returns the number of tokens of the captions so far."""
         return self.length
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
-        """Let each row go on from the row that `beam_idx` [rows] names, one of its own song."""
+        """Makes each row continue the row that `beam_idx` [rows] names, one of its own song."""
         if self.copies == 1:
             self.past = [(key.index_select(0, beam_idx), value.index_select(0, beam_idx)) for key, value in self.past]
         elif self.seen is not None:
@@ -208,8 +205,10 @@ class BeamScores:
         return result
 
 
-def song_cache(model: Any, decoder: FastDecoder | None, arguments: dict[str, Any]) -> SongCache | None:
-    """Give the cache for a call of `generate` with these arguments; None leaves it to the stock decoder."""
+def song_cache(
+    model: BartForConditionalGeneration, decoder: FastDecoder | None, arguments: dict[str, Any]
+) -> SongCache | None:
+    """Returns the cache for a call of `generate` with these arguments; None leaves it to the stock decoder."""
     config = arguments.get("generation_config") or model.generation_config
     asks_for_more = any(arguments.get(name) is not None for name in STOCK_ONLY)
     uncached = arguments.get("use_cache", getattr(config, "use_cache", True)) is False
@@ -223,7 +222,7 @@ def song_cache(model: Any, decoder: FastDecoder | None, arguments: dict[str, Any
     return SongCache(decoder or FastDecoder(model), copies)
 
 
-def is_stock_decoder(model: Any) -> bool:
+def is_stock_decoder(model: BartForConditionalGeneration) -> bool:
     """Whether the decoder is BART's own, part by part; an adapted one (LoRA, quantised) is run as it is."""
     expected = {BartDecoderLayer, BartAttention, nn.Linear, nn.LayerNorm}
     layers = model.model.decoder.layers
@@ -231,13 +230,13 @@ def is_stock_decoder(model: Any) -> bool:
     return type(model.lm_head) is nn.Linear and {type(part) for part in parts} <= expected
 
 
-def fast_decoder(model: Any) -> FastDecoder | None:
-    """Make a model's decoder ready for many songs; None where the stock one has to do."""
+def fast_decoder(model: BartForConditionalGeneration) -> FastDecoder | None:
+    """Returns a model's decoder made ready for many songs; None where the stock one has to do."""
     return FastDecoder(model, pack=True) if is_stock_decoder(model) and not model.training else None
 
 
 def plain_linear(weight: Tensor, bias: Tensor) -> Linear:
-    """Multiply as `nn.Linear` does: rows [.., in] to [.., out]."""
+    """Multiplies as `nn.Linear` does: rows [.., in] to [.., out]."""
     return lambda rows: nn.functional.linear(rows, weight, bias)
 
 

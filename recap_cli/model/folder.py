@@ -1,19 +1,21 @@
-"""What a model folder may hold: config and generation settings are checked before anything is built from them."""
+"""A model folder from anybody: config, generation settings and tokenizer are checked before anything is built."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from transformers import BartConfig, GenerationConfig, PreTrainedConfig
+from torch import Tensor
+from transformers import AutoTokenizer, BartConfig, GenerationConfig, PreTrainedConfig, PreTrainedTokenizerBase
 
 from recap_cli.errors import ModelError, OptionError
 from recap_cli.model.config import ALIGNMENT_LOSSES, FUSION_SHARINGS, POOLINGS, SIMILARITIES, RecapConfig
-from recap_cli.model.tokenizer import refuse_code
 from recap_cli.records import (
     CHOOSE_ANOTHER,
+    MEGABYTE,
     Rule,
     check_fields,
+    check_regular,
     list_of,
     one_of,
     or_none,
@@ -94,7 +96,7 @@ RECAP_RULES: dict[str, Rule] = {
     "alignment_probe": yes_or_no(),
     "constant_music": whole(0, 100_000),
 }
-# What a folder may say about writing captions. `recap caption` has a flag for the last five, and the flag wins; they
+# What a folder may say about generation. `recap caption` has a flag for the last five, and the flag wins; they
 # stay for those who call `generate` on the bare model.
 FORCED = ("forced_bos_token_id", "forced_eos_token_id")
 GENERATION_RULES: dict[str, Rule] = {
@@ -107,15 +109,41 @@ GENERATION_RULES: dict[str, Rule] = {
 }
 TOKENS = ("bos_token_id", "pad_token_id", "eos_token_id", "decoder_start_token_id")
 
+# Of the tokenizer.
+TOKENIZER_FILE = "tokenizer.json"
+SETTINGS_FILE = "tokenizer_config.json"
+LARGEST = 64 * MEGABYTE  # bart-base's tokenizer.json has 1.3 MB, that of 250,000 tokens 17 MB
+# Everything that the library may open beside the two above.
+OTHER_FILES = ("added_tokens.json", "chat_template.jinja", "chat_template.json", "merges.txt",
+               "special_tokens_map.json", "sentencepiece.bpe.model", "spiece.model", "tekken.json", "tokenizer.model",
+               "vocab.json", "vocab.txt")  # fmt: skip
+# Names with and without "Fast"; BARTs exist with each of them.
+CLASSES = ("PreTrainedTokenizer", "TokenizersBackend", "BartTokenizer", "RobertaTokenizer", "GPT2Tokenizer",
+           "BertTokenizer")  # fmt: skip
+# Steps of tokenizer.json whose output is not much longer than their input and which take linear time; a Replace of one
+# letter by a megabyte, or a pattern of a stranger's, is not among them.
+STEPS = {
+    "normalizer": ("BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Strip", "StripAccents"),
+    "pre_tokenizer": ("BertPreTokenizer", "ByteLevel", "Digits", "Metaspace", "Punctuation", "Whitespace",
+                      "WhitespaceSplit"),
+    "post_processor": ("BertProcessing", "ByteLevel", "RobertaProcessing", "TemplateProcessing"),
+    "decoder": ("BPEDecoder", "ByteFallback", "ByteLevel", "Fuse", "Metaspace", "Strip", "WordPiece"),
+    "model": ("BPE", "Unigram", "WordLevel", "WordPiece"),
+}  # fmt: skip
+TEMPLATE = 16  # most special tokens around a text
+ADDED = 10_000  # most added tokens
+UNKNOWN = 1 << 31
+TRIAL = "a river, 雨"
+
 
 def read_config(folder: Path) -> BartConfig:
-    """Read a folder's config: RECAP's or a plain BART's, made of nothing but fields that were checked.
+    """Returns a folder's config, RECAP's or a plain BART's, made of nothing but fields that were checked.
 
     Raises:
         ModelError: there is none, it is another model's, names code, or a field is out of bounds.
     """
     path = folder / CONFIG_FILE
-    if not (path.exists() or path.is_symlink()):
+    if not is_there(path):
         raise ModelError(f"{folder} holds no model: it has no {CONFIG_FILE}", "name a run folder of recap train")
     record = read_record(path)
     refuse_code(record, path)
@@ -133,17 +161,13 @@ def read_config(folder: Path) -> BartConfig:
     except OptionError as error:  # the config's own checks speak of flags
         raise ModelError(f"{path} does not fit: {error.message}", "copy the folder again") from error
     except Exception as error:  # the library's own checks of types
-        raise ModelError(f"{path} does not fit: {str(error)[:160]}", "copy the folder again") from error
+        raise ModelError(f"{path} does not fit: {first_line(error)}", "copy the folder again") from error
     check_sizes(config, path)
     return config
 
 
 def check_sizes(config: BartConfig, path: Path) -> None:
-    """Refuse sizes that do not go together.
-
-    Raises:
-        ModelError: heads do not divide a width, or a token lies outside of the vocabulary.
-    """
+    """Refuses sizes that do not go together."""
     divided = [(name, config.d_model) for name in ("encoder_attention_heads", "decoder_attention_heads")]
     if isinstance(config, RecapConfig) and config.use_music:
         divided += [("fusion_heads", config.d_model), ("music_heads", config.music_sizes.width)]
@@ -161,7 +185,7 @@ def check_sizes(config: BartConfig, path: Path) -> None:
 
 
 def read_generation(folder: Path, config: BartConfig) -> GenerationConfig:
-    """Read what a folder says about writing captions, as far as that is honoured: see `GENERATION_RULES`.
+    """Returns what a folder says about generation, as far as that is honoured: see `GENERATION_RULES`.
 
     Older BARTs say it in their config. Tokens are the config's; limits, penalties, stopping rules and the like are left
     out, since nothing would tell of them.
@@ -170,7 +194,7 @@ def read_generation(folder: Path, config: BartConfig) -> GenerationConfig:
         ModelError: a field that is honoured is out of bounds, or code is named.
     """
     path = folder / GENERATION_FILE
-    found = path.exists() or path.is_symlink()
+    found = is_there(path)
     path = path if found else folder / CONFIG_FILE
     record = read_record(path)
     refuse_code(record, path)
@@ -190,28 +214,137 @@ def read_generation(folder: Path, config: BartConfig) -> GenerationConfig:
     return GenerationConfig(**tokens, **{name: value for name, value in fields.items() if value is not None})
 
 
-def least_numbers(config: PreTrainedConfig) -> int:
-    """Count the numbers that a config's model has at least: embeddings, attention and feed-forward parts of BART."""
-    width = config.d_model
-    encoder = config.encoder_layers * (4 * width**2 + 2 * width * config.encoder_ffn_dim)
-    decoder = config.decoder_layers * (8 * width**2 + 2 * width * config.decoder_ffn_dim)
-    return width * (config.vocab_size + 2 * config.max_position_embeddings) + encoder + decoder
-
-
-def check_asked(config: BartConfig, shapes: Mapping[str, Any], where: str) -> None:
-    """Refuse a config that asks for a larger model than its weights hold, before memory is asked for.
-
-    Args:
-        config: the config.
-        shapes: tensors, or anything else with a shape, by name.
-        where: what holds the weights, for messages.
+def check_asked(config: BartConfig, shapes: Mapping[str, Tensor], where: str) -> None:
+    """Refuses a config that asks for more numbers than its weights in `where` hold, before memory is taken.
 
     Raises:
         ModelError: it does.
     """
     held = sum(math.prod(tensor.shape) for tensor in shapes.values())
-    asked = least_numbers(config)
+    # What BART has at least: embeddings, attention and feed-forward parts.
+    named = ("d_model", "vocab_size", "max_position_embeddings")
+    width, words, positions = (int(getattr(config, name)) for name in named)
+    encoder = int(config.encoder_layers or 0) * (4 * width**2 + 2 * width * int(config.encoder_ffn_dim or 0))
+    decoder = int(config.decoder_layers or 0) * (8 * width**2 + 2 * width * int(config.decoder_ffn_dim or 0))
+    asked = width * (words + 2 * positions) + encoder + decoder
     if asked > held:
         raise ModelError(
             f"the config asks for at least {asked:,} numbers, and {where} holds {held:,}", "copy the model folder again"
         )
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is anything under a name, a broken link too."""
+    return path.exists() or path.is_symlink()
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the first line of an error's text, short enough for a message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+
+
+# the tokenizer --------------------------------------------------------------------------------------------------------
+
+
+def load_tokenizer(folder: Path, config: PreTrainedConfig | None = None) -> PreTrainedTokenizerBase:
+    """Returns a folder's tokenizer, made without its code and without the network.
+
+    Args:
+        folder: the model folder.
+        config: of the model beside it, checked; the library would read the folder's own as it stands. Without one,
+            nothing tells how many tokens the model knows.
+
+    Raises:
+        ModelError: a file is damaged, too large, asks for code or for a step that is not known to be harmless, or
+            makes tokens that the model does not know.
+    """
+    check_tokenizer_files(folder)
+    config = config or PreTrainedConfig()
+    vocab_size = getattr(config, "vocab_size", UNKNOWN)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, config=config, trust_remote_code=False, local_files_only=True)
+        ids = tokenizer(TRIAL, add_special_tokens=True)["input_ids"]
+        known = max(tokenizer.get_vocab().values(), default=-1)
+        special = {name: getattr(tokenizer, name) for name in ("pad_token_id", "eos_token_id", "sep_token_id")}
+    except BaseException as error:  # its readers fail in many ways, and those in Rust with a panic
+        if isinstance(error, KeyboardInterrupt | SystemExit | ModelError):
+            raise
+        raise ModelError(f"the tokenizer in {folder} cannot be read: {first_line(error)}", CHOOSE_ANOTHER) from error
+    if known >= vocab_size or not all(0 <= token < vocab_size for token in ids):
+        count = max(len(tokenizer), known + 1, max(ids, default=0) + 1)
+        raise ModelError(
+            f"the tokenizer in {folder} does not fit the model: its tokenizer knows {count} tokens, "
+            f"the model {vocab_size}",
+            "copy the model folder again",
+        )
+    if special["pad_token_id"] is None or special["eos_token_id"] is special["sep_token_id"] is None:
+        lacking = "pad" if special["pad_token_id"] is None else "end"
+        raise ModelError(f"the tokenizer in {folder} has no {lacking} token", CHOOSE_ANOTHER)
+    return tokenizer
+
+
+def check_tokenizer_files(folder: Path) -> None:
+    """Refuses tokenizer files that are no regular files, too large, or that ask for something strange."""
+    for name in OTHER_FILES:
+        if is_there(folder / name):
+            check_regular(folder / name, LARGEST)
+    if is_there(path := folder / SETTINGS_FILE):
+        settings = read_record(path, 16 * MEGABYTE)
+        refuse_code(settings, path)
+        kind = settings.get("tokenizer_class")
+        if kind is not None and not (isinstance(kind, str) and kind.removesuffix("Fast") in CLASSES):
+            known = ", ".join(CLASSES)
+            raise ModelError(f"{path}: tokenizer_class is {show(kind)}, not one of {known}", CHOOSE_ANOTHER)
+    if is_there(folder / TOKENIZER_FILE):
+        check_steps(folder / TOKENIZER_FILE)
+
+
+def refuse_code(record: dict[str, Any], path: Path) -> None:
+    """Refuses settings that name Python code of the folder or of the hub."""
+    for name in ("auto_map", "custom_generate", "custom_pipelines"):
+        if record.get(name):
+            raise ModelError(
+                f"{path} names code of its own ({name}), and code of a model folder is never run",
+                "choose a model that needs none",
+            )
+
+
+def check_steps(path: Path) -> None:
+    """Refuses a tokenizer.json with steps that are not known to be harmless."""
+    record = read_record(path, LARGEST)
+    for part, known in STEPS.items():
+        for step in walk_steps(record.get(part)):
+            kind = step.get("type") if isinstance(step, dict) else step
+            # Files of before 2021 do not name the model's type.
+            if not (isinstance(kind, str) and kind in known) and not (part == "model" and kind is None):
+                raise ModelError(f"{path}: {part} is {show(kind)}, not one of {', '.join(known)}", CHOOSE_ANOTHER)
+            if kind == "TemplateProcessing":
+                check_template(step, path)
+    added = record.get("added_tokens")
+    if added is not None and not (isinstance(added, list) and len(added) <= ADDED):
+        raise ModelError(f"{path}: added_tokens is {show(added)}, not a list of up to {ADDED}", CHOOSE_ANOTHER)
+
+
+def walk_steps(step: Any, depth: int = 0) -> Iterator[Any]:
+    """Yields the steps that a step of tokenizer.json is made of."""
+    inner = None
+    if isinstance(step, dict) and step.get("type") == "Sequence" and depth < 4:
+        inner = next((step[name] for name in ("normalizers", "pretokenizers", "processors", "decoders")
+                      if isinstance(step.get(name), list)), None)  # fmt: skip
+    if inner is not None:
+        for one in inner[:TEMPLATE]:
+            yield from walk_steps(one, depth + 1)
+        if len(inner) > TEMPLATE:
+            yield f"a sequence of {len(inner)}"
+    elif step is not None:
+        yield step
+
+
+def check_template(step: dict[str, Any], path: Path) -> None:
+    """Refuses a template that puts thousands of tokens around each text."""
+    pieces = [step.get(name) or [] for name in ("single", "pair")]
+    tokens = step.get("special_tokens") or {}
+    tokens = list(tokens.values()) if isinstance(tokens, dict) else [tokens]
+    ids = [one.get("ids") if isinstance(one, dict) else one for one in tokens]
+    if not all(isinstance(part, list) and len(part) <= TEMPLATE for part in (*pieces, *ids)):
+        raise ModelError(f"{path}: post_processor puts more than {TEMPLATE} tokens around a text", CHOOSE_ANOTHER)

@@ -13,21 +13,12 @@ from recap_cli.model.config import RecapConfig
 
 @dataclass
 class LyricsEncoderOutput(BaseModelOutput):
-    """What the lyrics encoder gives.
+    """Fused lyrics states, and what the alignment loss and `--explain` need beside them."""
 
-    Attributes:
-        last_hidden_state: fused lyrics states [batch, tokens, width].
-        hidden_states: on request, the states that enter each layer and the last one.
-        unfused_state: the state that enters `align_layer` [batch, tokens, width].
-        music_states: the music states that were fused in [batch, steps, music width], or None.
-        music_mask: their mask [batch, steps], or None.
-        music_attentions: on request, one map [batch, tokens, steps] for each fusion layer.
-    """
-
-    unfused_state: Tensor | None = None
-    music_states: Tensor | None = None
-    music_mask: Tensor | None = None
-    music_attentions: tuple[Tensor, ...] | None = None
+    unfused_state: Tensor | None = None  # that enters `align_layer` [batch, tokens, width]
+    music_states: Tensor | None = None  # that were fused in [batch, steps, music width]
+    music_mask: Tensor | None = None  # of them [batch, steps]
+    music_attentions: tuple[Tensor, ...] | None = None  # on request, [batch, tokens, steps] for each fusion layer
 
 
 class MusicFusion(nn.Module):
@@ -48,16 +39,10 @@ class MusicFusion(nn.Module):
     def forward(
         self, lyrics: Tensor, music: Tensor, music_mask: Tensor | None, need_weights: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """Add what the lyrics [batch, tokens, width] find in the music [batch, steps, music width].
+        """Adds what the lyrics [batch, tokens, width] find in the music [batch, steps, music width].
 
-        Args:
-            lyrics: lyrics states.
-            music: music states.
-            music_mask: 1 for real steps, 0 for padding [batch, steps]; None when nothing is padded.
-            need_weights: also give the attention map, averaged over heads.
-
-        Returns:
-            Fused lyrics states, and the map [batch, tokens, steps] or None.
+        The mask [batch, steps] is 1 for real steps. With `need_weights` the attention map [batch, tokens, steps], mean
+        over heads, comes back too.
         """
         found, weights = self.attention(
             self.lyrics_query(lyrics),
@@ -92,7 +77,7 @@ class LyricsEncoder(BartEncoder):
         output_music_attentions: bool = False,
         **kwargs: Any,
     ) -> LyricsEncoderOutput:
-        """Encode lyrics, fusing in the music where there is any.
+        """Encodes lyrics, fusing in the music where there is any.
 
         Args:
             input_ids: lyrics tokens [batch, tokens].
@@ -100,12 +85,9 @@ class LyricsEncoder(BartEncoder):
             inputs_embeds: token embeddings instead of `input_ids` [batch, tokens, width].
             music_states: [batch, steps, music width]; None encodes the lyrics alone.
             music_mask: 1 for real steps [batch, steps].
-            output_hidden_states: also give the state that enters each layer.
-            output_music_attentions: also give the fusion attention maps.
+            output_hidden_states: also return the state that enters each layer.
+            output_music_attentions: also return the fusion attention maps.
             **kwargs: passed over; `generate` hands down more than an encoder needs.
-
-        Returns:
-            States, see `LyricsEncoderOutput`.
         """
         state = self.embed(input_ids, inputs_embeds)
         mask = create_bidirectional_mask(config=self.config, inputs_embeds=state, attention_mask=attention_mask)
@@ -129,7 +111,7 @@ class LyricsEncoder(BartEncoder):
         )
 
     def embed(self, input_ids: Tensor | None, inputs_embeds: Tensor | None = None) -> Tensor:
-        """Give BART's input state: tokens and positions, normalised [batch, tokens, width]."""
+        """Returns BART's input state: tokens and positions, normalised [batch, tokens, width]."""
         tokens = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
         state = self.layernorm_embedding(tokens + self.embed_positions(tokens[:, :, -1]))
         return nn.functional.dropout(state, p=self.dropout, training=self.training)
@@ -137,6 +119,6 @@ class LyricsEncoder(BartEncoder):
     def fuse(
         self, layer: int, state: Tensor, music_states: Tensor, music_mask: Tensor | None, need_weights: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """Apply the fusion block of one layer."""
+        """Applies the fusion block of one layer."""
         block = self.fusion[0 if len(self.fusion) == 1 else list(self.config.fusion_layers).index(layer)]
         return block(state, music_states, music_mask, need_weights)

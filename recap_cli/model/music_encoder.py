@@ -24,7 +24,7 @@ class ResidualBlock(nn.Module):
         self.shortcut_norm = nn.BatchNorm2d(channels)
 
     def forward(self, sound: Tensor, mask: Tensor | None) -> Tensor:
-        """Transform [batch, channels_in, mels, frames]; `mask` [batch, 1, 1, frames out] zeroes what is padding."""
+        """Transforms [batch, channels_in, mels, frames]; `mask` [batch, 1, 1, frames out] zeroes what is padding."""
         inner = zero_padding(torch.relu(self.norm_1(self.conv_1(sound))), mask)
         inner = self.norm_2(self.conv_2(inner))
         return zero_padding(torch.relu(self.shortcut_norm(self.shortcut(sound)) + inner), mask)
@@ -63,14 +63,11 @@ class MusicEncoder(nn.Module):
         self.register_buffer("cls", cls_vector(sizes.width))
 
     def forward(self, mel: Tensor, mel_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Encode log-mel spectrograms.
+        """Returns music states [batch, 1 + ceil(frames / 8), width], CLS first, and their mask [batch, 1 + steps].
 
         Args:
-            mel: dB values [batch, mels, frames].
+            mel: log-mel in dB [batch, mels, frames].
             mel_mask: 1 for real frames, 0 for padding [batch, frames]; None when nothing is padded.
-
-        Returns:
-            Music states [batch, 1 + ceil(frames / 8), width], CLS first, and their mask [batch, 1 + steps].
         """
         steps, step_mask = self.convolve(mel, mel_mask)
         batch = steps.shape[0]
@@ -82,7 +79,7 @@ class MusicEncoder(nn.Module):
         return states, music_mask.long()
 
     def convolve(self, mel: Tensor, mel_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Run the convolutional half: [batch, mels, frames] to steps [batch, steps, width] and a boolean mask."""
+        """Runs the convolutional half: [batch, mels, frames] to steps [batch, steps, width] and a boolean mask."""
         frames = None if mel_mask is None else mel_mask.sum(dim=1)
         sound = self.input_norm(mel.unsqueeze(1))
         sound = zero_padding(sound, frame_mask(frames, sound))
@@ -99,12 +96,12 @@ class MusicEncoder(nn.Module):
 
 
 def cls_vector(width: int) -> Tensor:
-    """The [CLS] vector that the public code builds at import and never saves: numpy seed 0, uniform numbers."""
+    """Returns the [CLS] vector that the public code builds at import and never saves: numpy seed 0, uniform numbers."""
     return torch.from_numpy(np.random.RandomState(0).random_sample(width).astype(np.float32))
 
 
 def frame_mask(frames: Tensor | None, like: Tensor, length: int | None = None) -> Tensor | None:
-    """Mask [batch, 1, 1, length] in the type of `like` from the real frames of each song; None stays None."""
+    """Returns a mask [batch, 1, 1, length] in the type of `like` from the real frames of each song; None stays None."""
     if frames is None:
         return None
     positions = torch.arange(length or like.shape[-1], device=like.device)
@@ -112,5 +109,5 @@ def frame_mask(frames: Tensor | None, like: Tensor, length: int | None = None) -
 
 
 def zero_padding(sound: Tensor, mask: Tensor | None) -> Tensor:
-    """Set padded frames to zero."""
+    """Returns the sound with its padded frames set to zero."""
     return sound if mask is None else sound * mask

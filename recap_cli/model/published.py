@@ -34,39 +34,22 @@ LAYER_NAMES = {
 
 @dataclass
 class LoadReport:
-    """What became of the keys of a published file.
+    """What became of the keys of a published file."""
 
-    Attributes:
-        source: the file.
-        loaded: number of its tensors that were taken over.
-        unused: keys known to serve nothing here.
-        missing: tensors of our model that the file should hold and does not.
-        unexpected: keys of the file that nothing here knows.
-        misshaped: key, shape in the file and shape wanted.
-        fresh: tensors of our model that the public code never saves; they keep their initial values.
-    """
-
-    source: str
-    loaded: int = 0
-    unused: list[str] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-    unexpected: list[str] = field(default_factory=list)
-    misshaped: list[str] = field(default_factory=list)
-    fresh: list[str] = field(default_factory=list)
+    source: str  # the file
+    loaded: int = 0  # tensors that were taken over
+    unused: list[str] = field(default_factory=list)  # known to serve nothing here
+    missing: list[str] = field(default_factory=list)  # tensors of our model that the file should hold
+    unexpected: list[str] = field(default_factory=list)  # keys of the file that nothing here knows
+    misshaped: list[str] = field(default_factory=list)  # key, shape in the file and shape wanted
+    fresh: list[str] = field(default_factory=list)  # never saved by the public code; they keep their initial values
 
     def check(self) -> None:
-        """Raise ModelError when the file does not fit.
-
-        Raises:
-            ModelError: tensors are missing, unknown or of another shape.
-        """
+        """Raises ModelError where tensors are missing, unknown or of another shape."""
+        kinds = {"missing": self.missing, "unexpected": self.unexpected, "mis-shaped": self.misshaped}
         parts = [
             f"{len(keys)} {name} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
-            for name, keys in (
-                ("missing", self.missing),
-                ("unexpected", self.unexpected),
-                ("mis-shaped", self.misshaped),
-            )
+            for name, keys in kinds.items()
             if keys
         ]
         if parts:
@@ -76,7 +59,7 @@ class LoadReport:
 
 
 def load_music_encoder(path: Path) -> tuple[MusicEncoder, LoadReport]:
-    """Load a music encoder: published CNNSA weights (sizes read off the shapes) or a file that recap wrote.
+    """Returns a music encoder: published CNNSA weights (sizes read off the shapes) or a file that recap wrote.
 
     Args:
         path: `best_model.pth`, ALCAP's `model_cnnsa.pth`, or a .safetensors with either's keys.
@@ -88,7 +71,7 @@ def load_music_encoder(path: Path) -> tuple[MusicEncoder, LoadReport]:
 
 
 def music_encoder_from(weights: dict[str, Tensor], source: str) -> tuple[MusicEncoder, LoadReport]:
-    """Build a music encoder from a state dict of CNNSA's original keys or of ours."""
+    """Returns the music encoder of a state dict with CNNSA's original keys or ours."""
     report = LoadReport(source)
     renamed = weights
     if "spec_bn.weight" in weights:
@@ -104,7 +87,7 @@ def music_encoder_from(weights: dict[str, Tensor], source: str) -> tuple[MusicEn
 
 
 def rename_cnnsa(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Give CNNSA's tensors our names; query, key and value of a layer become one tensor."""
+    """Returns CNNSA's tensors under our names; query, key and value of a layer become one tensor."""
     renamed: dict[str, Tensor] = {}
     projections: dict[str, dict[str, Tensor]] = {}
     for key, value in weights.items():
@@ -126,7 +109,7 @@ def rename_cnnsa(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def read_sizes(weights: dict[str, Tensor], source: str) -> MusicEncoderSizes:
-    """Read a music encoder's sizes off the shapes of its tensors (our names); heads do not show, CNNSA has 8."""
+    """Returns the sizes that tensors under our names show; heads do not show, CNNSA has 8."""
     try:
         channels = tuple(weights[f"blocks.{index}.conv_1.weight"].shape[0] for index in range(7))
         layers = sum(key.endswith(".linear1.weight") for key in weights)
@@ -151,21 +134,21 @@ def read_sizes(weights: dict[str, Tensor], source: str) -> MusicEncoderSizes:
 def load_captioner(
     path: Path, config: RecapConfig, music_encoder: MusicEncoder | None = None
 ) -> tuple[RecapForCaptioning, LoadReport]:
-    """Load a captioner from ALCAP's `model_N.pt` or BART-fusion's state dict.
+    """Returns a captioner from ALCAP's `model_N.pt` or BART-fusion's state dict.
 
     Args:
         path: the file; BART-fusion's holds its music encoder as well, ALCAP's does not.
         config: sizes of the model; those of facebook/bart-base with the fields' defaults fit the published files.
         music_encoder: from `load_music_encoder`, needed unless the file holds one.
 
-    Returns:
-        The model in eval mode and a report; the alignment projection is fresh, the public code does not save it.
+    The model is in eval mode. Its alignment projection is fresh, since the public code does not save it.
 
     Raises:
         ModelError: the file cannot be read or does not fit, or there is no music encoder.
     """
     weights = read_weights(path)
-    music = take_prefix(weights, "music_encoder.")
+    keys = [key for key in weights if key.startswith("music_encoder.")]
+    music = {key.removeprefix("music_encoder."): weights.pop(key) for key in keys}
     if music:
         music_encoder, _ = music_encoder_from(music, f"{path} (music_encoder)")
     if music_encoder is None:
@@ -176,7 +159,7 @@ def load_captioner(
 def captioner_from(
     weights: dict[str, Tensor], config: RecapConfig, music_encoder: MusicEncoder, source: str
 ) -> tuple[RecapForCaptioning, LoadReport]:
-    """Build a captioner from a fusion state dict with original keys and a music encoder."""
+    """Returns the captioner of a fusion state dict with original keys and a music encoder."""
     report = LoadReport(source)
     weights = {key.removeprefix("bart."): value for key, value in weights.items()}
     report.unused = [key for key in weights if key.startswith(FUSION_UNUSED)]
@@ -195,7 +178,7 @@ def captioner_from(
 
 
 def rename_fusion(key: str) -> str:
-    """Give one of BART-fusion's tensors our name; BART's own names stay."""
+    """Returns our name of one of BART-fusion's tensors; BART's own names stay."""
     for theirs, ours in FUSION_NAMES.items():
         if key.startswith(theirs):
             return ours + key.removeprefix(theirs)
@@ -203,26 +186,13 @@ def rename_fusion(key: str) -> str:
 
 
 def set_music_sizes(config: RecapConfig, sizes: MusicEncoderSizes) -> None:
-    """Write a music encoder's sizes into a config."""
+    """Writes a music encoder's sizes into a config."""
     config.music_channels = list(sizes.channels)
     config.music_layers, config.music_heads, config.music_ffn = sizes.layers, sizes.heads, sizes.ffn
 
 
-def take_prefix(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Remove all keys with a prefix from `weights` and return them without it."""
-    keys = [key for key in weights if key.startswith(prefix)]
-    return {key.removeprefix(prefix): weights.pop(key) for key in keys}
-
-
 def compare_tensors(module: nn.Module, weights: dict[str, Tensor], report: LoadReport, fresh: tuple[str, ...]) -> None:
-    """Note in `report` what of the weights fits `module` by name and shape, and what does not.
-
-    Args:
-        module: the module; its numbers do not matter.
-        weights: tensors by name.
-        report: where it is noted.
-        fresh: prefixes of names that may be absent.
-    """
+    """Notes in `report` what of the weights fits `module` by name and shape; names that begin as `fresh` may lack."""
     own = module.state_dict()
     for key, value in weights.items():
         if key not in own:
@@ -237,7 +207,7 @@ def compare_tensors(module: nn.Module, weights: dict[str, Tensor], report: LoadR
 
 
 def copy_tensors(module: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Copy tensors by name into `module`, which knows all of them in their shapes."""
+    """Copies tensors by name into `module`, which knows all of them in their shapes."""
     own = module.state_dict()
     for key, value in weights.items():
         own[key].copy_(value)

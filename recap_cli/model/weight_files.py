@@ -5,13 +5,14 @@ import pickletools
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from recap_cli.errors import ModelError
+from recap_cli.model.folder import first_line
 from recap_cli.records import CHOOSE_ANOTHER, MEGABYTE, read_record, show
 
 WEIGHTS_FILE = "model.safetensors"
@@ -27,7 +28,7 @@ NUMBERS = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.in
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a state dict from .safetensors, or from a torch file with `weights_only`.
+    """Returns a state dict from .safetensors, or from a torch file with `weights_only`.
 
     A training checkpoint is opened up (`model_state_dict`, `state_dict`), `module.` prefixes are dropped.
 
@@ -54,31 +55,21 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return {key.removeprefix("module."): value for key, value in weights.items()}
 
 
-def find_state_dict(content: Any, path: Path) -> dict[str, Tensor]:
-    """Find the state dict in what a file holds.
-
-    Raises:
-        ModelError: there is none.
-    """
+def find_state_dict(content: object, path: Path) -> dict[str, Tensor]:
+    """Returns the state dict in what a file holds."""
     for name in ("model_state_dict", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(name), dict):
             content = content[name]
     named = isinstance(content, dict) and all(isinstance(key, str) for key in content)
-    if not named or not content or not all(isinstance(value, Tensor) for value in content.values()):
-        raise ModelError(f"{path} holds no state dict", "expected a dictionary of names and tensors")
-    return content
+    if isinstance(content, dict) and named and content and all(isinstance(one, Tensor) for one in content.values()):
+        return content
+    raise ModelError(f"{path} holds no state dict", "expected a dictionary of names and tensors")
 
 
 def check_tensors(weights: Mapping[str, Tensor], path: Path, names: int = 1) -> None:
-    """Refuse tensors that are no plain arrays of numbers, and such as claim more numbers than the file has.
+    """Refuses tensors that are sparse, nested, quantised, expanded, empty or complex, or claim more than the file has.
 
-    Args:
-        weights: the tensors.
-        path: their file.
-        names: how often the same numbers may be counted, where nothing tells that tensors share them.
-
-    Raises:
-        ModelError: there are such: sparse, nested, quantised, expanded, empty, complex ones.
+    The same numbers may be counted `names` times, where nothing tells that tensors share them.
     """
     room, storages = names * path.stat().st_size, {}
     for name, value in weights.items():
@@ -100,7 +91,7 @@ def check_tensors(weights: Mapping[str, Tensor], path: Path, names: int = 1) -> 
 
 
 def load_torch_file(path: Path) -> dict[str, Tensor]:
-    """Load the state dict of a torch file without running code from it.
+    """Returns the state dict of a torch file without running code from it.
 
     First a trial without numbers tells what the file claims; only then is memory taken.
 
@@ -128,11 +119,7 @@ def load_torch_file(path: Path) -> dict[str, Tensor]:
 
 
 def check_archive(path: Path) -> None:
-    """Refuse an archive that is larger inside than outside: torch packs nothing.
-
-    Raises:
-        ValueError: it is.
-    """
+    """Refuses an archive that is larger inside than outside: torch packs nothing (ValueError)."""
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
@@ -148,11 +135,7 @@ def check_archive(path: Path) -> None:
 
 
 def check_pickle(file: IO[bytes]) -> None:
-    """Read over one pickle without making anything of it.
-
-    Raises:
-        ValueError: it is damaged, or full of tuples.
-    """
+    """Reads over one pickle without making anything of it; ValueError where it is damaged, or full of tuples."""
     tuples = 0
     for code, _, place in pickletools.genops(file):
         tuples += "TUPLE" in code.name
@@ -161,7 +144,7 @@ def check_pickle(file: IO[bytes]) -> None:
 
 
 def read_folder_weights(folder: Path) -> dict[str, Tensor]:
-    """Read all weights of a model folder: safetensors or torch's format, in one file or in shards.
+    """Returns all weights of a model folder: safetensors or torch's format, in one file or in shards.
 
     Raises:
         ModelError: there are none, or they are damaged.
@@ -173,7 +156,7 @@ def read_folder_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def weight_files(folder: Path) -> Iterator[Path]:
-    """Give the files that a folder's weights lie in.
+    """Yields the files that a folder's weights lie in.
 
     Raises:
         ModelError: there are none, or an index names something else than files of the folder.
@@ -192,11 +175,7 @@ def weight_files(folder: Path) -> Iterator[Path]:
 
 
 def shards(index: Path, suffix: str) -> Iterator[Path]:
-    """Give the files that an index names.
-
-    Raises:
-        ModelError: it names something else than files beside it.
-    """
+    """Yields the files that an index names."""
     named = read_record(index, 16 * MEGABYTE).get("weight_map")
     names = set(map(str, named.values())) if isinstance(named, dict) else set()
     if not 0 < len(names) <= SHARDS:
@@ -205,8 +184,3 @@ def shards(index: Path, suffix: str) -> Iterator[Path]:
         if Path(name).name != name or not name.endswith(suffix):
             raise ModelError(f"{index}: weight_map names {show(name)}, not a {suffix} file beside it", CHOOSE_ANOTHER)
         yield index.parent / name
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's text, short enough for a message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

@@ -13,10 +13,10 @@ from recap_cli.corpus.dataset import SongCollator, SongDataset
 from recap_cli.errors import DataError, ModelError
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.config import RecapConfig
-from recap_cli.model.folder import read_generation
+from recap_cli.model.folder import first_line, read_generation
 from recap_cli.model.music_encoder import MusicEncoder
 from recap_cli.model.published import load_music_encoder
-from recap_cli.model.weight_files import first_line, read_folder_weights
+from recap_cli.model.weight_files import read_folder_weights
 from recap_cli.processor import IGNORED, RecapProcessor
 from recap_cli.progress import Progress
 from recap_cli.runtime.device import choose_device

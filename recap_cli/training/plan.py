@@ -16,9 +16,8 @@ from recap_cli.corpus.dataset import PreparedData, enough_votes
 from recap_cli.corpus.mel_cache import fingerprint
 from recap_cli.errors import DataError, ModelError, OptionError
 from recap_cli.model.config import MusicEncoderSizes, RecapConfig
-from recap_cli.model.folder import check_asked, read_config, read_generation
+from recap_cli.model.folder import check_asked, load_tokenizer, read_config, read_generation
 from recap_cli.model.published import set_music_sizes
-from recap_cli.model.tokenizer import load_tokenizer
 from recap_cli.model.weight_files import read_folder_weights
 from recap_cli.processor import read_settings
 from recap_cli.progress import Progress

@@ -25,9 +25,9 @@ import numpy as np
 import soundfile
 
 from recap_cli.captioning import caption as module
-from recap_cli.captioning.batch import Writer
+from recap_cli.captioning.batch import BatchCaptioner
 from recap_cli.captioning.caption import CaptionOptions, Tally, caption_songs
-from recap_cli.captioning.caption_input import HearingTask
+from recap_cli.captioning.caption_input import AudioTask
 from recap_cli.captioning.captioner import SongCaption
 from recap_cli.demo.music import DEMO_SAMPLE_RATE
 from recap_cli.demo.songs import DemoSettings, held_out_songs, render_song
@@ -125,10 +125,10 @@ def overlap(folder: Path) -> dict[str, float]:
     }
 
 
-class StubWriter(Writer):
+class StubCaptioner(BatchCaptioner):
     """Stands for both decoders."""
 
-    def write(self, tasks: Iterable[HearingTask]) -> Iterator[SongCaption]:
+    def caption(self, tasks: Iterable[AudioTask]) -> Iterator[SongCaption]:
         for task in tasks:
             text = f"a caption of {len(task.lyrics or '')} characters of lyrics " * 4
             excerpt = {"start": 0.0, "seconds": 15.0}
@@ -137,7 +137,7 @@ class StubWriter(Writer):
 
 def caption_million(manifest: Path, out: Path, stop: int) -> None:
     """Caption a manifest with the stub, up to `stop` new lines."""
-    module.Writer = StubWriter  # type: ignore[misc]
+    module.BatchCaptioner = StubCaptioner  # type: ignore[misc]
     module.load_captioner = lambda options, progress: SimpleNamespace(name="stub", weights="")  # type: ignore
     tally = Tally()
     for _ in caption_songs(CaptionOptions(manifest, out=out), tally=tally):

@@ -16,10 +16,11 @@ import soundfile
 from recap_cli import Captioner
 from recap_cli.audio.settings import AudioSettings
 from recap_cli.captioning import caption as module
-from recap_cli.captioning import caption_input as audition
-from recap_cli.captioning.batch import Catalogue
+from recap_cli.captioning import caption_input
+from recap_cli.captioning.batch import Catalogue, KnownSongs
 from recap_cli.captioning.caption import CaptionOptions, Tally, caption_songs, plan_captions
-from recap_cli.captioning.caption_input import hear_audio
+from recap_cli.captioning.caption_file import song_number
+from recap_cli.captioning.caption_input import decode_audio
 from recap_cli.errors import AudioError, DataError, MachineError, ModelError, OptionError
 from recap_cli.processor import RecapProcessor
 from recap_cli.runtime.decoding import DecodingOptions
@@ -90,8 +91,8 @@ def test_drawn_captions_do_not_depend_on_the_neighbours(folder):
 
 def test_the_first_captions_come_soon(folder, captioner, monkeypatch):
     sizes = []
-    write = captioner.write
-    monkeypatch.setattr(captioner, "write", lambda songs, *rest: sizes.append(len(songs)) or write(songs, *rest))
+    generate = captioner.generate
+    monkeypatch.setattr(captioner, "generate", lambda songs, *rest: sizes.append(len(songs)) or generate(songs, *rest))
     options = CaptionOptions(folder, decoding=DecodingOptions(max_caption_tokens=6, beams=1, batch_size=2), jobs=1)
     next(caption_songs(options))
     assert sizes == [2]
@@ -161,7 +162,7 @@ def test_failures_are_tried_again(folder, tmp_path, monkeypatch):
     sound(folder / "locked" / "x.wav")
     with monkeypatch.context() as patch:
         deny(patch, "locked")
-        patch.setattr(audition, "hear_audio", needs_ffmpeg)
+        patch.setattr(caption_input, "decode_audio", needs_ffmpeg)
         caption(folder, tally, out=out)
     assert {Path(name).name: reason.partition(": ")[2] for name, reason in tally.reasons.items()} == {
         "4.wav": "", "7.wav": "", "8.m4a": "needs ffmpeg", "locked": "Permission denied",
@@ -180,7 +181,7 @@ def test_failures_are_tried_again(folder, tmp_path, monkeypatch):
 def needs_ffmpeg(audio, settings, excerpt):
     if str(audio).endswith(".m4a"):
         raise AudioError(f"{audio}: needs ffmpeg")
-    return hear_audio(audio, settings, excerpt)
+    return decode_audio(audio, settings, excerpt)
 
 
 def deny(monkeypatch, name: str) -> None:
@@ -203,10 +204,10 @@ def test_the_machines_fault_ends_the_run_and_nothing_is_lost(folder, tmp_path, m
         heard.append(audio)
         if len(heard) == 6:
             raise OSError(errno.ENOSPC, "there is no room in /tmp")
-        return hear_audio(audio, settings, excerpt)
+        return decode_audio(audio, settings, excerpt)
 
     with monkeypatch.context() as patch:
-        patch.setattr(audition, "hear_audio", fill_up)
+        patch.setattr(caption_input, "decode_audio", fill_up)
         with pytest.raises(MachineError, match="no room"):
             caption(folder, out=out, decoding=replace(SHORT, batch_size=2))
     assert [record.get("error", "")[-7:] for record in lines(out).values()] == ["", ""]
@@ -378,6 +379,13 @@ def test_an_id_stands_for_one_song(tmp_path):
     assert sorted(ids) == sorted(lines(out))
 
 
+def test_songs_that_are_known():
+    known = KnownSongs()
+    rows = ("x 0.ogg", "x 0.ogg", "x ./0.ogg", "x 1.ogg", "y 0.ogg", "x 0.ogg", "x 1.ogg")
+    told = [known.meet(song_number(name), audio) for name, audio in map(str.split, rows)]
+    assert told == ["new", "again", "again", "other", "new", "again", "other"]
+
+
 def lines_of(source: Path, out: Path, shard: Slice) -> list[str]:
     """The ids of one part of a catalogue."""
     caption(source, out=out, shard=shard)
@@ -400,7 +408,7 @@ def test_prepared_data_stand_for_the_audio(tiny_data, tiny_model, tiny_processor
     assert [one.id for one in found] == [entry.song.id for entry in tiny_data.songs[:5]]
     assert all(one.caption and not one.error for one in found)
     assert found[0].settings["excerpt"] == "prepared"
-    with pytest.raises(OptionError, match="recap prepare chose what is heard"):
+    with pytest.raises(OptionError, match="recap prepare chose the excerpts"):
         caption(tiny_data.folder, excerpt="middle")
     monkeypatch.setattr(module, "load_captioner", lambda *_: captioner)  # hears one second
     with pytest.raises(ModelError, match="was trained on audio prepared in another way"):
@@ -436,12 +444,12 @@ def test_the_whole_song_counts(tmp_path, captioner):
     samples[-16000:] *= np.sin(np.arange(16000) / 20)
     other = tmp_path / "other.wav"
     soundfile.write(other, samples, rate)
-    heard = captioner.hear_audio(first, "whole")
+    heard = captioner.decode_audio(first, "whole")
     assert heard.excerpt == {"start": 0.0, "seconds": pytest.approx(3.4), "windows": 4}
     steps = captioner.processor.audio.frames(16000)
     per_window = 1 + -(-steps // 8)
     assert len(heard.states) == 3 * per_window + round(0.4 / 0.128)
-    changed = captioner.hear_audio(other, "whole").states
+    changed = captioner.decode_audio(other, "whole").states
     assert np.array_equal(changed[: 2 * per_window], heard.states[: 2 * per_window])
     assert not np.array_equal(changed[2 * per_window :], heard.states[2 * per_window :])
     one, two = (caption(path, excerpt="whole", lyrics_text="the rain")[0] for path in (first, other))
@@ -458,7 +466,7 @@ def test_a_whole_song_keeps_a_few_windows_in_memory(tmp_path, captioner):
     for seconds in (8, 68):
         song = sound(tmp_path / "song.wav", 1, seconds)
         tracemalloc.start()
-        captioner.hear_audio(song, "whole")
+        captioner.decode_audio(song, "whole")
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] + 60 * 10_000

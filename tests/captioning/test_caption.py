@@ -290,7 +290,7 @@ def test_a_processor_of_another_model(copy):
     )
     assert hint == "copy the model folder again"
     change(copy / "recap_processor.json", **{**settings, "audio": {**settings["audio"], "mels": 64}})
-    assert refused(copy)[0].endswith("recap_processor.json makes 64 mel bands, the music encoder hears 128")
+    assert refused(copy)[0].endswith("recap_processor.json makes 64 mel bands, the music encoder takes 128")
     change(copy / "recap_processor.json", **settings)
     whole = json.loads((copy / "config.json").read_text())
     weights = load_file(copy / "model.safetensors")

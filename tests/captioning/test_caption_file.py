@@ -1,4 +1,4 @@
-"""A file of captions that is gone on with: repaired, failures tried again, never mixed; files of others are safe."""
+"""A file of captions that is resumed: repaired, failures tried again, never mixed; files of others are safe."""
 
 import errno
 import json
@@ -12,13 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from recap_cli.captioning import caption_file as journal
-from recap_cli.captioning import song_numbers
-from recap_cli.captioning.caption_file import CaptionFile
-from recap_cli.captioning.caption_lines import is_torn, reach
-from recap_cli.captioning.song_numbers import AGAIN, NEW, OTHER, MetSongs, SongNumbers, song_number
+from recap_cli.captioning import caption_file
+from recap_cli.captioning.caption_file import (
+    CaptionFile,
+    SongNumbers,
+    check_out,
+    is_torn,
+    reach,
+    read_captions,
+    song_number,
+    why_not_resumed,
+)
 from recap_cli.corpus.folders import is_file
-from recap_cli.errors import DataError, OptionError
+from recap_cli.errors import BusyError, DataError, OptionError
 
 MADE = {"model": "tiny", "weights": "abc", "settings": {"beams": 4, "batch_size": 32, "excerpt": "start"}}
 
@@ -41,10 +47,10 @@ def ids(out) -> list[str]:
     return [json.loads(text)["id"] for text in out.read_text().splitlines()]
 
 
-# going on -------------------------------------------------------------------------------------------------------------
+# resuming -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_file_is_gone_on_with(tmp_path):
+def test_a_file_is_resumed(tmp_path):
     out = tmp_path / "new" / "captions.jsonl"
     names = ["a", 'quo"ted \\ name', "雨 🎵\nline", "b"]
     write(out, names[:2])
@@ -55,6 +61,7 @@ def test_a_file_is_gone_on_with(tmp_path):
     file.append(line(names[3]))
     file.close()
     assert out.read_bytes().startswith(before) and ids(out) == names
+    assert read_captions(out) == dict.fromkeys(names, "")
     again = CaptionFile(out, MADE)
     assert set(again.done) == {song_number(name) for name in names}
     again.close()
@@ -93,7 +100,7 @@ def test_a_kill_while_failures_are_dropped_loses_nothing(tmp_path, moment):
     out = tmp_path / "captions.jsonl"
     write(out, "abcd", "b")
     script = (
-        "import os, signal; from pathlib import Path; import test_journal as t\n"
+        "import os, signal; from pathlib import Path; import test_caption_file as t\n"
         "real = Path.replace\n"
         "def replace(self, target):\n"
         f"    {'pass' if moment == 'before' else 'real(self, target)'}\n"
@@ -101,7 +108,7 @@ def test_a_kill_while_failures_are_dropped_loses_nothing(tmp_path, moment):
         "Path.replace = replace\n"
         f"t.CaptionFile(Path({str(out)!r}), t.MADE)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parents[1], check=False)
+    done = subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parent, check=False)
     assert done.returncode == -signal.SIGKILL
     assert ids(out) == (list("abcd") if moment == "before" else list("acd"))
     CaptionFile(out, MADE).close()
@@ -208,10 +215,11 @@ def test_each_part_must_be_ours(tmp_path, foreign):
 # files of others ------------------------------------------------------------------------------------------------------
 
 
-def refused(out, made=MADE, **options) -> tuple[str, str]:
+def refused(out, made=MADE, inputs=()) -> tuple[str, str]:
     before = out.read_bytes() if is_file(out) else b""
     with pytest.raises((OptionError, DataError)) as caught:
-        CaptionFile(out, made, **options)
+        check_out(out, None, inputs)
+        CaptionFile(out, made)
     assert not is_file(out) or out.read_bytes() == before
     return caught.value.message, caught.value.hint
 
@@ -225,6 +233,8 @@ def test_other_captions_are_not_mixed_in(tmp_path):
     way = f"--out {out} holds captions that were made in another way"
     assert refused(out, other) == (f"{way}: beams 4, now 1", hint)
     assert refused(out, {**MADE, "weights": "xyz"}) == (f"{way}: weights abc, now xyz", hint)
+    assert why_not_resumed(out, other) == "beams 4, now 1"
+    assert why_not_resumed(out, MADE) == why_not_resumed(tmp_path / "none.jsonl", MADE) == ""
     CaptionFile(out, {**MADE, "settings": {**MADE["settings"], "batch_size": 8}}).close()  # captions are the same
 
 
@@ -318,7 +328,7 @@ def test_two_processes_do_not_write_one_file(tmp_path, form):
     process.start()
     assert begun.wait(60)
     before = {path: path.read_bytes() for path in out.parent.iterdir()}
-    with pytest.raises(OptionError, match="another process is writing"):
+    with pytest.raises(BusyError, match="another process is writing"):
         CaptionFile(out, MADE, **options)
     reading = CaptionFile(out, MADE, read_only=True, **options)
     assert {song_number("b"), song_number("x")} == set(reading.done)
@@ -329,28 +339,11 @@ def test_two_processes_do_not_write_one_file(tmp_path, form):
     CaptionFile(out, MADE, **options).close()
 
 
-def test_a_file_that_is_replaced_while_it_is_opened_is_opened_again(tmp_path, monkeypatch):
-    """Another process has dropped failures in between: its file counts, not the one that has no name any more."""
-    out = write(tmp_path / "captions.jsonl", "ab", "a").out
-    real = journal.lock
-
-    def lock(handle, path):
-        monkeypatch.setattr(journal, "lock", real)
-        CaptionFile(out, MADE).close()
-        real(handle, path)
-
-    monkeypatch.setattr(journal, "lock", lock)
-    file = CaptionFile(out, MADE)
-    file.append(line("c"))
-    file.close()
-    assert ids(out) == ["b", "c"]
-
-
 # numbers --------------------------------------------------------------------------------------------------------------
 
 
 def test_a_set_of_numbers_is_a_set(monkeypatch):
-    monkeypatch.setattr(song_numbers, "NEW_NUMBERS", 16)
+    monkeypatch.setattr(caption_file, "NEW_NUMBERS", 16)
     rng, numbers, known = random.Random(0), SongNumbers(), set()
     for _ in range(500):
         number = rng.choice([rng.getrandbits(64), rng.getrandbits(6)])
@@ -358,10 +351,3 @@ def test_a_set_of_numbers_is_a_set(monkeypatch):
         numbers.add(number)
         known.add(number)
     assert set(numbers) == known
-
-
-def test_songs_that_are_met():
-    met = MetSongs()
-    rows = ("x 0.ogg", "x 0.ogg", "x ./0.ogg", "x 1.ogg", "y 0.ogg", "x 0.ogg", "x 1.ogg")
-    told = [met.meet(song_number(name), audio) for name, audio in map(str.split, rows)]
-    assert told == [NEW, AGAIN, AGAIN, OTHER, NEW, AGAIN, OTHER]

@@ -1,4 +1,4 @@
-"""Audio heard ahead: in order, in one process or two, with patience for what passes."""
+"""Audio decoded ahead: in order, in one process or two, with patience for what passes."""
 
 import errno
 import os
@@ -13,8 +13,8 @@ import soundfile
 from recap_cli.audio.decode import read_excerpt
 from recap_cli.audio.mel import log_mel
 from recap_cli.audio.settings import AudioSettings
-from recap_cli.captioning import caption_input as audition
-from recap_cli.captioning.caption_input import HearingTask, hear_audio, hear_song, hear_songs, hear_task
+from recap_cli.captioning import caption_input as module
+from recap_cli.captioning.caption_input import AudioTask, decode_audio, decode_song, decode_songs, decode_task
 from recap_cli.errors import MachineError, OptionError
 from recap_cli.runtime import workers
 
@@ -22,60 +22,60 @@ SETTINGS = AudioSettings(seconds=0.5)
 
 
 @pytest.fixture
-def tasks(tmp_path) -> list[HearingTask]:
+def tasks(tmp_path) -> list[AudioTask]:
     """Four songs; the third is none."""
     found = []
     for number in range(4):
         path = tmp_path / f"{number}.wav"
         soundfile.write(path, np.random.default_rng(number).uniform(-0.5, 0.5, 16000), 16000)
-        found.append(HearingTask(path.name, str(path), f"lyrics {number}"))
+        found.append(AudioTask(path.name, str(path), f"lyrics {number}"))
     (tmp_path / "2.wav").write_text("no audio")
-    return [*found, HearingTask("row 9", "", error="the row names no audio")]
+    return [*found, AudioTask("row 9", "", error="the row names no audio")]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_songs_come_in_order(tasks, jobs):
-    results = list(hear_songs(tasks, SETTINGS, "middle", jobs, ahead=2))
+    results = list(decode_songs(tasks, SETTINGS, "middle", jobs, ahead=2))
     assert [result.task for result in results] == tasks
     assert [result.lyrics for result in results] == ["lyrics 0", "lyrics 1", "", "lyrics 3", ""]
     assert [bool(result.error) for result in results] == [False, False, True, False, True]
     mel = log_mel(read_excerpt(tasks[3].audio, SETTINGS, "middle").samples, SETTINGS)
-    assert np.array_equal(results[3].heard.mel, mel)
-    assert results[3].heard.excerpt == {"start": 0.25, "seconds": 0.5}
+    assert np.array_equal(results[3].decoded.mel, mel)
+    assert results[3].decoded.excerpt == {"start": 0.25, "seconds": 0.5}
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_setting_that_cannot_be_used_is_no_fault_of_the_songs(tasks, jobs):
     with pytest.raises(OptionError, match="--excerpt foo is no place in a song"):
-        list(hear_songs(tasks, SETTINGS, "foo", jobs, ahead=2))
+        list(decode_songs(tasks, SETTINGS, "foo", jobs, ahead=2))
 
 
-def lost(task, hear):
+def lost(task, decode):
     if task.lyrics == "lyrics 1":
         os.kill(os.getpid(), signal.SIGKILL)
     if task.lyrics == "lyrics 3":
         os.kill(os.getpid(), signal.SIGSTOP)
-    return hear_song(task, hear)
+    return decode_song(task, decode)
 
 
 @dataclass(frozen=True)
-class Ill(audition.Hearing):
+class Ill(module.DecodeAhead):
     """Dies over one song, as a decoder does that a damaged file brings down, and hangs at another."""
 
     def handle(self, task):
-        return lost(task, lambda audio: hear_audio(audio, self.settings, self.excerpt))
+        return lost(task, lambda audio: decode_audio(audio, self.settings, self.excerpt))
 
 
 def test_a_process_that_dies_or_hangs_takes_one_song_with_it(tasks, monkeypatch):
-    monkeypatch.setattr(audition, "Hearing", Ill)
+    monkeypatch.setattr(module, "DecodeAhead", Ill)
     monkeypatch.setattr(workers, "ITEM_SECONDS", 1.0)
-    results = list(hear_songs(tasks, SETTINGS, "start", 2, ahead=3))
+    results = list(decode_songs(tasks, SETTINGS, "start", 2, ahead=3))
     assert [result.task for result in results] == tasks
     assert [result.error for result in results] == [
         "", "its process was killed (SIGKILL, out of memory?)",
         f"{tasks[2].audio} is not audio that can be decoded", "it took over 1 s", "the row names no audio",
     ]  # fmt: skip
-    assert results[0].heard is not None
+    assert results[0].decoded is not None
 
 
 def full(audio, *rest, **others):
@@ -83,11 +83,11 @@ def full(audio, *rest, **others):
 
 
 def test_the_machines_faults_are_no_fault_of_the_songs(tasks, monkeypatch):
-    monkeypatch.setattr(audition, "hear_audio", full)
+    monkeypatch.setattr(module, "decode_audio", full)
     with pytest.raises(MachineError, match="no room to decode"):
-        list(hear_songs(tasks, SETTINGS, "start", 1, ahead=2))
+        list(decode_songs(tasks, SETTINGS, "start", 1, ahead=2))
 
 
 def test_reasons_name_the_file(tasks):
-    lost = hear_task(tasks[0], lambda audio: Path("/nowhere").read_bytes())
+    lost = decode_task(tasks[0], lambda audio: Path("/nowhere").read_bytes())
     assert lost.error == f"{tasks[0].audio} cannot be read: No such file or directory"

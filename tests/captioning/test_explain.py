@@ -10,22 +10,20 @@ import torch
 from recap_cli import Captioner
 from recap_cli.audio.mel import log_mel
 from recap_cli.audio.settings import AudioSettings
-from recap_cli.captioning.caption_input import HeardAudio
-from recap_cli.captioning.captioner import HeardSong
+from recap_cli.captioning.caption_input import DecodedAudio
+from recap_cli.captioning.captioner import CaptionInput
 from recap_cli.captioning.explain import (
     NO_LINES,
     AttentionMap,
-    lines_by_attention,
     mean_entropy,
     roll_out,
-    score_caption,
     step_times,
     token_lines,
     token_words,
 )
 from recap_cli.demo.lexicon import read_attributes
 from recap_cli.demo.songs import DemoSettings, held_out_songs, render_song
-from recap_cli.processor import RecapProcessor
+from recap_cli.processor import RecapProcessor, pad_rows
 from recap_cli.runtime.decoding import DecodingOptions
 
 SOUND_WORDS = ("tempo", "mode", "timbre", "drums")
@@ -39,17 +37,19 @@ def captioner(tiny_model, tiny_tokenizer) -> Captioner:
 
 
 @pytest.fixture
-def heard(captioner) -> HeardAudio:
+def decoded(captioner) -> DecodedAudio:
     sound = np.random.default_rng(0).uniform(-0.5, 0.5, 48000)
-    return HeardAudio(log_mel(sound, captioner.processor.audio), {"start": 10.0, "seconds": 3.0})
+    return DecodedAudio(log_mel(sound, captioner.processor.audio), {"start": 10.0, "seconds": 3.0})
 
 
-def explain(captioner, heard, lyrics=LYRICS):
-    return captioner.write([HeardSong("x.wav", lyrics, heard)], DecodingOptions(max_caption_tokens=12), explain=True)[0]
+def explain(captioner, decoded, lyrics=LYRICS):
+    return captioner.generate(
+        [CaptionInput("x.wav", lyrics, decoded)], DecodingOptions(max_caption_tokens=12), explain=True
+    )[0]
 
 
-def test_both_maps(captioner, heard):
-    found = explain(captioner, heard).explanation
+def test_both_maps(captioner, decoded):
+    found = explain(captioner, decoded).explanation
     lines = ["the rain falls", "over the river", "and I sing alone"]
     assert found.music.rows == found.lyrics.columns == lines
     assert found.music.columns == ["10 s", "11 s", "12 s"] and found.music_seconds == [10, 11, 12]
@@ -66,20 +66,20 @@ def test_both_maps(captioner, heard):
     assert record["lyrics"]["entropy"] < record["lyrics"]["uniform_entropy"]
 
 
-def test_explaining_changes_nothing(captioner, heard):
+def test_explaining_changes_nothing(captioner, decoded):
     attention = captioner.model.config._attn_implementation
-    result = explain(captioner, heard)
-    plain = captioner.write([HeardSong("x.wav", LYRICS, heard)], DecodingOptions(max_caption_tokens=12))[0]
+    result = explain(captioner, decoded)
+    plain = captioner.generate([CaptionInput("x.wav", LYRICS, decoded)], DecodingOptions(max_caption_tokens=12))[0]
     assert (result.captions, result.scores) == (plain.captions, plain.scores)
     assert captioner.model.config._attn_implementation == attention
     assert not any(module._forward_hooks for module in captioner.model.modules())
     assert "explanation" not in plain.to_json() and "music" in result.to_json()["explanation"]
 
 
-def test_the_fusion_map_is_the_models_own(captioner, heard):
+def test_the_fusion_map_is_the_models_own(captioner, decoded):
     """The mean over fusion layers and a line's tokens, summed over the steps of each second, by hand."""
-    found = explain(captioner, heard).explanation
-    batch = captioner.make_batch([HeardSong("x.wav", LYRICS, heard)])
+    found = explain(captioner, decoded).explanation
+    batch = captioner.make_batch([CaptionInput("x.wav", LYRICS, decoded)])
     with torch.inference_mode():
         maps = captioner.model.model.encoder(**batch, output_music_attentions=True).music_attentions
     fused = sum(one[0] for one in maps).numpy() / len(maps)
@@ -90,11 +90,11 @@ def test_the_fusion_map_is_the_models_own(captioner, heard):
     assert found.music.weights[1] == pytest.approx(seconds, abs=1e-3)
 
 
-def test_without_lyrics_or_music(captioner, heard, tiny_config, tiny_processor):
-    found = explain(captioner, heard, "").explanation
+def test_without_lyrics_or_music(captioner, decoded, tiny_config, tiny_processor):
+    found = explain(captioner, decoded, "").explanation
     assert found.lyrics.columns == [NO_LINES] == found.music.rows
     captioner.model.config.use_music = False
-    found = explain(captioner, heard).explanation
+    found = explain(captioner, decoded).explanation
     assert found.music is None and found.to_json()["music"] is None
 
 
@@ -144,22 +144,22 @@ def test_entropy_and_what_is_nearly_uniform():
 
 @pytest.fixture(scope="module")
 def demo():
-    """The embedded model, songs that it never saw, and what it hears of them."""
+    """The embedded model, songs that it never saw, and their mels."""
     captioner, settings = Captioner.from_pretrained(device="cpu"), DemoSettings()
     songs = list(held_out_songs(settings, SONGS))
     audio = captioner.processor.audio
     mels = [log_mel(render_song(song, settings)[: audio.samples], audio) for song in songs]
-    return captioner, songs, [HeardAudio(mel, {"start": 0.0, "seconds": 15.0}) for mel in mels]
+    return captioner, songs, [DecodedAudio(mel, {"start": 0.0, "seconds": 15.0}) for mel in mels]
 
 
 def test_the_sound_words_follow_the_music(demo):
     """Another song's music changes what is said of the sound: at least 90 % of the words are that song's."""
-    captioner, songs, heard = demo
+    captioner, songs, decoded = demo
     others = [(row + 5) % SONGS for row in range(SONGS)]
-    swapped = [HeardSong("x.wav", song.lyrics, heard[other]) for song, other in zip(songs, others, strict=True)]
+    swapped = [CaptionInput("x.wav", song.lyrics, decoded[other]) for song, other in zip(songs, others, strict=True)]
     followed = [
         read_attributes(one.caption)[name] == songs[other].tags[name]
-        for one, other in zip(captioner.write(swapped, DecodingOptions()), others, strict=True)
+        for one, other in zip(captioner.generate(swapped, DecodingOptions()), others, strict=True)
         for name in SOUND_WORDS
     ]
     print(f"music-swap following: {np.mean(followed):.3f}")
@@ -168,20 +168,25 @@ def test_the_sound_words_follow_the_music(demo):
 
 def test_hiding_the_lines_it_looked_at_most_costs_most(demo):
     """A quarter of the lines, removed: those looked at most against random ones."""
-    captioner, songs, heard = demo
-    model, processor, rng = captioner.model, captioner.processor, random.Random(0)
+    captioner, songs, decoded = demo
+    rng = random.Random(0)
     looked_at, at_random = [], []
-    for song, sound in zip(songs, heard, strict=True):
-        result = captioner.write([HeardSong("x.wav", song.lyrics, sound)], DecodingOptions(), explain=True)[0]
+    for song, sound in zip(songs, decoded, strict=True):
+        result = captioner.generate([CaptionInput("x.wav", song.lyrics, sound)], DecodingOptions(), explain=True)[0]
         lines = result.explanation.lyrics.columns
         count = len(lines) // 4
 
         def score(hidden):
+            """The mean log-probability a token of the caption without some lines."""
             text = "\n".join(line for row, line in enumerate(lines) if row not in hidden)  # noqa: B023
-            return score_caption(model, processor, captioner.make_batch([HeardSong("x", text, sound)]), result.caption)  # noqa: B023
+            batch = captioner.make_batch([CaptionInput("x", text, sound)])  # noqa: B023
+            labels = pad_rows([captioner.processor.encode_caption(result.caption)], -100)  # noqa: B023
+            with torch.inference_mode():
+                return -float(captioner.model(**batch, labels=labels).caption_loss)
 
         whole = score(())
-        looked_at.append(whole - score(lines_by_attention(result.explanation)[:count]))
+        most = np.argsort(-np.array(result.explanation.lyrics.weights).sum(axis=0), kind="stable")[:count]
+        looked_at.append(whole - score(most.tolist()))
         at_random += [whole - score(rng.sample(range(len(lines)), count)) for _ in range(4)]
     print(f"ratio {np.mean(looked_at) / np.mean(at_random):.1f}: {np.mean(looked_at):.4f} and {np.mean(at_random):.4f}")
     assert np.mean(looked_at) > max(np.mean(at_random), 0)

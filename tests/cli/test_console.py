@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from recap_cli.captioning.caption import SongCaption, Tally
+from recap_cli.captioning.caption import Tally
+from recap_cli.captioning.captioner import SongCaption
 from recap_cli.cli import console as module
 from recap_cli.cli.console import (
     ConsoleProgress,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from recap_cli.captioning.caption import Captioner
+from recap_cli.captioning.captioner import Captioner
 from recap_cli.demo.songs import DemoSettings, render_song, render_two_timbres
 from recap_cli.errors import DataError
 from recap_cli.evaluation import alignment_report as attention

@@ -1,4 +1,4 @@
-"""Captions of a split: each song once and in order, kept as they come, taken up again after any stop."""
+"""Captions of a split: each song once and in order, kept as they come, resumed after any stop."""
 
 import json
 import re
@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from recap_cli.captioning.caption import Captioner
-from recap_cli.errors import DataError
+from recap_cli.captioning.captioner import Captioner
+from recap_cli.errors import DataError, RecapError
 from recap_cli.evaluation import captions as module
 from recap_cli.evaluation.captions import (
-    CaptionFile,
     SongSet,
+    SplitFile,
     caption_file,
     caption_split,
     match_predictions,
@@ -38,6 +38,19 @@ def write(captioner, data, songs, file=None, decoding=DECODING):
     return caption_split(captioner, data, songs, decoding, SilentProgress(), file=file)
 
 
+def file_of(path: Path, **settings) -> SplitFile:
+    made_by = {"model": "run", "weights": "abc", "settings": {"beams": 1, "sample": False, **settings}}
+    return SplitFile(path, made_by)
+
+
+@pytest.fixture
+def said(monkeypatch) -> list[str]:
+    """What is told to the user."""
+    told: list[str] = []
+    monkeypatch.setattr(SilentProgress, "say", lambda self, message: told.append(message))
+    return told
+
+
 def rows_of(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
@@ -49,14 +62,15 @@ def test_captions_do_not_depend_on_the_batch(captioner, tiny_data, songs):
 
 
 def test_captions_are_kept_beside_their_references(captioner, tiny_data, songs, tmp_path):
-    file = CaptionFile(tmp_path / "new" / "run.jsonl", {"system": "run"})
+    file = file_of(tmp_path / "new" / "run.jsonl")
     captions = write(captioner, tiny_data, songs, file)
-    assert rows_of(file.path) == [
-        {"song": entry.song.id, "prediction": text, "references": [caption.text for caption in entry.song.captions]}
+    rows = rows_of(file.path)
+    assert [(row["id"], row["caption"], row["references"]) for row in rows] == [
+        (entry.song.id, text, [caption.text for caption in entry.song.captions])
         for entry, text in zip(songs, captions, strict=True)
     ]
-    assert json.loads(file.note.read_text()) == {"system": "run"}
-    assert not file.partial.exists()
+    assert all(file.made_by.items() <= row.items() for row in rows)
+    assert [row.prediction for row in read_predictions(file.path)] == captions, "eval --predictions reads it"
 
 
 @pytest.fixture
@@ -76,37 +90,39 @@ def generated(monkeypatch):
     return counts
 
 
-def test_an_interrupted_run_goes_on_where_it_was(captioner, tiny_data, songs, tmp_path, generated):
+def test_an_interrupted_run_is_resumed(captioner, tiny_data, songs, tmp_path, generated):
     straight = write(captioner, tiny_data, songs)
     generated.update(songs=0, stop_after=4)
-    file = CaptionFile(tmp_path / "run.jsonl", {})
+    file = file_of(tmp_path / "run.jsonl")
     with pytest.raises(KeyboardInterrupt):
         write(captioner, tiny_data, songs, file)
-    assert not file.path.exists()
-    assert len(rows_of(file.partial)) == 4
+    assert len(rows_of(file.path)) == 4
     generated.update(songs=0, stop_after=None)
+    with file.path.open("a") as lines:
+        lines.write('{"id": "demo')  # torn by a kill
     assert write(captioner, tiny_data, songs, file) == straight
     assert generated["songs"] == 1
-    assert [row["song"] for row in rows_of(file.path)] == [entry.song.id for entry in songs]
+    assert [row["id"] for row in rows_of(file.path)] == [entry.song.id for entry in songs]
     assert write(captioner, tiny_data, songs, file) == straight
     assert generated["songs"] == 1
 
 
-@pytest.mark.parametrize("torn", ['{"song": "demo', "[1]", '{"song": "other", "prediction": "x"}', '{"song": 1}'])
-def test_damaged_rows_are_written_again(captioner, tiny_data, songs, tmp_path, generated, torn):
-    file = CaptionFile(tmp_path / "run.jsonl", {})
-    straight = write(captioner, tiny_data, songs, file)
-    lines = file.path.read_text().splitlines()
-    file.partial.write_text("\n".join([*lines[:3], torn]))
-    file.path.unlink()
-    generated["songs"] = 0
-    assert write(captioner, tiny_data, songs, file) == straight
-    assert generated["songs"] == 3, "the batch of the third row is formed again"
-    assert file.path.read_text().splitlines() == lines
+def test_drawn_captions_are_all_drawn_again(captioner, tiny_data, songs, tmp_path, generated, said):
+    """Words are drawn from the seed of a batch, so a part of the songs would get others than in one go."""
+    drawn = DecodingOptions(beams=1, batch_size=2, sample=True)
+    straight = write(captioner, tiny_data, songs, None, drawn)
+    file = caption_file(tmp_path, "run", None, tiny_data, "train", drawn)
+    generated.update(songs=0, stop_after=2)
+    with pytest.raises(KeyboardInterrupt):
+        write(captioner, tiny_data, songs, file, drawn)
+    generated.update(songs=0, stop_after=None)
+    assert write(captioner, tiny_data, songs, file, drawn) == straight
+    assert generated["songs"] == 5 and "interrupted" in said[0]
+    assert write(captioner, tiny_data, songs, file, drawn) == straight and generated["songs"] == 5
 
 
 def test_fewer_songs_are_read_and_more_are_added(captioner, tiny_data, songs, tmp_path, generated):
-    file = CaptionFile(tmp_path / "run.jsonl", {})
+    file = file_of(tmp_path / "run.jsonl")
     few = write(captioner, tiny_data, songs[:4], file)
     assert write(captioner, tiny_data, songs[:2], file) == few[:2]
     assert generated["songs"] == 4
@@ -115,25 +131,41 @@ def test_fewer_songs_are_read_and_more_are_added(captioner, tiny_data, songs, tm
     assert len(rows_of(file.path)) == 5
 
 
-def test_captions_made_in_another_way_are_not_taken(captioner, tiny_data, songs, tmp_path, generated):
-    write(captioner, tiny_data, songs, CaptionFile(tmp_path / "run.jsonl", {"beams": 1}))
-    write(captioner, tiny_data, songs, CaptionFile(tmp_path / "run.jsonl", {"beams": 2}))
+def test_captions_made_in_another_way_are_made_anew_and_it_is_said(
+    captioner, tiny_data, songs, tmp_path, generated, said
+):
+    path = tmp_path / "run.jsonl"
+    write(captioner, tiny_data, songs, file_of(path))
+    write(captioner, tiny_data, songs, file_of(path, beams=2))
     assert generated["songs"] == 10
+    assert len(said) == 1 and str(path) in said[0] and "beams 1, now 2" in said[0]
+
+
+def test_captions_of_earlier_versions_are_made_anew_and_it_is_said(captioner, tiny_data, songs, tmp_path, said):
+    """Their lines did not say how they were made; a note beside them did."""
+    file = file_of(tmp_path / "run.test.jsonl")
+    write_json_lines(file.path, [{"song": songs[0].song.id, "prediction": "x", "references": ["y"]}])
+    (tmp_path / "run.test.made.json").write_text("{}")
+    captions = write(captioner, tiny_data, songs, file)
+    assert [row["caption"] for row in rows_of(file.path)] == captions
+    assert [path.name for path in tmp_path.iterdir()] == ["run.test.jsonl"]
+    assert len(said) == 1 and str(file.path) in said[0]
 
 
 def test_weights_data_and_decoding_name_the_captions(tiny_data, tiny_run, tmp_path):
     file = caption_file(tmp_path, "runs/a", tiny_run, tiny_data, "test", DECODING)
     assert re.fullmatch(r"runs-a-[0-9a-f]{8}\.test\.jsonl", file.path.name)
-    assert (file.made["data"], file.made["decoding"]["beams"]) == (tiny_data.fingerprint, 1)
+    settings = file.made_by["settings"]
+    assert (settings["data"], settings["split"], settings["beams"]) == (tiny_data.fingerprint, "test", 1)
     embedded = caption_file(tmp_path, "runs/a", None, tiny_data, "test", DECODING)
-    assert embedded.made["weights"] != file.made["weights"]
+    assert embedded.made_by["weights"] != file.made_by["weights"]
     assert caption_file(None, "runs/a", None, tiny_data, "test", DECODING) is None
 
 
 def test_folders_that_cannot_be_written(captioner, tiny_data, songs, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="cannot write"):
-        write(captioner, tiny_data, songs, CaptionFile(tmp_path / "file" / "run.jsonl", {}))
+    with pytest.raises(RecapError, match="cannot be written"):
+        write(captioner, tiny_data, songs, file_of(tmp_path / "file" / "run.jsonl"))
 
 
 def test_no_two_systems_and_splits_share_a_file(tiny_data, tmp_path):
@@ -162,9 +194,7 @@ def test_predictions_are_put_in_order_by_id(tmp_path):
         match(tmp_path, *rows[1:])
 
 
-def test_other_references_are_told_of(tmp_path, monkeypatch):
-    said = []
-    monkeypatch.setattr(SilentProgress, "say", lambda self, message: said.append(message))
+def test_other_references_are_told_of(tmp_path, said):
     match(tmp_path, {"id": "a", "prediction": "1", "reference": "x"}, {"id": "b", "prediction": "2", "reference": "z"})
     assert said == []
     match(tmp_path, {"id": "a", "prediction": "1", "reference": "x"}, {"id": "b", "prediction": "2", "reference": "w"})

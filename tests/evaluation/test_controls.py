@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recap_cli.captioning.caption import Captioner
+from recap_cli.captioning.captioner import Captioner
 from recap_cli.corpus.dataset import PreparedSong
 from recap_cli.corpus.song import Caption, Song
 from recap_cli.errors import DataError

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from recap_cli.model.alignment import Alignment, first_rows, infonce_loss, pool, positive_pair_loss
+from recap_cli.model.alignment import Alignment, first_rows, infonce_terms, pair_distances, pool
 from recap_cli.model.config import RecapConfig
 
 Vectors = list[list[float]]
@@ -53,15 +53,15 @@ def alignment(**settings) -> Alignment:
 def test_positive_pair_loss(pairs, kind):
     music, lyrics = pairs
     expected = naive_positive(music.tolist(), lyrics.tolist(), kind)
-    assert float(positive_pair_loss(music, lyrics, kind)) == pytest.approx(expected, rel=1e-5)
+    assert float(pair_distances(music, lyrics, kind).mean()) == pytest.approx(expected, rel=1e-5)
 
 
 def test_positive_pair_loss_by_hand():
     """Equal directions cost 0, right angles 1, opposite directions 2; length matters to the dot product only."""
     east = torch.tensor([[3.0, 0.0]])
     for other, cosine, product in (([2.0, 0.0], 0.0, -5.0), ([0.0, 7.0], 1.0, 1.0), ([-1.0, 0.0], 2.0, 4.0)):
-        assert float(positive_pair_loss(east, torch.tensor([other]))) == pytest.approx(cosine, abs=1e-6)
-        assert float(positive_pair_loss(east, torch.tensor([other]), "dot")) == pytest.approx(product)
+        assert float(pair_distances(east, torch.tensor([other])).mean()) == pytest.approx(cosine, abs=1e-6)
+        assert float(pair_distances(east, torch.tensor([other]), "dot").mean()) == pytest.approx(product)
 
 
 @pytest.mark.parametrize("kind", ["cosine", "dot"])
@@ -69,22 +69,22 @@ def test_positive_pair_loss_by_hand():
 def test_infonce_loss(pairs, kind, temperature):
     music, lyrics = pairs
     expected = naive_infonce(music.tolist(), lyrics.tolist(), temperature, kind)
-    assert float(infonce_loss(music, lyrics, temperature, kind)) == pytest.approx(expected, rel=1e-5)
+    assert float(infonce_terms(music, lyrics, temperature, kind).mean()) == pytest.approx(expected, rel=1e-5)
 
 
 def test_infonce_by_hand():
     """Two orthogonal pairs: each anchor scores 1 against its own and 0 against the other."""
     rows = torch.eye(2)
-    assert float(infonce_loss(rows, rows, 1.0)) == pytest.approx(math.log(1 + math.exp(-1)), rel=1e-6)
-    assert float(infonce_loss(rows, rows.flip(0), 1.0)) == pytest.approx(math.log(1 + math.e), rel=1e-6)
-    assert float(infonce_loss(rows[:1], rows[1:], 0.3)) == 0.0  # one song has no negatives
+    assert float(infonce_terms(rows, rows, 1.0).mean()) == pytest.approx(math.log(1 + math.exp(-1)), rel=1e-6)
+    assert float(infonce_terms(rows, rows.flip(0), 1.0).mean()) == pytest.approx(math.log(1 + math.e), rel=1e-6)
+    assert float(infonce_terms(rows[:1], rows[1:], 0.3).mean()) == 0.0  # one song has no negatives
 
 
 def test_collapsed_sides_cannot_win_infonce():
     """Constants reach the optimum of the positive-pair loss and only log N in InfoNCE."""
     same = torch.ones(4, 3)
-    assert float(positive_pair_loss(same, same)) == pytest.approx(0.0, abs=1e-6)
-    assert float(infonce_loss(same, same, 0.3)) == pytest.approx(math.log(4), rel=1e-5)
+    assert float(pair_distances(same, same).mean()) == pytest.approx(0.0, abs=1e-6)
+    assert float(infonce_terms(same, same, 0.3).mean()) == pytest.approx(math.log(4), rel=1e-5)
 
 
 def test_each_setting_gives_its_loss(pairs):

@@ -214,7 +214,7 @@ def test_controls():
 
 
 def test_alignment_and_attention(tiny_data, tiny_run):
-    from recap_cli.captioning.caption import Captioner
+    from recap_cli.captioning.captioner import Captioner
     from recap_cli.evaluation.alignment_report import measure_run
     from recap_cli.progress import SilentProgress
     from recap_cli.report.pictures import plot_alignment

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForSeq2SeqLM
 
-from recap_cli.captioning.caption import Captioner
+from recap_cli.captioning.captioner import Captioner
 from recap_cli.corpus.dataset import PreparedData
 from recap_cli.corpus.shards import ShardReader, write_shard
 from recap_cli.errors import DataError, ModelError, OptionError
