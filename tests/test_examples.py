@@ -1,14 +1,20 @@
-"""The three example songs: what the embedded model says of them, and that they can be made again."""
+"""The guides' marked commands, run; and the example songs: their captions, and that they can be made again."""
 
 import importlib.util
 import json
+import re
+import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from pages import GUIDES, marked
 
 from recap_cli import Captioner
+from recap_cli.cli.app import main
 from recap_cli.demo.lexicon import ATTRIBUTES, read_attributes
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -68,3 +74,35 @@ def test_a_song_is_made_again(made, name):
 
 def test_the_attributes_are_made_again(made):
     assert (made / "attributes.json").read_bytes() == (SONGS / "attributes.json").read_bytes()
+
+
+RUNNABLE = [page for page in GUIDES if marked(page)]
+
+
+@pytest.mark.parametrize("page", RUNNABLE, ids=lambda page: page.stem)
+def test_a_guide_runs_as_it_stands(page, tmp_path, monkeypatch):
+    """Its files are written and its commands run in order, in a folder that holds `examples/songs` only."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    shutil.copytree(SONGS, tmp_path / "examples" / "songs")
+    for name, text in marked(page):
+        if name != "run":
+            (tmp_path / name).write_text(text + "\n", encoding="utf-8")
+            continue
+        for line in text.splitlines():
+            if line.startswith("recap "):
+                assert main(shlex.split(line, comments=True)[1:]) == 0, line
+            else:
+                subprocess.run(["bash", "-euc", line], check=True)
+
+
+def test_the_guides_of_own_work_run():
+    assert {"own-songs", "score-any-captioner", "many-machines"} <= {page.stem for page in RUNNABLE}
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
+def test_marks_are_whole(page):
+    """A mark without its end would hide commands from the tests."""
+    text = page.read_text(encoding="utf-8")
+    opened = re.findall(r"<!-- (?!end)", text)
+    assert len(opened) == len(re.findall(r"<!-- end", text))

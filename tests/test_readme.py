@@ -1,49 +1,31 @@
-"""The README, run: its commands parse, its captions are those that are printed, its tables are the code's."""
+"""The README and the guides: commands parse, captions are those that are printed, tables are those of the code."""
 
 import re
 import shlex
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import typer
+from pages import GUIDES, NAMES, PAGES, README, ROOT, block, code, commands, text_of
 
+import recap_cli
 from recap_cli.cli.app import app, main
 from recap_cli.training.recipes import RECIPE_LINES
 
-ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 SONGS = ("ode-to-joy", "scarborough-fair", "auld-lang-syne")
-
-
-def block(name: str, end: str = "end") -> str:
-    """What stands between two marks."""
-    found = re.findall(rf"<!-- {name} -->\n(.*?)<!-- {end} -->", TEXT, re.DOTALL)
-    assert len(found) == 1, f"README.md must have one block {name}"
-    return found[0]
-
-
-def code(name: str, end: str = "end") -> str:
-    """The indented lines of a block."""
-    lines = block(name, end).splitlines()
-    return "\n".join(line[4:] for line in lines if line.startswith("    ") or not line.strip()).strip("\n")
+VERBS = typer.main.get_command(app).commands
+FLAGS = {flag for verb in VERBS.values() for option in verb.params for flag in (*option.opts, *option.secondary_opts)}
+# Of other programs that pages start, and of `recap` itself.
+FOREIGN_FLAGS = {"--nproc-per-node", "--num_processes", "--cpu", "--array", "--help", "--version", "--jobs", "--parts"}
+# Settings of the model without a flag of their own: the page says them in words.
+SETTINGS_WITHOUT_FLAG = {"similarity", "standardise_music", "fusion_scale", "fusion_heads", "fusion_sharing"}
+LONGEST_README = 160
+pages = pytest.mark.parametrize("page", PAGES, ids=NAMES)
 
 
 def shown() -> dict[str, str]:
     """Command -> caption, white space made equal: long captions are folded."""
-    parts = re.split(r"^\$ ", code("captions", "end captions"), flags=re.MULTILINE)[1:]
+    parts = re.split(r"^\$ ", code(block(README, "captions", "end captions")), flags=re.MULTILINE)[1:]
     return {command.strip(): " ".join(caption.split()) for command, caption in (part.split("\n", 1) for part in parts)}
-
-
-def commands() -> Iterator[str]:
-    """Every `recap ...` of the README: in code blocks, with or without a path, and between back quotes."""
-    for line in TEXT.splitlines():
-        if line.startswith("    "):
-            for part in line.split("#")[0].split("&&"):
-                if found := re.match(r"\s*(?:\$ )?(?:\S*/)?recap (.+)", part):
-                    yield found[1].strip()
-    for found in re.findall(r"`recap ([^`]+)`", TEXT):
-        yield found.strip()
 
 
 @pytest.fixture
@@ -58,6 +40,10 @@ def printed(capsys, monkeypatch):
     return run
 
 
+def test_the_readme_is_read_in_one_go():
+    assert len(text_of(README).splitlines()) <= LONGEST_README
+
+
 def test_the_captions_are_shown_as_printed(printed):
     captions = shown()
     assert list(captions) == [f"recap caption examples/songs/{name}.ogg" for name in SONGS]
@@ -67,7 +53,7 @@ def test_the_captions_are_shown_as_printed(printed):
 
 
 def test_the_first_command_prints_the_first_caption(printed):
-    command = code("caption")
+    command = code(block(README, "caption"))
     assert "\n" not in command
     steps = command.split(" && ")
     assert steps[:2] == ["python3 -m venv .venv", ".venv/bin/pip install -q ."]
@@ -77,61 +63,76 @@ def test_the_first_command_prints_the_first_caption(printed):
 
 
 def test_the_second_command_tests():
-    assert code("test") == ('python3 -m venv .venv && .venv/bin/pip install -q ".[dev]" && .venv/bin/python -m pytest')
+    command = 'python3 -m venv .venv && .venv/bin/pip install -q ".[dev]" && .venv/bin/python -m pytest'
+    assert code(block(README, "test")) == command
 
 
-def test_the_python_examples_run(capsys, monkeypatch):
-    """Both ways give the same caption."""
+def test_the_python_example_runs(capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
-    printed = []
-    for name in ("python", "transformers"):
-        exec(compile(code(name), "README.md", "exec"), {})
-        printed.append(capsys.readouterr().out)
-    assert printed[0] == printed[1]
-    assert len(printed[0].split()) > 10
+    exec(compile(code(block(README, "python")), "README.md", "exec"), {})
+    assert len(capsys.readouterr().out.split()) > 10
+
+
+@pages
+def test_pages_import_public_names_only(page):
+    """What a page imports comes from `recap_cli` itself."""
+    for names in re.findall(r"^\s*from recap_cli import (.+)$", text_of(page), re.MULTILINE):
+        assert {name.strip(" ()") for name in names.split(",")} <= set(recap_cli.__all__)
+    assert not re.search(r"(from|import) recap_cli\.", text_of(page))
 
 
 def test_the_recipes_are_those_of_the_code():
+    (page,) = (page for page in GUIDES if page.stem == "reproduce-table-1")
     rows = [
         [cell.strip().strip("`") for cell in line.strip().strip("|").split("|")]
-        for line in block("recipes", "end recipes").splitlines()
+        for line in block(page, "recipes", "end recipes").splitlines()
         if line.startswith("|")
     ]
     assert rows[0] == ["setting", "paper", "alcap", "tiny", "set by"]
     expected = [
-        [
-            line.setting.replace("_", "-"),
-            *(write(getattr(line, name)) for name in ("paper", "alcap", "tiny")),
-            line.source,
-        ]
+        [line.setting.replace("_", "-"), *(cell(getattr(line, name)) for name in rows[0][1:4]), line.source]
         for line in RECIPE_LINES
+        if line.setting not in SETTINGS_WITHOUT_FLAG
     ]
     assert rows[2:] == expected
 
 
-def write(value) -> str:
+def cell(value) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def test_every_command_parses():
-    verbs = typer.main.get_command(app).commands
-    seen = set()
-    for command in commands():
+@pages
+def test_every_command_parses(page):
+    for command in commands(page):
         verb, *arguments = shlex.split(command)
-        assert verb in verbs or verb.startswith("--"), command
-        seen.add(verb)
+        assert verb in VERBS or verb.startswith("--"), command
         if arguments:  # a bare verb may just be named
-            context = verbs[verb].make_context(verb, arguments)
-            assert context.command is verbs[verb], command
-    assert set(verbs) <= seen
+            context = VERBS[verb].make_context(verb, arguments)
+            assert context.command is VERBS[verb], command
+
+
+def test_the_readme_shows_every_command():
+    assert set(VERBS) <= {command.split()[0] for command in commands(README)}
+
+
+@pages
+def test_every_flag_that_is_named_exists(page):
+    named = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", re.sub(r"<!--.*?-->", "", text_of(page), flags=re.DOTALL)))
+    assert not named - FLAGS - FOREIGN_FLAGS
 
 
 def test_a_flag_that_is_not_there_would_be_found():
-    verbs = typer.main.get_command(app).commands
     with pytest.raises(Exception, match="No such option: --alfa"):
-        verbs["train"].make_context("train", ["data", "--alfa", "1"])
+        VERBS["train"].make_context("train", ["data", "--alfa", "1"])
 
 
-def test_files_that_the_readme_names_exist():
-    for name in re.findall(r"`((?:recap_cli|tests|examples|\.ci|\.github)/[\w./-]+)`", TEXT):
+@pages
+def test_files_that_a_page_names_exist(page):
+    for name in re.findall(r"(?<![\w/])((?:recap_cli|tests|\.ci|\.github)/[\w./-]*\w)", text_of(page)):
         assert (ROOT / name).exists(), name
+
+
+@pages
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#\s]+)", text_of(page)):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
