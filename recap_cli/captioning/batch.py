@@ -13,7 +13,7 @@ import torch
 from recap_cli.captioning.caption_file import SongNumbers, song_number
 from recap_cli.captioning.caption_input import WHOLE, AudioResult, AudioTask, DecodedAudio, decode_songs, decode_task
 from recap_cli.captioning.captioner import NO_LYRICS, Captioner, CaptionInput, SongCaption
-from recap_cli.corpus.data_folder import DATASET_FILE
+from recap_cli.corpus.data_folder import is_prepared
 from recap_cli.corpus.dataset import PreparedData
 from recap_cli.corpus.folders import CorpusRoot, walk
 from recap_cli.corpus.manifest import song_from_row
@@ -43,7 +43,7 @@ class Catalogue:
 
     def __init__(self, source: Path, shard: Slice = WHOLE_CORPUS, limit: int | None = None) -> None:
         self.source, self.shard, self.limit = source, shard, limit
-        self.data = PreparedData(source) if (source / DATASET_FILE).is_file() else None
+        self.data = PreparedData(source) if is_prepared(source) else None
 
     def tasks(self, is_done: Callable[[int], bool] = lambda _: False) -> Iterator[AudioTask | None]:
         """Yields each song to decode once; None stands for one that is done, by the number of its id.

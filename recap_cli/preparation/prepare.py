@@ -11,7 +11,6 @@ from pathlib import Path
 from statistics import median
 
 from recap_cli import __version__
-from recap_cli.corpus.cleaning import count_tokens
 from recap_cli.corpus.data_folder import MELS, begin, end, held, is_prepared, undo
 from recap_cli.corpus.folders import is_file
 from recap_cli.corpus.mel_cache import Spent, hash_file
@@ -21,6 +20,7 @@ from recap_cli.corpus.splits import ListedSong, SongList
 from recap_cli.demo.attributes import MUSIC_ATTRIBUTES
 from recap_cli.demo.songs import DEMO_VERSION
 from recap_cli.errors import BusyError, DataError
+from recap_cli.preparation.cleaning import count_tokens
 from recap_cli.preparation.mel_worker import AudioTask, MelResult, MelSettings, make_mels
 from recap_cli.preparation.options import PrepareOptions, PreparePlan, PrepareResult
 from recap_cli.preparation.read_corpus import Reading, demo_settings, read_songs

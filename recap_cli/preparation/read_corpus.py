@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from recap_cli.corpus.cleaning import clean_caption, plain_lyrics
 from recap_cli.corpus.readers import choose_layout, read_corpus
 from recap_cli.corpus.song import Caption, Rejected, Song
 from recap_cli.corpus.splits import Leakage, SongList, assign_splits, freeze_splits, measure_leakage, publish_splits
 from recap_cli.corpus.twins import join_kin
 from recap_cli.demo.songs import DemoSettings, make_songs
 from recap_cli.errors import DataError
+from recap_cli.preparation.cleaning import clean_caption, plain_lyrics
 from recap_cli.preparation.options import PrepareOptions
 from recap_cli.progress import Progress
 from recap_cli.tables.cells import is_blank

@@ -5,7 +5,7 @@ from time import perf_counter
 
 import pytest
 
-from recap_cli.corpus.cleaning import clean_caption, count_tokens, plain_lyrics
+from recap_cli.preparation.cleaning import clean_caption, count_tokens, plain_lyrics
 
 
 @pytest.mark.parametrize(
