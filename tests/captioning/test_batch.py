@@ -21,7 +21,9 @@ from recap_cli.captioning.batch import Catalogue, KnownSongs
 from recap_cli.captioning.caption import CaptionOptions, Tally, caption_songs, plan_captions
 from recap_cli.captioning.caption_file import song_number
 from recap_cli.captioning.caption_input import decode_audio
+from recap_cli.corpus.dataset import PreparedData
 from recap_cli.errors import AudioError, DataError, MachineError, ModelError, OptionError
+from recap_cli.preparation.prepare import PrepareOptions, prepare
 from recap_cli.processor import RecapProcessor
 from recap_cli.runtime.decoding import DecodingOptions
 from recap_cli.settings import Slice
@@ -413,6 +415,13 @@ def test_prepared_data_stand_for_the_audio(tiny_data, tiny_model, tiny_processor
     monkeypatch.setattr(module, "load_captioner", lambda *_: captioner)  # hears one second
     with pytest.raises(ModelError, match="was trained on audio prepared in another way"):
         caption(tiny_data.folder)
+
+
+def test_slices_that_were_copied_together_stand_for_the_audio(tmp_path):
+    for shard in ("1/2", "2/2"):
+        prepare(PrepareOptions(limit=24, test_songs=4, jobs=1, out=tmp_path, shard=shard))
+    assert not (tmp_path / "dataset.json").exists()
+    assert Catalogue(tmp_path).count() == len(PreparedData(tmp_path).songs) > 0
 
 
 def test_what_holds_no_songs_is_refused_first(tmp_path, monkeypatch):
