@@ -627,8 +627,8 @@ def test_blank_captions_are_left_out_and_told(corpus, out):
     rows.append({"id": "x", "audio": "audio/0.wav", "captions": ["", "雨", "7"]})
     source = write_rows(corpus.with_name("blank.jsonl"), rows)
     told = {"blank captions, left out": 7, "songs whose captions were all blank": 6}
-    assert plan(PrepareOptions(source, out)).cleaned == told
-    result = prepare(PrepareOptions(source, out, jobs=1))
+    assert plan(PrepareOptions(source, out=out)).cleaned == told
+    result = prepare(PrepareOptions(source, out=out, jobs=1))
     assert (result.songs, result.captions, result.cleaned) == (7, 2, told)
     assert json.loads((out / "dataset.json").read_text())["cleaned"] == told
     assert [json.loads(line)["text"] for line in (out / "captions.jsonl").read_text().splitlines()] == ["雨", "7"]
@@ -638,7 +638,7 @@ def test_blank_captions_are_left_out_and_told(corpus, out):
 def test_blank_cells_are_captions_left_out(corpus, out, cell):
     source = corpus.with_name("blank.csv")
     source.write_text(f"id,audio,caption\na,audio/0.wav,{cell}\nb,audio/1.wav,\nc,audio/2.wav,sad\n", encoding="utf-8")
-    assert plan(PrepareOptions(source, out)).cleaned == {
+    assert plan(PrepareOptions(source, out=out)).cleaned == {
         "blank captions, left out": 1,
         "songs whose captions were all blank": 1,
     }
