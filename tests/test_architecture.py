@@ -6,7 +6,6 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 from pages import ROOT, text_of
@@ -123,8 +122,3 @@ def test_a_wrong_turn_would_be_found():
     assert first_missed(walk, walk) is None
     assert first_missed(walk, [walk[0], walk[2], walk[1]]) == walk[2]
     assert first_missed(walk, [walk[0], walk[2]]) == walk[1]
-
-
-def test_files_that_are_named_beside_the_walks_exist():
-    for name in re.findall(r"`((?:recap_cli|tests|examples)/[\w./-]+)`", text_of(PAGE)):
-        assert (ROOT / Path(name)).exists(), name

@@ -8,16 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pages import PAGES, ROOT
 
 import recap_cli
 
-ROOT = Path(__file__).parents[1]
 # They make files of this repository again, from the rooms that made them; no user copies from them.
 MAKERS = {"examples/make_songs.py", "examples/controlled-experiment/report.py"}
 EXAMPLES = sorted(
-    path
-    for path in (ROOT / "README.md", *(ROOT / "examples").rglob("*.py"), *(ROOT / "examples").rglob("*.md"))
-    if path.relative_to(ROOT).as_posix() not in MAKERS
+    path for path in (*PAGES, *(ROOT / "examples").rglob("*.py")) if path.relative_to(ROOT).as_posix() not in MAKERS
 )
 IMPORT = re.compile(r"^[ >]*((?:from recap_cli\S*|import recap_cli\S*)[^\n]*(?:\([^)]*\))?)", re.MULTILINE)
 

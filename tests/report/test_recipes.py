@@ -1,12 +1,9 @@
 """The recipe table: one row a setting, and the same in the documentation."""
 
-import re
-from pathlib import Path
+from pages import PAGES, blocks
 
 from recap_cli.report.recipes import recipe_markdown, recipe_table
 from recap_cli.training.recipes import RECIPE_LINES
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_each_setting_has_a_row():
@@ -18,12 +15,4 @@ def test_each_setting_has_a_row():
 
 
 def test_the_documentation_has_the_same_table():
-    pages = [ROOT / "README.md", *(ROOT / "examples").rglob("*.md")]
-    blocks = [
-        block
-        for page in pages
-        for block in re.findall(
-            r"<!-- recipes -->\n(.*?)<!-- end recipes -->", page.read_text(encoding="utf-8"), re.DOTALL
-        )
-    ]
-    assert [block.strip() for block in blocks] == [recipe_markdown()]
+    assert [text.strip() for page in PAGES for text in blocks(page, "recipes")] == [recipe_markdown()]
