@@ -105,12 +105,13 @@ class CaptionFile:
         count, failures, end = 0, 0, 0
         with path.open("rb") as file:
             for line in iter(lambda: file.readline(LONGEST), b""):
-                if not line.endswith(b"\n"):
-                    if file.read(1) or not is_torn(line, alone=count == 0):
-                        raise OptionError(f"--out {path}, line {count + 1} is no caption of recap", LEFT_ALONE)
+                if line.endswith(b"\n"):
+                    count, end = count + 1, end + len(line)
+                    failures += self.read_song(line, path, count)
+                elif file.read(1) or not is_torn(line, alone=count == 0):
+                    raise OptionError(f"--out {path}, line {count + 1} is no caption of recap", LEFT_ALONE)
+                else:
                     break
-                count, end = count + 1, end + len(line)
-                failures += self.read_song(line, path, count)
         self.lines[number] = count - failures
         return failures, end
 
@@ -145,9 +146,8 @@ class CaptionFile:
         self.close_part()
         while self.is_full():
             self.number += 1
-        path = self.current_path
-        check_output_file(path, "--out", (), holds_captions)
-        self.handle = os.open(path, APPEND, 0o666)
+        check_output_file(self.current_path, "--out", (), holds_captions)
+        self.handle = os.open(self.current_path, APPEND, 0o666)
 
     @property
     def current_path(self) -> Path:

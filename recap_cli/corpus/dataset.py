@@ -103,18 +103,23 @@ class PreparedData:
 
     def _read_lines(self, name: str, parse: Callable[[bytes], T]) -> Iterator[tuple[Path, int, T]]:
         """Yields what `parse` makes of each line that is not blank, with its file and number; blank lines count."""
-        for path in (part.file(self.folder, name) for part in parts_of(self.folder)):
-            if path.exists() and not path.is_file():  # a folder, or a pipe, for which nobody shall wait
-                raise DataError(f"{self.folder} is damaged: {path}: it is no file", AGAIN)
-            try:
-                with path.open("rb") as file:
-                    for number, line in enumerate(file, start=1):
-                        if line.strip():
-                            yield path, number, parse(line)
-            except ValueError as error:
-                raise DataError(f"{path} line {number} is damaged: {error}", AGAIN) from error
-            except OSError as error:
-                raise DataError(f"{self.folder} is damaged: {path}: {error.strerror}", AGAIN) from error
+        for part in parts_of(self.folder):
+            path = part.file(self.folder, name)
+            yield from ((path, number, one) for number, one in self._read_file(path, parse))
+
+    def _read_file(self, path: Path, parse: Callable[[bytes], T]) -> Iterator[tuple[int, T]]:
+        """Yields what `parse` makes of a file's lines that are not blank, with their numbers."""
+        if path.exists() and not path.is_file():  # a folder, or a pipe, for which nobody shall wait
+            raise DataError(f"{self.folder} is damaged: {path}: it is no file", AGAIN)
+        try:
+            with path.open("rb") as file:
+                filled = ((number, line) for number, line in enumerate(file, start=1) if line.strip())
+                for number, line in filled:
+                    yield number, parse(line)
+        except ValueError as error:
+            raise DataError(f"{path} line {number} is damaged: {error}", AGAIN) from error
+        except OSError as error:
+            raise DataError(f"{self.folder} is damaged: {path}: {error.strerror}", AGAIN) from error
 
     def _check_mel(self, entry: PreparedSong) -> None:
         """Refuses a mel of another shape than the audio settings make."""

@@ -4,6 +4,7 @@ import pickle
 import pickletools
 import zipfile
 from collections.abc import Iterator, Mapping
+from io import BufferedReader
 from pathlib import Path
 from typing import IO
 
@@ -106,9 +107,7 @@ def load_torch_file(path: Path) -> dict[str, Tensor]:
         if start == b"PK":
             check_archive(path)
         elif start.startswith(b"\x80"):
-            for _ in range(LEGACY_PICKLES):
-                if file.peek(1):
-                    check_pickle(file)
+            check_legacy_pickles(file)
         else:
             raise ValueError("it is no torch file")
     trial = find_state_dict(torch.load(path, map_location="meta", weights_only=True), path)
@@ -126,12 +125,18 @@ def check_archive(path: Path) -> None:
             raise ValueError("its numbers are packed, which torch does not do")
         if sum(entry.file_size for entry in entries) > path.stat().st_size:
             raise ValueError("it claims more bytes than it has")
-        for entry in entries:
-            if entry.filename.endswith(".pkl"):
-                if entry.file_size > LARGEST_PICKLE:
-                    raise ValueError("what stands beside its numbers is too large")
-                with archive.open(entry) as file:
-                    check_pickle(file)
+        for entry in (one for one in entries if one.filename.endswith(".pkl")):
+            if entry.file_size > LARGEST_PICKLE:
+                raise ValueError("what stands beside its numbers is too large")
+            with archive.open(entry) as file:
+                check_pickle(file)
+
+
+def check_legacy_pickles(file: BufferedReader) -> None:
+    """Reads over the pickles at the start of a file of torch 1.5 and before, as `check_pickle` does."""
+    for _ in range(LEGACY_PICKLES):
+        if file.peek(1):
+            check_pickle(file)
 
 
 def check_pickle(file: IO[bytes]) -> None:

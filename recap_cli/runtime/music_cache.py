@@ -1,9 +1,10 @@
 """Music states of all songs of a data folder, computed once by the frozen music encoder and memory-mapped."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -45,17 +46,24 @@ def cache_features(data: PreparedData, encoder: MusicEncoder, progress: Progress
             return known
         keys.sort(key=lambda key: (data.mels.shapes[key][1], data.mels.files[key]))
         progress.start("Encoding the music", len(keys))
-        writer = ShardWriter(folder)
-        try:
-            for done, (key, states) in enumerate(encode_mels(keys, data, encoder, device)):
-                writer.add(key, states.astype(np.float16))
-                progress.advance()
-                if done % SHARD_SONGS == 0:
-                    data.mels.opened.clear()  # pages of a map that were read count as our memory
-        finally:  # Ctrl-C loses nothing
-            writer.close()
+        write_states(folder, encode_mels(keys, data, encoder, device), data, progress)
         progress.finish()
         return ShardReader(folder, remedy=REMEDY)
+
+
+def write_states(
+    folder: Path, encoded: Iterable[tuple[str, np.ndarray]], data: PreparedData, progress: Progress
+) -> None:
+    """Adds music states to the cache in `folder`, as they are computed from the mels of `data`."""
+    writer = ShardWriter(folder)
+    try:
+        for done, (key, states) in enumerate(encoded):
+            writer.add(key, states.astype(np.float16))
+            progress.advance()
+            if done % SHARD_SONGS == 0:
+                data.mels.opened.clear()  # pages of a map that were read count as our memory
+    finally:  # Ctrl-C loses nothing
+        writer.close()
 
 
 def states_shape(key: str, data: PreparedData, encoder: MusicEncoder) -> list[int]:

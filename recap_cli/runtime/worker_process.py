@@ -158,17 +158,21 @@ def do_chunks(connection: Connection, work: Work) -> None:
         if chunk == "stop":
             return
         for place, item in chunk:
-            try:
-                answer = attempt(lambda item=item: work.handle(item))  # type: ignore[misc]
-            except RecapError:
-                with suppress(RecapError, OSError):
-                    work.finish()
-                raise
-            connection.send_bytes(packed(place, *answer))
+            connection.send_bytes(packed(place, *do_item(work, item)))
             if told_to_stop():
                 work.finish()
                 return
         connection.send(("finished", work.finish()))
+
+
+def do_item(work: Work, item: Any) -> tuple[Any, str]:
+    """Returns what `attempt` makes of an item; before an error that ends all, keeps what there is of the chunk."""
+    try:
+        return attempt(lambda: work.handle(item))
+    except RecapError:
+        with suppress(RecapError, OSError):
+            work.finish()
+        raise
 
 
 def packed(place: int, value: Any, reason: str) -> Any:
