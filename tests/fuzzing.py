@@ -240,7 +240,7 @@ def fuzz_audio(folder: Path, count: int, tally: Tally, seed: int = 0) -> None:
     workers.ITEM_SECONDS = HANG
     try:
         options = PrepareOptions(
-            corpus / "songs.jsonl", folder / "audio-data", resampler="soxr", jobs=2, max_rejected=1.0
+            corpus / "songs.jsonl", out=folder / "audio-data", resampler="soxr", jobs=2, max_rejected=1.0
         )
         result = prepare(options, watch)
     finally:
@@ -269,7 +269,7 @@ def fuzz_corpora(folder: Path, count: int, tally: Tally, seed: int = 0) -> None:
         began = time.monotonic()
         try:
             options = PrepareOptions(
-                path, folder / "data", audio=audio, resampler="soxr", jobs=1, max_rejected=1.0, seconds=0.5
+                path, out=folder / "data", audio=audio, resampler="soxr", jobs=1, max_rejected=1.0, seconds=0.5
             )
             result = prepare(options, watch)
             tally.prepared += 1

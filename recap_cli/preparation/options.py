@@ -1,7 +1,7 @@
 """What `recap prepare` is asked for, and what it answers."""
 
 import importlib.util
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -33,6 +33,7 @@ class PrepareOptions:
             default="the demo corpus of made-up songs",
         ),
     ] = None
+    _: KW_ONLY  # the order of the help, in which no caller should have to count
     audio: Annotated[
         Path | None,
         Setting("Folder that the corpus's audio paths start from, or Music4All's folder of audios.", CORPUS),
