@@ -37,6 +37,14 @@ SIZES = {
 }
 
 
+# Files whose single tests take half a minute and more: begun first, they do not keep one worker busy at the end.
+LONG = ("test_journey.py", "test_published_journey.py", "test_architecture.py", "test_examples.py", "test_trainer.py")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache_folder(tmp_path_factory) -> Path:
     """Keep what commands cache for the user out of the user's home."""
