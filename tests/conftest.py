@@ -38,7 +38,14 @@ SIZES = {
 
 
 # Files whose single tests take half a minute and more: begun first, they do not keep one worker busy at the end.
-LONG = ("test_journey.py", "test_published_journey.py", "test_architecture.py", "test_examples.py", "test_trainer.py")
+LONG = (
+    "test_journey.py",
+    "test_published_journey.py",
+    "test_architecture.py",
+    "test_examples.py",
+    "test_trainer.py",
+    "test_experiment.py",
+)
 
 
 def pytest_collection_modifyitems(items):
