@@ -45,12 +45,6 @@ def open_privately(path: Path, label: str = "") -> tuple[int, Path]:
             return os.open(partial, flags, 0o666), partial
 
 
-def open_to_append(path: Path) -> IO[str]:
-    """Opens a text file to write on at its end, line by line on disk; a link in its place is an OSError."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-    return os.fdopen(os.open(path, flags, 0o666), "a", 1, encoding="utf-8", errors="backslashreplace")
-
-
 @contextmanager
 def _partial_of(path: Path, label: str) -> Iterator[tuple[int, Path]]:
     """Yields handle and path of a private file that takes the place of `path` when all went well."""

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from recap_cli.errors import DataError, OptionError
 from recap_cli.files import locked, write_json
@@ -162,19 +162,14 @@ def check_weights(path: Path) -> None:
 def read_log(out: Path) -> list[dict[str, Any]]:
     """Returns a run's log, one record an epoch.
 
-    An epoch that was trained again counts once, what is no record not at all; `count_junk` counts it.
+    An epoch that was trained again counts once, what is no record not at all.
     """
-    records = {record["step"]: record for record in read_lines(out / LOG_FILE) if record is not None}
+    records = {record["step"]: record for record in read_records(out / LOG_FILE)}
     return list(records.values())
 
 
-def count_junk(out: Path) -> int:
-    """Returns how many lines of a run's log are no records."""
-    return sum(record is None for record in read_lines(out / LOG_FILE))
-
-
-def read_lines(path: Path) -> Iterator[dict[str, Any] | None]:
-    """Yields a log's records, and None for each line that is none."""
+def read_records(path: Path) -> Iterator[dict[str, Any]]:
+    """Yields a log's records, and passes over lines that are none."""
     if not path.is_file():
         return
     with path.open("rb") as file:
@@ -183,11 +178,11 @@ def read_lines(path: Path) -> Iterator[dict[str, Any] | None]:
                 record = json.loads(line) if len(line) < LARGEST else None
             except (ValueError, RecursionError):
                 record = None
-            if record is not None or line.strip():
-                yield record if is_record(record) else None
+            if is_record(record):
+                yield record
 
 
-def is_record(record: Any) -> bool:
+def is_record(record: Any) -> TypeGuard[dict[str, Any]]:
     """Whether a value is the record of a validation, with the figures that all of them have."""
     if type(record) is not dict:
         return False
