@@ -5,6 +5,7 @@ Torch is imported only by the fixtures that need it.
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,16 @@ def cache_folder(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RECAP_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(autouse=True)
+def same_environment(cache_folder) -> Iterator[None]:
+    """Undo what a command run in this process sets for good: where there is no home, folders for caches of libraries."""
+    before = dict(os.environ)
+    yield
+    if dict(os.environ) != before:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @pytest.fixture(scope="session")

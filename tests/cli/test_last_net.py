@@ -420,7 +420,8 @@ def test_another_user(tmp_path):
         "RECAP_CACHE": str(tmp_path / "cache"),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    environment.pop("HOME", None)
+    for name in ("HOME", "XDG_CACHE_HOME", *surroundings.LIBRARY_CACHES):
+        environment.pop(name, None)
 
     def run(*arguments):
         call = [*OTHER, sys.executable, *map(str, arguments)]
