@@ -64,7 +64,7 @@ def cache_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def same_environment(cache_folder) -> Iterator[None]:
-    """Undo what a command run in this process sets for good: where there is no home, folders for caches of libraries."""
+    """Undo what a command in this process sets for good, such as the folders for caches where there is no home."""
     before = dict(os.environ)
     yield
     if dict(os.environ) != before:
