@@ -166,7 +166,7 @@ def test_a_dry_run_says_that_a_folder_is_busy_or_taken(tiny_data, tmp_path, no_w
     assert "holds a run with other settings" in both_refuse(options).message
 
 
-def test_everything_a_run_writes_has_the_modes_that_the_umask_leaves(copy, tmp_path, monkeypatch):
+def test_everything_a_run_writes_has_the_modes_that_the_umask_leaves(copy, tmp_path, monkeypatch, quick_pretraining):
     """Also in the data folder: what is pretrained and the music states; nothing is left half-written."""
     seen = {}
     stock = module.finish_run
