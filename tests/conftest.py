@@ -8,9 +8,11 @@ import gc
 import os
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+import typer
 from forked import Forker
 from make_synonyms import wordnet_folder
 
@@ -49,6 +51,8 @@ LONG = (
     "test_examples.py",
     "test_trainer.py",
     "test_experiment.py",
+    "test_train.py",
+    "test_last_net.py",
 )
 
 
@@ -69,6 +73,14 @@ def cache_folder(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RECAP_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands_made_once() -> Iterator[None]:
+    """Typer makes the commands anew for each call, which is nothing to a user and much to a thousand tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", cache(typer.main.get_command))
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -180,8 +192,6 @@ def quick_pretraining(monkeypatch):
 @pytest.fixture(scope="session")
 def demo_songs():
     """Makes the whole demo corpus of a difficulty, once."""
-    from functools import cache
-
     from recap_cli.demo.songs import DemoSettings, make_songs
 
     return cache(lambda difficulty="easy": tuple(make_songs(DemoSettings(difficulty=difficulty))))

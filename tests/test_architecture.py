@@ -58,15 +58,15 @@ def calls_of(work: Callable[[], int], steps: Iterable[Step]) -> list[Step]:
 
     def note(frame, event, _):
         code = frame.f_code
-        if event == "call" and (step := wanted.get((code.co_filename, code.co_qualname))):
-            calls.append(step)
+        if step := wanted.get((code.co_filename, code.co_qualname)):
+            calls.append(step)  # and None, so that no line of the function is told
 
-    before = sys.getprofile()
-    sys.setprofile(note)
+    before = sys.gettrace()
+    sys.settrace(note)
     try:
         assert work() == 0
     finally:
-        sys.setprofile(before)
+        sys.settrace(before)
     return calls
 
 

@@ -40,7 +40,7 @@ from recap_cli.training.train import TrainOptions, TrainResult, train
 from recap_cli.training.trainer import ProgressCallback, RecapTrainer
 from recap_cli.training.validation import EpochReport, Validation, validation_songs
 
-QUICK = {"limit": 4, "epochs": 1, "max_caption_tokens": 10, "device": "cpu"}
+QUICK = {"limit": 4, "epochs": 1, "max_lyrics_tokens": 64, "max_caption_tokens": 10, "device": "cpu"}
 MUSIC = "model.encoder.music_encoder."
 
 
