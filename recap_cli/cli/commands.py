@@ -140,7 +140,7 @@ def ablate(options: AblateOptions, dry_run: DryRun = False, screen: Screen = Scr
     render_ablation(result, screen.as_json, progress)
     if result.failed:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in result.failed.items())
-        raise RecapError(f"{len(result.failed)} runs failed: {reasons}", "start the same command again to go on")
+        raise RecapError(f"{len(result.failed)} runs failed: {reasons}", "start the same command again to resume")
 
 
 def show_recipes() -> None:

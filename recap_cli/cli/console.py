@@ -126,13 +126,13 @@ class ConsoleProgress:
         self.bar = self.task = None
 
     def say(self, message: str) -> None:
-        """Writes one line, however long."""
+        """Writes a message."""
         if not self.quiet:
-            self.console.print(one_line(message), highlight=False, markup=False, soft_wrap=True)
+            tell(message, self.console)
 
     def warn(self, message: str) -> None:
-        """Writes one line, even when quiet."""
-        self.console.print(f"warning: {one_line(message)}", highlight=False, markup=False, soft_wrap=True)
+        """Writes a message, even when quiet."""
+        tell(f"warning: {message}", self.console)
 
     def show(self, table: Table) -> None:
         """Draws a small table."""
@@ -177,6 +177,16 @@ def stdout_console() -> Console:
     return console if console.is_terminal else SafeConsole("stdout", width=PIPE_WIDTH)
 
 
+def tell(message: str, console: Console | None = None) -> None:
+    """Writes a message to stderr: wrapped at words on a terminal, one line in a pipe.
+
+    A word that is longer than the screen, such as a path, stays whole, so that it can be copied.
+    """
+    console = console or stderr_console()
+    text, on_screen = Text(one_line(message)), console.is_terminal
+    console.print(text, no_wrap=not on_screen, overflow="ignore", crop=False)
+
+
 def write_line(text: str) -> None:
     """Writes a line of data, or several, to stdout, in UTF-8 whatever the locale; nothing in it acts unseen.
 
@@ -194,9 +204,10 @@ def render(as_json: bool, document: dict[str, Any], *tables: Table | None) -> No
     from recap_cli.report.drawing import draw
 
     console = stdout_console()
-    for table in tables:
-        if table is not None:
-            console.print(draw(table))
+    for number, table in enumerate(table for table in tables if table is not None):
+        if number:
+            console.print()
+        console.print(draw(table))
 
 
 def render_captions(

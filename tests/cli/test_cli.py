@@ -309,7 +309,7 @@ def test_an_interruption(recap, monkeypatch, tmp_path):
     monkeypatch.setattr("recap_cli.preparation.prepare.prepare", interrupt)
     code, out, err = recap("prepare", tmp_path)
     assert (code, out) == (130, "")
-    assert err == ["", "interrupted; start the same command again to go on"]
+    assert err == ["", "interrupted; start the same command again to resume"]
 
 
 def test_control_c_and_on_again(tmp_path):
@@ -327,7 +327,7 @@ def test_control_c_and_on_again(tmp_path):
         os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=300)
     assert (process.returncode, out) == (130, "")
-    assert err == "\ninterrupted; start the same command again to go on\n"
+    assert err == "\ninterrupted; start the same command again to resume\n"
     assert not (tmp_path / "data" / "dataset.json").exists()
 
 
@@ -637,5 +637,5 @@ def test_ablate(recap, tmp_path, monkeypatch):
     assert "one seed: no claim" in out  # what succeeded is shown
     assert err == [
         "recap: 1 runs failed: alpha 0.1, seed 0: the loss is nan",
-        "try: start the same command again to go on",
+        "try: start the same command again to resume",
     ]

@@ -99,6 +99,16 @@ def test_messages_stand_on_one_line_each_without_markup():
     assert file.getvalue().splitlines() == [long, "warning: b .wav: [/] is odd"]
 
 
+def test_messages_wrap_at_words_on_a_terminal():
+    """A word that is longer than the screen, such as a path, stays whole, so that it can be copied."""
+    file = io.StringIO()
+    progress = ConsoleProgress(Console(file=file, width=30, force_terminal=True, highlight=False))
+    progress.say(f"a message that has some more words than fit, of /{'x' * 40} and [b] others")
+    assert file.getvalue().splitlines() == [
+        "a message that has some more", "words than fit, of", f"/{'x' * 40}", "and [b] others",
+    ]  # fmt: skip
+
+
 def test_tables_are_shown():
     progress, file = plain()
     progress.show(Table("", ["epoch", "loss"], [["1", "2.500"]]))
