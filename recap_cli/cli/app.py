@@ -73,7 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; the one place where errors become words and exit codes.
 
     Returns:
-        0 done, 1 a RecapError or what the machine refused, 2 usage, 129 and 143 ended by a signal, 130 interrupted.
+        0 done, 1 a RecapError or what the machine refused, 2 usage (a bad value of an option, too), 129 and 143 ended
+        by a signal, 130 interrupted.
     """
     settle_streams()
     settle_width()
@@ -96,6 +97,7 @@ def run(arguments: Sequence[str] | None) -> int:
     except (typer.Abort, KeyboardInterrupt):
         code = 130
     if code == 130:  # newer versions of Typer turn the interruption into its exit code
+        close_bar()
         tell("")
         tell("interrupted; start the same command again to resume")
     return code if isinstance(code, int) else 0
@@ -107,6 +109,7 @@ def answer(work: Callable[[], int]) -> int:
         return work()
     except RecapError as error:
         complain(error)
+        return error.exit_code
     except NET as error:
         found = explain_failure(error)
         if found is None:

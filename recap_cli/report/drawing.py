@@ -18,7 +18,6 @@ from recap_cli.progress import Table
 if TYPE_CHECKING:
     from recap_cli.captioning.captioner import SongCaption
 
-PROSE = 100  # columns of a title or a caption, unless the table is wider
 # A figure with its interval, unit or stars: 12.5 [10.2, 15.7], <.0001 ***, 4,096, 14.9 s, 61 %, 3/8.
 _FIGURES = re.compile(r"[-+<>±~*0-9.,:/%×()\[\]\s]*(e[-+]\d+)?( ?[A-Za-z]{1,3})?")
 # Scripts without spaces between words, such as Chinese, may be broken anywhere.
@@ -45,12 +44,11 @@ class Drawn:
         attempts = ((whole, 1), (stacked, 1), (stacked, 0))
         grids = (fit_grid(rows, width, padding) for rows, padding in attempts)
         body: RenderableType = next((one for one in grids if one is not None), None) or Group(*blocks(table))
-        prose = options.update(max_width=min(width, max(PROSE, console.measure(body, options=options).maximum)))
-        for text, style in ((table.title, "table.title"), (table.caption, "table.caption")):
-            if style == "table.caption":
-                yield body
-            if text:
-                yield from console.render(words(text, style), prose)
+        if table.title:
+            yield words(table.title, "table.title")
+        yield body
+        if table.caption:
+            yield words(table.caption, "table.caption")
 
 
 def draw(table: Table) -> Drawn:
