@@ -12,26 +12,20 @@ from recap_cli import __version__
 from recap_cli.cli import commands
 from recap_cli.cli.console import close_bar, tell, write_line
 from recap_cli.cli.failures import NET, explain_failure
-from recap_cli.cli.flags import Command, with_flags
+from recap_cli.cli.flags import with_flags
+from recap_cli.cli.help_page import Command, Commands
 from recap_cli.cli.streams import Stream, flush_streams, settle_streams
 from recap_cli.errors import RecapError
 from recap_cli.escaping import visible
 from recap_cli.surroundings import ENDED, ending_signals, settle_caches, settle_width
 
-
-class TrainCommand(Command):
-    """The command with the table of recipes at the foot of its help."""
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Writes the help."""
-        super().format_help(ctx, formatter)
-        commands.show_recipes()
-
-
 app = typer.Typer(
     name="recap",
     help="RECAP: what a song is about, from its audio and its lyrics.",
+    cls=Commands,
     no_args_is_help=True,
+    epilog="recap caption song.mp3 lyrics.txt\nrecap prepare music --out data\nrecap train data\nrecap COMMAND --help",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -56,14 +50,14 @@ def root(
     """RECAP: what a song is about, from its audio and its lyrics."""
 
 
-def add(name: str, body: Callable[..., None], *examples: str, kind: type[Command] = Command) -> None:
+def add(name: str, body: Callable[..., None], *examples: str) -> None:
     """Adds a command, with calls that its help ends with."""
     calls = (f"recap {name} {example}".rstrip() for example in examples)
-    app.command(name, cls=kind, epilog="\n\n".join(("Examples:", *calls)))(with_flags(body))
+    app.command(name, cls=Command, epilog="\n".join(calls))(with_flags(body))
 
 
-add("prepare", commands.prepare, "", "songs.csv --audio music --out data")
-add("train", commands.train, "--alpha 0.02", "data --music-encoder best_model.pth --dry-run", kind=TrainCommand)
+add("prepare", commands.prepare, "", "music --out data", "songs.csv --audio music --out data")
+add("train", commands.train, "data --recipe tiny", "data --music-encoder best_model.pth", "data --dry-run", "--recipes")
 add("caption", commands.caption, "song.mp3 lyrics.txt", "music --out captions.jsonl")
 add("eval", commands.evaluate, "runs/one runs/two --controls", "--predictions captions.csv")
 add("ablate", commands.ablate, "data --weights 1e-3,2e-2,1e-1 --seeds 5 --baselines")

@@ -31,8 +31,8 @@ from recap_cli.training.options import START, TrainOptions
 
 MOST_INPUT = 16 << 20  # bytes of lyrics from stdin; no song has more words
 
-DryRun = Annotated[bool, Setting("Only say what would be done and how long it would take; write nothing.", RESULT)]
-Recipes = Annotated[bool, Setting("Show every setting of the recipes and who set it, and do nothing else.", START)]
+DryRun = Annotated[bool, Setting("Only tell what would be done and how long it would take; write nothing.", RESULT)]
+Recipes = Annotated[bool, Setting("Show every setting of each recipe and who set it, and do nothing else.", START)]
 Explain = Annotated[
     Path | None,
     Setting("Draw which lyrics lines and seconds of music the caption looked at (.png, .svg or .pdf).", RESULT),

@@ -1,7 +1,7 @@
 """The table of recipes: what every setting is in each, and who set it."""
 
 from recap_cli.progress import Table
-from recap_cli.training.recipes import RECIPE_LINES, RECIPES
+from recap_cli.training.recipes import RECIPE_LINES, RECIPES, RECIPES_OWN
 
 
 def recipe_table() -> Table:
@@ -11,6 +11,17 @@ def recipe_table() -> Table:
         for line in RECIPE_LINES
     ]
     return Table("Recipes", ["setting", *RECIPES, "set by"], rows)
+
+
+def recipe_default(name: str) -> str:
+    """Returns a setting's value in the recipes, in one word where they agree: "paper and alcap 512, tiny 128"."""
+    recipes: dict[str, list[str]] = {}
+    for recipe, settings in RECIPES.items():
+        value = write_value(getattr(settings, name, RECIPES_OWN)).replace(", ", ",")
+        recipes.setdefault(value, []).append(recipe)
+    if len(recipes) == 1:
+        return next(iter(recipes))
+    return ", ".join(f"{' and '.join(names)} {value}" for value, names in recipes.items())
 
 
 def recipe_markdown() -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from recap_cli.errors import OptionError
 from recap_cli.settings import MACHINE, RESULT, Device, Setting, check_settings, plain
 from recap_cli.training.recipes import (
+    RECIPES_OWN,
     AlignmentLoss,
     BestBy,
     FusionSharing,
@@ -34,7 +35,7 @@ CONSTANT: MusicGiven = "constant"
 
 DATA, START, MODEL, ALIGNMENT = "What it learns from", "What it starts from", "The model", "The alignment loss"
 OPTIMISATION, VALIDATION, CAPTIONS = "Optimisation", "Validation", "Captions of the trained model"
-overrides = partial(Setting, default="the recipe's")
+overrides = partial(Setting, default=RECIPES_OWN)
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class TrainOptions:
     max_caption_tokens: Annotated[int | None, overrides("Cut captions at this many tokens.", DATA, minimum=3)] = None
     padding: Annotated[
         Padding | None,
-        overrides("Pad texts to the longest of their batch, or of the whole corpus as the public code does.", DATA),
+        overrides("Pad texts to the longest of their batch, or of the corpus, as the public code does.", DATA),
     ] = None
 
     recipe: Annotated[
@@ -197,14 +198,18 @@ class TrainOptions:
     pooling: Annotated[
         Pooling | None,
         overrides(
-            "Positions that a text's or a song's mean is taken over: masked leaves pads out, all counts them as the "
+            "Which positions count in the mean of a text or a song: masked leaves pads out, all counts them, as the "
             "public code does.",
             ALIGNMENT,
         ),
     ] = None
     align_layer: Annotated[
         int | None,
-        overrides("The lyrics state that enters this encoder layer is aligned, counted from 0.", ALIGNMENT, minimum=0),
+        overrides(
+            "Encoder layer, from 0, whose incoming lyrics states are aligned with the music.",
+            ALIGNMENT,
+            minimum=0,
+        ),
     ] = None
     allow_fused_alignment: Annotated[
         bool,
@@ -238,7 +243,7 @@ class TrainOptions:
     )
     optimizer: Annotated[Optimizer | None, overrides("Optimiser, by its name in transformers.", OPTIMISATION)] = None
     weight_decay: Annotated[
-        float | None, overrides("Share by which weights shrink per unit of rate.", OPTIMISATION, minimum=0)
+        float | None, overrides("Strength of the weight decay; 0 is none.", OPTIMISATION, minimum=0)
     ] = None
     adam_beta2: Annotated[
         float | None,
@@ -265,16 +270,16 @@ class TrainOptions:
 
     beams: Annotated[
         int | None,
-        overrides("Width of the beam search that is saved as the model's own; 1 is greedy.", CAPTIONS, minimum=1),
+        overrides("Beams that the trained model searches with by default; 1 is greedy.", CAPTIONS, minimum=1),
     ] = None
     sample: Annotated[
         bool | None,
-        overrides("Save with the model that words are drawn at random, or that the likeliest are taken.", CAPTIONS),
+        overrides("Let the trained model draw its words at random, or take the likeliest ones.", CAPTIONS),
     ] = None
     top_p: Annotated[
         float | None,
         overrides(
-            "Save with the model that words are drawn from the likeliest that share this probability.",
+            "Where the trained model draws, it draws from the likeliest words that share this probability.",
             CAPTIONS,
             above=0,
             maximum=1,
@@ -291,7 +296,7 @@ class TrainOptions:
 
     device: Annotated[Device, Setting("What to compute on; auto takes a GPU where there is one.", MACHINE)] = "auto"
     precision: Annotated[
-        Precision, Setting("Type of the numbers; auto takes bf16 on a GPU that has it, else fp32.", MACHINE)
+        Precision, Setting("Numbers to compute with; auto takes bf16 on a GPU that has it, else fp32.", MACHINE)
     ] = "auto"
     accumulate: Annotated[
         int, Setting("Split each step into this many batches, one after the other, to save memory.", MACHINE, minimum=1)

@@ -18,6 +18,8 @@ Schedule = Literal[
 ]
 BestBy = Literal["rougeL", "meteor", "caption_loss"]
 
+RECIPES_OWN = "the recipe's"  # in helps, the default of a setting that a recipe sets
+
 
 @dataclass(frozen=True)
 class RecipeSettings:

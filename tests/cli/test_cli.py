@@ -23,7 +23,6 @@ from recap_cli.ablation.results import summarise
 from recap_cli.cli.app import main
 from recap_cli.errors import ModelError, RecapError
 from recap_cli.report.recipes import recipe_table
-from recap_cli.training.recipes import RECIPE_LINES
 
 ROOT = Path(__file__).parents[2]
 SONGS = ROOT / "examples" / "songs"
@@ -96,16 +95,6 @@ assert not heavy, heavy
     assert (done.returncode, done.stderr) == (0, "")
     for word in (*VERBS, "--alpha", "--recipes", "--instrumental", "--protocol", "--weights", "--max-rejected"):
         assert word in done.stdout, word
-    for line in RECIPE_LINES:  # the table at the foot of a training's help
-        assert line.source in done.stdout, line.setting
-
-
-def test_help_at_forty_columns(recap, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "40")
-    monkeypatch.setenv("TERMINAL_WIDTH", "40")
-    code, out, err = recap("caption", "--help")
-    assert (code, err) == (0, [])
-    assert max(map(len, out.splitlines())) <= 80
 
 
 def test_version(recap):
