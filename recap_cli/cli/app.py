@@ -1,5 +1,6 @@
-"""The `recap` command: the app with its five commands, and the one place where errors become words."""
+"""The `recap` command: the app with its commands, and the one place where errors become words."""
 
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -61,6 +62,7 @@ add("train", commands.train, "data --recipe tiny", "data --music-encoder best_mo
 add("caption", commands.caption, "song.mp3 lyrics.txt", "music --out captions.jsonl")
 add("eval", commands.evaluate, "runs/one runs/two --controls", "--predictions captions.csv")
 add("ablate", commands.ablate, "data --weights 1e-3,2e-2,1e-1 --seeds 5 --baselines")
+add("doctor", commands.doctor, "", "--json")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,10 +76,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settle_width()
     settle_caches()
     sys.excepthook = show_bug
+    debug = "--debug" in (sys.argv if arguments is None else arguments) or bool(os.environ.get("RECAP_DEBUG"))
     with ending_signals():
-        code = answer(lambda: run(arguments))
+        code = answer(lambda: run(arguments), debug)
         # What libraries printed waits in a buffer, and may fail as late as here.
-        late = answer(finish_output)
+        late = answer(finish_output, debug)
     return code or late
 
 
@@ -97,17 +100,24 @@ def run(arguments: Sequence[str] | None) -> int:
     return code if isinstance(code, int) else 0
 
 
-def answer(work: Callable[[], int]) -> int:
-    """Does some work and returns its exit code; errors are told in two lines, bugs pass with their traceback."""
+def answer(work: Callable[[], int], debug: bool = False) -> int:
+    """Does some work and returns its exit code; errors are told in two lines, bugs pass with their traceback.
+
+    With `debug`, a traceback comes before the two lines, too.
+    """
     try:
         return work()
     except RecapError as error:
+        if debug:
+            show_traceback(error)
         complain(error)
         return error.exit_code
     except NET as error:
         found = explain_failure(error)
         if found is None:
             raise
+        if debug:
+            show_traceback(error)
         complain(found)
     except SystemExit as end:  # a signal, or the reader of a pipe has left
         close_bar()
@@ -141,5 +151,12 @@ def complain_usage(error: Any) -> None:
 
 
 def show_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Shows the traceback of a bug; what strangers wrote into its message acts no more than elsewhere."""
-    Stream("stderr").write(visible("".join(traceback.format_exception(kind, error, trace))))
+    """Shows the traceback of a bug, and where to report it."""
+    show_traceback(error)
+    tell("this is a bug of recap: please report it with the command and the output of: recap doctor")
+
+
+def show_traceback(error: BaseException) -> None:
+    """Writes a traceback to stderr; what strangers wrote into its message acts no more than elsewhere."""
+    close_bar()
+    Stream("stderr").write(visible("".join(traceback.format_exception(error))))

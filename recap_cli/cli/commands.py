@@ -1,4 +1,4 @@
-"""The five commands: each takes its options, calls its workflow and shows the result."""
+"""The commands: each takes its options, calls its workflow and shows the result."""
 
 import sys
 from dataclasses import replace
@@ -144,6 +144,21 @@ def ablate(options: AblateOptions, dry_run: DryRun = False, screen: Screen = Scr
     if result.failed:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in result.failed.items())
         raise RecapError(f"{len(result.failed)} runs failed: {reasons}", "start the same command again to resume")
+
+
+def doctor(screen: Screen = Screen()) -> None:
+    """Tell what a bug report needs: versions, devices, programs, fonts, folders, and whether anything is broken."""
+    progress = console_progress(screen.quiet)
+    from recap_cli.cli.doctor import examine
+
+    progress.start("Looking at this machine")
+    report = examine()
+    progress.finish()
+    render(screen.as_json, report.to_json(), *report.tables())
+    if report.broken:
+        names, hints = ", ".join(report.broken), "; ".join(dict.fromkeys(report.broken.values()))
+        raise RecapError(f"broken: {names}", hints)
+    progress.say("Nothing that recap needs is broken.")
 
 
 def show_recipes() -> None:

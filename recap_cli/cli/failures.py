@@ -22,7 +22,7 @@ HINTS = {
     errno.ENOTDIR: "check the path: a part of it is a file",
     errno.EISDIR: "name a file",
     errno.ENAMETOOLONG: "use a shorter name, or go into the folder and name it from there",
-    errno.ELOOP: "mend the links, which lead in a circle",
+    errno.ELOOP: "repair the links, which lead in a circle",
     errno.EMFILE: "let a process open more files: ulimit -n 4096",
     errno.ENFILE: "close other programs: the system has too many files open",
     errno.EAGAIN: f"close other programs, then {AGAIN}",
@@ -46,7 +46,7 @@ def explain_failure(error: BaseException) -> RecapError | None:
     if "home directory" in text:
         return RecapError("there is no home folder", "name one: HOME=FOLDER before the command")
     if "embedded null" in text:
-        return RecapError("a path holds the character zero", "mend it where it is written")
+        return RecapError("a path holds the character zero", "correct it where it is written")
     return None
 
 

@@ -30,6 +30,9 @@ class Screen:
     quiet: Annotated[bool, Setting("Show no progress on stderr, only warnings and errors.", MACHINE, short="-q")] = (
         False
     )
+    debug: Annotated[
+        bool, Setting("Show a traceback with every error, for a bug report; so does RECAP_DEBUG=1.", MACHINE)
+    ] = False
 
 
 def with_flags(body: Callable[..., None]) -> Callable[..., None]:

@@ -152,7 +152,7 @@ def read_split_file(path: Path) -> Iterator[tuple[str, str]]:
                 raise ValueError(record if isinstance(record, str) else "its song is no object")
             yield split_pair(record.get("id"), record.get("split"))
         except ValueError as error:
-            hint = "mend the line"
+            hint = "correct the line"
             raise DataError(f"--split-file {path}, line {number} has no id and split: {error}", hint) from error
 
 

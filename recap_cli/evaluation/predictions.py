@@ -51,7 +51,7 @@ def read_predictions(path: Path) -> list[Prediction]:
         place = f"{path}, {noun} {number}"
         if isinstance(record, str):
             joined = " is " if record.startswith("no JSON") else ": "
-            raise DataError(f"{place}{joined}{record}", "mend it or leave it out")
+            raise DataError(f"{place}{joined}{record}", "correct it or leave it out")
         row = read_row(place, noun, number, record)
         if rows and bool(row.id) != bool(rows[0].id):
             unnamed = row if not row.id else rows[0]

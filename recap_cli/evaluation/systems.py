@@ -191,7 +191,7 @@ def read_paper_table(path: Path) -> list[PaperRow]:
         raise DataError(f"{path} has no column {lacking}", hint)
     for line, record in read_table(path, PAPER_COLUMNS[0]):
         if isinstance(record, str):
-            raise DataError(f"{path}, line {line}: {record}", "mend it")
+            raise DataError(f"{path}, line {line}: {record}", "correct it")
         cells = {name: record.get(name.lower(), "").strip() for name in HEADLINE}
         figures = {name: read_points(f"{path}, line {line}: {name}", cell) for name, cell in cells.items() if cell}
         rows.append(PaperRow(record.get("variant", ""), record.get("model", ""), figures))
@@ -211,5 +211,5 @@ def read_points(place: str, cell: str) -> float:
     except ValueError:
         value = math.nan
     if not 0 <= value <= 100:
-        raise DataError(f"{place} is {shown(cell)}, not points from 0 to 100", "mend it")
+        raise DataError(f"{place} is {shown(cell)}, not points from 0 to 100", "correct it")
     return value

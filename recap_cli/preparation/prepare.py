@@ -269,7 +269,7 @@ def check_rejected(result: PrepareResult, options: PrepareOptions) -> None:
         raise DataError(
             f"{result.rejected} of {total} songs were rejected, "
             f"see {options.slice.file(options.out, 'rejected.jsonl')}",
-            "mend them, or allow more with --max-rejected",
+            "repair or remove them, or allow more with --max-rejected",
         )
 
 
