@@ -91,7 +91,7 @@ def check_output_folder(folder: Path, holds: str, inputs: Iterable[Path] = (), i
         raise _unusable(folder, "--out", error) from error
     before = read_marker(folder)
     if before is None and not empty and not is_ours(folder):
-        raise OptionError(f"--out {folder} is not empty and not of our making", "name a new or empty folder")
+        raise OptionError(f"--out {folder} is not empty, and not of our making", "name a new or empty folder")
     if before not in (None, holds):
         raise OptionError(f"--out {folder} holds {before}, not {holds}", "name another folder")
     return _check_writable(folder, folder, "--out")
@@ -207,7 +207,7 @@ def check_caption(out: Path | None, explain: Path | None, inputs: Sequence[Path]
     """
     if explain is not None:
         if explain.suffix.lower() not in PICTURES:
-            raise OptionError(f"--explain {explain} is no picture", f"end it in {', '.join(PICTURES)}")
+            raise OptionError(f"--explain {explain} is not a picture file", f"end its name in {', '.join(PICTURES)}")
         check_output_file(explain, "--explain", inputs, is_picture)
     if out is not None:
         check_output_file(out, "--out", [*inputs, *([explain] if explain else [])], is_caption)

@@ -166,7 +166,11 @@ def plain(value: object) -> object:
 
 @dataclass(frozen=True)
 class Slice:
-    """The part of a corpus that one run takes: `number` from 1 to `count`; 1 of 1 is the whole."""
+    """The part of a corpus that one run takes: `number` from 1 to `count`; 1 of 1 is the whole.
+
+    Together the parts are all songs, and none twice. `prepare` takes neighbours, so that parts copied together keep the
+    corpus's order; `caption` goes by a hash of the id, so that a song that is added moves no other to another part.
+    """
 
     number: int = 1
     count: int = 1
@@ -180,7 +184,7 @@ class Slice:
         """
         found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text or "1/1")
         if not found or not 1 <= int(found[1]) <= int(found[2]):
-            raise OptionError(f"--shard {text} is no slice", "give i/n, from 1/8 to 8/8")
+            raise OptionError(f"--shard {text} is no part", "give the I-th of N parts as I/N, from 1/8 to 8/8")
         return cls(int(found[1]), int(found[2]))
 
     @property

@@ -39,7 +39,8 @@ class CaptionOptions:
     shard: Annotated[
         Slice,
         Setting(
-            "Caption only the I-th of N parts of the songs, such as 2/8, into an --out file of its own.",
+            "Caption only the I-th of N parts of the songs, such as 2/8, into an --out file of its own. Parts can be "
+            "made on any machine.",
             CAPTIONED,
             default="all",
             read=Slice.parse,

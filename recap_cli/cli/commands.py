@@ -50,7 +50,7 @@ def prepare(options: PrepareOptions, dry_run: DryRun = False, screen: Screen = S
     check_prepare(options)
     from recap_cli.preparation.prepare import plan
     from recap_cli.preparation.prepare import prepare as run
-    from recap_cli.report.tables import plan_table, prepare_table
+    from recap_cli.report.preparation import next_step, plan_table, prepare_table
 
     progress = ConsoleProgress(stderr_console(), screen.quiet)
     if options.source is None:
@@ -62,6 +62,7 @@ def prepare(options: PrepareOptions, dry_run: DryRun = False, screen: Screen = S
         return
     result = run(options, progress)
     render(screen.as_json, result.to_json(), prepare_table(result))
+    progress.say(next_step(result))
 
 
 def train(options: TrainOptions, recipes: Recipes = False, dry_run: DryRun = False, screen: Screen = Screen()) -> None:

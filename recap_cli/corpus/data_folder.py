@@ -47,7 +47,7 @@ def parts_of(folder: Path) -> list[Slice]:
     if slices := _complete_slices(folder):
         return slices
     if there := sorted(path.name for path, _, _ in _slice_files(folder)):
-        raise DataError(f"{folder} holds {', '.join(there[:3])} and lacks other slices", "prepare and copy them, too")
+        raise DataError(f"{folder} holds {', '.join(there[:3])} and lacks other parts", "prepare and copy them, too")
     raise _not_prepared(folder)
 
 
@@ -98,7 +98,7 @@ def read_dataset_file(folder: Path) -> dict[str, Any]:
         for key in SHARED:
             if other.get(key) != info.get(key):
                 raise DataError(
-                    f"{folder}: slices 1 and {number} differ in {key}", "prepare all of them with the same options"
+                    f"{folder}: parts 1 and {number} differ in {key}", "prepare all of them with the same options"
                 )
     names = sorted({name for part in parts for name in part["splits"]})
     info["splits"] = {name: sum(part["splits"].get(name, 0) for part in parts) for name in names}

@@ -121,7 +121,8 @@ class PrepareOptions:
     shard: Annotated[
         str | None,
         Setting(
-            "Prepare only the I-th of N slices, such as 2/8. Slices can be made anywhere and copied into one folder.",
+            "Prepare only the I-th of N parts of the songs, such as 2/8. Parts can be made on any machine and copied "
+            "into one folder.",
             RESULT,
             default="all",
         ),

@@ -13,13 +13,14 @@ from statistics import median
 from recap_cli import __version__
 from recap_cli.corpus.data_folder import MELS, begin, end, held, is_prepared, undo
 from recap_cli.corpus.folders import is_file
-from recap_cli.corpus.mel_cache import Spent, hash_file
+from recap_cli.corpus.mel_cache import Spent
 from recap_cli.corpus.shards import drop_damaged
 from recap_cli.corpus.song import Rejected
 from recap_cli.corpus.splits import ListedSong, SongList
 from recap_cli.demo.attributes import MUSIC_ATTRIBUTES
 from recap_cli.demo.songs import DEMO_VERSION
 from recap_cli.errors import BusyError, DataError
+from recap_cli.files import hash_file
 from recap_cli.preparation.cleaning import count_tokens
 from recap_cli.preparation.mel_worker import AudioTask, MelResult, MelSettings, make_mels
 from recap_cli.preparation.options import PrepareOptions, PreparePlan, PrepareResult

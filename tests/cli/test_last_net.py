@@ -149,7 +149,7 @@ def test_json_nested_too_deeply(refused, opening, tmp_path):
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to"), "there is not enough memory"),
         (RecursionError("maximum recursion depth exceeded"), "folders or JSON are nested too deeply"),
         (RuntimeError("Could not determine home directory."), "there is no home folder"),
-        (ValueError("embedded null byte"), "a path holds the character zero"),
+        (ValueError("embedded null byte"), "a path contains a null character"),
         (
             ModuleNotFoundError("No module named 'tensorboard'", name="tensorboard.x"),
             "tensorboard cannot be loaded: No",
@@ -447,7 +447,10 @@ def test_a_folder_that_is_gone(refused, tmp_path):
         for call in (("caption", "x.ogg"), ("prepare", "x.csv", "--out", "y"), ("eval", "--predictions", "x.jsonl")):
             refused(*call)
         found = explain_failure(FileNotFoundError(errno.ENOENT, "No such file or directory"))
-        assert (found.message, found.hint) == ("the folder that this was started in is gone", "go to another one: cd")
+        assert (found.message, found.hint) == (
+            "the folder that you are in no longer exists",
+            "change to another one with cd",
+        )
     finally:
         os.chdir(here)
 

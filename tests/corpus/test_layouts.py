@@ -104,7 +104,7 @@ def test_metadata_can_be_named(tmp_path):
     [
         ("manifest/songs.csv", {"variant": "full"}, "--variant picks among ALCAP's files"),
         ("folder", {"metadata": CORPORA / "music4all" / "id_information.csv"}, "--metadata is Music4All's table"),
-        ("alcap", {"metadata": CORPORA / "nowhere.csv"}, "nowhere.csv is no file"),
+        ("alcap", {"metadata": CORPORA / "nowhere.csv"}, "nowhere.csv"),
         ("folder", {"layout": "manifest"}, "--layout manifest does not fit .*folder, a folder"),
         ("manifest/songs.csv", {"layout": "alcap"}, "--layout alcap does not fit .*songs.csv, a file"),
         ("manifest/songs.csv", {"layout": "zip"}, "--layout zip is unknown"),

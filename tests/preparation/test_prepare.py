@@ -333,7 +333,7 @@ def test_slices_merge_to_the_whole(corpus, out, tmp_path, monkeypatch, jobs):
         assert part.slice == f"{number}/2" and part.songs > 0
         shutil.copytree(tmp_path / f"part-{number}", merged, dirs_exist_ok=True)
         if number == 1:
-            with pytest.raises(DataError, match="lacks other slices"):
+            with pytest.raises(DataError, match="lacks other parts"):
                 PreparedData(merged)
     whole, data = PreparedData(out), PreparedData(merged)
     assert data.songs == whole.songs
@@ -344,7 +344,7 @@ def test_slices_merge_to_the_whole(corpus, out, tmp_path, monkeypatch, jobs):
     assert run(corpus, merged, max_rejected=1.0).reused == 6  # a whole run takes the slices over
     assert PreparedData(merged).songs == whole.songs
     run(corpus, merged, max_rejected=1.0, shard="1/2", seconds=1.0)
-    with pytest.raises(DataError, match="slices 1 and 2 differ in audio"):
+    with pytest.raises(DataError, match="parts 1 and 2 differ in audio"):
         PreparedData(merged)
 
 
@@ -504,10 +504,10 @@ def test_min_votes_without_votes(corpus, out):
         ({"variant": "best"}, "--variant best is not known"),
         ({"newlines": "tabs"}, "--newlines tabs is not known"),
         ({"instrumentals": "maybe"}, "--instrumentals maybe is not known"),
-        ({"shard": "9/8"}, "--shard 9/8 is no slice"),
-        ({"shard": "0/8"}, "--shard 0/8 is no slice"),
-        ({"shard": "one"}, "--shard one is no slice"),
-        ({"shard": "1/0"}, "--shard 1/0 is no slice"),
+        ({"shard": "9/8"}, "--shard 9/8 is no part"),
+        ({"shard": "0/8"}, "--shard 0/8 is no part"),
+        ({"shard": "one"}, "--shard one is no part"),
+        ({"shard": "1/0"}, "--shard 1/0 is no part"),
         ({"published_split": True, "resplit": True}, "--published-split decides all splits itself"),
         ({"published_split": True}, "--published-split needs a SOURCE, and none is named"),
     ],

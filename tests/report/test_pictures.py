@@ -52,7 +52,7 @@ def test_captions_pass_and_are_drawn(tmp_path):
     songs = [caption(explanation=explanation()), caption()]
     assert list(drawn(iter(songs), tmp_path / "map.png")) == songs
     assert (tmp_path / "map.png").is_file()
-    with pytest.raises(OptionError, match=r"map\.txt is no picture"):
+    with pytest.raises(OptionError, match=r"map\.txt is not a picture"):
         check_caption(None, tmp_path / "map.txt", [])
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="cannot write"):
