@@ -164,9 +164,9 @@ def doctor(screen: Screen = Screen()) -> None:
 
 def show_recipes() -> None:
     """Shows every recipe setting and who set it."""
-    from recap_cli.report.recipes import recipe_table
+    from recap_cli.report.recipes import recipe_screen
 
-    render(False, {}, recipe_table())
+    render(False, {}, recipe_screen())
 
 
 def choose_data(data: Path, limit: int | None, progress: ConsoleProgress) -> Path:

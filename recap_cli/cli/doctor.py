@@ -16,7 +16,7 @@ from typing import Any
 from recap_cli import __version__
 from recap_cli.errors import RecapError
 from recap_cli.progress import Table
-from recap_cli.surroundings import cache_folder, check_cache
+from recap_cli.surroundings import NAME_A_CACHE, cache_folder, check_cache, count_cores
 
 # By the name that they are imported under; each of them is needed.
 PACKAGES = (
@@ -81,9 +81,7 @@ def examine() -> Report:
     report.add("Machine", "fonts", fonts)
     report.add("Machine", "extras", extras)
     report.add("Files", "embedded model", embedded_model, REINSTALL)
-    report.add(
-        "Files", "cache folder", cache, "name a folder that you can write: RECAP_CACHE=FOLDER before the command"
-    )
+    report.add("Files", "cache folder", cache, NAME_A_CACHE)
     report.add("Files", "free disk here", lambda: gigabytes(shutil.disk_usage(Path.cwd()).free))
     for name in VARIABLES:
         report.add("Environment", name, lambda name=name: os.environ.get(name) or "not set")  # type: ignore[misc]
@@ -113,11 +111,6 @@ def devices() -> str:
     found = [f"cuda:{number} ({torch.cuda.get_device_name(number)})" for number in range(torch.cuda.device_count())]
     found += ["mps"] * torch.backends.mps.is_available()
     return ", ".join([*found, "cpu"])
-
-
-def count_cores() -> int:
-    """Returns the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def count_threads() -> int:

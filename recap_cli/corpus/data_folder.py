@@ -59,7 +59,8 @@ def _not_prepared(folder: Path) -> DataError:
     if (folder / MELS).is_dir():
         hint = f"resume it: the same recap prepare command again, with --out {named}"
         return DataError(f"{folder} was not finished: it has no {DATASET_FILE}", hint)
-    hint = f"if it holds songs, prepare them first: recap prepare {named} --out data"
+    out = "data" if not os.path.lexists("data") else shlex.quote(f"{folder.stem}-data")
+    hint = f"if it holds songs, prepare them first: recap prepare {named} --out {out}"
     return DataError(f"{folder} is no prepared data folder: it has no {DATASET_FILE}", hint)
 
 

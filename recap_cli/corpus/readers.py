@@ -22,8 +22,8 @@ from recap_cli.tables.rows import read_columns
 LAYOUTS = ("manifest", "folder", "song-interpretation", "alcap", "music4all")
 PICKLE_SUFFIXES = (".pkl", ".pickle", ".p")
 LOOKED_FOR = (
-    "name one of these: a manifest (.csv, .tsv, .jsonl) with a column audio; the Song Interpretation Dataset (.json, or "
-    f"a table with a column {ID_COLUMN}); a folder with ALCAP's df_*.csv; Music4All (a folder audios beside "
+    "name one of these: a manifest (.csv, .tsv, .jsonl) with a column audio; the Song Interpretation Dataset (.json, "
+    f"or a table with a column {ID_COLUMN}); a folder with ALCAP's df_*.csv; Music4All (a folder audios beside "
     f"{METADATA_FILE} or lyrics); a folder of songs"
 )
 

@@ -1,6 +1,5 @@
 """A corpus becomes a data folder: read, split, decoded, resampled, cut to an excerpt, its log-mels cached."""
 
-import os
 import tempfile
 import time
 from collections import Counter, defaultdict
@@ -28,7 +27,7 @@ from recap_cli.preparation.read_corpus import Reading, demo_settings, read_songs
 from recap_cli.preparation.records import Record, count_reasons, drop_orphans, write_records
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.settings import Slice
-from recap_cli.surroundings import cache_folder, check_cache
+from recap_cli.surroundings import cache_folder, check_cache, count_cores
 
 __all__ = ["PrepareOptions", "PreparePlan", "PrepareResult", "default_data", "demo_folder", "plan", "prepare"]
 
@@ -123,9 +122,7 @@ def mel_settings(options: PrepareOptions, folder: Path, base: tuple[str, ...]) -
 
 def count_jobs(options: PrepareOptions) -> int:
     """Returns the number of processes: as asked for, or one for each core that this process may use."""
-    if options.jobs:
-        return options.jobs
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return options.jobs or count_cores()
 
 
 def chunks_of(songs: Sequence[ListedSong]) -> list[list[AudioTask]]:

@@ -5,12 +5,22 @@ from recap_cli.training.recipes import RECIPE_LINES, RECIPES, RECIPES_OWN
 
 
 def recipe_table() -> Table:
-    """Returns every setting with its value in each recipe and who set it, for the help of `recap train`."""
+    """Returns every setting with its value in each recipe and who set it."""
     rows = [
         [line.setting.replace("_", "-"), *(write_value(getattr(line, name)) for name in RECIPES), line.source]
         for line in RECIPE_LINES
     ]
     return Table("Recipes", ["setting", *RECIPES, "set by"], rows)
+
+
+def recipe_screen() -> Table:
+    """Returns the same for a screen of 80 columns: a value that is the paper's is only marked."""
+    whole = recipe_table()
+    rows = [
+        [name, paper, *("=" if value == paper else value for value in others), source]
+        for name, paper, *others, source in whole.rows
+    ]
+    return Table(whole.title, whole.columns, rows, "=: as in the paper's recipe")
 
 
 def recipe_default(name: str) -> str:

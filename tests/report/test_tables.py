@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 from make_runs import ZERO, aligned, runs
 from rich.console import Console
+from screens import FOLDER, check_screen
 
 from recap_cli.ablation.conditions import BART, LYRICS_ONLY, Condition
 from recap_cli.ablation.results import AblateResult, summarise
 from recap_cli.progress import Table
 from recap_cli.report.drawing import draw
 from recap_cli.report.model_card import write_model_card
-from recap_cli.report.recipes import recipe_table, write_value
+from recap_cli.report.recipes import recipe_screen, recipe_table, write_value
 from recap_cli.report.table_one import markdown_table
 from recap_cli.report.tables import (
     ablate_table,
@@ -177,6 +178,13 @@ def test_recipe_table(recipe):
     column = table.columns.index(recipe)
     assert [row[column] for row in table.rows] == [write_value(getattr(line, recipe)) for line in RECIPE_LINES]
     assert all(row[-1] for row in table.rows)
+
+
+def test_the_recipes_fit_80_columns():
+    check_screen("recipes", draw(recipe_screen()))
+    assert "┏" in (FOLDER / "recipes-80.txt").read_text(encoding="utf-8")  # a grid, no list of 150 lines
+    for full, short in zip(recipe_table().rows, recipe_screen().rows, strict=True):
+        assert [full[1] if cell == "=" else cell for cell in short] == full
 
 
 def test_measures_fit_80_columns():
