@@ -23,12 +23,13 @@ def prepare_table(result: "PrepareResult") -> Table:
         ["audio kept", duration(3600 * result.hours)],
     ]
     if medians := result.medians:
-        rows += [
-            ["median excerpt", f"{medians['seconds']:g} s"],
-            ["median captions of a song", f"{medians['captions_per_song']:g}"],
-            ["median lyrics", f"{medians['lyrics_tokens']:g} words and marks"],
-            ["median caption", f"{medians['caption_tokens']:g} words and marks"],
-        ]
+        told = {
+            "median excerpt": (medians["seconds"], " s"),
+            "median captions of a song": (medians["captions_per_song"], ""),
+            "median lyrics": (medians["lyrics_tokens"], " words and marks"),
+            "median caption": (medians["caption_tokens"], " words and marks"),
+        }
+        rows += [[name, f"{value:g}{unit}"] for name, (value, unit) in told.items() if value]
     rows += [["ready from before", f"{result.reused:,}"], *cleaned_rows(result.cleaned)]
     rows += [[f"used, but {kind}", f"{count:,}"] for kind, count in result.warnings.items()]
     rows += [["rejected", f"{result.rejected:,}"], *reason_rows(result.reasons), *time_rows(result)]
@@ -56,9 +57,14 @@ def plan_table(plan: "PreparePlan") -> Table:
 
 def next_step(result: "PrepareResult") -> str:
     """Returns the command that people type after a preparation."""
-    command = f"recap train {shlex.quote(str(result.out))}"
+    folder = shlex.quote(str(result.out))
+    command = f"recap train {folder}"
     if result.slice:
         return f"Next: copy the folders of all parts into one, then train on it, such as: {command}"
+    if not result.captions:
+        return (
+            f"Next: recap caption {folder} --out captions.jsonl; to train, the songs need captions (song.caption.txt)"
+        )
     if result.layout == "demo":
         return f"Next: {command}"
     return f"Next: {command} --recipe tiny (a small model), or {command} --music-encoder best_model.pth (the paper's)"

@@ -89,6 +89,7 @@ def test_splits_that_leak_are_told_with_a_way_out(count, words):
 def test_the_next_step():
     assert next_step(prepared(layout="demo")) == "Next: recap train data"
     assert "recap train 'my data' --recipe tiny" in next_step(prepared(layout="folder", out=Path("my data")))
+    assert "recap caption data --out" in next_step(prepared(layout="folder", captions=0))
     assert "copy the folders of all parts" in next_step(prepared(slice="3/8"))
 
 
