@@ -66,7 +66,7 @@ def prepare(options: PrepareOptions, dry_run: DryRun = False, screen: Screen = S
 
 
 def train(options: TrainOptions, recipes: Recipes = False, dry_run: DryRun = False, screen: Screen = Screen()) -> None:
-    """Train a captioner. Started again after an interruption, it resumes."""
+    """Train a captioner on prepared songs. Started again after an interruption, it resumes."""
     if recipes:
         show_recipes()
         return

@@ -62,9 +62,7 @@ def next_step(result: "PrepareResult") -> str:
     if result.slice:
         return f"Next: copy the folders of all parts into one, then train on it, such as: {command}"
     if not result.captions:
-        return (
-            f"Next: recap caption {folder} --out captions.jsonl; to train, the songs need captions (song.caption.txt)"
-        )
+        return f"Next: recap caption {folder} --out captions.jsonl; training needs captions, such as song.caption.txt"
     if result.layout == "demo":
         return f"Next: {command}"
     return f"Next: {command} --recipe tiny (a small model), or {command} --music-encoder best_model.pth (the paper's)"
