@@ -128,7 +128,7 @@ def check_split(folder: Path, split: str) -> dict[str, Any] | None:
     data = check_data(folder)
     if data is not None and not data["splits"].get(split):
         known = ", ".join(name for name, count in data["splits"].items() if count)
-        raise DataError(f"{folder} has no songs in split {split!r}", f"it has {known}: choose one with --split")
+        raise DataError(f"{folder} has no songs in split {split!r}", f"its splits are {known}")
     return data
 
 
@@ -141,8 +141,11 @@ def check_model(source: str | Path, flag: str, kinds: tuple[str, ...]) -> None:
             kind = read_model_record(Path(source))["model_type"]
         except ModelError as error:
             raise ModelError(f"{flag}: {error.message}", error.hint) from error
-        if kind not in kinds and not (flag == "--bart" and kind == "recap"):
-            raise ModelError(f"{flag}: {source} holds no run of recap train", "name a run folder of recap train")
+        if kind not in kinds and flag == "--bart":
+            raise ModelError(f"--bart: {source} holds no BART", "name a BART, or use --init")
+        if kind not in kinds:
+            hint = "use --bart" if flag == "--init" else f"train one from it: recap train --bart {source}"
+            raise ModelError(f"{flag}: {source} holds a BART, not a run of recap train", hint)
     elif str(source) != DEFAULT_BART or flag != "--bart":
         raise ModelError(f"{flag}: no folder {source}", WANTED)
 

@@ -22,7 +22,7 @@ from recap_cli import __version__
 from recap_cli.ablation.results import summarise
 from recap_cli.cli.app import main
 from recap_cli.errors import ModelError, RecapError
-from recap_cli.report.recipes import recipe_table
+from recap_cli.report.recipes import recipe_screen
 
 ROOT = Path(__file__).parents[2]
 SONGS = ROOT / "examples" / "songs"
@@ -132,7 +132,7 @@ def test_recipes(recap):
     code, out, err = recap("train", "--recipes")
     assert (code, err) == (0, [])
     rows = [[cell.strip() for cell in row.strip("│").split("│")] for row in out.splitlines() if row.startswith("│")]
-    assert rows == recipe_table().rows
+    assert rows == recipe_screen().rows
 
 
 # what went wrong ------------------------------------------------------------------------------------------------------
@@ -170,16 +170,16 @@ def test_models_that_cannot_be_used(refused, song, tmp_path):
     assert str(tmp_path / "nothing") in message
     (tmp_path / "folder").mkdir()
     assert refused("caption", song, "--model", tmp_path / "folder") == (
-        f"{tmp_path / 'folder'} holds no model: it has no config.json",
+        f"--model: {tmp_path / 'folder'} holds no model: it has no config.json",
         "name a run folder of recap train",
     )
     sizes = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "vocab_size": 50}
     BartForConditionalGeneration(BartConfig(**sizes)).save_pretrained(tmp_path / "bart")
     message, hint = refused("caption", song, "--model", tmp_path / "bart")
-    assert message == f"{tmp_path / 'bart'} holds a bart model, not a RECAP model"
-    assert hint == "train one from it: recap train --bart FOLDER"
+    assert message == f"--model: {tmp_path / 'bart'} holds a BART, not a run of recap train"
+    assert hint == f"train one from it: recap train --bart {tmp_path / 'bart'}"
     message, _ = refused("caption", song, "--model", tmp_path / "model_3.pt")
-    assert message == f"no weights file {tmp_path / 'model_3.pt'}"
+    assert message == f"--model: no file {tmp_path / 'model_3.pt'}"
     message, _ = refused("caption", song, "--quiet", "--device", "abacus")
     assert message == "--device abacus is not known"
 
@@ -233,12 +233,12 @@ def test_data_and_runs_that_cannot_be_used(refused, tiny_data, tiny_run, tmp_pat
     for command in (("train", half), ("eval", tiny_run, "--data", half), ("ablate", half)):
         assert refused(*command) == (
             f"{half} was not finished: it has no dataset.json",
-            f"run recap prepare --out {half}",
+            f"resume it: the same recap prepare command again, with --out {half}",
         )
     nowhere = tmp_path / "nowhere"
     assert refused("train", nowhere) == (
-        f"{nowhere} is no prepared data folder: it has no dataset.json",
-        f"run recap prepare --out {nowhere}",
+        f"no data folder {nowhere}",
+        f"check the path, or make it: recap prepare SONGS --out {nowhere}",
     )
     assert refused("eval", tiny_run, "--data", tiny_data.folder, "--split", "hidden") == (
         f"{tiny_data.folder} has no songs in split 'hidden'",
@@ -271,7 +271,7 @@ def test_bugs_keep_their_traceback(monkeypatch):
 
     monkeypatch.setattr("recap_cli.preparation.prepare.prepare", fail)
     with pytest.raises(ZeroDivisionError):
-        main(["prepare", "x"])
+        main(["prepare", "."])
 
 
 def test_an_interruption(recap, monkeypatch, tmp_path):
@@ -489,7 +489,9 @@ def stop(monkeypatch):
         raise StopError("stop", "stop")
 
     for verb in ("preparation.prepare", "training.train", "evaluation.evaluate", "ablation.ablate"):
-        monkeypatch.setattr(f"recap_cli.{verb}.{verb.partition('.')[2]}", fail)
+        name = verb.partition(".")[2]
+        monkeypatch.setattr(f"recap_cli.{verb}.{name}", fail)
+        monkeypatch.setattr(f"recap_cli.cli.commands.check_{name}", lambda *arguments: None)  # nothing named is there
     return calls
 
 
@@ -596,6 +598,7 @@ def test_ablate(recap, tmp_path, monkeypatch):
     records = [run(ZERO, 0, SCORES), run(aligned(0.02), 0, SCORES)]
     result = summarise(records, {}, tmp_path)
     monkeypatch.setattr("recap_cli.ablation.ablate.ablate", lambda *arguments: result)
+    monkeypatch.setattr("recap_cli.cli.commands.check_ablate", lambda *arguments: None)
     code, out, err = recap("ablate", "d", "--weights", "2e-2")
     assert code == 0
     assert "one seed: no claim" in out

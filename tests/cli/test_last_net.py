@@ -142,7 +142,10 @@ def test_json_nested_too_deeply(refused, opening, tmp_path):
         (OSError(errno.ELOOP, "Too many levels of symbolic links", "loop"), "loop: Too many levels"),
         (OSError("no library libsndfile"), "no library libsndfile"),
         (FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/x']"), "no folder for temporary"),
-        (UnicodeDecodeError("utf-8", b"sing \xff song", 5, 6, "invalid"), r"a text is not in utf-8: sing \xff song"),
+        (
+            UnicodeDecodeError("utf-8", b"sing \xff song", 5, 6, "invalid"),
+            r"a text is not encoded as utf-8: sing \xff song",
+        ),
         (UnicodeEncodeError("utf-8", "a\udce9", 1, 2, "surrogates not allowed"), r"cannot be written in utf-8: a\xe9"),
         (UnicodeError("label too long"), "a text cannot be read: label too long"),
         (MemoryError(), "there is not enough memory"),
@@ -162,7 +165,7 @@ def test_what_the_machine_refuses(refused, error, message, monkeypatch):
         raise error
 
     monkeypatch.setattr("recap_cli.preparation.prepare.prepare", fail)
-    told, hint = refused("prepare", "x")
+    told, hint = refused("prepare", ".")
     assert message in told
     assert hint
 
@@ -174,7 +177,7 @@ def test_bugs_are_not_caught(error, monkeypatch):
 
     monkeypatch.setattr("recap_cli.preparation.prepare.prepare", fail)
     with pytest.raises(type(error)):
-        main(["prepare", "x"])
+        main(["prepare", "."])
 
 
 def test_a_missing_part_of_our_own_is_a_bug():
@@ -471,7 +474,7 @@ def test_signals_end_a_command_in_order(number, monkeypatch, capfd):
             steps.append("cleaned up")
 
     monkeypatch.setattr("recap_cli.preparation.prepare.prepare", work)
-    assert main(["prepare", "x"]) == 128 + number
+    assert main(["prepare", "."]) == 128 + number
     assert steps == ["cleaned up"]
     assert capfd.readouterr().err.splitlines() == ["", "ended; start the same command again to resume"]
     assert signal.getsignal(number) == signal.SIG_DFL  # as before
@@ -485,7 +488,7 @@ def test_what_ignores_a_signal_goes_on_doing_so(monkeypatch):
             "recap_cli.preparation.prepare.prepare",
             lambda *arguments: (os.kill(os.getpid(), signal.SIGHUP), (_ for _ in ()).throw(MemoryError())),
         )
-        assert main(["prepare", "x"]) == 1
+        assert main(["prepare", "."]) == 1
     finally:
         signal.signal(signal.SIGHUP, before)
 
