@@ -191,7 +191,7 @@ def test_the_traceback_of_a_bug_is_escaped():
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert done.stderr.startswith("Traceback (most recent call last):")
-    assert done.stderr.endswith("ValueError: \\x1b\\x9b\n")
+    assert "\nValueError: \\x1b\\x9b\n" in done.stderr and "recap doctor" in done.stderr
 
 
 # streams --------------------------------------------------------------------------------------------------------------
