@@ -96,7 +96,6 @@ def caption(
     options = replace(options, explain=explain is not None)
     progress = console_progress(screen.quiet)
     from recap_cli.captioning.caption import Tally, caption_songs, plan_captions
-    from recap_cli.report.pictures import drawn
     from recap_cli.report.tables import catalogue_table
 
     options = take_stdin(options)
@@ -106,7 +105,11 @@ def caption(
         return
     tally = Tally()
     captions = caption_songs(options, progress, tally)
-    render_captions(drawn(captions, explain) if explain else captions, options, screen.as_json, progress, tally)
+    if explain is not None:
+        from recap_cli.report.attention_maps import drawn
+
+        captions = drawn(captions, explain, progress)
+    render_captions(captions, options, screen.as_json, progress, tally)
     if tally.failed:
         raise typer.Exit(1)
 
