@@ -34,7 +34,7 @@ DryRun = Annotated[bool, Setting("Only say what would be done and how long it wo
 Recipes = Annotated[bool, Setting("Show every setting of the recipes and who set it, and do nothing else.", START)]
 Explain = Annotated[
     Path | None,
-    Setting("Draw which lyrics lines and seconds of music the caption looked at (.png, .svg or .pdf).", RESULT),
+    Setting("Draw which lyrics lines and seconds of music each word looked at (.png, .svg or .pdf).", RESULT),
 ]
 Format = Annotated[
     Form, Setting("How the tables are written to stdout; rich is for a terminal.", RESULT, flag="--format")

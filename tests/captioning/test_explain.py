@@ -15,6 +15,7 @@ from recap_cli.captioning.captioner import CaptionInput
 from recap_cli.captioning.explain import Explanation, Looks, gather, step_times, token_lines, token_words
 from recap_cli.demo.lexicon import read_attributes
 from recap_cli.demo.songs import DemoSettings, held_out_songs, render_song
+from recap_cli.demo.verses import lines_by_opening
 from recap_cli.processor import RecapProcessor, pad_rows
 from recap_cli.runtime.decoding import DecodingOptions
 
@@ -185,13 +186,40 @@ def test_the_sound_words_follow_the_music(demo):
     assert np.mean(followed) >= 0.9
 
 
-def test_hiding_the_lines_it_looked_at_most_costs_most(demo):
-    """A quarter of the lines, removed: those looked at most against random ones."""
+@pytest.fixture(scope="module")
+def explained(demo):
+    """Those songs' captions with what they looked at."""
     captioner, songs, decoded = demo
+    inputs = [CaptionInput("x.wav", song.lyrics, sound) for song, sound in zip(songs, decoded, strict=True)]
+    return captioner.generate(inputs, DecodingOptions(), explain=True)
+
+
+def test_words_point_at_lines_of_their_meaning(demo, explained):
+    """The line that "regretful" looked at most is a regretful one, and that of the theme's words is on the theme."""
+    _, songs, _ = demo
+    found: dict[str, list[bool]] = {"theme": [], "stance": []}
+    chance: dict[str, list[float]] = {"theme": [], "stance": []}
+    for song, result in zip(songs, explained, strict=True):
+        words, times = result.explanation.words, result.explanation.lyrics.times_average_word
+        if words[:3] != ["This", "song", "about"]:  # the other template's words stand elsewhere
+            continue
+        end = words.index("is")
+        for attribute, places in (("theme", range(3, end)), ("stance", [end + 1])):
+            family = song.tags[attribute]
+            right = {line for kept in (False, True) for group in lines_by_opening(family, kept) for line in group}
+            found[attribute] += [result.explanation.lines[times[place].argmax()] in right for place in places]
+            chance[attribute].append(float(np.mean([line in right for line in result.explanation.lines])))
+    print({name: (np.mean(found[name]), np.mean(chance[name]), len(found[name])) for name in found})
+    assert np.mean(found["stance"]) > np.mean(chance["stance"]) + 0.4
+    assert np.mean(found["theme"]) > np.mean(chance["theme"]) + 0.05
+
+
+def test_hiding_the_lines_it_looked_at_most_costs_most(demo, explained):
+    """A quarter of the lines, removed: those looked at most against random ones."""
+    captioner, _, decoded = demo
     rng = random.Random(0)
     looked_at, at_random = [], []
-    for song, sound in zip(songs, decoded, strict=True):
-        result = captioner.generate([CaptionInput("x.wav", song.lyrics, sound)], DecodingOptions(), explain=True)[0]
+    for sound, result in zip(decoded, explained, strict=True):
         lines = result.explanation.lines
         count = len(lines) // 4
 

@@ -1,5 +1,9 @@
 """The picture of an explanation: there, of the right kind, and its words can be read."""
 
+from html import unescape
+from pathlib import Path
+from textwrap import wrap
+
 import numpy as np
 import pytest
 
@@ -7,7 +11,18 @@ from recap_cli.captioning.captioner import SongCaption
 from recap_cli.captioning.explain import Explanation, Looks
 from recap_cli.errors import DataError, OptionError
 from recap_cli.outputs import check_caption, is_picture
-from recap_cli.report.attention_maps import draw_explanation, drawn, find_fonts, in_steps, shortened, strongest
+from recap_cli.report.attention_maps import (
+    NOTE,
+    WHOLE,
+    draw_explanation,
+    drawn,
+    find_fonts,
+    in_steps,
+    shortened,
+    strongest,
+)
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 class Told:
@@ -137,3 +152,16 @@ def test_a_picture_is_known_as_ours_by_its_content(tmp_path, suffix):
     assert not is_picture(foreign)
     draw_explanation(song(LINES, WORDS), tmp_path / f"again{suffix}")
     assert (tmp_path / f"again{suffix}").read_bytes() == ours.read_bytes()
+
+
+def test_the_guides_picture_says_what_a_new_one_would_say():
+    """The picture in `examples` was made by the command beside it, with the words of today."""
+    text = unescape((EXAMPLES / "explain.svg").read_text(encoding="utf-8"))
+    lines = (EXAMPLES / "songs" / "ode-to-joy.txt").read_text().splitlines()
+    words = [
+        *filter(None, lines),
+        *["This", "song", "about", "a", "factory", "job", "is", "defiant", "in", "spirit."],
+        "ode-to-joy.ogg",
+    ]
+    assert [one for one in (*words, WHOLE, "twice", *wrap(NOTE, 160)) if f">{one}<" not in text] == []
+    assert (EXAMPLES / "explain.svg").stat().st_size < 150_000
