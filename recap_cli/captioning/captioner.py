@@ -15,7 +15,7 @@ from torch import Tensor
 
 from recap_cli import __version__
 from recap_cli.audio.decode import SILENT
-from recap_cli.captioning.caption_input import WHOLE, DecodedAudio, decode_audio, decode_windows
+from recap_cli.captioning.caption_input import ENVELOPE_STEP, WHOLE, DecodedAudio, decode_audio, decode_windows
 from recap_cli.captioning.explain import Explanation, explain_caption
 from recap_cli.captioning.load_model import load_model
 from recap_cli.corpus.dataset import PreparedData
@@ -194,6 +194,7 @@ class Captioner:
         step = TIME_STRIDE * settings.hop / settings.sample_rate  # seconds
         no_mel = np.zeros((settings.mels, 0), np.float32)
         states: list[np.ndarray] = []
+        envelopes: list[np.ndarray] = []
         seen: list[DecodedAudio] = []
         while several := list(islice(windows, WINDOWS_AT_ONCE)):
             batch = pad_mels([window.mel for window, _ in several], settings)
@@ -204,13 +205,16 @@ class Captioner:
                 known = round(repeated / step)
                 # the first state stands for the whole window: a window that is mostly known has none of its own
                 states.append(rows[1 + known : steps] if known else rows[:steps])
+                if window.envelope is not None:
+                    envelopes.append(window.envelope[round(repeated / ENVELOPE_STEP) :])
                 seen.append(replace(window, mel=no_mel))  # a mel has a hundred times the numbers of its states
         last = seen[-1].excerpt
         excerpt = {"start": 0.0, "seconds": round(last["start"] + last["seconds"], 3), "windows": len(seen)}
         warnings = dict.fromkeys(text for window in seen for text in window.warnings if text != SILENT)
         if all(SILENT in window.warnings for window in seen):
             warnings[SILENT] = None
-        return DecodedAudio(no_mel, excerpt, tuple(warnings), np.concatenate(states))
+        envelope = np.concatenate(envelopes) if envelopes else None
+        return DecodedAudio(no_mel, excerpt, tuple(warnings), np.concatenate(states), envelope)
 
     def generate(
         self, songs: Sequence[CaptionInput], decoding: DecodingOptions, *, explain: bool = False

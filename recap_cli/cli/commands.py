@@ -35,7 +35,7 @@ DryRun = Annotated[bool, Setting("Only tell what would be done and how long it w
 Recipes = Annotated[bool, Setting("Show every setting of each recipe and who set it, and do nothing else.", START)]
 Explain = Annotated[
     Path | None,
-    Setting("Draw which lyrics lines and seconds of music the caption looked at (.png, .svg or .pdf).", RESULT),
+    Setting("Draw which lyrics lines and seconds of music each word looked at (.png, .svg or .pdf).", RESULT),
 ]
 Format = Annotated[
     Form, Setting("How the tables are written to stdout; rich is for a terminal.", RESULT, flag="--format")
@@ -101,7 +101,6 @@ def caption(
     options = replace(options, explain=explain is not None)
     progress = console_progress(screen.quiet)
     from recap_cli.captioning.caption import Tally, caption_songs, plan_captions
-    from recap_cli.report.pictures import drawn
     from recap_cli.report.tables import catalogue_table
 
     options = take_stdin(options)
@@ -111,7 +110,11 @@ def caption(
         return
     tally = Tally()
     captions = caption_songs(options, progress, tally)
-    render_captions(drawn(captions, explain) if explain else captions, options, screen.as_json, progress, tally)
+    if explain is not None:
+        from recap_cli.report.attention_maps import drawn
+
+        captions = drawn(captions, explain, progress)
+    render_captions(captions, options, screen.as_json, progress, tally)
     if tally.failed:
         raise typer.Exit(1)
 

@@ -386,12 +386,13 @@ def test_json(recap):
 
 
 def test_an_explained_caption(recap, refused, tmp_path):
-    code, out, err = recap("caption", ODE, "--explain", tmp_path / "map.svg", "--json", "-q")
-    assert (code, err) == (0, [])
+    code, out, err = recap("caption", ODE, "--explain", tmp_path / "map.svg", "--json")
+    assert code == 0 and err[-1] == f"Written: {tmp_path / 'map.svg'}"
+    assert err[-4].startswith("factory → “my father's toolbox") and err[-4].endswith("2.4 times the average look")
     record = json.loads(out)
-    assert {"music", "lyrics"} <= record["explanation"].keys()
     lines = (SONGS / "ode-to-joy.txt").read_text().splitlines()
-    assert record["explanation"]["music"]["rows"] == [line for line in lines if line.strip()]
+    assert record["explanation"]["lyrics"]["lines"] == [line for line in lines if line.strip()]
+    assert record["explanation"]["words"] == record["caption"].split()
     picture = (tmp_path / "map.svg").read_text()
     assert "time in the song" in picture and record["caption"].split()[-1] in picture
     assert refused("caption", SONGS, "--explain", tmp_path / "x.png", "-q")[1] == "name one audio file"
