@@ -96,7 +96,7 @@ def run(arguments: Sequence[str] | None) -> int:
     except (typer.Abort, KeyboardInterrupt):
         code = 130
     if code == 130:  # newer versions of Typer turn the interruption into its exit code
-        tell("\ninterrupted; start the same command again to go on")
+        tell("\ninterrupted; start the same command again to resume")
     return code if isinstance(code, int) else 0
 
 
@@ -114,7 +114,7 @@ def answer(work: Callable[[], int]) -> int:
     except SystemExit as end:  # a signal, or the reader of a pipe has left
         close_bar()
         if end.code in ENDED:
-            tell("\nended; start the same command again to go on")
+            tell("\nended; start the same command again to resume")
         return end.code if isinstance(end.code, int) else 1
     return 1
 

@@ -78,13 +78,13 @@ class ConsoleProgress:
         self.console, self.quiet = console, quiet
         self.bar: RichBar | None = None
         self.task: TaskID | None = None
-        self.name, self.total, self.done = "", 0, 0
+        self.name, self.total, self.done, self.before = "", 0, 0, 0
         self.began = self.told = 0.0
 
-    def start(self, task: str, total: int | None = None) -> None:
-        """Begins a task."""
+    def start(self, task: str, total: int | None = None, done: int = 0) -> None:
+        """Begins a task, of which `done` units were finished before."""
         self.finish()
-        self.name, self.total, self.done = one_line(task), total or 0, 0
+        self.name, self.total, self.done, self.before = one_line(task), total or 0, done, done
         self.began = self.told = time.monotonic()
         if self.quiet:
             return
@@ -104,13 +104,13 @@ class ConsoleProgress:
         )
         self.bar.start()
         _bars.append(self.bar)
-        self.task = self.bar.add_task(self.name, total=total, rate="", note="")
+        self.task = self.bar.add_task(self.name, total=total, completed=done, rate="", note="")
 
     def advance(self, count: int = 1, note: str = "") -> None:
         """Counts units that are done."""
         self.done += count
         now = time.monotonic()
-        rate, note = tell_rate(self.done, now - self.began), one_line(note)
+        rate, note = tell_rate(self.done - self.before, now - self.began), one_line(note)
         if self.bar is not None and self.task is not None:
             self.bar.update(self.task, advance=count, rate=rate, note=note)
         elif not self.quiet and now - self.told > PLAIN_INTERVAL:
@@ -133,13 +133,6 @@ class ConsoleProgress:
     def warn(self, message: str) -> None:
         """Writes one line, even when quiet."""
         self.console.print(f"warning: {one_line(message)}", highlight=False, markup=False, soft_wrap=True)
-
-    def show(self, table: Table) -> None:
-        """Draws a small table."""
-        if not self.quiet:
-            from recap_cli.report.drawing import draw
-
-            self.console.print(draw(table))
 
 
 def tell_rate(done: int, seconds: float) -> str:

@@ -309,7 +309,7 @@ def test_an_interruption(recap, monkeypatch, tmp_path):
     monkeypatch.setattr("recap_cli.preparation.prepare.prepare", interrupt)
     code, out, err = recap("prepare", tmp_path)
     assert (code, out) == (130, "")
-    assert err == ["", "interrupted; start the same command again to go on"]
+    assert err == ["", "interrupted; start the same command again to resume"]
 
 
 def test_control_c_and_on_again(tmp_path):
@@ -327,7 +327,7 @@ def test_control_c_and_on_again(tmp_path):
         os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=300)
     assert (process.returncode, out) == (130, "")
-    assert err == "\ninterrupted; start the same command again to go on\n"
+    assert err == "\ninterrupted; start the same command again to resume\n"
     assert not (tmp_path / "data" / "dataset.json").exists()
 
 
@@ -630,12 +630,12 @@ def test_ablate(recap, tmp_path, monkeypatch):
     assert "alpha 0.02, positive" in out and "ROUGE-L F1" in out
     assert err == [f"Figure: {tmp_path / 'figure2.png'}, {tmp_path / 'figure2.svg'}"]
     code, out, err = recap("ablate", "d", "--weights", "2e-2", "--json")
-    assert [one["arm"]["alpha"] for one in json.loads(out)["arms"]] == [0.0, 0.02]
+    assert [one["condition"]["alpha"] for one in json.loads(out)["conditions"]] == [0.0, 0.02]
     result.failed["alpha 0.1, seed 0"] = ModelError("the loss is nan").message
     code, out, err = recap("ablate", "d", "--weights", "2e-2", "-q")
     assert code == 1
     assert "one seed: no claim" in out  # what succeeded is shown
     assert err == [
         "recap: 1 runs failed: alpha 0.1, seed 0: the loss is nan",
-        "try: start the same command again to go on",
+        "try: start the same command again to resume",
     ]
