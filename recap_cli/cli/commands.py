@@ -10,6 +10,7 @@ import typer
 
 from recap_cli.ablation.options import AblateOptions
 from recap_cli.captioning.options import CaptionOptions
+from recap_cli.cli.checks import check_ablate, check_captioner, check_evaluate, check_prepare, check_train
 from recap_cli.cli.console import (
     ConsoleProgress,
     Form,
@@ -21,10 +22,10 @@ from recap_cli.cli.console import (
     stderr_console,
 )
 from recap_cli.cli.flags import Screen
-from recap_cli.errors import AudioError, OptionError, RecapError
+from recap_cli.errors import AudioError, LyricsError, RecapError
 from recap_cli.evaluation.options import EvaluateOptions
 from recap_cli.lyrics.reader import lyrics_of_bytes
-from recap_cli.outputs import ABLATION, check_caption, check_evaluation, check_output_folder, is_ablation
+from recap_cli.outputs import check_caption
 from recap_cli.preparation.options import PrepareOptions
 from recap_cli.settings import RESULT, UNNAMED, Setting
 from recap_cli.training.options import START, TrainOptions
@@ -47,6 +48,7 @@ def prepare(options: PrepareOptions, dry_run: DryRun = False, screen: Screen = S
 
     Without SOURCE it makes the demo corpus: made-up songs, rendered in code.
     """
+    check_prepare(options)
     from recap_cli.preparation.prepare import plan
     from recap_cli.preparation.prepare import prepare as run
     from recap_cli.report.tables import plan_table, prepare_table
@@ -68,6 +70,7 @@ def train(options: TrainOptions, recipes: Recipes = False, dry_run: DryRun = Fal
     if recipes:
         show_recipes()
         return
+    check_train(options)
     from recap_cli.corpus.data_folder import read_dataset_file
     from recap_cli.runtime.run_folder import hold_run
 
@@ -108,6 +111,7 @@ def caption(
 ) -> None:
     """Write what a song is about: one song, or all songs of a folder, a manifest or a prepared data folder."""
     check_places(options, explain)
+    check_captioner(options.model, options.music_encoder, options.bart, options.device)
     options = replace(options, explain=explain is not None)
     progress = console_progress(screen.quiet)
     from recap_cli.captioning.caption import Tally, caption_songs, plan_captions
@@ -129,7 +133,7 @@ def caption(
 def evaluate(options: EvaluateOptions, form: Format = "rich", screen: Screen = Screen()) -> None:
     """Score runs or files of captions side by side: ROUGE, METEOR, BLEU and chrF with intervals."""
     out = options.out or Path("runs/eval")
-    check_evaluation(out, options.predictions, options.paper, has_models=not needs_no_model(options))
+    check_evaluate(options, out)
     progress = console_progress(screen.quiet)
     from recap_cli.evaluation.evaluate import evaluate as run
 
@@ -139,8 +143,7 @@ def evaluate(options: EvaluateOptions, form: Format = "rich", screen: Screen = S
 
 def ablate(options: AblateOptions, dry_run: DryRun = False, screen: Screen = Screen()) -> None:
     """Train and score several weights of the alignment loss, and compare them (the paper's Figure 2)."""
-    inputs = [path for path in options.inputs if path is not UNNAMED]
-    check_output_folder(options.out, ABLATION, inputs=inputs, is_ours=is_ablation)
+    check_ablate(options)
     progress = console_progress(screen.quiet)
     from recap_cli.ablation.ablate import ablate as run
     from recap_cli.ablation.ablate import foresee
@@ -220,14 +223,14 @@ def read_stdin() -> bytes:
     """Returns what is piped in.
 
     Raises:
-        OptionError: stdin is closed, cannot be read, or does not end.
+        LyricsError: stdin is closed, cannot be read, or does not end.
     """
     if sys.stdin is None or sys.stdin.closed:
-        raise OptionError("stdin is closed, so no lyrics come from it", "pipe them in, or name a file")
+        raise LyricsError("stdin is closed, so no lyrics come from it", "pipe them in, or name a file")
     try:
         words = sys.stdin.buffer.read(MOST_INPUT + 1)
     except OSError as error:
-        raise OptionError(f"stdin cannot be read: {error.strerror}", "pipe lyrics in, or name a file") from error
+        raise LyricsError(f"stdin cannot be read: {error.strerror}", "pipe lyrics in, or name a file") from error
     if len(words) > MOST_INPUT:
-        raise OptionError(f"stdin gives more than {MOST_INPUT >> 20} MiB of lyrics", "pipe in one song's lyrics")
+        raise LyricsError(f"stdin gives more than {MOST_INPUT >> 20} MiB of lyrics", "pipe in one song's lyrics")
     return bytes(words)

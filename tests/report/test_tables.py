@@ -38,21 +38,6 @@ def print_table(table: Table, width: int = 200) -> str:
     return console.export_text()
 
 
-def test_draw_keeps_every_cell():
-    text = print_table(Table("Title", ["name", "value"], [["a", "1"], ["b", "22"]], "below"))
-    lines = text.splitlines()
-    assert lines[0].strip() == "Title"
-    assert "name" in lines[2] and "value" in lines[2]
-    assert [line.strip("│ ").split("│") for line in lines[4:6]] == [["a    ", "     1"], ["b    ", "    22"]]
-    assert lines[-1].strip() == "below"
-
-
-def test_narrow_terminals_lose_no_figure():
-    text = print_table(Table("t", ["run", *"abcdef"], [["r", *["12.5 [10.25, 15.75]"] * 6]]), width=40)
-    assert "\u2026" not in text
-    assert text.count("12") == 6
-
-
 def test_text_in_brackets_is_no_markup():
     """Song names and reasons may look like Rich's markup."""
     assert "[red]x[/red] [/]" in print_table(Table("t", ["a"], [["[red]x[/red] [/]"]]))
