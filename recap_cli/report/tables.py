@@ -180,12 +180,12 @@ def estimate_table(expected: "Estimate") -> Table:
     rows = [
         ["run folder", expected.out],
         ["music encoder", expected.music_encoder],
-        ["captions to learn from", f"{expected.examples:,}"],
+        ["captions", f"{expected.examples:,}"],
         ["steps", f"{expected.steps:,}"],
-        ["parameters that are trained", f"{expected.parameters:,}"],
+        ["trained parameters", f"{expected.parameters:,}"],
         ["time a step", f"{expected.step_seconds:.2f} s"],
         ["time of all steps", duration(3600 * expected.hours)],
-        [f"memory at the peak ({expected.device})", f"{expected.memory_gb:.1f} GB"],
+        [f"peak memory ({expected.device})", f"{expected.memory_gb:.1f} GB"],
     ]
     steps = "1 real step" if expected.measured == 1 else f"{expected.measured} real steps"
     note = f"Measured on {steps}; pretraining and validation come on top. Nothing was written."

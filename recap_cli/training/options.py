@@ -1,6 +1,7 @@
 """What may be asked of a training: every setting of a recipe is the recipe's unless it is given."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,7 +11,6 @@ from typing import Annotated, Any, Literal
 
 from recap_cli import __version__
 from recap_cli.errors import OptionError
-from recap_cli.outputs import file_stem
 from recap_cli.settings import MACHINE, RESULT, Device, Setting, check_settings, plain
 from recap_cli.training.recipes import (
     AlignmentLoss,
@@ -325,7 +325,7 @@ class TrainOptions:
         from recap_cli.corpus.mel_cache import fingerprint
 
         settings, demo = self.settings("demo" in data), "demo" in data
-        name = "demo" if demo else file_stem(self.data.resolve().name)[:24]
+        name = "demo" if demo else re.sub(r"[^\w.-]+", "-", self.data.resolve().name)[:24].strip("-.")
         name += f"-{self.recipe}" if settings["recipe"] != ("tiny" if demo else "paper") else ""
         name += "-no-music" if self.no_music else f"-alpha{settings['alpha']:g}"
         if not self.no_music and settings["alignment_loss"] != "positive":

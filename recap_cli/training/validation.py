@@ -43,9 +43,8 @@ EPOCH_COLUMNS = (
     ("METEOR", 7, "meteor"),
 )
 EPOCH_LEGEND = (
-    "train, valid: caption loss (nats a token) in training and on validation songs; align: alignment loss; own, other: "
-    "cosine of a song's music with its own lyrics and with those of others; ROUGE-L, METEOR: of the validation songs' "
-    "captions, from 0 to 1"
+    "Below: caption loss (nats a token) in training and on validation songs, alignment loss, cosine of a song's music "
+    "with its own lyrics and with other lyrics, and scores of the validation captions from 0 to 1."
 )
 
 
@@ -246,8 +245,8 @@ class EpochReport(TrainerCallback):
     def show(self, record: dict[str, Any]) -> None:
         """Shows the figures, the sample and what is alarming."""
         self.progress.say(epoch_line(record))
-        self.progress.say(f"      caption:   {record['sample']['caption']}")
-        self.progress.say(f"      reference: {record['sample']['reference']}")
+        self.progress.say(f"caption: {record['sample']['caption']}")
+        self.progress.say(f"reference: {record['sample']['reference']}")
         low = [side for side in ("music", "lyrics") if record.get(f"{side}_deviation", 1.0) < COLLAPSED]
         if low:
             self.progress.warn(
@@ -260,7 +259,7 @@ def epoch_line(record: Mapping[str, Any]) -> str:
     """Returns an epoch's figures in 50 columns: losses in nats a token, cosines, scores from 0 to 1."""
     found = [(width, record.get(name)) for _, width, name in EPOCH_COLUMNS]
     cells = (("-" if value is None else short(value)).rjust(width) for width, value in found)
-    return "".join([f"{record['epoch']:5g}", *cells])
+    return "".join([f"{record['epoch']:<5g}", *cells])
 
 
 def short(value: float) -> str:

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from make_runs import ZERO, aligned, runs
 from rich.console import Console
+from screens import check_screen
 
+from recap_cli.ablation.ablate import SweepPlan
 from recap_cli.ablation.conditions import BART, LYRICS_ONLY, Condition
 from recap_cli.ablation.results import AblateResult, summarise
 from recap_cli.corpus.splits import Leakage
@@ -19,6 +21,7 @@ from recap_cli.report.table_one import markdown_table
 from recap_cli.report.tables import (
     ablate_table,
     duration,
+    estimate_table,
     leakage_line,
     losses_table,
     measures_table,
@@ -26,10 +29,11 @@ from recap_cli.report.tables import (
     next_steps,
     plan_table,
     prepare_table,
+    sweep_table,
     train_table,
 )
 from recap_cli.training.recipes import RECIPE_LINES
-from recap_cli.training.train import TrainResult
+from recap_cli.training.train import Estimate, TrainResult
 
 
 def print_table(table: Table, width: int = 200) -> str:
@@ -64,6 +68,17 @@ def test_train_table():
         ["validation took", "25 % of the time"],
     ]
     assert train_table(trained(trained=False)).title.startswith("Trained before: runs/x")
+
+
+def test_screens_of_train():
+    log = [{"epoch": 1.0}, {"epoch": 4.0}]
+    best = {**trained().figures["best"], "matched_cosine": 0.412, "mismatched_cosine": -0.033}
+    expected = Estimate(
+        "runs/my-songs-tiny-alpha0.02-3f2a", "that of the demo model in the package", 1240, 208, 352_320, 0.25, 0.0144,
+        0.52, "cpu", 3,
+    )  # fmt: skip
+    check_screen("train-end", draw(train_table(trained(log=log, figures={"best": best}))))
+    check_screen("train-dry-run", draw(estimate_table(expected)))
 
 
 def test_a_training_ends_with_what_people_do_next():
@@ -164,6 +179,17 @@ def test_ablate_table_of_real_songs_has_no_attributes():
     table = ablate_table(swept(records))
     assert table.columns == ["condition", "seeds", "ROUGE-L F1", "METEOR"]
     assert [len(row) for row in table.rows] == [4]
+
+
+def test_screens_of_ablate():
+    result = large()
+    plan = SweepPlan(
+        [("BART-fusion (alpha 0)", 5, 2), ("alpha 0.02, positive", 5, 0)], 2, 95.0, 0.21, "2 finished runs"
+    )
+    losses = losses_table(result)
+    assert losses is not None
+    check_screen("ablate", *(draw(one) for one in (ablate_table(result), losses, *measures_tables(result))))
+    check_screen("ablate-dry-run", draw(sweep_table(plan)))
 
 
 def test_losses_table():

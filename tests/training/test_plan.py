@@ -122,7 +122,7 @@ def test_songs_without_tags_cannot_pretrain_a_music_encoder(copy, tmp_path, no_w
         ({"recipe": "paper", "bart": "pretrain", **SMALL}, ModelError, "a pretrained music encoder is needed"),
         ({"align_layer": 2}, OptionError, "lies behind fusion layer 1"),
         ({"device": "tpu"}, OptionError, "--device tpu"),
-        ({"device": "mps" if sys.platform != "darwin" else "cuda"}, ModelError, "is not available here"),
+        ({"device": "mps" if sys.platform != "darwin" else "cuda"}, OptionError, "is not available here"),
     ],
 )
 def test_other_refusals_come_as_early(tiny_data, tmp_path, no_work, monkeypatch, options, kind, message):
