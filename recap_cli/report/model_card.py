@@ -165,11 +165,16 @@ def tell_used(result: TrainResult, options: Mapping[str, Any]) -> str:
     if used is None:
         return f"{tell_splits(result.data)} songs"
     limit = f" (--limit {options['limit']})" if options.get("limit") is not None else ""
-    epochs = result.log[-1]["epoch"] if result.log else result.figures["best"]["epoch"]
+    epochs = epochs_trained(result)
     return (
         f"trained on {used['train']} of {splits.get('train', used['train'])} songs{limit} with {used['captions']} "
         f"captions for {epochs:g} epoch{'s' if epochs != 1 else ''}, judged on {used['validation']} validation songs"
     )
+
+
+def epochs_trained(result: TrainResult) -> float:
+    """Returns the epochs that a run took, which may be more than those up to its best one."""
+    return float(result.log[-1]["epoch"] if result.log else result.figures["best"]["epoch"])
 
 
 def tell_splits(data: Mapping[str, Any]) -> str:
@@ -219,7 +224,7 @@ def describe_figures(result: TrainResult) -> Iterator[str]:
         if name in best:
             value = f"{100 * best[name]:.1f}" if name in ("rougeL", "meteor") else f"{best[name]:.3f}"
             yield f"| {words} | {value} |"
-    yield f"| epochs trained | {len(result.log) or best['epoch']:g} |"
+    yield f"| epochs trained | {epochs_trained(result):g} |"
     sample = result.figures.get("sample") or {}
     if sample.get("caption"):
         yield ""

@@ -162,11 +162,14 @@ def train_table(result: "TrainResult") -> Table:
     best = result.figures["best"]
     last = result.log[-1]["epoch"] if result.log else best["epoch"]
     rows = [["best epoch", f"{best['epoch']:g} of {last:g}, step {best['step']:,}"]]
-    rows += [[words, f"{best[name]:.3f}"] for name, words in VALIDATION_NAMES.items() if name in best]
+    for name, words in VALIDATION_NAMES.items():
+        if name in best:
+            rows.append([words, f"{100 * best[name]:.1f}" if name in FIGURE_NAMES else f"{best[name]:.3f}"])
     if result.trained:
         rows.append(["validation took", f"{100 * result.validation_share:.0f} % of the time"])
     title = f"{'Trained' if result.trained else 'Trained before:'} {result.out}"
-    return Table(title, ["", ""], rows, "Figures are those of the validation songs, which also chose the epoch.")
+    note = "Of the validation songs, which also chose the epoch; ROUGE-L and METEOR from 0 to 100."
+    return Table(title, ["", ""], rows, note)
 
 
 def next_steps(result: "TrainResult", data: Path) -> str:

@@ -42,9 +42,10 @@ EPOCH_COLUMNS = (
     ("ROUGE-L", 8, "rougeL"),
     ("METEOR", 7, "meteor"),
 )
+SCORES = ("rougeL", "meteor")
 EPOCH_LEGEND = (
     "Below: caption loss (nats a token) in training and on validation songs, alignment loss, cosine of a song's music "
-    "with its own lyrics and with other lyrics, and scores of the validation captions from 0 to 1."
+    "with its own lyrics and with other lyrics, and scores of the validation captions from 0 to 100."
 )
 
 
@@ -256,15 +257,16 @@ class EpochReport(TrainerCallback):
 
 
 def epoch_line(record: Mapping[str, Any]) -> str:
-    """Returns an epoch's figures in 50 columns: losses in nats a token, cosines, scores from 0 to 1."""
-    found = [(width, record.get(name)) for _, width, name in EPOCH_COLUMNS]
-    cells = (("-" if value is None else short(value)).rjust(width) for width, value in found)
+    """Returns an epoch's figures in 50 columns: losses in nats a token, cosines, scores from 0 to 100."""
+    cells = (short(record.get(name), name).rjust(width) for _, width, name in EPOCH_COLUMNS)
     return "".join([f"{record['epoch']:<5g}", *cells])
 
 
-def short(value: float) -> str:
-    """Returns a number in five columns at most: 10.80, 1.025, .612, -.033."""
-    return re.sub(r"^(-?)0\.", r"\1.", f"{value:.3f}")[:5]
+def short(value: float | None, name: str) -> str:
+    """Returns a figure in five columns at most: 10.80, 1.025, -.033, and scores in points."""
+    if value is None:
+        return "-"
+    return f"{100 * value:.1f}" if name in SCORES else re.sub(r"^(-?)0\.", r"\1.", f"{value:.3f}")[:5]
 
 
 class Board(TrainerCallback):

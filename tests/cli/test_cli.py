@@ -592,7 +592,7 @@ def test_train_and_train_again(recap, tiny_data, tmp_path):
     call = (*call, "--out", tmp_path / "run")
     code, out, err = recap(*call)
     assert code == 0 and all(line.startswith("warning: the pooled ") for line in err)
-    assert "caption loss" in out and "Validation took " in out
+    assert "caption loss" in out and "validation took" in out
     assert "# run\n" in (tmp_path / "run" / "README.md").read_text()
     code, again, err = recap(*call)
     assert (code, err) == (0, [])

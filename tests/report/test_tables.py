@@ -62,8 +62,8 @@ def test_train_table():
     assert table.title == "Trained runs/x"
     assert table.rows == [
         ["best epoch", "2 of 4, step 6"],
-        ["ROUGE-L F1", "0.618"],
-        ["METEOR", "0.500"],
+        ["ROUGE-L F1", "61.8"],
+        ["METEOR", "50.0"],
         ["caption loss, nats a token", "0.750"],
         ["validation took", "25 % of the time"],
     ]
