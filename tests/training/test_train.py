@@ -587,6 +587,29 @@ def test_which_music_encoder_is_taken(own_songs, tiny_data, monkeypatch):
     assert chosen(own_songs) == TAGS_ENCODER
 
 
+def test_few_captions_of_ones_own_take_more_epochs(own_songs, tiny_data):
+    """A hundred steps at least, judged ten times; not where --epochs is given, and never on made-up songs."""
+
+    def plan(data, **options):
+        found = plan_run(TrainOptions(data, device="cpu", recipe="tiny", **options), SilentProgress())
+        assert found.record["epochs"] == found.settings["epochs"]
+        return found.settings["epochs"], found.validate_every
+
+    assert plan(own_songs) == (25, 2.5)  # 85 captions are 4 steps
+    assert plan(own_songs, limit=4) == (100, 10)
+    assert plan(own_songs, epochs=3) == (3, 1)
+    assert plan(own_songs, validate_every=5) == (25, 5)
+    assert plan(tiny_data.folder) == plan(tiny_data.folder, limit=4) == (4, 1)
+
+
+def test_a_resumed_run_tells_which_steps_were_done_before():
+    """So that the rate counts only those of this run."""
+    seen = []
+    progress = SimpleNamespace(start=lambda *arguments: seen.append(arguments))
+    ProgressCallback(progress, "Training").on_train_begin(None, SimpleNamespace(global_step=4, max_steps=6), None)
+    assert seen == [("Training", 6, 4)]
+
+
 def test_a_quick_look_works_on_its_songs_alone(tiny_data, tmp_path, monkeypatch):
     """With --limit, stand-ins are pretrained on the limited songs, and no other song's music is encoded."""
     folder = tmp_path / "data"
