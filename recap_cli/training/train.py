@@ -28,7 +28,7 @@ from recap_cli.training.options import TrainOptions
 from recap_cli.training.plan import RunPlan, check_run, nothing_to_resume
 from recap_cli.training.pretrain import STAND_IN_TOKENS, train_tokenizer
 from recap_cli.training.trainer import RecapTrainer
-from recap_cli.training.validation import EpochReport
+from recap_cli.training.validation import Board, EpochReport
 
 MEASURED_STEPS = 4
 
@@ -197,7 +197,8 @@ def estimate(options: TrainOptions, progress: Progress | None = None) -> Estimat
         steps = math.ceil(examples / plan.settings["batch_size"])
         trainer.args.max_steps = min(MEASURED_STEPS, steps)
         trainer.args.eval_strategy = trainer.args.save_strategy = "no"
-        trainer.remove_callback(EpochReport)
+        for told in (EpochReport, Board):
+            trainer.remove_callback(told)
         trainer.train()
     steps_taken = np.diff(clock.times)
     seconds = float(np.median(steps_taken[1:] if len(steps_taken) > 1 else steps_taken))  # the first one warms up
