@@ -1,6 +1,7 @@
 """The commands: each takes its options, calls its workflow and shows the result."""
 
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -71,17 +72,29 @@ def train(options: TrainOptions, recipes: Recipes = False, dry_run: DryRun = Fal
         show_recipes()
         return
     check_train(options)
-    progress = console_progress(screen.quiet)
+    from recap_cli.corpus.data_folder import read_dataset_file
+    from recap_cli.runtime.run_folder import hold_run
+
+    told = ConsoleProgress(stderr_console(), screen.quiet)
+    options = replace(options, data=choose_data(options.data, options.limit, told))
+    options = replace(options, out=options.folder(read_dataset_file(options.data)))
+    assert options.out is not None
+    # Held before the libraries are loaded, so that a second training is refused at once.
+    with nullcontext() if dry_run else hold_run(options.out, [options.data]):
+        train_held(options, dry_run, console_progress(screen.quiet), screen.as_json)
+
+
+def train_held(options: TrainOptions, dry_run: bool, progress: ConsoleProgress, as_json: bool) -> None:
+    """Trains in the run's folder, which this process holds, or says how long that would take."""
     from recap_cli.report.model_card import write_model_card
-    from recap_cli.report.tables import estimate_table, train_table
+    from recap_cli.report.tables import estimate_table, next_steps, train_table
     from recap_cli.training.train import estimate
     from recap_cli.training.train import train as run
     from recap_cli.training.trainer import leave_processes
 
-    options = replace(options, data=choose_data(options.data, options.limit, progress))
     if dry_run:
         expected = estimate(options, progress)
-        render(screen.as_json, expected.to_json(), estimate_table(expected))
+        render(as_json, expected.to_json(), estimate_table(expected))
         return
     result = run(options, progress)
     leave_processes()
@@ -89,7 +102,9 @@ def train(options: TrainOptions, recipes: Recipes = False, dry_run: DryRun = Fal
         return
     if result.trained or not (result.out / "README.md").exists():
         write_model_card(result)
-    render(screen.as_json, result.to_json(), train_table(result))
+    render(as_json, result.to_json(), train_table(result))
+    for line in next_steps(result, options.data).splitlines():
+        progress.say(line)
 
 
 def caption(

@@ -120,13 +120,6 @@ class ConsoleProgress:
         """Writes a message, even when quiet."""
         tell(f"warning: {message}", self.console)
 
-    def show(self, table: Table) -> None:
-        """Draws a small table."""
-        if not self.quiet:
-            from recap_cli.report.drawing import draw
-
-            self.console.print(draw(table))
-
 
 def console_progress(quiet: bool = False) -> ConsoleProgress:
     """Returns what long work reports to in a terminal, and keeps the libraries that it uses from talking."""

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from recap_cli.errors import ModelError
 from recap_cli.progress import Progress, SilentProgress
 
+EMBEDDED_MODEL = Path(__file__).parents[1] / "data" / "demo_model"  # comes with the package
 SMALL_FILES = ["*.json", "*.txt"]
 TIMEOUT = 5.0
 DEFAULT_BART = "facebook/bart-base"

@@ -584,7 +584,7 @@ def test_train_and_train_again(recap, tiny_data, tmp_path):
     call = (*call, "--out", tmp_path / "run")
     code, out, err = recap(*call)
     assert code == 0 and all(line.startswith("warning: the pooled ") for line in err)
-    assert "caption loss" in out and "Validation took " in out
+    assert "caption loss" in out and "validation took" in out
     assert "# run\n" in (tmp_path / "run" / "README.md").read_text()
     code, again, err = recap(*call)
     assert (code, err) == (0, [])
@@ -606,7 +606,7 @@ def test_ablate(recap, tmp_path, monkeypatch):
     assert "alpha 0.02, positive" in out and "ROUGE-L F1" in out
     assert err == [f"Figure: {tmp_path / 'figure2.png'}, {tmp_path / 'figure2.svg'}"]
     code, out, err = recap("ablate", "d", "--weights", "2e-2", "--json")
-    assert [one["arm"]["alpha"] for one in json.loads(out)["arms"]] == [0.0, 0.02]
+    assert [one["condition"]["alpha"] for one in json.loads(out)["conditions"]] == [0.0, 0.02]
     result.failed["alpha 0.1, seed 0"] = ModelError("the loss is nan").message
     code, out, err = recap("ablate", "d", "--weights", "2e-2", "-q")
     assert code == 1

@@ -108,18 +108,11 @@ def test_messages_wrap_at_words_on_a_terminal():
     ]  # fmt: skip
 
 
-def test_tables_are_shown():
-    progress, file = plain()
-    progress.show(Table("", ["epoch", "loss"], [["1", "2.500"]]))
-    assert "epoch" in file.getvalue() and "2.500" in file.getvalue()
-
-
 def test_quiet_leaves_only_warnings():
     progress, file = plain(quiet=True)
     progress.start("Training", 10)
     progress.advance()
     progress.say("hello")
-    progress.show(Table("", ["a"], [["1"]]))
     progress.finish()
     assert file.getvalue() == ""
     progress.warn("silent")

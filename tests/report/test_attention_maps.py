@@ -117,7 +117,7 @@ def test_what_is_told_beside_the_picture(tmp_path, monkeypatch):
     assert last == f"Written: {tmp_path / 'map.png'}"
     assert looks and all("times the average look" in look for look in looks)
     assert len(told.warned) == 1 and "雨" in told.warned[0]
-    with pytest.raises(OptionError, match=r"map\.txt is no picture"):
+    with pytest.raises(OptionError, match=r"map\.txt is not a picture"):
         check_caption(None, tmp_path / "map.txt", [])
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="cannot write"):

@@ -8,6 +8,7 @@ from make_runs import ZERO, aligned, runs
 from rich.console import Console
 from screens import FOLDER, check_screen
 
+from recap_cli.ablation.ablate import SweepPlan
 from recap_cli.ablation.conditions import BART, LYRICS_ONLY, Condition
 from recap_cli.ablation.results import AblateResult, summarise
 from recap_cli.progress import Table
@@ -18,13 +19,16 @@ from recap_cli.report.table_one import markdown_table
 from recap_cli.report.tables import (
     ablate_table,
     duration,
+    estimate_table,
     losses_table,
     measures_table,
     measures_tables,
+    next_steps,
+    sweep_table,
     train_table,
 )
 from recap_cli.training.recipes import RECIPE_LINES
-from recap_cli.training.train import TrainResult
+from recap_cli.training.train import Estimate, TrainResult
 
 
 def print_table(table: Table, width: int = 200) -> str:
@@ -48,16 +52,34 @@ def trained(**changes) -> TrainResult:
 
 
 def test_train_table():
-    table = train_table(trained())
-    assert table.title == "Trained runs/x: best epoch on the validation songs"
+    result = trained(log=[{"epoch": 1.0}, {"epoch": 4.0}], validation_share=0.25)
+    table = train_table(result)
+    assert table.title == "Trained runs/x"
     assert table.rows == [
-        ["epoch", "2"],
-        ["step", "6"],
-        ["rougeL", "0.61803"],
-        ["meteor", "0.5"],
-        ["caption loss", "0.75"],
+        ["best epoch", "2 of 4, step 6"],
+        ["ROUGE-L F1", "61.8"],
+        ["METEOR", "50.0"],
+        ["caption loss, nats a token", "0.750"],
+        ["validation took", "25 % of the time"],
     ]
     assert train_table(trained(trained=False)).title.startswith("Trained before: runs/x")
+
+
+def test_screens_of_train():
+    log = [{"epoch": 1.0}, {"epoch": 4.0}]
+    best = {**trained().figures["best"], "matched_cosine": 0.412, "mismatched_cosine": -0.033}
+    expected = Estimate(
+        "runs/my-songs-tiny-alpha0.02-3f2a", "that of the demo model in the package", 1240, 208, 352_320, 0.25, 0.0144,
+        0.52, "cpu", 3,
+    )  # fmt: skip
+    check_screen("train-end", draw(train_table(trained(log=log, figures={"best": best}))))
+    check_screen("train-dry-run", draw(estimate_table(expected)))
+
+
+def test_a_training_ends_with_what_people_do_next():
+    told = next_steps(trained(out=Path("runs/my run")), Path("data"))
+    assert "recap caption song.mp3 --model 'runs/my run'" in told
+    assert "recap eval 'runs/my run' --data data" in told
 
 
 def test_model_card(tmp_path):
@@ -92,7 +114,7 @@ def large() -> AblateResult:
 def test_ablate_table_of_one_seed():
     table = ablate_table(swept(runs(ZERO, [0.0]), runs(aligned(0.02), [0.0125])))
     assert table.title == "Weight of the alignment loss, 4 songs (one seed: no claim)"
-    assert table.columns == ["arm", "seeds", "ROUGE-L F1", "METEOR", "right", "minus alpha 0", "cosine"]
+    assert table.columns == ["condition", "seeds", "ROUGE-L F1", "METEOR", "right", "minus alpha 0", "cosine"]
     zero, one = table.rows
     assert zero[:2] + zero[3:] == ["BART-fusion (alpha 0)", "1", "25.0", "100.0", "", "0.812\n0.250"]
     assert zero[2].startswith("50.0\n[")
@@ -141,7 +163,7 @@ def test_ablate_table_fits_80_columns():
         for part in (part for cell in row[1:] for part in cell.split("\n")):
             assert any(part in line for line in lines), part
     markdown = markdown_table(table).splitlines()
-    assert markdown[2].startswith("| arm | seeds | ROUGE-L F1 |")
+    assert markdown[2].startswith("| condition | seeds | ROUGE-L F1 |")
     assert all(line.count("|") == 9 for line in markdown[2:9])
     assert "| +10.0 [+" in markdown[7] and "| <.0001 *** |" in markdown[7]
 
@@ -150,8 +172,19 @@ def test_ablate_table_of_real_songs_has_no_attributes():
     records = runs(ZERO, [0.0])
     del records[0].values["attributes"], records[0].measures["matched"]
     table = ablate_table(swept(records))
-    assert table.columns == ["arm", "seeds", "ROUGE-L F1", "METEOR"]
+    assert table.columns == ["condition", "seeds", "ROUGE-L F1", "METEOR"]
     assert [len(row) for row in table.rows] == [4]
+
+
+def test_screens_of_ablate():
+    result = large()
+    plan = SweepPlan(
+        [("BART-fusion (alpha 0)", 5, 2), ("alpha 0.02, positive", 5, 0)], 2, 95.0, 0.21, "2 finished runs"
+    )
+    losses = losses_table(result)
+    assert losses is not None
+    check_screen("ablate", *(draw(one) for one in (ablate_table(result), losses, *measures_tables(result))))
+    check_screen("ablate-dry-run", draw(sweep_table(plan)))
 
 
 def test_losses_table():
@@ -166,7 +199,7 @@ def test_losses_table():
 def test_measures_table():
     measures = {"gap": 0.5, "recall_at_10": 0.25, "unknown": 1.0}
     table = measures_table(swept(runs(ZERO, [0.0, 0.1], measures=measures), runs(Condition(BART), [0.0], measures={})))
-    assert table.columns == ["arm", "all attributes right, %", "cosine gap", "lyrics from music, R@10, %"]
+    assert table.columns == ["condition", "all attributes right, %", "cosine gap", "lyrics from music, R@10, %"]
     assert table.rows == [["BART (no music)", "50.0", "", ""], ["BART-fusion (alpha 0)", "50.0", "0.500", "25.0"]]
 
 
@@ -188,7 +221,7 @@ def test_the_recipes_fit_80_columns():
 
 
 def test_measures_fit_80_columns():
-    """A column an arm, four arms a table; every figure of the wide table is in one of them."""
+    """A column a condition, four conditions a table; every figure of the wide table is in one of them."""
     result = large()
     whole, tables = measures_table(result), measures_tables(result)
     assert len(tables) == -(-len(result.conditions) // 4)
@@ -196,9 +229,9 @@ def test_measures_fit_80_columns():
     found = {}
     for table in tables:
         for row in table.rows:
-            for arm, cell in zip(table.columns[1:], row[1:], strict=True):
-                found[arm.replace("\n", " "), row[0]] = cell
-    assert found == {key: cell for key, cell in cells.items() if key[1] != "arm"}
+            for condition, cell in zip(table.columns[1:], row[1:], strict=True):
+                found[condition.replace("\n", " "), row[0]] = cell
+    assert found == {key: cell for key, cell in cells.items() if key[1] != "condition"}
     text = "".join(print_table(table, width=80) for table in tables)
     assert all(name in text for name in whole.columns[1:])
 
