@@ -26,7 +26,7 @@ class Task:
     done: int = 0
     before: int = 0  # of them, finished by an interrupted run: they do not count in the rate
     note: str = ""
-    began: float = field(default_factory=time.monotonic)
+    began: float = field(default_factory=lambda: time.monotonic())
     spinner: Spinner = field(default_factory=lambda: Spinner("dots"))
 
     def advance(self, count: int, note: str) -> None:

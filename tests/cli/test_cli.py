@@ -531,11 +531,13 @@ def test_eval_without_a_run(recap, stop, tmp_path, monkeypatch):
     assert stop[-1].runs == (Path("runs/new"),)
 
 
-def test_flags_reach_the_options(recap, stop):
-    recap("train", "d", "--alpha", "0.5", "--fusion-layers", "0,2", "--no-music", "--seed", "4", "--best-by", "meteor")
+def test_flags_reach_the_options(recap, stop, tiny_data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a training holds its folder
+    data = tiny_data.folder
+    recap("train", str(data), "--alpha", "0.5", "--fusion-layers", "0,2", "--no-music", "--seed", "4", "--best-by", "meteor")
     options = stop[-1]
     assert (options.alpha, options.fusion_layers, options.no_music, options.seed) == (0.5, (0, 2), True, 4)
-    assert (options.best_by, options.recipe, options.lr, options.data) == ("meteor", None, None, Path("d"))
+    assert (options.best_by, options.recipe, options.lr, options.data) == ("meteor", None, None, data)
     recap("ablate", "d", "--weights", "1e-3, 2e-2,1e-1", "--seeds", "2", "--epochs", "3", "--split", "unseen")
     options = stop[-1]
     assert (options.losses, options.align_layers, options.baselines, options.jobs) == ((), (), (), None)
