@@ -110,9 +110,9 @@ def declare(name: str, annotation: object, default: object = MISSING) -> Declare
     setting = next((note for note in notes if isinstance(note, Setting)), None)
     if setting is None:
         return None
-    takes_none = get_origin(kind) in (Union, types.UnionType)
-    if takes_none:
-        (kind,) = (one for one in get_args(kind) if one is not type(None))
+    kinds = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+    takes_none = type(None) in kinds
+    kind = next(one for one in reversed(kinds) if one is not type(None))  # of `Path | tuple[Path, ...]`, the tuple
     is_many = get_origin(kind) is tuple and setting.read is None
     if is_many:
         kind = get_args(kind)[0]

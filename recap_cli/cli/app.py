@@ -64,7 +64,7 @@ def add(name: str, body: Callable[..., None], *examples: str, kind: type[Command
 
 add("prepare", commands.prepare, "", "songs.csv --audio music --out data")
 add("train", commands.train, "--alpha 0.02", "data --music-encoder best_model.pth --dry-run", kind=TrainCommand)
-add("caption", commands.caption, "song.mp3 lyrics.txt", "music --out captions.jsonl")
+add("caption", commands.caption, "song.mp3 lyrics.txt", "a.mp3 b.mp3 c.ogg", "music --out captions.jsonl")
 add("eval", commands.evaluate, "runs/one runs/two --controls", "--predictions captions.csv")
 add("ablate", commands.ablate, "data --weights 1e-3,2e-2,1e-1 --seeds 5 --baselines")
 

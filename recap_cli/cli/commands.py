@@ -1,6 +1,7 @@
 """The five commands: each takes its options, calls its workflow and shows the result."""
 
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -9,21 +10,21 @@ import typer
 
 from recap_cli.ablation.options import AblateOptions
 from recap_cli.captioning.options import CaptionOptions
+from recap_cli.captioning.places import check_captions_out, check_inputs
 from recap_cli.cli.console import (
     ConsoleProgress,
     Form,
     console_progress,
     render,
     render_ablation,
-    render_captions,
     render_evaluation,
     stderr_console,
 )
 from recap_cli.cli.flags import Screen
-from recap_cli.errors import AudioError, OptionError, RecapError
+from recap_cli.errors import OptionError, RecapError
 from recap_cli.evaluation.options import EvaluateOptions
 from recap_cli.lyrics.reader import lyrics_of_bytes
-from recap_cli.outputs import ABLATION, check_caption, check_evaluation, check_output_folder, is_ablation
+from recap_cli.outputs import ABLATION, check_evaluation, check_explain, check_output_folder, is_ablation
 from recap_cli.preparation.options import PrepareOptions
 from recap_cli.settings import RESULT, UNNAMED, Setting
 from recap_cli.training.options import START, TrainOptions
@@ -91,11 +92,13 @@ def train(options: TrainOptions, recipes: Recipes = False, dry_run: DryRun = Fal
 def caption(
     options: CaptionOptions, explain: Explain = None, dry_run: DryRun = False, screen: Screen = Screen()
 ) -> None:
-    """Write what a song is about: one song, or all songs of a folder, a manifest or a prepared data folder."""
+    """Write what a song is about: one song, several, or all of a folder, a manifest or a prepared data folder."""
+    began = time.monotonic()
     check_places(options, explain)
     options = replace(options, explain=explain is not None)
     progress = console_progress(screen.quiet)
     from recap_cli.captioning.caption import Tally, caption_songs, plan_captions
+    from recap_cli.cli.caption_screen import render_captions
     from recap_cli.report.pictures import drawn
     from recap_cli.report.tables import catalogue_table
 
@@ -106,7 +109,8 @@ def caption(
         return
     tally = Tally()
     captions = caption_songs(options, progress, tally)
-    render_captions(drawn(captions, explain) if explain else captions, options, screen.as_json, progress, tally)
+    captions = drawn(captions, explain) if explain else captions
+    render_captions(captions, options, screen.as_json, progress, tally, began)
     if tally.failed:
         raise typer.Exit(1)
 
@@ -178,20 +182,17 @@ def name_inputs(options: EvaluateOptions, progress: ConsoleProgress) -> Evaluate
 
 
 def check_places(options: CaptionOptions, explain: Path | None) -> None:
-    """Refuses audio that is not there, and places where the caption of one song would destroy something.
+    """Refuses songs and lyrics that are not there, and places where captions or a picture would destroy something.
 
     Raises:
-        AudioError: there is no audio.
+        AudioError, LyricsError: they are not there.
         OptionError: another place is needed.
         OSError: a path cannot be looked at.
     """
-    try:
-        options.audio.stat()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise AudioError(f"no audio at {options.audio}", "check the path") from error
-    if not options.is_batch:
-        named = (options.audio, options.lyrics, options.model, options.music_encoder, options.bart)
-        check_caption(options.out, explain, [Path(one) for one in named if one not in (None, Path("-"))])
+    check_inputs(options.sources, options.lyrics)
+    if explain is not None:
+        check_explain(explain, [*options.inputs, *([options.out] if options.out else [])])
+    check_captions_out(options.shard_out, options.inputs, options.is_batch, options.lines_per_file)
 
 
 def take_stdin(options: CaptionOptions) -> CaptionOptions:

@@ -1,16 +1,10 @@
-"""What Rich draws: tables and panels; apart from those who fill them, so that a quick command stays quick."""
+"""What Rich draws of a plain table; apart from those who fill them, so that a quick command stays quick."""
 
-from typing import TYPE_CHECKING
-
-from rich.panel import Panel
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from recap_cli.escaping import visible
 from recap_cli.progress import Table
-
-if TYPE_CHECKING:
-    from recap_cli.captioning.captioner import SongCaption
 
 # With this many columns, the space around each would cost more of an 80-column terminal than it gives.
 MANY_COLUMNS = 8
@@ -36,15 +30,6 @@ def draw(table: Table) -> RichTable:
 def words(text: str, style: str = "") -> Text:
     """Returns a text that Rich draws as it is, and in which nothing acts unseen."""
     return Text(visible(text), style)
-
-
-def caption_panel(result: "SongCaption") -> Panel:
-    """Frames a song's captions, with the seconds that the model was given, its name, and how long it took."""
-    text = words("\n\n".join(result.captions), "bold")
-    start, seconds = result.excerpt.get("start", 0.0), result.excerpt["seconds"]
-    windows = f" in {result.excerpt['windows']} windows" if "windows" in result.excerpt else ""
-    below = f"{result.model} · heard {clock(start)} to {clock(start + seconds)}{windows} · took {result.seconds:.1f} s"
-    return Panel(text, title=words(result.audio), subtitle=words(below), title_align="left", subtitle_align="left")
 
 
 def clock(seconds: float) -> str:

@@ -32,7 +32,7 @@ NO_MODEL = (
     "No --model: captioning with the embedded model, a demonstration on made-up songs. "
     "It does not understand real ones."
 )
-NO_LYRICS = "warning: no lyrics, so the caption comes from the music alone (--instrumental says there are none)"
+NO_LYRICS = "warning: no lyrics: the caption comes from the music alone (--instrumental says there are none)"
 VERBS = ("prepare", "train", "caption", "eval", "ablate")
 
 
@@ -393,7 +393,8 @@ def test_json(recap):
     record = json.loads(out)
     assert record["audio"] == str(ODE)
     assert record["model"] == "embedded demonstration model"
-    assert record["excerpt"]["start"] == 0.0
+    assert record["excerpt"]["start_seconds"] == 0.0
+    assert (record["id"], record["schema"]) == (str(ODE), 1)
     assert record["settings"] == {
         "beams": 4,
         "sample": False,

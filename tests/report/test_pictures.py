@@ -6,7 +6,7 @@ from recap_cli.captioning.captioner import SongCaption
 from recap_cli.captioning.explain import AttentionMap, Explanation
 from recap_cli.errors import DataError, OptionError
 from recap_cli.escaping import figure_text
-from recap_cli.outputs import check_caption, is_picture
+from recap_cli.outputs import check_explain, is_picture
 from recap_cli.report.pictures import draw_explanation, drawn, headline
 
 
@@ -53,7 +53,7 @@ def test_captions_pass_and_are_drawn(tmp_path):
     assert list(drawn(iter(songs), tmp_path / "map.png")) == songs
     assert (tmp_path / "map.png").is_file()
     with pytest.raises(OptionError, match=r"map\.txt is no picture"):
-        check_caption(None, tmp_path / "map.txt", [])
+        check_explain(tmp_path / "map.txt", [])
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="cannot write"):
         list(drawn(iter(songs), tmp_path / "file" / "map.png"))
