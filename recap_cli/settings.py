@@ -25,7 +25,7 @@ WRITING, RESULT, MACHINE = "How it writes", "Where it goes", "The machine"
 UNNAMED = Path()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Setting:
     """What the command line knows of a setting beside its type and default."""
 
@@ -40,6 +40,10 @@ class Setting:
     maximum: float | None = None
     read: Callable[[str], object] | None = None  # text to value, where the type does not say how
     stands_for: object = None  # the value of a flag that takes none, where it is not True
+
+    def __repr__(self) -> str:
+        """Returns the help alone: Python's `help()` shows it within signatures."""
+        return repr(self.help)
 
 
 @dataclass(frozen=True)

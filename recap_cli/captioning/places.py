@@ -125,6 +125,8 @@ def check_captions_out(
         check_out(out, lines_per_file, inputs)
     else:
         check_output_file(out, "--out", inputs, is_caption)
+    if lines_per_file is not None and suffix not in LINES:
+        raise OptionError(f"--lines-per-file does not go with --out {out}", "end its name in .jsonl")
     if kind := kind_of_name(out):
         raise OptionError(f"--out {out} has the name of {kind}", "name a file of its own, such as captions.jsonl")
     if suffix in (*LINES, *TABLES) if is_batch else suffix in (*LINES, *TABLES, ".json", ".txt"):

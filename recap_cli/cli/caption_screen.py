@@ -47,6 +47,8 @@ def render_captions(
                 console.print(caption_block(result))
             else:
                 write_line(json_text(result.to_json()))
+    if is_for_people and options.out is None:
+        console.print()
     tell_tally(tally, options.shard_out, progress)
     if is_for_people and progress.console.is_terminal and tally.captioned:
         progress.say(next_step(options))
@@ -112,9 +114,9 @@ def caption_panel(result: "SongCaption", loaded: float) -> Panel:
 
 
 def caption_block(result: "SongCaption") -> RenderableType:
-    """Returns one song of many: its title, and below it its captions, or why it has none."""
+    """Returns one song of many behind a blank line: its title, and its captions or why it has none."""
     told = words("\n".join(result.captions)) if not result.error else words(f"failed: {result.error}", "red")
-    return Group(words(title_of(result), "bold"), Padding(told, (0, 0, 1, 2)))
+    return Group("", words(title_of(result), "bold"), Padding(told, (0, 0, 0, 2)))
 
 
 def title_of(result: "SongCaption") -> str:

@@ -15,13 +15,14 @@ from recap_cli import Captioner
 from recap_cli.audio.decode import read_excerpt
 from recap_cli.audio.mel import log_mel
 from recap_cli.audio.settings import AudioSettings
-from recap_cli.captioning.caption import CaptionOptions, caption_songs, find_lyrics
+from recap_cli.captioning.caption import CaptionOptions, caption_songs, find_lyrics, load_captioner
 from recap_cli.captioning.captioner import NO_LYRICS
 from recap_cli.errors import AudioError, LyricsError, ModelError, OptionError
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.config import RecapConfig
 from recap_cli.model.published import FUSION_NAMES
 from recap_cli.processor import RecapProcessor
+from recap_cli.progress import SilentProgress
 from recap_cli.runtime.decoding import DecodingOptions, generate_captions
 
 SHORT = DecodingOptions(max_caption_tokens=12)
@@ -154,6 +155,7 @@ def test_lyrics_beside_the_audio_are_found(song, tmp_path):
     (tmp_path / "song.txt").write_text("beside")
     (tmp_path / "named.txt").write_text("named")
     assert find_lyrics(CaptionOptions(song)).text == "beside"
+    assert find_lyrics(CaptionOptions(song)).source == str(tmp_path / "song.txt")
     assert find_lyrics(CaptionOptions(song, lyrics=tmp_path / "named.txt")).text == "named"
     assert find_lyrics(CaptionOptions(song, lyrics_text="[Chorus]\ntyped\n")).text == "typed"
     assert find_lyrics(CaptionOptions(song, instrumental=True)) is None
@@ -212,6 +214,23 @@ def test_no_place_in_a_song(folder, song, excerpt):
 
 
 # which model ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_used_without_a_model_is_said(tmp_path, monkeypatch):
+    """The embedded model; where something was trained here, also how to caption with that."""
+    told = []
+    progress = SilentProgress()
+    monkeypatch.setattr(progress, "say", told.append, raising=False)
+    monkeypatch.setattr(Captioner, "from_pretrained", lambda *_, **__: None)
+    monkeypatch.chdir(tmp_path)
+    load_captioner(CaptionOptions(Path("x.wav")), progress)
+    assert len(told) == 1 and "embedded model" in told[0]
+    (tmp_path / "runs" / "my run").mkdir(parents=True)
+    (tmp_path / "runs" / "my run" / "figures.json").write_text("{}")
+    load_captioner(CaptionOptions(Path("x.wav")), progress)
+    assert len(told) == 3 and told[2].endswith("--model 'runs/my run'")
+    load_captioner(CaptionOptions(Path("x.wav"), model="m"), progress)
+    assert len(told) == 3
 
 
 def test_a_run_folder(tiny_run, song):
