@@ -61,7 +61,9 @@ def title_in_tags(path: str | Path) -> str:
     try:
         with Path(path).open("rb") as file:
             tags = mutagen.File(_BoundedFile(file), easy=True) or {}
-            artist, title = (" ".join(str((tags.get(key) or [""])[0]).split()) for key in ("artist", "title"))
+            # a WAV or AIFF file has its ID3 frames under their own names only
+        keys = (("artist", "TPE1"), ("title", "TIT2"))
+        artist, title = (" ".join(str((tags.get(key) or tags.get(id3) or [""])[0]).split()) for key, id3 in keys)
     except Exception:  # as damaged tags fail, in many ways
         return ""
     return (f"{artist} - {title}" if artist else title)[:LONGEST_TITLE] if title else ""
