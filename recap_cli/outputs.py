@@ -18,6 +18,8 @@ MARKER = ".recap.json"  # says what a folder of ours holds
 LOCK = ".recap.lock"
 DATA, EVALUATION, ABLATION = "prepared data", "an evaluation", "an ablation"
 CREATOR = "recap-cli"  # in the metadata of pictures
+CAPTION_COLUMNS = ("id", "audio", "caption", "score", "warnings", "error", "model")  # of a table of captions
+CAPTION_COLUMNS_LINES = tuple(f"{mark.join(CAPTION_COLUMNS)}\n".encode() for mark in ",\t")
 PICTURES = (".png", ".svg", ".pdf")
 LARGEST = 64 * BLOCK  # what is larger is none of ours
 _DATASET = re.compile(r"dataset(-\d+-of-\d+)?\.json")
@@ -200,17 +202,11 @@ def check_evaluation(out: Path, predictions: Sequence[Path], paper: Path | None,
             )
 
 
-def check_caption(out: Path | None, explain: Path | None, inputs: Sequence[Path]) -> None:
-    """Refuses places for one song's caption (None: stdout) and picture where something would be lost (OptionError).
-
-    Refuses a picture of an unknown format, too.
-    """
-    if explain is not None:
-        if explain.suffix.lower() not in PICTURES:
-            raise OptionError(f"--explain {explain} is not a picture file", f"end its name in {', '.join(PICTURES)}")
-        check_output_file(explain, "--explain", inputs, is_picture)
-    if out is not None:
-        check_output_file(out, "--out", [*inputs, *([explain] if explain else [])], is_caption)
+def check_explain(explain: Path, inputs: Sequence[Path]) -> None:
+    """Refuses a picture of an unknown format, or where something would be lost (OptionError)."""
+    if explain.suffix.lower() not in PICTURES:
+        raise OptionError(f"--explain {explain} is not a picture file", f"end its name in {', '.join(PICTURES)}")
+    check_output_file(explain, "--explain", inputs, is_picture)
 
 
 # names ----------------------------------------------------------------------------------------------------------------
@@ -301,7 +297,9 @@ def is_results(path: Path) -> bool:
 
 
 def is_caption(path: Path) -> bool:
-    """Whether a file holds one caption that `recap caption` wrote, and nothing else."""
+    """Whether a file is one caption that `recap caption` wrote, or its table of captions, and nothing else."""
+    if _read_small(path).startswith(CAPTION_COLUMNS_LINES):
+        return True
     return len(_read_small(path).splitlines()) == 1 and _has_keys(_read_first(path), "audio", "captions", "recap")
 
 

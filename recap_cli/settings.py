@@ -25,7 +25,7 @@ WRITING, RESULT, MACHINE = "How it writes", "Where it goes", "The machine"
 UNNAMED = Path()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Setting:
     """What the command line knows of a setting beside its type and default."""
 
@@ -40,6 +40,10 @@ class Setting:
     maximum: float | None = None
     read: Callable[[str], object] | None = None  # text to value, where the type does not say how
     stands_for: object = None  # the value of a flag that takes none, where it is not True
+
+    def __repr__(self) -> str:
+        """Returns the help alone: Python's `help()` shows it within signatures."""
+        return repr(self.help)
 
 
 @dataclass(frozen=True)
@@ -110,9 +114,9 @@ def declare(name: str, annotation: object, default: object = MISSING) -> Declare
     setting = next((note for note in notes if isinstance(note, Setting)), None)
     if setting is None:
         return None
-    takes_none = get_origin(kind) in (Union, types.UnionType)
-    if takes_none:
-        (kind,) = (one for one in get_args(kind) if one is not type(None))
+    kinds = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+    takes_none = type(None) in kinds
+    kind = next(one for one in reversed(kinds) if one is not type(None))  # of `Path | tuple[Path, ...]`, the tuple
     is_many = get_origin(kind) is tuple and setting.read is None
     if is_many:
         kind = get_args(kind)[0]

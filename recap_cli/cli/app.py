@@ -59,7 +59,7 @@ def add(name: str, body: Callable[..., None], *examples: str) -> None:
 
 add("prepare", commands.prepare, "", "music --out data", "songs.csv --audio music --out data")
 add("train", commands.train, "data --recipe tiny", "data --music-encoder best_model.pth", "data --dry-run", "--recipes")
-add("caption", commands.caption, "song.mp3 lyrics.txt", "music --out captions.jsonl")
+add("caption", commands.caption, "song.mp3 lyrics.txt", "a.mp3 b.mp3 c.ogg", "music --out captions.jsonl")
 add("eval", commands.evaluate, "runs/one runs/two --controls", "--predictions captions.csv")
 add("ablate", commands.ablate, "data --weights 1e-3,2e-2,1e-1 --seeds 5 --baselines")
 add("doctor", commands.doctor, "", "--json")

@@ -1,6 +1,7 @@
 """The commands: each takes its options, calls its workflow and shows the result."""
 
 import sys
+import time
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import typer
 
 from recap_cli.ablation.options import AblateOptions
 from recap_cli.captioning.options import CaptionOptions
+from recap_cli.captioning.places import check_captions_out, check_inputs
 from recap_cli.cli.checks import check_ablate, check_captioner, check_evaluate, check_prepare, check_train
 from recap_cli.cli.console import (
     ConsoleProgress,
@@ -17,15 +19,14 @@ from recap_cli.cli.console import (
     console_progress,
     render,
     render_ablation,
-    render_captions,
     render_evaluation,
     stderr_console,
 )
 from recap_cli.cli.flags import Screen
-from recap_cli.errors import AudioError, LyricsError, RecapError
+from recap_cli.errors import LyricsError, RecapError
 from recap_cli.evaluation.options import EvaluateOptions
 from recap_cli.lyrics.reader import lyrics_of_bytes
-from recap_cli.outputs import check_caption
+from recap_cli.outputs import check_explain
 from recap_cli.preparation.options import PrepareOptions
 from recap_cli.settings import RESULT, UNNAMED, Setting
 from recap_cli.training.options import START, TrainOptions
@@ -110,12 +111,14 @@ def train_held(options: TrainOptions, dry_run: bool, progress: ConsoleProgress, 
 def caption(
     options: CaptionOptions, explain: Explain = None, dry_run: DryRun = False, screen: Screen = Screen()
 ) -> None:
-    """Write what a song is about: one song, or all songs of a folder, a manifest or a prepared data folder."""
+    """Write what a song is about: one song, several, or all of a folder, a manifest or a prepared data folder."""
+    began = time.monotonic()
     check_places(options, explain)
     check_captioner(options.model, options.music_encoder, options.bart, options.device)
     options = replace(options, explain=explain is not None)
     progress = console_progress(screen.quiet)
     from recap_cli.captioning.caption import Tally, caption_songs, plan_captions
+    from recap_cli.cli.caption_screen import render_captions
     from recap_cli.report.tables import catalogue_table
 
     options = take_stdin(options)
@@ -129,7 +132,7 @@ def caption(
         from recap_cli.report.attention_maps import drawn
 
         captions = drawn(captions, explain, progress)
-    render_captions(captions, options, screen.as_json, progress, tally)
+    render_captions(captions, options, screen.as_json, progress, tally, began)
     if tally.failed:
         raise typer.Exit(1)
 
@@ -215,20 +218,17 @@ def name_inputs(options: EvaluateOptions, progress: ConsoleProgress) -> Evaluate
 
 
 def check_places(options: CaptionOptions, explain: Path | None) -> None:
-    """Refuses audio that is not there, and places where the caption of one song would destroy something.
+    """Refuses songs and lyrics that are not there, and places where captions or a picture would destroy something.
 
     Raises:
-        AudioError: there is no audio.
+        AudioError, LyricsError: they are not there.
         OptionError: another place is needed.
         OSError: a path cannot be looked at.
     """
-    try:
-        options.audio.stat()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise AudioError(f"no audio at {options.audio}", "check the path") from error
-    if not options.is_batch:
-        named = (options.audio, options.lyrics, options.model, options.music_encoder, options.bart)
-        check_caption(options.out, explain, [Path(one) for one in named if one not in (None, Path("-"))])
+    check_inputs(options.sources, options.lyrics)
+    if explain is not None:
+        check_explain(explain, [*options.inputs, *([options.out] if options.out else [])])
+    check_captions_out(options.shard_out, options.inputs, options.is_batch, options.lines_per_file)
 
 
 def take_stdin(options: CaptionOptions) -> CaptionOptions:

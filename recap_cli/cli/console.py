@@ -2,8 +2,8 @@
 
 import os
 import time
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,21 +15,17 @@ from rich.text import Text
 
 from recap_cli.cli.streams import Name, Stream
 from recap_cli.cli.task_line import Task
-from recap_cli.escaping import flat, json_text, one_line, visible
-from recap_cli.files import make_folder, write_text
+from recap_cli.escaping import json_text, one_line, visible
 from recap_cli.progress import Table
 from recap_cli.surroundings import NARROWEST, WIDEST
 
 if TYPE_CHECKING:
     from recap_cli.ablation.results import AblateResult
-    from recap_cli.captioning.caption import SongCaption, Tally
-    from recap_cli.captioning.options import CaptionOptions
     from recap_cli.evaluation.evaluate import EvaluateResult
 
 Form = Literal["rich", "markdown", "latex", "csv", "json"]
 
 PLAIN_INTERVAL = 15.0  # seconds between two lines where there is no terminal
-LISTED = 20  # failures that are told one by one
 PIPE_WIDTH = 220  # wide enough for every table
 
 _bars: list[Live] = []  # the one that is drawn just now
@@ -111,6 +107,16 @@ class ConsoleProgress:
             close_bar()
         self.bar = self.task = None
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Takes the bar off the terminal while results are written to stdout, so that it stays below them."""
+        bar = self.bar
+        if bar is not None:
+            bar.stop()
+        yield
+        if bar is not None:
+            bar.start()
+
     def say(self, message: str) -> None:
         """Writes a message."""
         if not self.quiet:
@@ -189,68 +195,6 @@ def render(as_json: bool, document: dict[str, Any], *tables: Table | None) -> No
         if number:
             console.print()
         console.print(draw(table))
-
-
-def render_captions(
-    captions: "Iterable[SongCaption]",
-    options: "CaptionOptions",
-    as_json: bool,
-    progress: ConsoleProgress,
-    tally: "Tally",
-) -> None:
-    """Writes captions as they come: a panel for a person, bare text to a pipe, JSON when asked or of many songs."""
-    if not options.is_batch:
-        for result in captions:
-            for warning in result.warnings:
-                progress.warn(warning)
-            write_caption(result, options.out, as_json)
-        return
-    warnings: Counter[str] = Counter()
-    for result in captions:
-        warnings.update(result.warnings)
-        if options.out is None:
-            write_line(json_text(result.to_json()))
-    for text, count in warnings.most_common(LISTED):
-        progress.warn(f"{songs(count)}: {text}")
-    tell_tally(tally, options.shard_out, progress)
-
-
-def write_caption(result: "SongCaption", out: Path | None, as_json: bool) -> None:
-    """Writes the caption of one song, to a file or to stdout.
-
-    Raises:
-        DataError: the file cannot be written.
-    """
-    document = json_text(result.to_json())
-    if out is not None:
-        make_folder(out.parent)
-        write_text(out, document + "\n")
-    elif as_json:
-        write_line(document)
-    elif (console := stdout_console()).is_terminal:
-        from recap_cli.report.drawing import caption_panel
-
-        console.print(caption_panel(result))
-    else:
-        write_line("\n".join(map(flat, result.captions)))
-
-
-def tell_tally(tally: "Tally", out: Path | None, progress: ConsoleProgress) -> None:
-    """Says what became of many songs, and lists those that failed."""
-    before = f", {tally.skipped} done before" if tally.skipped else ""
-    progress.say(f"Captioned {songs(tally.captioned)}{f' in {out}' if out is not None else ''}{before}.")
-    if not tally.failed:
-        return
-    progress.warn(f"{songs(tally.failed)} failed:")
-    for audio, reason in list(tally.reasons.items())[:LISTED]:
-        progress.warn(reason if audio in reason else f"{audio}: {reason}")
-    if tally.failed > LISTED:
-        progress.warn(f"and {tally.failed - LISTED} more, see the lines with an error")
-
-
-def songs(count: int) -> str:
-    """Returns a number of songs in words."""
-    return "1 song" if count == 1 else f"{count} songs"
 
 
 def render_evaluation(result: "EvaluateResult", out: Path, form: Form, progress: ConsoleProgress) -> None:

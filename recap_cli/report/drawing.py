@@ -1,22 +1,17 @@
-"""What Rich draws: tables and panels; apart from those who fill them, so that a quick command stays quick."""
+"""What Rich draws of a plain table; apart from those who fill them, so that a quick command stays quick."""
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
-from rich.panel import Panel
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from recap_cli.escaping import visible
 from recap_cli.progress import Table
-
-if TYPE_CHECKING:
-    from recap_cli.captioning.captioner import SongCaption
 
 # A figure with its interval, unit or stars: 12.5 [10.2, 15.7], <.0001 ***, 4,096, 14.9 s, 61 %, 3/8.
 _FIGURES = re.compile(r"[-+<>±~*0-9.,:/%×()\[\]\s]*(e[-+]\d+)?( ?[A-Za-z]{1,3})?")
@@ -124,15 +119,6 @@ def longest_word(cells: Iterable[str]) -> int:
 def words(text: str, style: str = "") -> Text:
     """Returns a text that Rich draws as it is, and in which nothing acts unseen."""
     return Text(visible(text), style)
-
-
-def caption_panel(result: "SongCaption") -> Panel:
-    """Frames a song's captions, with the seconds that the model was given, its name, and how long it took."""
-    text = words("\n\n".join(result.captions), "bold")
-    start, seconds = result.excerpt.get("start", 0.0), result.excerpt["seconds"]
-    windows = f" in {result.excerpt['windows']} windows" if "windows" in result.excerpt else ""
-    below = f"{result.model} · heard {clock(start)} to {clock(start + seconds)}{windows} · took {result.seconds:.1f} s"
-    return Panel(text, title=words(result.audio), subtitle=words(below), title_align="left", subtitle_align="left")
 
 
 def clock(seconds: float) -> str:

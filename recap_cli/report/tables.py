@@ -52,14 +52,15 @@ def duration(seconds: float) -> str:
 
 def catalogue_table(plan: dict[str, Any]) -> Table:
     """What captioning many songs would take."""
+    minutes = round(60 * plan["hours"])
     rows = [
         ["songs", f"{plan['songs']:,}"],
-        ["done before", f"{plan['done_before']:,}"],
+        ["captioned before", f"{plan['done_before']:,}"],
         ["to caption", f"{plan['to_caption']:,}"],
-        ["of them no song", f"{plan['unreadable']:,}"],
-        ["of them with lyrics beside them", f"{plan['with_lyrics']:,}"],
+        ["of these, cannot be read", f"{plan['unreadable']:,}"],
+        ["of these, with lyrics beside them", f"{plan['with_lyrics']:,}"],
         ["songs an hour", f"{plan['songs_per_hour']:,}"],
-        ["hours", f"{plan['hours']:,}"],
+        ["time", f"{minutes // 60} h {minutes % 60} min" if minutes else "less than a minute"],
     ]
     note = f"measured on {plan['measured_on']} songs, decoded one after the other; nothing was written"
     return Table(f"Captioning {plan['source']}", ["", ""], rows, note)

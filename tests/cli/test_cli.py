@@ -31,7 +31,7 @@ NO_MODEL = (
     "No --model: captioning with the embedded model, a demonstration on made-up songs. "
     "It does not understand real ones."
 )
-NO_LYRICS = "warning: no lyrics, so the caption comes from the music alone (--instrumental says there are none)"
+NO_LYRICS = "warning: no lyrics: the caption comes from the music alone (--instrumental says there are none)"
 VERBS = ("prepare", "train", "caption", "eval", "ablate")
 
 
@@ -365,7 +365,8 @@ def test_json(recap):
     record = json.loads(out)
     assert record["audio"] == str(ODE)
     assert record["model"] == "embedded demonstration model"
-    assert record["excerpt"]["start"] == 0.0
+    assert record["excerpt"]["start_seconds"] == 0.0
+    assert (record["id"], record["schema"]) == (str(ODE), 1)
     assert record["settings"] == {
         "beams": 4,
         "sample": False,
@@ -534,7 +535,8 @@ def test_eval_without_a_run(recap, stop, tmp_path, monkeypatch):
 def test_flags_reach_the_options(recap, stop, tiny_data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # a training holds its folder
     data = tiny_data.folder
-    recap("train", str(data), "--alpha", "0.5", "--fusion-layers", "0,2", "--no-music", "--seed", "4", "--best-by", "meteor")
+    flags = ("--fusion-layers", "0,2", "--no-music", "--seed", "4", "--best-by", "meteor")
+    recap("train", str(data), "--alpha", "0.5", *flags)
     options = stop[-1]
     assert (options.alpha, options.fusion_layers, options.no_music, options.seed) == (0.5, (0, 2), True, 4)
     assert (options.best_by, options.recipe, options.lr, options.data) == ("meteor", None, None, data)

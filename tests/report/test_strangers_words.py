@@ -25,7 +25,8 @@ from test_table_one import PAPER, contrast, evaluated, system
 from recap_cli.captioning.captioner import SongCaption
 from recap_cli.captioning.explain import Explanation, Looks
 from recap_cli.cli.app import complain, main
-from recap_cli.cli.console import ConsoleProgress, SafeConsole, render, stderr_console, write_caption
+from recap_cli.cli.caption_screen import caption_block, caption_panel, write_caption
+from recap_cli.cli.console import ConsoleProgress, SafeConsole, render, stderr_console
 from recap_cli.errors import RecapError
 from recap_cli.escaping import csv_cell, figure_text, flat, json_text, visible
 from recap_cli.evaluation.system_differences import Case, CaseStudy
@@ -172,9 +173,8 @@ def terminal_table(words: str) -> None:
 
 
 def terminal_panel(words: str) -> None:
-    from recap_cli.report.drawing import caption_panel
-
-    SafeConsole("stdout", width=200).print(caption_panel(song(words)))
+    SafeConsole("stdout", width=200).print(caption_panel(song(words), 1.0))
+    SafeConsole("stdout", width=200).print(caption_block(song(words)))
 
 
 def terminal_epochs(words: str) -> None:
