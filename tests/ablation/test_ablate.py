@@ -335,6 +335,7 @@ def test_what_a_condition_sets(tiny_data, tmp_path):
         ({"weights": (0.1,), "align_layers": (1, 1)}, "--align-layers names 1 twice"),
         ({"weights": (0.1,), "baselines": ("silence",)}, "--baselines: silence is not known"),
         ({"weights": (0.1,), "jobs": 0}, "--jobs 0 is not possible"),
+        ({"weights": (0.1,), "train": {"lr": -1.0}}, "--lr -1.0 is not possible"),
     ],
 )
 def test_impossible_options(change, message):
@@ -371,7 +372,6 @@ def test_losses_layers_and_baselines_multiply():
         ({"align_layers": (0, 9)}, "--align-layer 9 is out of range"),
         ({"align_layers": (2,)}, "--align-layer 2 lies behind fusion layer 1, where music has leaked into the lyrics"),
         ({"train": {"bart": "/nowhere"}}, "--bart: no folder /nowhere"),
-        ({"train": {"lr": -1.0}}, "--lr -1.0 is not possible"),
     ],
 )
 def test_a_condition_that_cannot_be_is_refused_before_any_run(tiny_data, tmp_path, made_up, change, message):
