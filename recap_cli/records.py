@@ -1,4 +1,4 @@
-"""JSON records that strangers wrote, such as a model's config: read within bounds, checked field by field."""
+"""The shape of our JSON documents, and records that strangers wrote: read within bounds, checked field by field."""
 
 import json
 import math
@@ -10,6 +10,9 @@ from typing import Any, NoReturn
 
 from recap_cli.errors import ModelError
 
+# At the top of each JSON document that a user reads, and of its JSON Schema in `data/schemas`. It grows when a key
+# changes its name or its meaning, not when one is added.
+SCHEMA = 1
 MEGABYTE = 1 << 20
 SHOWN = 60  # characters of a wrong value in a message
 CHOOSE_ANOTHER = "copy the model folder again, or choose another"
