@@ -40,6 +40,8 @@ Format = Annotated[
     Form, Setting("How the tables are written to stdout; rich is for a terminal.", RESULT, flag="--format")
 ]
 
+Details = Annotated[bool, Setting("Show every table, not only the verdicts and the systems side by side.", RESULT)]
+
 
 def prepare(options: PrepareOptions, dry_run: DryRun = False, screen: Screen = Screen()) -> None:
     """Read a corpus and cache its log-mel spectrograms in a data folder.
@@ -111,15 +113,20 @@ def caption(
         raise typer.Exit(1)
 
 
-def evaluate(options: EvaluateOptions, form: Format = "rich", screen: Screen = Screen()) -> None:
+def evaluate(
+    options: EvaluateOptions, form: Format = "rich", details: Details = False, screen: Screen = Screen()
+) -> None:
     """Score runs or files of captions side by side: ROUGE, METEOR, BLEU and chrF with intervals."""
-    out = options.out or Path("runs/eval")
-    check_evaluation(out, options.predictions, options.paper, has_models=not needs_no_model(options))
+    has_models = not needs_no_model(options)
+    if options.out is not None:
+        check_evaluation(options.out, options.predictions, options.paper, has_models)
     progress = console_progress(screen.quiet)
     from recap_cli.evaluation.evaluate import evaluate as run
 
-    result = run(replace(name_inputs(options, progress), out=out), progress)
-    render_evaluation(result, out, "json" if screen.as_json else form, progress)
+    options = name_inputs(options, progress)
+    options = replace(options, out=options.out or options.default_out)
+    result = run(options, progress)
+    render_evaluation(result, options, "json" if screen.as_json else form, details, progress)
 
 
 def ablate(options: AblateOptions, dry_run: DryRun = False, screen: Screen = Screen()) -> None:

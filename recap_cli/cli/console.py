@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from recap_cli.captioning.caption import SongCaption, Tally
     from recap_cli.captioning.options import CaptionOptions
     from recap_cli.evaluation.evaluate import EvaluateResult
+    from recap_cli.evaluation.options import EvaluateOptions
 
 Form = Literal["rich", "markdown", "latex", "csv", "json"]
 
@@ -261,26 +262,37 @@ def songs(count: int) -> str:
     return "1 song" if count == 1 else f"{count} songs"
 
 
-def render_evaluation(result: "EvaluateResult", out: Path, form: Form, progress: ConsoleProgress) -> None:
-    """Writes an evaluation to stdout in one of the formats, and its plots and pages into a folder."""
+def render_evaluation(
+    result: "EvaluateResult", options: "EvaluateOptions", form: Form, details: bool, progress: ConsoleProgress
+) -> None:
+    """Writes an evaluation to stdout in one of the formats, and its tables, plots and pages into its folder."""
     from recap_cli.report import scores, table_one
     from recap_cli.report.case_page import write_case_page
     from recap_cli.report.pictures import plot_alignment
 
+    out = options.out
+    assert out is not None
+    write_text(out / "tables.md", scores.to_markdown(result) + "\n")
     files = [file for report in result.alignment for file in plot_alignment(report, out)]
     if result.cases is not None:
         files.append(write_case_page(result.cases, out / "cases.html"))
-    if form in ("rich", "json"):
-        render(form == "json", result.to_json(), *scores.all_tables(result))
+        if not options.cases.systems and len(options.names) > 2:
+            compared = " and ".join(result.cases.names)
+            progress.say(f"Case page: {compared}, the first two; choose others with --cases A,B.")
+    if form == "rich":
+        console = stdout_console()
+        for drawn in scores.evaluation_screen(result, details):
+            console.print(drawn)
+            console.print()
+    elif form == "json":
+        write_line(json_text(result.to_json()))
     else:
         writers = {"markdown": scores.to_markdown, "latex": table_one.to_latex, "csv": table_one.to_csv}
         write_line(writers[form](result))
-    for report in result.controls:
-        for verdict in report.verdicts:
-            progress.say(f"{report.name}: {verdict}")
-    progress.say(f"Captions and figures: {out}")
+    progress.say(f"All figures and tables: {out}")
     for file in files:
         progress.say(f"Written: {file}")
+    progress.say(scores.next_step(options))
 
 
 def render_ablation(result: "AblateResult", as_json: bool, progress: ConsoleProgress) -> None:

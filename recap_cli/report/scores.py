@@ -1,22 +1,44 @@
-"""What an evaluation found beside Table 1: parts of ROUGE, attributes, differences, controls, alignment."""
+"""What the terminal shows of an evaluation, and what stands beside Table 1: parts, attributes, controls, alignment."""
 
 from collections.abc import Sequence
 
+from rich.console import RenderableType
+
+from recap_cli.escaping import markdown_cell
 from recap_cli.evaluation.alignment_report import AlignmentReport
 from recap_cli.evaluation.controls import ControlReport
 from recap_cli.evaluation.evaluate import EvaluateResult
+from recap_cli.evaluation.options import EvaluateOptions
 from recap_cli.evaluation.systems import SystemScores
 from recap_cli.progress import Table
-from recap_cli.report.table_one import HEADINGS, contrast_table, headings, markdown_table, percent, points, table_one
+from recap_cli.report.drawing import draw, words
+from recap_cli.report.table_one import contrast_table, markdown_table, overview_table, percent, points, table_one
 from recap_cli.scoring.alignment import AlignmentMeasures, InformationBounds, Retrieval
 from recap_cli.scoring.bootstrap import Interval
 from recap_cli.scoring.rouge import PARTS, ROUGE_TYPES
-from recap_cli.scoring.text import HEADLINE, Over, protocol_named
+from recap_cli.scoring.text import HEADINGS, HEADLINE, Over, headings, protocol_named
+
+
+def evaluation_screen(result: EvaluateResult, details: bool = False) -> list[RenderableType]:
+    """Returns what a person sees first: the verdicts and one table; with `details` all others, too."""
+    tables = [overview_table(result), *(all_tables(result) if details else [])]
+    return [words("\n".join(result.verdicts)), *(draw(table) for table in tables)]
+
+
+def next_step(options: EvaluateOptions) -> str:
+    """Says what people do next."""
+    if options.models and not options.controls:
+        return "Next: add --controls to see whether the music and the lyrics are used."
+    if len(options.names) > 1 and not options.cases.count:
+        return "Next: add --cases 20 to read the songs on which two systems differ most."
+    if len(options.names) == 1:
+        return "Next: name a second run, or --predictions FILE, to compare with."
+    return "Next: add --details to see every table, or --format latex for a paper."
 
 
 def all_tables(result: EvaluateResult) -> list[Table]:
     """Returns Table 1 and every table beside it that there is."""
-    tables = [table_one(result), parts_table(result), attribute_table(result), contrast_table(result)]
+    tables = [table_one(result), contrast_table(result), parts_table(result), attribute_table(result)]
     tables += [control_table(report) for report in result.controls]
     for report in result.alignment:
         tables += [alignment_table(report), attention_table(report)]
@@ -25,38 +47,43 @@ def all_tables(result: EvaluateResult) -> list[Table]:
 
 
 def to_markdown(result: EvaluateResult) -> str:
-    """All tables in Markdown."""
-    return "\n\n".join(map(markdown_table, all_tables(result)))
+    """Verdicts and all tables in Markdown."""
+    verdicts = "\n".join(f"- {markdown_cell(line)}" for line in result.verdicts)
+    return "\n\n".join([verdicts, *map(markdown_table, all_tables(result))])
 
 
 def parts_table(result: EvaluateResult) -> Table:
-    """Precision, recall and F1, BLEU, chrF, lengths and copies, a column a run: recall alone grows with length."""
+    """What stands behind the headline, a row a system: precision and recall, lengths, copies."""
     over = protocol_named(result.protocol).over
-    columns = [part_cells(system, over) for system in result.systems]
-    rows = [[name, *(column[name] for column in columns)] for name in columns[0]]
+    columns = ["system"]
+    rows = []
+    for system in result.systems:
+        cells = part_cells(system, over)
+        columns = ["system", *cells]
+        rows.append([system.name, *cells.values()])
     pairs = "the best reference" if over == "best" else "each reference"
     return Table(
-        "In parts",
-        ["", *(system.name for system in result.systems)],
+        "Behind the headline",
+        columns,
         rows,
-        f"ROUGE over {pairs} unless said; distinct: captions that differ; copied: 5-grams that stand in the lyrics",
+        f"P / R / F1: precision, recall and F1 over {pairs}, from 0 to 100; mean: over all references of a song; "
+        "distinct: captions that differ from one another; copied: 5-grams that stand in the lyrics",
     )
 
 
 def part_cells(system: SystemScores, over: Over) -> dict[str, str]:
     """Returns one system's parts, by name."""
-    means, copied = system.scores.means(over), system.scores.copied
-    cells = {
-        f"{HEADINGS[name]} P / R / F1": " / ".join(f"{100 * means[f'{name}.{part}']:.1f}" for part in PARTS)
-        for name in ROUGE_TYPES
-    }
+    best, mean, copied = system.scores.means(over), system.scores.means("mean"), system.scores.copied
     return {
-        **cells,
-        "ROUGE-L F1, mean of references": f"{100 * system.scores.means('mean')['rougeL.f1']:.1f}",
-        "METEOR, mean of references": f"{100 * system.scores.means('mean')['meteor']:.1f}",
+        **{
+            f"{HEADINGS[name]} P / R / F1": " / ".join(f"{100 * best[f'{name}.{part}']:.1f}" for part in PARTS)
+            for name in ROUGE_TYPES
+        },
+        "ROUGE-L F1, mean": f"{100 * mean['rougeL.f1']:.1f}",
+        "METEOR, mean": f"{100 * mean['meteor']:.1f}",
         "BLEU": points(system.intervals["bleu"]),
         "chrF": points(system.intervals["chrf"]),
-        "words a caption": f"{means['length']:.1f}",
+        "words a caption": f"{best['length']:.1f}",
         "distinct": f"{100 * system.scores.distinct:.0f} %",
         "copied": "lyrics not known" if copied is None else f"{100 * copied:.1f} %",
     }
@@ -90,8 +117,8 @@ def control_table(report: ControlReport) -> Table:
         for control in report.controls
     ]
     names = headings(report.protocol)
-    columns = ["control", *names.values(), f"{names['rougeL']}: run minus control", "words"]
-    return Table(f"Controls of {report.name}, protocol {report.protocol}", columns, rows, "; ".join(report.verdicts))
+    columns = ["control", *(names[name] for name in HEADLINE), f"{names['rougeL']}: run minus control", "words"]
+    return Table(f"Controls of {report.name}, protocol {report.protocol}", columns, rows)
 
 
 def alignment_table(report: AlignmentReport) -> Table:

@@ -22,6 +22,7 @@ from recap_cli import __version__
 from recap_cli.ablation.results import summarise
 from recap_cli.cli.app import main
 from recap_cli.errors import ModelError, RecapError
+from recap_cli.evaluation.options import CaseChoice
 from recap_cli.report.recipes import recipe_table
 from recap_cli.training.recipes import RECIPE_LINES
 
@@ -578,10 +579,11 @@ def test_flags_reach_the_options(recap, stop):
     options = stop[-1]
     assert (options.runs, options.protocol, options.limit) == ((Path("a"), Path("b")), "published", 5)
     assert (options.decoding.beams, options.controls, options.alignment) == (2, False, False)
-    recap("eval", "--predictions", "a.csv", "--predictions", "b.csv", "--cases", "3", "--paper", "p.csv", "--out", "o")
+    files = ("--predictions", "a.csv", "--predictions", "b.csv")
+    recap("eval", *files, "--cases", "a,b,3", "--paper", "p.csv", "--out", "o")
     options = stop[-1]
     assert (options.data, options.runs, options.predictions) == (None, (), (Path("a.csv"), Path("b.csv")))
-    assert (options.cases, options.paper, options.out) == (3, Path("p.csv"), Path("o"))
+    assert (options.cases, options.paper, options.out) == (CaseChoice(3, ("a", "b")), Path("p.csv"), Path("o"))
     recap("eval", "a", "--data", "d", "--predictions", "b.csv", "--controls", "--alignment")
     options = stop[-1]
     assert (options.runs, options.predictions, options.controls) == ((Path("a"),), (Path("b.csv"),), True)
