@@ -5,6 +5,7 @@ import math
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,6 +17,12 @@ SCHEMA = 1
 MEGABYTE = 1 << 20
 SHOWN = 60  # characters of a wrong value in a message
 CHOOSE_ANOTHER = "copy the model folder again, or choose another"
+
+
+def read_schema(command: str) -> dict[str, Any]:
+    """Returns the JSON Schema of what a command writes with --json, by the command's name."""
+    file = resources.files("recap_cli") / "data" / "schemas" / f"{command}.json"
+    return dict(json.loads(file.read_text(encoding="utf-8")))
 
 
 @dataclass(frozen=True)

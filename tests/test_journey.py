@@ -66,7 +66,7 @@ def test_the_five_commands(fresh, capsys):
     assert "Run 4 of 4: alpha 0.1, positive, seed 0" in err
     assert "one seed: no claim" in out
     document = json.loads((fresh / "runs" / "ablation" / "ablation.json").read_text())
-    assert [one["arm"]["alpha"] for one in document["arms"]] == [0.0, 0.001, 0.02, 0.1]
+    assert [one["condition"]["alpha"] for one in document["conditions"]] == [0.0, 0.001, 0.02, 0.1]
     assert (fresh / "runs" / "ablation" / "figure2.png").read_bytes().startswith(b"\x89PNG")
     out, err = recap("ablate", "--weights", "1e-3,2e-2,1e-1", *SMALL)  # done before, so nothing is trained
     assert "Run " not in err

@@ -227,10 +227,10 @@ class SweepPlan:
     basis: str  # what the expectation rests on
 
     def to_json(self) -> dict[str, Any]:
-        """The plan as plain values, under the names that earlier versions wrote."""
-        rows = [{"arm": name, "runs": runs, "done": done} for name, runs, done in self.conditions]
+        """The plan as plain values."""
+        rows = [{"condition": name, "runs": runs, "done": done} for name, runs, done in self.conditions]
         rest = {name: value for name, value in asdict(self).items() if name != "conditions"}
-        return {"schema": SCHEMA, "dry_run": True, "arms": rows, **rest}
+        return {"schema": SCHEMA, "dry_run": True, "conditions": rows, **rest}
 
 
 def foresee(options: AblateOptions, progress: Progress | None = None) -> SweepPlan:

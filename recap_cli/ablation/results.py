@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from recap_cli.ablation.conditions import BASELINES, FUSION, Condition, RunRecord, records_of, under_old_names
+from recap_cli.ablation.conditions import BASELINES, FUSION, Condition, RunRecord, records_of
 from recap_cli.ablation.seed_differences import (
     SeedDifference,
     compare_conditions,
@@ -52,8 +52,8 @@ class ConditionSummary:
     measures: dict[str, float] = field(default_factory=dict)  # other figures of the test songs, means over seeds
 
     def to_json(self) -> dict[str, Any]:
-        """The condition as plain values, under the names that earlier versions wrote."""
-        return {"name": self.condition.name, **under_old_names(asdict(self))}
+        """The condition as plain values."""
+        return {"name": self.condition.name, **asdict(self)}
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class LossContrast:
     differences: dict[str, SeedDifference]  # first minus second; Holm over the pairs of losses, each figure for itself
 
     def to_json(self) -> dict[str, Any]:
-        """The contrast as plain values, under the names that earlier versions wrote."""
-        return {"name": f"{self.first.name} minus {self.second.name}", **under_old_names(asdict(self))}
+        """The contrast as plain values."""
+        return {"name": f"{self.first.name} minus {self.second.name}", **asdict(self)}
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class AblateResult:
                 "claim": self.claim,
                 "verdict": self.verdict,
                 "best": None if self.best is None else {"name": self.best.name, **asdict(self.best)},
-                "arms": [one.to_json() for one in self.conditions],
+                "conditions": [one.to_json() for one in self.conditions],
                 "losses": [contrast.to_json() for contrast in self.losses],
                 "signature": self.signature,
                 "failed": self.failed,
@@ -174,7 +174,7 @@ def summarise(records: Sequence[RunRecord], failed: Mapping[str, str], out: Path
         losses=compare_losses(conditions, records),
         key=records[0].key,
         runs=[
-            {"arm": one.condition.name, "seed": record.seed, **record.made}
+            {"condition": one.condition.name, "seed": record.seed, **record.made}
             for one in conditions
             for record in records_of(records, one.condition)
         ],

@@ -190,7 +190,7 @@ def draw_matrix(axes: "Axes", cosines: np.ndarray) -> str:
     axes.figure.colorbar(image, ax=axes, label="cosine: red is alike, blue is opposite")
     axes.set_xlabel("lyrics of song number")
     axes.set_ylabel("music of song number")
-    return f"{len(shown)} of {len(cosines)} held-out songs; a song's own music and lyrics meet on the diagonal"
+    return f"music against lyrics, {len(shown)} of {len(cosines)} held-out songs;\na song's own meet on the diagonal"
 
 
 def draw_histogram(axes: "Axes", cosines: np.ndarray) -> str:
@@ -200,7 +200,7 @@ def draw_histogram(axes: "Axes", cosines: np.ndarray) -> str:
     low, high = float(cosines.min()), float(cosines.max())
     bins = int(np.clip(len(matched) // SONGS_PER_BIN, *HISTOGRAM_BINS))
     edges = np.linspace(low, high if high > low else low + 1e-3, bins + 1)
-    sides = (("music and lyrics of two songs", mismatched, "tab:gray"), ("of one song", matched, "tab:blue"))
+    sides = (("of two songs", mismatched, "tab:gray"), ("of one song", matched, "tab:blue"))
     for name, values, color in sides:
         label = f"{name}, mean {values.mean():.3f}"
         axes.hist(values, edges.tolist(), density=True, color=color, alpha=0.6, label=label)
@@ -208,4 +208,4 @@ def draw_histogram(axes: "Axes", cosines: np.ndarray) -> str:
     axes.set_ylabel("share of pairs (density)")
     axes.margins(y=0.15)  # room for the legend
     axes.legend(frameon=False, ncols=2, loc="upper center")
-    return f"{len(matched)} held-out songs"
+    return f"music and lyrics of one song and of two, {len(matched)} held-out songs"

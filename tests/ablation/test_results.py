@@ -301,13 +301,13 @@ def test_json(tmp_path):
     assert "NaN" not in text and "Infinity" not in text
     assert document["key"] == {"data": "abc123", "split": "test"}
     assert document["failed"] == {"alpha 0.1, positive, seed 3": "the loss is nan at step 3"}
-    assert document["runs"][0] == {"arm": "BART-fusion (alpha 0)", "seed": 0, "version": "0.1.0", "seconds": 12.5}
-    assert document["runs"][5] == {"arm": "alpha 0.02, positive", "seed": 0, "version": "0.1.0", "seconds": None}
+    assert document["runs"][0] == {"condition": "BART-fusion (alpha 0)", "seed": 0, "version": "0.1.0", "seconds": 12.5}
+    assert document["runs"][5] == {"condition": "alpha 0.02, positive", "seed": 0, "version": "0.1.0", "seconds": None}
     assert len(document["runs"]) == 15
-    zero, positive, _ = document["arms"]
-    assert (zero["effects"], zero["seeds"]) == ({}, [0, 1, 2, 3, 4])
-    assert positive["arm"] == {"baseline": "", "alpha": 0.02, "loss": "positive", "align_layer": None}
-    assert positive["effects"]["rougeL"]["difference"]["mean"] == pytest.approx(0.1004)
+    zero, positive, _ = document["conditions"]
+    assert (zero["differences"], zero["seeds"]) == ({}, [0, 1, 2, 3, 4])
+    assert positive["condition"] == {"baseline": "", "alpha": 0.02, "loss": "positive", "align_layer": None}
+    assert positive["differences"]["rougeL"]["difference"]["mean"] == pytest.approx(0.1004)
     assert document["best"]["name"].startswith("alpha 0.02")
     assert document["losses"][0]["name"] == "alpha 0.02, positive minus alpha 0.02, infonce, layer 2"
 

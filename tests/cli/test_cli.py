@@ -17,6 +17,7 @@ import pytest
 import soundfile
 from make_runs import SONGS as SCORES
 from make_runs import ZERO, aligned, run
+from schemas import check_document
 
 from recap_cli import __version__
 from recap_cli.ablation.results import summarise
@@ -604,6 +605,7 @@ def test_eval(recap, tiny_data, tiny_run, tmp_path):
     code, out, err = recap(*call, "--json")
     assert (code, err) == (0, [])
     assert json.loads(out)["systems"][0]["songs"] == 2
+    check_document("eval", json.loads(out))
 
 
 def test_train_and_train_again(recap, tiny_data, tmp_path):
@@ -619,6 +621,7 @@ def test_train_and_train_again(recap, tiny_data, tmp_path):
     (tmp_path / "run" / "README.md").unlink()  # as a kill just before it would have it
     code, out, _ = recap(*call, "--json")
     assert json.loads(out)["run"] == str(tmp_path / "run")
+    check_document("train", json.loads(out))
     assert "# run\n" in (tmp_path / "run" / "README.md").read_text()
 
 
@@ -632,7 +635,8 @@ def test_ablate(recap, tmp_path, monkeypatch):
     assert "alpha 0.02, positive" in out and "ROUGE-L F1" in out
     assert err == [f"Figure: {tmp_path / 'figure2.png'}, {tmp_path / 'figure2.svg'}"]
     code, out, err = recap("ablate", "d", "--weights", "2e-2", "--json")
-    assert [one["arm"]["alpha"] for one in json.loads(out)["arms"]] == [0.0, 0.02]
+    assert [one["condition"]["alpha"] for one in json.loads(out)["conditions"]] == [0.0, 0.02]
+    check_document("ablate", json.loads(out))
     result.failed["alpha 0.1, seed 0"] = ModelError("the loss is nan").message
     code, out, err = recap("ablate", "d", "--weights", "2e-2", "-q")
     assert code == 1

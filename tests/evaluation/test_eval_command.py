@@ -6,6 +6,7 @@ import json
 import re
 
 import pytest
+from schemas import check_document
 
 from recap_cli.cli.app import main
 
@@ -62,7 +63,15 @@ def test_two_files_and_their_cases(recap, files, tmp_path):
     assert json.loads((tmp_path / "cases" / "evaluation.json").read_text())["cases"]["ids"]
 
 
-def test_controls_and_alignment_of_a_run(recap, tiny_data, tiny_run):
+def test_what_is_scored_next_writes_over_nothing(recap, files, tmp_path):
+    for _ in range(2):
+        for file in files:
+            assert recap("--predictions", file, "-q")[0] == 0
+    places = sorted(path.parent.name for path in tmp_path.glob("runs/eval/*/evaluation.json"))
+    assert [place.partition("-")[0] for place in places] == ["a", "b"]
+
+
+def test_controls_and_alignment_of_a_run(recap, tiny_data, tiny_run, tmp_path):
     code, out, err = recap(
         tiny_run, "--data", tiny_data.folder, "--beams", "1", "--controls", "--alignment", "--details"
     )
@@ -70,6 +79,8 @@ def test_controls_and_alignment_of_a_run(recap, tiny_data, tiny_run):
     for words in ("Controls of", "Alignment of", "Fusion attention of", "music states of zero", "InfoNCE bound"):
         assert words in out
     assert sum(".png" in line for line in err) == 2
+    (document,) = tmp_path.glob("runs/eval/*/evaluation.json")
+    check_document("eval", json.loads(document.read_text()))
     assert re.search(f"^{tiny_run.name} (uses|is not shown to use) the music: ", out, re.MULTILINE)
     assert re.search(f"^{tiny_run.name}: music and lyrics of one song are ", out, re.MULTILINE)
 

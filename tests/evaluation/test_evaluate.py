@@ -146,6 +146,31 @@ def test_a_second_run_reads_its_captions(tiny_data, tiny_run, tmp_path, monkeypa
     assert again.to_json() == first.to_json()
 
 
+def test_notes_of_earlier_versions_are_removed_with_a_word(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(SilentProgress, "say", lambda self, message: said.append(message))
+    write_json_lines(tmp_path / "p.jsonl", [{"prediction": "x", "reference": "x"}])
+    out = tmp_path / "out"
+    out.mkdir()
+    note = {"system": "run", "weights": "abc", "decoding": {}}
+    (out / "run.test.made.json").write_text(json.dumps(note))
+    for name in ("run.test.jsonl.partial", "mine.jsonl.partial", "run.test.jsonl"):
+        (out / name).write_text("")
+    evaluate(EvaluateOptions(None, predictions=(tmp_path / "p.jsonl",), out=out))
+    left = {path.name for path in out.iterdir()}
+    assert {"mine.jsonl.partial", "run.test.jsonl"} < left
+    assert not left & {"run.test.made.json", "run.test.jsonl.partial"}
+    assert [line for line in said if "run.test.made.json" in line and str(out) in line]
+
+
+def test_other_two_systems_can_be_compared(tmp_path):
+    for name in "abc":
+        write_json_lines(tmp_path / f"{name}.jsonl", [{"id": 1, "prediction": name, "reference": "x"}])
+    files = tuple(tmp_path / f"{name}.jsonl" for name in "abc")
+    result = evaluate(EvaluateOptions(None, predictions=files, cases=CaseChoice(1, ("c", "b"))))
+    assert (result.cases.names, result.cases.cases[0].captions) == (("c", "b"), ("c", "b"))
+
+
 # files of captions ----------------------------------------------------------------------------------------------------
 
 
