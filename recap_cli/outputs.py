@@ -268,7 +268,9 @@ def is_ablation(folder: Path) -> bool:
 
 def is_results(path: Path) -> bool:
     """Whether a file begins with a result of a sweep's run."""
-    return _has_keys(_read_first(path), "key", "arm", "seed", "made")
+    first = _read_first(path)
+    # Earlier versions called the condition an arm.
+    return any(_has_keys(first, "key", name, "seed", "made") for name in ("condition", "arm"))
 
 
 def is_caption(path: Path) -> bool:

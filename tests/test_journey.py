@@ -46,8 +46,9 @@ def test_the_five_commands(fresh, capsys):
 
     out, err = recap("train", "--alpha", "0.02", *SMALL)
     assert "No DATA: using ./data." in err
-    assert "Trained runs/tiny-alpha-0.02-seed-0" in " ".join(out.split())
-    run = fresh / "runs" / "tiny-alpha-0.02-seed-0"
+    (run,) = Path("runs").glob("demo-alpha0.02-*")
+    assert f"Trained {run}" in " ".join(out.split())
+    assert f"recap caption song.mp3 --model {run}" in err and f"recap eval {run} --data data" in err
     assert json.loads((run / "figures.json").read_text())["steps"] == 4
 
     out, err = recap("caption", "song/song.wav", "song/lyrics.txt")
@@ -57,9 +58,9 @@ def test_the_five_commands(fresh, capsys):
     assert (out.count("\n"), err.count("No --model")) == (1, 0)
 
     out, err = recap("eval", "--limit", "24", "--json")
-    assert "No RUN: scoring runs/tiny-alpha-0.02-seed-0." in err
+    assert f"No RUN: scoring {run}." in err
     document = json.loads(out)
-    assert [system["source"] for system in document["systems"]] == ["runs/tiny-alpha-0.02-seed-0"]
+    assert [system["source"] for system in document["systems"]] == [str(run)]
     assert document["systems"][0]["songs"] == 3
 
     out, err = recap("ablate", "--weights", "1e-3,2e-2,1e-1", *SMALL, "--jobs", "1")

@@ -33,7 +33,7 @@ METHOD = (
     "figure by itself: weights of the alignment loss against alpha 0 are one family, baselines (sanity check) another"
 )
 CSV_COLUMNS = (
-    "arm", "baseline", "loss", "alpha", "align_layer", "seeds", "figure", "mean", "low", "high",
+    "condition", "baseline", "loss", "alpha", "align_layer", "seeds", "figure", "mean", "low", "high",
     "common_seeds", "difference", "difference_low", "difference_high", "p", "p_holm",
 )  # fmt: skip
 

@@ -10,12 +10,12 @@ import typer
 
 from recap_cli import __version__
 from recap_cli.cli import commands
-from recap_cli.cli.console import close_bar, write_line
+from recap_cli.cli.console import close_bar, tell, write_line
 from recap_cli.cli.failures import NET, explain_failure
 from recap_cli.cli.flags import Command, with_flags
 from recap_cli.cli.streams import Stream, flush_streams, settle_streams
 from recap_cli.errors import RecapError
-from recap_cli.escaping import one_line, visible
+from recap_cli.escaping import visible
 from recap_cli.surroundings import ENDED, ending_signals, settle_caches, settle_width
 
 
@@ -73,7 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; the one place where errors become words and exit codes.
 
     Returns:
-        0 done, 1 a RecapError or what the machine refused, 2 usage, 129 and 143 ended by a signal, 130 interrupted.
+        0 done, 1 a RecapError or what the machine refused, 2 usage (a bad value of an option, too), 129 and 143 ended
+        by a signal, 130 interrupted.
     """
     settle_streams()
     settle_width()
@@ -96,7 +97,9 @@ def run(arguments: Sequence[str] | None) -> int:
     except (typer.Abort, KeyboardInterrupt):
         code = 130
     if code == 130:  # newer versions of Typer turn the interruption into its exit code
-        tell("\ninterrupted; start the same command again to go on")
+        close_bar()
+        tell("")
+        tell("interrupted; start the same command again to resume")
     return code if isinstance(code, int) else 0
 
 
@@ -106,6 +109,7 @@ def answer(work: Callable[[], int]) -> int:
         return work()
     except RecapError as error:
         complain(error)
+        return error.exit_code
     except NET as error:
         found = explain_failure(error)
         if found is None:
@@ -114,7 +118,8 @@ def answer(work: Callable[[], int]) -> int:
     except SystemExit as end:  # a signal, or the reader of a pipe has left
         close_bar()
         if end.code in ENDED:
-            tell("\nended; start the same command again to go on")
+            tell("")
+            tell("ended; start the same command again to resume")
         return end.code if isinstance(end.code, int) else 1
     return 1
 
@@ -128,23 +133,19 @@ def finish_output() -> int:
 def complain(error: RecapError) -> None:
     """Says what was wrong and what to try, a line each."""
     close_bar()
-    tell(f"recap: {one_line(error.message)}")
-    tell(f"try: {one_line(error.hint or 'recap COMMAND --help')}")
+    tell(f"recap: {error.message}")
+    tell(f"try: {error.hint or 'recap COMMAND --help'}")
 
 
 def complain_usage(error: Any) -> None:
     """Says how the command is called, and what was wrong."""
     if error.ctx is not None:
-        tell(one_line(error.ctx.get_usage()))
-        tell(f"Try '{one_line(error.ctx.command_path)} --help' for help.\n")
-    tell(f"Error: {one_line(error.format_message())}")
-
-
-def tell(text: str) -> None:
-    """Writes a line to stderr."""
-    Stream("stderr").write(text + "\n")
+        tell(error.ctx.get_usage())
+        tell(f"Try '{error.ctx.command_path} --help' for help.")
+        tell("")
+    tell(f"Error: {error.format_message()}")
 
 
 def show_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Shows the traceback of a bug; what strangers wrote into its message acts no more than elsewhere."""
-    tell(visible("".join(traceback.format_exception(kind, error, trace)).rstrip()))
+    Stream("stderr").write(visible("".join(traceback.format_exception(kind, error, trace))))

@@ -1,6 +1,7 @@
 """The five commands: each takes its options, calls its workflow and shows the result."""
 
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ import typer
 
 from recap_cli.ablation.options import AblateOptions
 from recap_cli.captioning.options import CaptionOptions
+from recap_cli.cli.checks import check_ablate, check_captioner, check_evaluate, check_prepare, check_train
 from recap_cli.cli.console import (
     ConsoleProgress,
     Form,
@@ -20,10 +22,10 @@ from recap_cli.cli.console import (
     stderr_console,
 )
 from recap_cli.cli.flags import Screen
-from recap_cli.errors import AudioError, OptionError, RecapError
+from recap_cli.errors import AudioError, LyricsError, RecapError
 from recap_cli.evaluation.options import EvaluateOptions
 from recap_cli.lyrics.reader import lyrics_of_bytes
-from recap_cli.outputs import ABLATION, check_caption, check_evaluation, check_output_folder, is_ablation
+from recap_cli.outputs import check_caption
 from recap_cli.preparation.options import PrepareOptions
 from recap_cli.settings import RESULT, UNNAMED, Setting
 from recap_cli.training.options import START, TrainOptions
@@ -39,7 +41,6 @@ Explain = Annotated[
 Format = Annotated[
     Form, Setting("How the tables are written to stdout; rich is for a terminal.", RESULT, flag="--format")
 ]
-
 Details = Annotated[bool, Setting("Show every table, not only the verdicts and the systems side by side.", RESULT)]
 
 
@@ -48,6 +49,7 @@ def prepare(options: PrepareOptions, dry_run: DryRun = False, screen: Screen = S
 
     Without SOURCE it makes the demo corpus: made-up songs, rendered in code.
     """
+    check_prepare(options)
     from recap_cli.preparation.prepare import plan
     from recap_cli.preparation.prepare import prepare as run
     from recap_cli.report.tables import plan_table, prepare_table
@@ -69,17 +71,30 @@ def train(options: TrainOptions, recipes: Recipes = False, dry_run: DryRun = Fal
     if recipes:
         show_recipes()
         return
-    progress = console_progress(screen.quiet)
+    check_train(options)
+    from recap_cli.corpus.data_folder import read_dataset_file
+    from recap_cli.runtime.run_folder import hold_run
+
+    told = ConsoleProgress(stderr_console(), screen.quiet)
+    options = replace(options, data=choose_data(options.data, options.limit, told))
+    options = replace(options, out=options.folder(read_dataset_file(options.data)))
+    assert options.out is not None
+    # Held before the libraries are loaded, so that a second training is refused at once.
+    with nullcontext() if dry_run else hold_run(options.out, [options.data]):
+        train_held(options, dry_run, console_progress(screen.quiet), screen.as_json)
+
+
+def train_held(options: TrainOptions, dry_run: bool, progress: ConsoleProgress, as_json: bool) -> None:
+    """Trains in the run's folder, which this process holds, or says how long that would take."""
     from recap_cli.report.model_card import write_model_card
-    from recap_cli.report.tables import estimate_table, train_table
+    from recap_cli.report.tables import estimate_table, next_steps, train_table
     from recap_cli.training.train import estimate
     from recap_cli.training.train import train as run
     from recap_cli.training.trainer import leave_processes
 
-    options = replace(options, data=choose_data(options.data, options.limit, progress))
     if dry_run:
         expected = estimate(options, progress)
-        render(screen.as_json, expected.to_json(), estimate_table(expected))
+        render(as_json, expected.to_json(), estimate_table(expected))
         return
     result = run(options, progress)
     leave_processes()
@@ -87,7 +102,9 @@ def train(options: TrainOptions, recipes: Recipes = False, dry_run: DryRun = Fal
         return
     if result.trained or not (result.out / "README.md").exists():
         write_model_card(result)
-    render(screen.as_json, result.to_json(), train_table(result))
+    render(as_json, result.to_json(), train_table(result))
+    for line in next_steps(result, options.data).splitlines():
+        progress.say(line)
 
 
 def caption(
@@ -95,6 +112,7 @@ def caption(
 ) -> None:
     """Write what a song is about: one song, or all songs of a folder, a manifest or a prepared data folder."""
     check_places(options, explain)
+    check_captioner(options.model, options.music_encoder, options.bart, options.device)
     options = replace(options, explain=explain is not None)
     progress = console_progress(screen.quiet)
     from recap_cli.captioning.caption import Tally, caption_songs, plan_captions
@@ -117,9 +135,7 @@ def evaluate(
     options: EvaluateOptions, form: Format = "rich", details: Details = False, screen: Screen = Screen()
 ) -> None:
     """Score runs or files of captions side by side: ROUGE, METEOR, BLEU and chrF with intervals."""
-    has_models = not needs_no_model(options)
-    if options.out is not None:
-        check_evaluation(options.out, options.predictions, options.paper, has_models)
+    check_evaluate(options, options.out or options.default_out)
     progress = console_progress(screen.quiet)
     from recap_cli.evaluation.evaluate import evaluate as run
 
@@ -131,8 +147,7 @@ def evaluate(
 
 def ablate(options: AblateOptions, dry_run: DryRun = False, screen: Screen = Screen()) -> None:
     """Train and score several weights of the alignment loss, and compare them (the paper's Figure 2)."""
-    inputs = [path for path in options.inputs if path is not UNNAMED]
-    check_output_folder(options.out, ABLATION, inputs=inputs, is_ours=is_ablation)
+    check_ablate(options)
     progress = console_progress(screen.quiet)
     from recap_cli.ablation.ablate import ablate as run
     from recap_cli.ablation.ablate import foresee
@@ -147,7 +162,7 @@ def ablate(options: AblateOptions, dry_run: DryRun = False, screen: Screen = Scr
     render_ablation(result, screen.as_json, progress)
     if result.failed:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in result.failed.items())
-        raise RecapError(f"{len(result.failed)} runs failed: {reasons}", "start the same command again to go on")
+        raise RecapError(f"{len(result.failed)} runs failed: {reasons}", "start the same command again to resume")
 
 
 def show_recipes() -> None:
@@ -164,14 +179,9 @@ def choose_data(data: Path, limit: int | None, progress: ConsoleProgress) -> Pat
     return default_data(limit, progress) if data is UNNAMED else data
 
 
-def needs_no_model(options: EvaluateOptions) -> bool:
-    """Whether only files of captions are scored."""
-    return bool(options.predictions) and not options.runs
-
-
 def name_inputs(options: EvaluateOptions, progress: ConsoleProgress) -> EvaluateOptions:
     """Returns the options with the data and the run that are used, and says which where none are named."""
-    if needs_no_model(options):
+    if options.predictions and not options.runs:  # without a model
         return replace(options, data=None if options.data is UNNAMED else options.data)
     assert options.data is not None
     options = replace(options, data=choose_data(options.data, options.limit, progress))
@@ -212,14 +222,14 @@ def read_stdin() -> bytes:
     """Returns what is piped in.
 
     Raises:
-        OptionError: stdin is closed, cannot be read, or does not end.
+        LyricsError: stdin is closed, cannot be read, or does not end.
     """
     if sys.stdin is None or sys.stdin.closed:
-        raise OptionError("stdin is closed, so no lyrics come from it", "pipe them in, or name a file")
+        raise LyricsError("stdin is closed, so no lyrics come from it", "pipe them in, or name a file")
     try:
         words = sys.stdin.buffer.read(MOST_INPUT + 1)
     except OSError as error:
-        raise OptionError(f"stdin cannot be read: {error.strerror}", "pipe lyrics in, or name a file") from error
+        raise LyricsError(f"stdin cannot be read: {error.strerror}", "pipe lyrics in, or name a file") from error
     if len(words) > MOST_INPUT:
-        raise OptionError(f"stdin gives more than {MOST_INPUT >> 20} MiB of lyrics", "pipe in one song's lyrics")
+        raise LyricsError(f"stdin gives more than {MOST_INPUT >> 20} MiB of lyrics", "pipe in one song's lyrics")
     return bytes(words)

@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleDimensions
-from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as RichBar
+from rich.live import Live
 from rich.segment import Segment
 from rich.text import Text
 
 from recap_cli.cli.streams import Name, Stream
+from recap_cli.cli.task_line import Task
 from recap_cli.escaping import flat, json_text, one_line, visible
 from recap_cli.files import make_folder, write_text
 from recap_cli.progress import Table
@@ -32,7 +33,7 @@ PLAIN_INTERVAL = 15.0  # seconds between two lines where there is no terminal
 LISTED = 20  # failures that are told one by one
 PIPE_WIDTH = 220  # wide enough for every table
 
-_bars: list[RichBar] = []  # the one that is drawn just now
+_bars: list[Live] = []  # the one that is drawn just now
 
 
 def close_bar() -> None:
@@ -77,48 +78,33 @@ class ConsoleProgress:
 
     def __init__(self, console: Console, quiet: bool = False) -> None:
         self.console, self.quiet = console, quiet
-        self.bar: RichBar | None = None
-        self.task: TaskID | None = None
-        self.name, self.total, self.done = "", 0, 0
-        self.began = self.told = 0.0
+        self.task: Task | None = None
+        self.bar: Live | None = None
+        self.told = 0.0
 
-    def start(self, task: str, total: int | None = None) -> None:
-        """Begins a task."""
+    def start(self, task: str, total: int | None = None, done: int = 0) -> None:
+        """Begins a task, of which `done` units were finished before."""
         self.finish()
-        self.name, self.total, self.done = one_line(task), total or 0, 0
-        self.began = self.told = time.monotonic()
+        self.task = Task(one_line(task), total, done, done)
+        self.told = self.task.began
         if self.quiet:
             return
         if not self.console.is_terminal:
-            self.console.print(f"{self.name} ...", highlight=False)
+            self.console.print(f"{self.task.name} ...", highlight=False)
             return
-        self.bar = RichBar(
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
-            console=self.console,
-            transient=True,
-        )
+        self.bar = Live(self.task, console=self.console, refresh_per_second=10, transient=True)
         self.bar.start()
         _bars.append(self.bar)
-        self.task = self.bar.add_task(self.name, total=total, rate="", note="")
 
     def advance(self, count: int = 1, note: str = "") -> None:
         """Counts units that are done."""
-        self.done += count
+        if self.task is None:
+            return
+        self.task.advance(count, note)
         now = time.monotonic()
-        rate, note = tell_rate(self.done, now - self.began), one_line(note)
-        if self.bar is not None and self.task is not None:
-            self.bar.update(self.task, advance=count, rate=rate, note=note)
-        elif not self.quiet and now - self.told > PLAIN_INTERVAL:
+        if self.bar is None and not self.quiet and now - self.told > PLAIN_INTERVAL:
             self.told = now
-            total = f"/{self.total}" if self.total else ""
-            parts = [f"{self.name}: {self.done}{total}", f"({rate})" if rate else "", note]
-            self.console.print(" ".join(part for part in parts if part), highlight=False)
+            self.console.print(str(self.task), highlight=False, soft_wrap=True)
 
     def finish(self) -> None:
         """Ends the current task."""
@@ -127,28 +113,13 @@ class ConsoleProgress:
         self.bar = self.task = None
 
     def say(self, message: str) -> None:
-        """Writes one line, however long."""
+        """Writes a message."""
         if not self.quiet:
-            self.console.print(one_line(message), highlight=False, markup=False, soft_wrap=True)
+            tell(message, self.console)
 
     def warn(self, message: str) -> None:
-        """Writes one line, even when quiet."""
-        self.console.print(f"warning: {one_line(message)}", highlight=False, markup=False, soft_wrap=True)
-
-    def show(self, table: Table) -> None:
-        """Draws a small table."""
-        if not self.quiet:
-            from recap_cli.report.drawing import draw
-
-            self.console.print(draw(table))
-
-
-def tell_rate(done: int, seconds: float) -> str:
-    """Returns units a second, or a minute where they are slow; "" at the start."""
-    rate = done / max(seconds, 1e-6)
-    if not done:
-        return ""
-    return f"{rate:.1f}/s" if rate >= 0.1 else f"{60 * rate:.1f}/min"
+        """Writes a message, even when quiet."""
+        tell(f"warning: {message}", self.console)
 
 
 def console_progress(quiet: bool = False) -> ConsoleProgress:
@@ -178,6 +149,26 @@ def stdout_console() -> Console:
     return console if console.is_terminal else SafeConsole("stdout", width=PIPE_WIDTH)
 
 
+def tell(message: str, console: Console | None = None) -> None:
+    """Writes a message to stderr: wrapped at words on a terminal, one line in a pipe."""
+    console = console or stderr_console()
+    text = one_line(message)
+    lines = wrap(text, console.width) if console.is_terminal else text
+    console.print(lines, soft_wrap=True, markup=False, highlight=False)
+
+
+def wrap(text: str, width: int) -> str:
+    """Returns a text in lines of at most `width` columns; a longer word, such as a path, stays whole to be copied."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if cell_len(longer) <= width or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return "\n".join(lines)
+
+
 def write_line(text: str) -> None:
     """Writes a line of data, or several, to stdout, in UTF-8 whatever the locale; nothing in it acts unseen.
 
@@ -195,9 +186,10 @@ def render(as_json: bool, document: dict[str, Any], *tables: Table | None) -> No
     from recap_cli.report.drawing import draw
 
     console = stdout_console()
-    for table in tables:
-        if table is not None:
-            console.print(draw(table))
+    for number, table in enumerate(table for table in tables if table is not None):
+        if number:
+            console.print()
+        console.print(draw(table))
 
 
 def render_captions(

@@ -6,7 +6,9 @@ A whole folder has `dataset.json`, `songs.jsonl`, `captions.jsonl`, `rejected.js
 
 import json
 import math
+import os
 import re
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -46,8 +48,19 @@ def parts_of(folder: Path) -> list[Slice]:
         return slices
     if there := sorted(path.name for path, _, _ in _slice_files(folder)):
         raise DataError(f"{folder} holds {', '.join(there[:3])} and lacks other slices", "prepare and copy them, too")
-    reason = "was not finished" if (folder / MELS).is_dir() else "is no prepared data folder"
-    raise DataError(f"{folder} {reason}: it has no dataset.json", f"run recap prepare --out {folder}")
+    raise _not_prepared(folder)
+
+
+def _not_prepared(folder: Path) -> DataError:
+    """Returns the error of a folder without `dataset.json`; no hint sends output into a folder of songs."""
+    named = shlex.quote(str(folder))
+    if not os.path.lexists(folder):
+        return DataError(f"no data folder {folder}", f"check the path, or make it: recap prepare SONGS --out {named}")
+    if (folder / MELS).is_dir():
+        hint = f"resume it: the same recap prepare command again, with --out {named}"
+        return DataError(f"{folder} was not finished: it has no {DATASET_FILE}", hint)
+    hint = f"if it holds songs, prepare them first: recap prepare {named} --out data"
+    return DataError(f"{folder} is no prepared data folder: it has no {DATASET_FILE}", hint)
 
 
 def _slice_files(folder: Path) -> Iterator[tuple[Path, int, int]]:

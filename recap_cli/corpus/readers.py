@@ -83,7 +83,7 @@ def read_corpus(
     """
     recognised = choose_layout(source)
     chosen = layout or recognised
-    _check_layout(source, chosen, variant, metadata)
+    check_layout(source, chosen, variant, metadata)
     if chosen == "manifest":
         return read_manifest(source, CorpusRoot(audio or source.parent, follow_outside))
     if chosen == "folder":
@@ -94,7 +94,7 @@ def read_corpus(
     return read_alcap(source, music, variant) if chosen == "alcap" else read_interpretations(source, music)
 
 
-def _check_layout(source: Path, layout: str, variant: str | None, metadata: Path | None) -> None:
+def check_layout(source: Path, layout: str, variant: str | None, metadata: Path | None) -> None:
     """Refuses an unknown layout, one that wants a folder where there is a file, and options it has no use for."""
     if layout not in LAYOUTS:
         raise OptionError(f"--layout {layout} is unknown", f"choose one of {', '.join(LAYOUTS)}")

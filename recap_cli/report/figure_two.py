@@ -144,11 +144,11 @@ def draw_panel(axes: "Axes", panel: Panel) -> None:
         axes.axhline(panel.base.mean, color="0.35", linestyle="--", label="alpha 0 (BART-fusion) and its interval")
     for name, found in panel.drawn.items():
         axes.axhline(found.mean, color="0.2", linewidth=0.9, linestyle=DASHES[name], label=SHORT_NAMES[name])
-    weights = sorted({one.condition.alpha for arms in panel.axes.values() for one in arms})
-    for number, (name, arms) in enumerate(panel.axes.items()):
+    weights = sorted({one.condition.alpha for conditions in panel.axes.values() for one in conditions})
+    for number, (name, conditions) in enumerate(panel.axes.items()):
         # A little beside each other, so that no interval hides another.
         shift = 10 ** (DODGE * decades(weights) * (number - (len(panel.axes) - 1) / 2))
-        draw_line(axes, panel.figure, name, arms, number, shift)
+        draw_line(axes, panel.figure, name, conditions, number, shift)
     margin = 0.06 * (panel.high - panel.low) or 1.0
     axes.set_ylim(panel.low - margin, panel.high + margin)
     axes.ticklabel_format(axis="y", useOffset=False)  # 100, not 0 under a +1e2
@@ -164,13 +164,13 @@ def draw_panel(axes: "Axes", panel: Panel) -> None:
 
 
 def draw_line(
-    axes: "Axes", figure: str, name: str, arms: Sequence[ConditionSummary], number: int, shift: float
+    axes: "Axes", figure: str, name: str, conditions: Sequence[ConditionSummary], number: int, shift: float
 ) -> None:
     """Draws the weights of one loss and layer, each times `shift`."""
-    points = [scale(one.figures[figure]) for one in arms]
+    points = [scale(one.figures[figure]) for one in conditions]
     reach = [[p.mean - p.low for p in points], [p.high - p.mean for p in points]]
     axes.errorbar(
-        [one.condition.alpha * shift for one in arms],
+        [one.condition.alpha * shift for one in conditions],
         [point.mean for point in points],
         yerr=reach,
         color=COLOURS[number % len(COLOURS)],

@@ -1,5 +1,7 @@
 """Plain tables of what `prepare`, `caption`, `train` and `ablate` did, or would do."""
 
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recap_cli.progress import Table
@@ -34,6 +36,13 @@ MEASURE_NAMES = {
         "attention_entropy": "attention entropy",
         "attention_swapped": "attention change under other music",
     },
+}
+VALIDATION_NAMES = {
+    "rougeL": "ROUGE-L F1",
+    "meteor": "METEOR",
+    "caption_loss": "caption loss, nats a token",
+    "matched_cosine": "cosine, music and own lyrics",
+    "mismatched_cosine": "cosine, music and other lyrics",
 }
 FIGURE_NAMES = {"rougeL": "ROUGE-L F1", "meteor": "METEOR", "attributes": "attributes named rightly"}
 
@@ -151,23 +160,36 @@ def catalogue_table(plan: dict[str, Any]) -> Table:
 def train_table(result: "TrainResult") -> Table:
     """The best epoch of a run."""
     best = result.figures["best"]
-    rows = [[name.replace("_", " "), f"{value:g}"] for name, value in best.items()]
-    title = f"{'Trained' if result.trained else 'Trained before:'} {result.out}: best epoch on the validation songs"
-    share = f"Validation took {100 * result.validation_share:.0f} % of the time." if result.trained else ""
-    return Table(title, ["", ""], rows, share)
+    last = result.log[-1]["epoch"] if result.log else best["epoch"]
+    rows = [["best epoch", f"{best['epoch']:g} of {last:g}, step {best['step']:,}"]]
+    rows += [[words, f"{best[name]:.3f}"] for name, words in VALIDATION_NAMES.items() if name in best]
+    if result.trained:
+        rows.append(["validation took", f"{100 * result.validation_share:.0f} % of the time"])
+    title = f"{'Trained' if result.trained else 'Trained before:'} {result.out}"
+    return Table(title, ["", ""], rows, "Figures are those of the validation songs, which also chose the epoch.")
+
+
+def next_steps(result: "TrainResult", data: Path) -> str:
+    """Returns the two commands that people type after a training: to caption with the run, and to score it."""
+    run, data_folder = shlex.quote(str(result.out)), shlex.quote(str(data))
+    return f"Caption with it: recap caption song.mp3 --model {run}\nScore it: recap eval {run} --data {data_folder}"
 
 
 def estimate_table(expected: "Estimate") -> Table:
     """What a training would take."""
     rows = [
+        ["run folder", expected.out],
+        ["music encoder", expected.music_encoder],
         ["captions to learn from", f"{expected.examples:,}"],
         ["steps", f"{expected.steps:,}"],
         ["parameters that are trained", f"{expected.parameters:,}"],
-        ["seconds a step", f"{expected.step_seconds:.2f}"],
-        ["hours, validation not counted", f"{expected.hours:.2f}"],
+        ["time a step", f"{expected.step_seconds:.2f} s"],
+        ["time of all steps", duration(3600 * expected.hours)],
         [f"memory at the peak ({expected.device})", f"{expected.memory_gb:.1f} GB"],
     ]
-    return Table("A training run with these settings", ["", ""], rows, f"Measured on {expected.measured} real steps.")
+    steps = "1 real step" if expected.measured == 1 else f"{expected.measured} real steps"
+    note = f"Measured on {steps}; pretraining and validation come on top. Nothing was written."
+    return Table("A training with these settings", ["", ""], rows, note)
 
 
 def ablate_table(result: "AblateResult") -> Table:
@@ -182,7 +204,7 @@ def ablate_table(result: "AblateResult") -> Table:
     for one in result.conditions:
         effect = one.differences.get("rougeL")
         cells = {
-            "arm": one.condition.name + (" (best)" if one.condition == result.best else ""),
+            "condition": one.condition.name + (" (best)" if one.condition == result.best else ""),
             "seeds": seeds_cell(one),
             "ROUGE-L F1": stacked(one.figures["rougeL"]),
             "METEOR": f"{100 * one.figures['meteor'].mean:.1f}" if "meteor" in one.figures else "",
@@ -255,16 +277,16 @@ def measures_table(result: "AblateResult") -> Table:
     rows = [
         [one.condition.name, *(measure_cell(one, kind, name) for kind, name in present)] for one in result.conditions
     ]
-    columns = ["arm", *(MEASURE_NAMES[kind][name] for kind, name in present)]
+    columns = ["condition", *(MEASURE_NAMES[kind][name] for kind, name in present)]
     return Table(f"Other figures of {result.songs:,} songs, means over seeds", columns, rows)
 
 
-def measures_tables(result: "AblateResult", arms: int = 4) -> list[Table]:
-    """The same with a column an arm, a few arms a table, so that it fits 80 columns."""
+def measures_tables(result: "AblateResult", columns: int = 4) -> list[Table]:
+    """The same with a column a condition, a few conditions a table, so that it fits 80 columns."""
     whole = measures_table(result)
     tables = []
-    for first in range(0, len(whole.rows), arms):
-        chosen = whole.rows[first : first + arms]
+    for first in range(0, len(whole.rows), columns):
+        chosen = whole.rows[first : first + columns]
         names = [row[0].replace(" (", "\n(").replace(", ", ",\n") for row in chosen]
         rows = [[name, *(row[place] for row in chosen)] for place, name in enumerate(whole.columns) if place]
         tables.append(Table(whole.title if not first else "", ["", *names], rows))
@@ -310,4 +332,4 @@ def sweep_table(plan: "SweepPlan") -> Table:
         f"{left} runs are left, {plan.jobs} at a time: about {duration(3600 * plan.hours)} "
         f"({duration(plan.run_seconds)} a run, by {plan.basis})."
     )
-    return Table("The runs of this sweep", ["arm", "runs", "done"], rows, caption)
+    return Table("The runs of this sweep", ["condition", "runs", "done"], rows, caption)

@@ -1,28 +1,29 @@
 """What may be asked of a training: every setting of a recipe is the recipe's unless it is given."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
+from recap_cli import __version__
 from recap_cli.errors import OptionError
+from recap_cli.outputs import file_stem
 from recap_cli.settings import MACHINE, RESULT, Device, Setting, check_settings, plain
 from recap_cli.training.recipes import (
     AlignmentLoss,
     BestBy,
     FusionSharing,
+    Optimizer,
     Padding,
     Pooling,
     Recipe,
+    Schedule,
     Similarity,
     recipe_settings,
 )
-
-if TYPE_CHECKING:
-    from recap_cli.corpus.dataset import PreparedData, PreparedSong
-    from recap_cli.training.interventions import Music
 
 Precision = Literal["auto", "fp32", "bf16"]
 MusicGiven = Literal["own", "shuffled", "constant"]
@@ -30,6 +31,10 @@ OWN: MusicGiven = "own"
 SHUFFLED: MusicGiven = "shuffled"
 CONSTANT: MusicGiven = "constant"
 
+# What --music-encoder names beside files: that of the model in the package, or one trained on the songs' tags.
+DEMO_ENCODER, TAGS_ENCODER = Path("demo"), Path("tags")
+# Options that do not make another run of it.
+NOT_OF_THE_RUN = ("out", "data", "device", "resume", "report_to")
 DATA, START, MODEL, ALIGNMENT = "What it learns from", "What it starts from", "The model", "The alignment loss"
 OPTIMISATION, VALIDATION, CAPTIONS = "Optimisation", "Validation", "Captions of the trained model"
 overrides = partial(Setting, default="the recipe's")
@@ -55,34 +60,11 @@ class Interventions:
     ] = 0.0
     captioned_songs: Annotated[
         int | None,
-        Setting(
-            "Training songs that keep their captions; the others count in the alignment loss alone.", flag="", minimum=1
-        ),
+        Setting("Training songs with captions; the others count in the alignment loss alone.", flag="", minimum=1),
     ] = None
 
     def __post_init__(self) -> None:
         check_settings(self)
-
-    @property
-    def changes_captions(self) -> bool:
-        """Whether the training captions are not those of the folder."""
-        return self.caption_noise > 0 or self.captioned_songs is not None
-
-    def training_songs(self, songs: "Sequence[PreparedSong]") -> "Sequence[PreparedSong]":
-        """Returns the training songs with the captions that are learned from."""
-        from recap_cli.training.interventions import exchange_captions
-
-        return exchange_captions(songs, self.caption_noise) if self.caption_noise else songs
-
-    def captioned(self, songs: "Sequence[PreparedSong]") -> "Sequence[PreparedSong]":
-        """Returns the training songs that keep their captions."""
-        return self.training_songs(songs)[: self.captioned_songs]
-
-    def states(self, music: "Music", data: "PreparedData") -> "Music":
-        """Returns the music states by mel key as the model gets them."""
-        from recap_cli.training.interventions import change_states
-
-        return change_states(music, data, is_shuffled=self.music == SHUFFLED, noise=self.music_noise)
 
 
 @dataclass(frozen=True)
@@ -132,9 +114,10 @@ class TrainOptions:
     music_encoder: Annotated[
         Path | None,
         Setting(
-            "Weights of the pretrained music encoder (CNNSA), such as best_model.pth.",
+            "Pretrained music encoder: CNNSA weights such as best_model.pth; demo, that of the model in the package; "
+            "or tags, to train one on the songs' tags.",
             START,
-            default="pretrained on the songs' tags, tiny recipe only",
+            default="tiny recipe: tags for the demo corpus or from 500 tagged songs on, else demo",
         ),
     ] = None
     init: Annotated[
@@ -231,16 +214,10 @@ class TrainOptions:
         float | None,
         overrides("Share of the steps, from 0 to 1, in which the rate rises.", OPTIMISATION, minimum=0, maximum=1),
     ] = None
-    schedule: Annotated[
-        str | None,
-        overrides(
-            "How the rate changes after the warmup: linear, constant, cosine, or another that transformers knows.",
-            OPTIMISATION,
-        ),
-    ] = None
-    optimizer: Annotated[
-        str | None, overrides("Optimiser by its name in transformers, such as adamw_torch or adafactor.", OPTIMISATION)
-    ] = None
+    schedule: Annotated[Schedule | None, overrides("How the learning rate changes after the warmup.", OPTIMISATION)] = (
+        None
+    )
+    optimizer: Annotated[Optimizer | None, overrides("Optimiser, by its name in transformers.", OPTIMISATION)] = None
     weight_decay: Annotated[
         float | None, overrides("Share by which weights shrink per unit of rate.", OPTIMISATION, minimum=0)
     ] = None
@@ -260,7 +237,9 @@ class TrainOptions:
     validation_songs: Annotated[
         int | None, overrides("Songs that are captioned to judge each epoch.", VALIDATION, minimum=1)
     ] = None
-    validate_every: Annotated[float, Setting("Epochs between two validations.", VALIDATION, above=0)] = 1.0
+    validate_every: Annotated[
+        float | None, Setting("Epochs between two validations.", VALIDATION, default="1; more for many epochs", above=0)
+    ] = None
     best_by: Annotated[BestBy | None, overrides("The figure that chooses the epoch to keep.", VALIDATION)] = None
     patience: Annotated[
         int | None,
@@ -290,7 +269,8 @@ class TrainOptions:
         Setting("Steps between checkpoints to resume from.", RESULT, default="at each validation", minimum=1),
     ] = None
     report_to: Annotated[
-        Literal["tensorboard"] | None, Setting("Also write the figures of each epoch for TensorBoard.", RESULT)
+        Literal["tensorboard"] | None,
+        Setting("Also log every step and epoch for TensorBoard, which the extra tensorboard brings.", RESULT),
     ] = None
 
     device: Annotated[Device, Setting("What to compute on; auto takes a GPU where there is one.", MACHINE)] = "auto"
@@ -317,22 +297,12 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        self._check_library_names()
+        if self.report_to == "tensorboard" and find_spec("tensorboard") is None:
+            raise OptionError(
+                "--report-to tensorboard: TensorBoard is not installed", "pip install 'recap-captioner[tensorboard]'"
+            )
         if self.init is not None and self.bart is not None:
             raise OptionError("--init and --bart both name weights to start from", "give one of them")
-
-    def _check_library_names(self) -> None:
-        if self.report_to == "tensorboard" and find_spec("tensorboard") is None:
-            raise OptionError("--report-to tensorboard: TensorBoard is not installed", "pip install tensorboard")
-        if self.optimizer is None and self.schedule is None:
-            return
-        from transformers.trainer_utils import SchedulerType
-        from transformers.training_args import OptimizerNames
-
-        for flag, names in (("optimizer", OptimizerNames), ("schedule", SchedulerType)):
-            value, known = getattr(self, flag), [name.value for name in names]
-            if value is not None and value not in known:
-                raise OptionError(f"--{flag} {value} is not known", f"the Trainer knows {', '.join(known[:6])}, ...")
 
     def settings(self, demo: bool) -> dict[str, Any]:
         """Returns every recipe setting with this run's overrides, and the recipe's name."""
@@ -341,6 +311,24 @@ class TrainOptions:
         own = {name: getattr(self, name) for name in chosen if getattr(self, name) is not None}
         return {"recipe": recipe, **chosen, **own}
 
-    def to_json(self) -> dict[str, Any]:
-        """Returns the options as plain values."""
-        return {name: plain(value) for name, value in vars(self).items()}
+    def record(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns what makes the run, on data with this `dataset.json`; what else differs may change meanwhile."""
+        own = {name: plain(value) for name, value in vars(self).items() if name not in NOT_OF_THE_RUN}
+        settings = self.settings("demo" in data)
+        record = {"recap": __version__, **own, **settings, "data_fingerprint": data["fingerprint"]}
+        return dict(json.loads(json.dumps(record)))
+
+    def folder(self, data: Mapping[str, Any]) -> Path:
+        """Returns the folder that is named, or one named after all that makes the run, so that it resumes."""
+        if self.out is not None:
+            return self.out
+        from recap_cli.corpus.mel_cache import fingerprint
+
+        settings, demo = self.settings("demo" in data), "demo" in data
+        name = "demo" if demo else file_stem(self.data.resolve().name)[:24]
+        name += f"-{self.recipe}" if settings["recipe"] != ("tiny" if demo else "paper") else ""
+        name += "-no-music" if self.no_music else f"-alpha{settings['alpha']:g}"
+        if not self.no_music and settings["alignment_loss"] != "positive":
+            name += f"-{settings['alignment_loss']}"
+        told = (f"-{flag}{getattr(self, flag):g}" for flag in ("limit", "epochs", "seed") if getattr(self, flag))
+        return Path("runs") / f"{name}{''.join(told)}-{fingerprint(self.record(data))[:4]}"

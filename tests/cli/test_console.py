@@ -17,7 +17,6 @@ from recap_cli.cli.console import (
     render_captions,
     stderr_console,
     stdout_console,
-    tell_rate,
     write_caption,
     write_line,
 )
@@ -60,8 +59,8 @@ def test_a_pipe_gets_a_line_now_and_then(monkeypatch):
     progress.finish()
     assert file.getvalue().splitlines() == [
         "Preparing songs ...",
-        "Preparing songs: 32/100 (2.0/s) 1 rejected",
-        "Preparing songs: 64/100 (2.0/s) 1 rejected",
+        "Preparing songs: 32/100, 2.0/s, 0:34 left, 1 rejected",
+        "Preparing songs: 64/100, 2.0/s, 0:18 left, 1 rejected",
     ]
 
 
@@ -72,7 +71,7 @@ def test_an_unknown_total(monkeypatch):
     progress.start("Scoring")
     clock[0] = 20.0
     progress.advance()
-    assert file.getvalue().splitlines() == ["Scoring ...", "Scoring: 1 (3.0/min)"]
+    assert file.getvalue().splitlines() == ["Scoring ...", "Scoring: 1, 3.0/min"]
 
 
 def test_a_terminal_gets_a_bar_that_goes_away():
@@ -82,7 +81,7 @@ def test_a_terminal_gets_a_bar_that_goes_away():
     progress.advance(4, note="epoch 1/2")
     progress.start("Encoding", 3)  # closes the one before
     progress.advance()
-    assert progress.bar.tasks[0].completed == 1
+    assert progress.task.done == 1
     progress.finish()
     assert progress.bar is None
     progress.finish()
@@ -99,10 +98,14 @@ def test_messages_stand_on_one_line_each_without_markup():
     assert file.getvalue().splitlines() == [long, "warning: b .wav: [/] is odd"]
 
 
-def test_tables_are_shown():
-    progress, file = plain()
-    progress.show(Table("", ["epoch", "loss"], [["1", "2.500"]]))
-    assert "epoch" in file.getvalue() and "2.500" in file.getvalue()
+def test_messages_wrap_at_words_on_a_terminal():
+    """A word that is longer than the screen, such as a path, stays whole, so that it can be copied."""
+    file = io.StringIO()
+    progress = ConsoleProgress(Console(file=file, width=30, force_terminal=True, highlight=False))
+    progress.say(f"a message that has some more words than fit, of /{'x' * 40} and [b] others")
+    assert file.getvalue().splitlines() == [
+        "a message that has some more", "words than fit, of", f"/{'x' * 40}", "and [b] others",
+    ]  # fmt: skip
 
 
 def test_quiet_leaves_only_warnings():
@@ -110,7 +113,6 @@ def test_quiet_leaves_only_warnings():
     progress.start("Training", 10)
     progress.advance()
     progress.say("hello")
-    progress.show(Table("", ["a"], [["1"]]))
     progress.finish()
     assert file.getvalue() == ""
     progress.warn("silent")
@@ -219,8 +221,3 @@ def test_a_file_that_cannot_be_written(tmp_path):
     for out, reason in ((tmp_path, "Is a directory"), (tmp_path / "file" / "x.json", "Not a directory")):
         with pytest.raises(DataError, match=f"cannot write .*: (File exists|{reason})"):
             write_caption(song(), out, False)
-
-
-def test_slow_work_is_told_by_the_minute():
-    told = [tell_rate(done, seconds) for done, seconds in ((0, 5), (32, 16), (2, 300), (1, 3600))]
-    assert told == ["", "2.0/s", "0.4/min", "0.0/min"]

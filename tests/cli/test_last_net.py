@@ -38,7 +38,7 @@ def refused(capfd):
         lines = [
             line for line in err.splitlines() if not line.startswith(("No ", "Reading ", "Preparing ", "warning: "))
         ]
-        assert (code, out, len(lines)) == (1, "", 2), (code, out, err)
+        assert code in (1, 2) and (out, len(lines)) == ("", 2), (code, out, err)
         assert lines[0].startswith("recap: ") and lines[1].startswith("try: ")
         assert err.isprintable() or set(re.sub(r"[^\x00-\x1f\x7f-\x9f\u202e\ud800-\udfff]", "", err)) == {"\n"}
         return lines[0].removeprefix("recap: "), lines[1].removeprefix("try: ")
@@ -470,7 +470,7 @@ def test_signals_end_a_command_in_order(number, monkeypatch, capfd):
     monkeypatch.setattr("recap_cli.preparation.prepare.prepare", work)
     assert main(["prepare", "x"]) == 128 + number
     assert steps == ["cleaned up"]
-    assert capfd.readouterr().err.splitlines() == ["", "ended; start the same command again to go on"]
+    assert capfd.readouterr().err.splitlines() == ["", "ended; start the same command again to resume"]
     assert signal.getsignal(number) == signal.SIG_DFL  # as before
 
 
@@ -504,7 +504,7 @@ def test_an_ended_preparation_leaves_nothing_behind(tmp_path):
             break
     process.terminate()
     _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (143, "\nended; start the same command again to go on\n")
+    assert (process.returncode, err) == (143, "\nended; start the same command again to resume\n")
     assert not list(tmp_path.rglob("*partial*")) and not (tmp_path / "data" / "dataset.json").exists()
     for _ in range(100):  # the last of its helpers may take a moment
         if subprocess.run(["ps", "-s", str(process.pid), "-o", "pid="], capture_output=True).stdout.strip() == b"":

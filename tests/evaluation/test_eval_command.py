@@ -87,7 +87,7 @@ def test_controls_and_alignment_of_a_run(recap, tiny_data, tiny_run, tmp_path):
 
 def refuse(recap, *arguments):
     code, out, err = recap(*arguments, "-q")
-    assert (code, out, len(err)) == (1, "", 2), (code, out, err)
+    assert code in (1, 2) and (out, len(err)) == ("", 2), (code, out, err)
     assert err[0].startswith("recap: ") and err[1].startswith("try: ")
     return err[0]
 

@@ -241,7 +241,7 @@ class Stop(SilentProgress):
     def __init__(self, after: int, action) -> None:
         self.left, self.action, self.task = after, action, ""
 
-    def start(self, task, total=None):
+    def start(self, task, total=None, done=0):
         self.task = task
 
     def advance(self, count=1, note=""):
@@ -535,7 +535,7 @@ def test_progress(damaged, out):
     class Recorder(SilentProgress):
         started, notes, finished = [], [], 0
 
-        def start(self, task, total=None):
+        def start(self, task, total=None, done=0):
             self.started.append((task, total))
 
         def advance(self, count=1, note=""):

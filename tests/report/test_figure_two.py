@@ -17,9 +17,9 @@ FIGURES = ("rougeL", "meteor", "attributes")
 
 
 def point(
-    arm: Condition, mean: float, low: float, high: float, seeds: int = 1, figures=FIGURES[:1]
+    condition: Condition, mean: float, low: float, high: float, seeds: int = 1, figures=FIGURES[:1]
 ) -> ConditionSummary:
-    return ConditionSummary(arm, tuple(range(seeds)), dict.fromkeys(figures, Interval(mean, low, high)))
+    return ConditionSummary(condition, tuple(range(seeds)), dict.fromkeys(figures, Interval(mean, low, high)))
 
 
 POINTS = (
@@ -130,8 +130,8 @@ def test_close_weights_have_readable_labels(tmp_path, drawn):
     ("seeds", "caution"), [(5, "bars that overlap are no test"), (8, "not all have the same seeds")]
 )
 def test_the_title_warns_of_what_the_heights_do_not_say(tmp_path, drawn, seeds, caution):
-    arms = [*of_all(*POINTS[:2]), *of_all(POINTS[2], seeds=seeds)]
-    plot_ablation(swept(tmp_path, *arms))
+    conditions = [*of_all(*POINTS[:2]), *of_all(POINTS[2], seeds=seeds)]
+    plot_ablation(swept(tmp_path, *conditions))
     assert caution in drawn[0].get_suptitle()
 
 
@@ -154,12 +154,14 @@ def test_files(tmp_path):
 
 
 @pytest.mark.parametrize("points", [POINTS[:1], POINTS[1:2], POINTS[1:], (point(Condition(BART), 0.4, 0.3, 0.5),)])
-def test_fewer_arms(tmp_path, points):
+def test_fewer_conditions(tmp_path, points):
     """Alpha 0 alone, one weight alone, a sweep whose alpha 0 failed, and a baseline alone."""
     png, _ = plot_ablation(swept(tmp_path, *points))
     assert png.stat().st_size > 5000
 
 
 def test_real_records(tmp_path):
-    records = [run(arm, seed, [0.2, 0.4, 0.5 + arm.alpha]) for arm in (ZERO, aligned(0.1)) for seed in (0, 1)]
+    records = [
+        run(condition, seed, [0.2, 0.4, 0.5 + condition.alpha]) for condition in (ZERO, aligned(0.1)) for seed in (0, 1)
+    ]
     assert [panel.figure for panel in panels_of(summarise(records, {}, tmp_path))] == list(FIGURES)

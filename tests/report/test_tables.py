@@ -23,6 +23,7 @@ from recap_cli.report.tables import (
     losses_table,
     measures_table,
     measures_tables,
+    next_steps,
     plan_table,
     prepare_table,
     train_table,
@@ -35,21 +36,6 @@ def print_table(table: Table, width: int = 200) -> str:
     console = Console(width=width, record=True, file=StringIO())
     console.print(draw(table))
     return console.export_text()
-
-
-def test_draw_keeps_every_cell():
-    text = print_table(Table("Title", ["name", "value"], [["a", "1"], ["b", "22"]], "below"))
-    lines = text.splitlines()
-    assert lines[0].strip() == "Title"
-    assert "name" in lines[2] and "value" in lines[2]
-    assert [line.strip("│ ").split("│") for line in lines[4:6]] == [["a    ", "     1"], ["b    ", "    22"]]
-    assert lines[-1].strip() == "below"
-
-
-def test_narrow_terminals_lose_no_figure():
-    text = print_table(Table("t", ["run", *"abcdef"], [["r", *["12.5 [10.25, 15.75]"] * 6]]), width=40)
-    assert "\u2026" not in text
-    assert text.count("12") == 6
 
 
 def test_text_in_brackets_is_no_markup():
@@ -67,16 +53,23 @@ def trained(**changes) -> TrainResult:
 
 
 def test_train_table():
-    table = train_table(trained())
-    assert table.title == "Trained runs/x: best epoch on the validation songs"
+    result = trained(log=[{"epoch": 1.0}, {"epoch": 4.0}], validation_share=0.25)
+    table = train_table(result)
+    assert table.title == "Trained runs/x"
     assert table.rows == [
-        ["epoch", "2"],
-        ["step", "6"],
-        ["rougeL", "0.61803"],
-        ["meteor", "0.5"],
-        ["caption loss", "0.75"],
+        ["best epoch", "2 of 4, step 6"],
+        ["ROUGE-L F1", "0.618"],
+        ["METEOR", "0.500"],
+        ["caption loss, nats a token", "0.750"],
+        ["validation took", "25 % of the time"],
     ]
     assert train_table(trained(trained=False)).title.startswith("Trained before: runs/x")
+
+
+def test_a_training_ends_with_what_people_do_next():
+    told = next_steps(trained(out=Path("runs/my run")), Path("data"))
+    assert "recap caption song.mp3 --model 'runs/my run'" in told
+    assert "recap eval 'runs/my run' --data data" in told
 
 
 def test_model_card(tmp_path):
@@ -111,7 +104,7 @@ def large() -> AblateResult:
 def test_ablate_table_of_one_seed():
     table = ablate_table(swept(runs(ZERO, [0.0]), runs(aligned(0.02), [0.0125])))
     assert table.title == "Weight of the alignment loss, 4 songs (one seed: no claim)"
-    assert table.columns == ["arm", "seeds", "ROUGE-L F1", "METEOR", "right", "minus alpha 0", "cosine"]
+    assert table.columns == ["condition", "seeds", "ROUGE-L F1", "METEOR", "right", "minus alpha 0", "cosine"]
     zero, one = table.rows
     assert zero[:2] + zero[3:] == ["BART-fusion (alpha 0)", "1", "25.0", "100.0", "", "0.812\n0.250"]
     assert zero[2].startswith("50.0\n[")
@@ -160,7 +153,7 @@ def test_ablate_table_fits_80_columns():
         for part in (part for cell in row[1:] for part in cell.split("\n")):
             assert any(part in line for line in lines), part
     markdown = markdown_table(table).splitlines()
-    assert markdown[2].startswith("| arm | seeds | ROUGE-L F1 |")
+    assert markdown[2].startswith("| condition | seeds | ROUGE-L F1 |")
     assert all(line.count("|") == 9 for line in markdown[2:9])
     assert "| +10.0 [+" in markdown[7] and "| <.0001 *** |" in markdown[7]
 
@@ -169,7 +162,7 @@ def test_ablate_table_of_real_songs_has_no_attributes():
     records = runs(ZERO, [0.0])
     del records[0].values["attributes"], records[0].measures["matched"]
     table = ablate_table(swept(records))
-    assert table.columns == ["arm", "seeds", "ROUGE-L F1", "METEOR"]
+    assert table.columns == ["condition", "seeds", "ROUGE-L F1", "METEOR"]
     assert [len(row) for row in table.rows] == [4]
 
 
@@ -185,7 +178,7 @@ def test_losses_table():
 def test_measures_table():
     measures = {"gap": 0.5, "recall_at_10": 0.25, "unknown": 1.0}
     table = measures_table(swept(runs(ZERO, [0.0, 0.1], measures=measures), runs(Condition(BART), [0.0], measures={})))
-    assert table.columns == ["arm", "all attributes right, %", "cosine gap", "lyrics from music, R@10, %"]
+    assert table.columns == ["condition", "all attributes right, %", "cosine gap", "lyrics from music, R@10, %"]
     assert table.rows == [["BART (no music)", "50.0", "", ""], ["BART-fusion (alpha 0)", "50.0", "0.500", "25.0"]]
 
 
@@ -200,7 +193,7 @@ def test_recipe_table(recipe):
 
 
 def test_measures_fit_80_columns():
-    """A column an arm, four arms a table; every figure of the wide table is in one of them."""
+    """A column a condition, four conditions a table; every figure of the wide table is in one of them."""
     result = large()
     whole, tables = measures_table(result), measures_tables(result)
     assert len(tables) == -(-len(result.conditions) // 4)
@@ -208,9 +201,9 @@ def test_measures_fit_80_columns():
     found = {}
     for table in tables:
         for row in table.rows:
-            for arm, cell in zip(table.columns[1:], row[1:], strict=True):
-                found[arm.replace("\n", " "), row[0]] = cell
-    assert found == {key: cell for key, cell in cells.items() if key[1] != "arm"}
+            for condition, cell in zip(table.columns[1:], row[1:], strict=True):
+                found[condition.replace("\n", " "), row[0]] = cell
+    assert found == {key: cell for key, cell in cells.items() if key[1] != "condition"}
     text = "".join(print_table(table, width=80) for table in tables)
     assert all(name in text for name in whole.columns[1:])
 

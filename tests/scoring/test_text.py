@@ -307,7 +307,7 @@ def test_progress_counts_songs():
     class Counting(SilentProgress):
         done = 0
 
-        def start(self, task, total=None):
+        def start(self, task, total=None, done=0):
             self.total = total
 
         def advance(self, count=1, note=""):
