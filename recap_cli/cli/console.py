@@ -275,7 +275,6 @@ def render_evaluation(
         console = stdout_console()
         for drawn in scores.evaluation_screen(result, details):
             console.print(drawn)
-            console.print()
     elif form == "json":
         write_line(json_text(result.to_json()))
     else:

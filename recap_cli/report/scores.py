@@ -3,26 +3,26 @@
 from collections.abc import Sequence
 
 from rich.console import RenderableType
+from rich.text import Text
 
 from recap_cli.escaping import markdown_cell
 from recap_cli.evaluation.alignment_report import AlignmentReport
 from recap_cli.evaluation.controls import ControlReport
 from recap_cli.evaluation.evaluate import EvaluateResult
 from recap_cli.evaluation.options import EvaluateOptions
-from recap_cli.evaluation.systems import SystemScores
 from recap_cli.progress import Table
 from recap_cli.report.drawing import draw, words
 from recap_cli.report.table_one import contrast_table, markdown_table, overview_table, percent, points, table_one
 from recap_cli.scoring.alignment import AlignmentMeasures, InformationBounds, Retrieval
 from recap_cli.scoring.bootstrap import Interval
 from recap_cli.scoring.rouge import PARTS, ROUGE_TYPES
-from recap_cli.scoring.text import HEADINGS, HEADLINE, Over, headings, protocol_named
+from recap_cli.scoring.text import HEADINGS, HEADLINE, SUMMED, protocol_named
 
 
 def evaluation_screen(result: EvaluateResult, details: bool = False) -> list[RenderableType]:
     """Returns what a person sees first: the verdicts and one table; with `details` all others, too."""
     tables = [overview_table(result), *(all_tables(result) if details else [])]
-    return [words("\n".join(result.verdicts)), *(draw(table) for table in tables)]
+    return [words("\n".join(result.verdicts)), *(part for table in tables for part in (Text(), draw(table)))]
 
 
 def next_step(options: EvaluateOptions) -> str:
@@ -38,7 +38,8 @@ def next_step(options: EvaluateOptions) -> str:
 
 def all_tables(result: EvaluateResult) -> list[Table]:
     """Returns Table 1 and every table beside it that there is."""
-    tables = [table_one(result), contrast_table(result), parts_table(result), attribute_table(result)]
+    tables = [table_one(result), contrast_table(result), rouge_table(result), habits_table(result)]
+    tables.append(attribute_table(result))
     tables += [control_table(report) for report in result.controls]
     for report in result.alignment:
         tables += [alignment_table(report), attention_table(report)]
@@ -52,41 +53,38 @@ def to_markdown(result: EvaluateResult) -> str:
     return "\n\n".join([verdicts, *map(markdown_table, all_tables(result))])
 
 
-def parts_table(result: EvaluateResult) -> Table:
-    """What stands behind the headline, a row a system: precision and recall, lengths, copies."""
+def rouge_table(result: EvaluateResult) -> Table:
+    """Precision, recall and F1 of every system: recall alone grows with length."""
     over = protocol_named(result.protocol).over
-    columns = ["system"]
     rows = []
     for system in result.systems:
-        cells = part_cells(system, over)
-        columns = ["system", *cells]
-        rows.append([system.name, *cells.values()])
+        means = system.scores.means(over)
+        cells = ("/".join(f"{100 * means[f'{name}.{part}']:.1f}" for part in PARTS) for name in ROUGE_TYPES)
+        rows.append([system.name, *cells])
     pairs = "the best reference" if over == "best" else "each reference"
+    columns = ["system", *(HEADINGS[name] for name in ROUGE_TYPES)]
     return Table(
-        "Behind the headline",
+        "ROUGE: precision / recall / F1",
         columns,
         rows,
-        f"P / R / F1: precision, recall and F1 over {pairs}, from 0 to 100; mean: over all references of a song; "
-        "distinct: captions that differ from one another; copied: 5-grams that stand in the lyrics",
+        f"over {pairs}, from 0 to 100; those over all references are in evaluation.json",
     )
 
 
-def part_cells(system: SystemScores, over: Over) -> dict[str, str]:
-    """Returns one system's parts, by name."""
-    best, mean, copied = system.scores.means(over), system.scores.means("mean"), system.scores.copied
-    return {
-        **{
-            f"{HEADINGS[name]} P / R / F1": " / ".join(f"{100 * best[f'{name}.{part}']:.1f}" for part in PARTS)
-            for name in ROUGE_TYPES
-        },
-        "ROUGE-L F1, mean": f"{100 * mean['rougeL.f1']:.1f}",
-        "METEOR, mean": f"{100 * mean['meteor']:.1f}",
-        "BLEU": points(system.intervals["bleu"]),
-        "chrF": points(system.intervals["chrf"]),
-        "words a caption": f"{best['length']:.1f}",
-        "distinct": f"{100 * system.scores.distinct:.0f} %",
-        "copied": "lyrics not known" if copied is None else f"{100 * copied:.1f} %",
-    }
+def habits_table(result: EvaluateResult) -> Table:
+    """BLEU and chrF of every system with their intervals, lengths, and how much is said again."""
+    rows = []
+    for system in result.systems:
+        copied = system.scores.copied
+        cells = [points(system.intervals[name]) for name in SUMMED]
+        cells += [f"{system.scores.means()['length']:.1f}", f"{100 * system.scores.distinct:.0f} %"]
+        rows.append([system.name, *cells, "" if copied is None else f"{100 * copied:.1f} %"])
+    columns = ["system", *(HEADINGS[name] for name in SUMMED), "words", "distinct", "copied"]
+    caption = (
+        "words: of a caption; distinct: captions that differ from one another; copied: 5-grams that stand in the "
+        "lyrics, where these are known"
+    )
+    return Table("Other figures", columns, rows, caption)
 
 
 def attribute_table(result: EvaluateResult) -> Table | None:
@@ -107,18 +105,15 @@ def attribute_table(result: EvaluateResult) -> Table | None:
 
 def control_table(report: ControlReport) -> Table:
     """A run's controls and what is lost under each."""
-    rows = [
-        [
-            control.name,
-            *(percent(control.system.intervals[name]) for name in HEADLINE),
-            percent(control.differences["rougeL"].difference),
-            f"{control.system.scores.means()['length']:.1f}",
-        ]
-        for control in report.controls
-    ]
-    names = headings(report.protocol)
-    columns = ["control", *(names[name] for name in HEADLINE), f"{names['rougeL']}: run minus control", "words"]
-    return Table(f"Controls of {report.name}, protocol {report.protocol}", columns, rows)
+    rows = []
+    for control in report.controls:
+        found = control.system.intervals
+        cells = {name: f"{100 * found[name].mean:.1f}" for name in HEADLINE} | {"rougeL": percent(found["rougeL"])}
+        lost = percent(control.differences["rougeL"].difference)
+        rows.append([control.name, *cells.values(), lost, f"{control.system.scores.means()['length']:.1f}"])
+    columns = ["control", *(HEADINGS[name] for name in HEADLINE), "lost", "words"]
+    caption = f"ROUGE: {protocol_named(report.protocol).aim}; lost: ROUGE-L of the run minus that of the control"
+    return Table(f"Controls of {report.name}", columns, rows, caption)
 
 
 def alignment_table(report: AlignmentReport) -> Table:

@@ -16,7 +16,7 @@ from recap_cli.evaluation.system_differences import Contrast
 from recap_cli.evaluation.systems import Entry, Origin, PaperRow, SystemScores, read_paper_table
 from recap_cli.outputs import file_stem
 from recap_cli.report import scores as scores_module
-from recap_cli.report.scores import attribute_table, control_table, parts_table, to_markdown
+from recap_cli.report.scores import attribute_table, control_table, habits_table, rouge_table, to_markdown
 from recap_cli.report.table_one import (
     contrast_table,
     percent,
@@ -183,14 +183,14 @@ def test_json_is_plain():
 # beside it ------------------------------------------------------------------------------------------------------------
 
 
-def test_parts():
-    table = parts_table(evaluated(system("a"), system("b")))
+def test_parts_and_other_figures():
+    result = evaluated(system("a"), system("b"))
+    # Song a is its first reference, song b shares nothing with its own.
+    assert rouge_table(result).rows[1][:2] == ["b", "50.0/50.0/50.0"]
+    table = habits_table(result)
     assert [row[0] for row in table.rows] == ["a", "b"]
     cells = dict(zip(table.columns, table.rows[1], strict=True))
-    # Song a is its first reference, song b shares nothing with its own.
-    assert cells["ROUGE-1 P / R / F1"] == "50.0 / 50.0 / 50.0"
-    assert cells["BLEU"] == "12.3 [10.0, 15.0]"
-    assert (cells["words a caption"], cells["copied"]) == ("3.0", "0.0 %")
+    assert (cells["BLEU"], cells["words"], cells["copied"]) == ("12.3 [10.0, 15.0]", "3.0", "0.0 %")
 
 
 def test_attributes_of_runs_controls_and_oracles():
@@ -215,7 +215,9 @@ def test_controls():
     )
     report = ControlReport("runs/a", [control])
     table = control_table(report)
-    assert table.rows == [["music of another song", *["25.0 [15.0, 35.0]"] * 4, "25.0 [12.5, 37.5]", "3.0"]]
+    assert table.rows == [
+        ["music of another song", "25.0", "25.0", "25.0 [15.0, 35.0]", "25.0", "25.0 [12.5, 37.5]", "3.0"]
+    ]
     assert report.verdicts[0].startswith("uses the music: ROUGE-L F1 +25.0 [+12.5, +37.5]")
     assert report.verdicts[1] == "does not take the lyrics"
 
