@@ -268,9 +268,6 @@ def render_evaluation(
     files = [file for report in result.alignment for file in plot_alignment(report, out)]
     if result.cases is not None:
         files.append(write_case_page(result.cases, out / "cases.html"))
-        if not options.cases.systems and len(options.names) > 2:
-            compared = " and ".join(result.cases.names)
-            progress.say(f"Case page: {compared}, the first two; choose others with --cases A,B.")
     if form == "rich":
         console = stdout_console()
         for drawn in scores.evaluation_screen(result, details):
@@ -283,6 +280,8 @@ def render_evaluation(
     progress.say(f"All figures and tables: {out}")
     for file in files:
         progress.say(f"Written: {file}")
+    if result.cases is not None:
+        progress.say(f"The page compares {' and '.join(result.cases.names)}; choose others with --cases A,B.")
     progress.say(scores.next_step(options))
 
 
