@@ -27,7 +27,6 @@ _UNFINISHED = re.compile(r"unfinished(-\d+-of-\d+)?\.json")
 _RUN = re.compile(r".+-seed-\d+")
 LONGEST_STEM = 60  # characters
 KEPT_LETTERS = 24  # of a longer one; with 4 bytes each, a hash and two suffixes they still fit a file system
-LONGEST_NAME = 48
 
 IsOurs = Callable[[Path], bool]
 
@@ -191,7 +190,7 @@ def check_evaluation(out: Path, predictions: Sequence[Path], paper: Path | None,
     `has_models` says that models' captions are written there, too, under names that depend on the data.
     """
     check_output_folder(out, EVALUATION, is_ours=is_evaluation)
-    written = {"evaluation.json", "cases.html"}
+    written = {"evaluation.json", "tables.md", "cases.html"}
     written |= {f"{file_stem(str(path))}.scores.jsonl" for path in predictions}
     for path in (*predictions, *([paper] if paper else [])):
         place = true_path(path)
@@ -217,7 +216,7 @@ def file_stem(name: str) -> str:
 
     A plain lower-case text names itself; of any other, the last letters stay before a hash of it.
     """
-    clean = "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in _plain(name)).strip("-._")
+    clean = "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in plain_name(name)).strip("-._")
     if name and clean == name and len(name) <= LONGEST_STEM and name.isascii():
         return name
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
@@ -229,33 +228,7 @@ def split_stem(split: str) -> str:
     return file_stem(split.replace(".", "\n") + "\n" * (split == "scores"))
 
 
-def name_systems(sources: Sequence[str]) -> list[str]:
-    """Returns a short name for each path: the last folders that tell it from the others, never the whole of a long one.
-
-    Names that differ by case or by the form of their accents only are told apart by a number.
-    """
-    parts = [Path(source).parts or (".",) for source in sources]
-    names: list[str] = []
-    taken: set[str] = set()
-    for one in parts:
-        tails = (([_plain(_tail(other, n)) for other in parts], n) for n in range(1, len(one) + 1))
-        count = next((n for found, n in tails if found.count(_plain(_tail(one, n))) == 1), 1)
-        name, number = _tail(one, count), 2
-        while _plain(name) in taken:
-            name, number = f"{_tail(one, count)} ({number})", number + 1
-        taken.add(_plain(name))
-        names.append(name)
-    return names
-
-
-def _tail(parts: Sequence[str], count: int) -> str:
-    """Returns the last parts of a path, shortened in the middle where they are long."""
-    text = "/".join(parts[-count:]).replace("//", "/")
-    half = LONGEST_NAME // 2 - 2
-    return text if len(text) <= LONGEST_NAME else f"{text[:half]}...{text[-half:]}"
-
-
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """Returns a name without what a reader may overlook: case, and the form of accents."""
     return unicodedata.normalize("NFC", name).casefold()
 

@@ -1,19 +1,29 @@
-"""JSON records that strangers wrote, such as a model's config: read within bounds, checked field by field."""
+"""The shape of our JSON documents, and records that strangers wrote: read within bounds, checked field by field."""
 
 import json
 import math
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any, NoReturn
 
 from recap_cli.errors import ModelError
 
+# At the top of each JSON document that a user reads, and of its JSON Schema in `data/schemas`. It grows when a key
+# changes its name or its meaning, not when one is added.
+SCHEMA = 1
 MEGABYTE = 1 << 20
 SHOWN = 60  # characters of a wrong value in a message
 CONFIG_FILE = "config.json"  # of a model folder
 CHOOSE_ANOTHER = "copy the model folder again, or choose another"
+
+
+def read_schema(command: str) -> dict[str, Any]:
+    """Returns the JSON Schema of what a command writes with --json, by the command's name."""
+    file = resources.files("recap_cli") / "data" / "schemas" / f"{command}.json"
+    return dict(json.loads(file.read_text(encoding="utf-8")))
 
 
 @dataclass(frozen=True)

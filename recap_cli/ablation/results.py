@@ -21,6 +21,7 @@ from recap_cli.ablation.seed_differences import (
 from recap_cli.errors import DataError
 from recap_cli.files import open_atomically, write_json
 from recap_cli.model.config import ALIGNMENT_LOSSES
+from recap_cli.records import SCHEMA
 from recap_cli.scoring.bootstrap import Interval
 from recap_cli.scoring.seeds import seeds_interval
 
@@ -130,6 +131,7 @@ class AblateResult:
         """The result as one strict JSON document; what is no number is null."""
         return strict(
             {
+                "schema": SCHEMA,
                 "songs": self.songs,
                 "claim": self.claim,
                 "verdict": self.verdict,

@@ -42,6 +42,7 @@ Explain = Annotated[
 Format = Annotated[
     Form, Setting("How the tables are written to stdout; rich is for a terminal.", RESULT, flag="--format")
 ]
+Details = Annotated[bool, Setting("Show every table, not only the verdicts and the systems side by side.", RESULT)]
 
 
 def prepare(options: PrepareOptions, dry_run: DryRun = False, screen: Screen = Screen()) -> None:
@@ -137,15 +138,18 @@ def caption(
         raise typer.Exit(1)
 
 
-def evaluate(options: EvaluateOptions, form: Format = "rich", screen: Screen = Screen()) -> None:
+def evaluate(
+    options: EvaluateOptions, form: Format = "rich", details: Details = False, screen: Screen = Screen()
+) -> None:
     """Score runs or files of captions side by side: ROUGE, METEOR, BLEU and chrF with intervals."""
-    out = options.out or Path("runs/eval")
-    check_evaluate(options, out)
+    check_evaluate(options, options.out or options.default_out)
     progress = console_progress(screen.quiet)
     from recap_cli.evaluation.evaluate import evaluate as run
 
-    result = run(replace(name_inputs(options, progress), out=out), progress)
-    render_evaluation(result, out, "json" if screen.as_json else form, progress)
+    options = name_inputs(options, progress)
+    options = replace(options, out=options.out or options.default_out)
+    result = run(options, progress)
+    render_evaluation(result, options, "json" if screen.as_json else form, details, progress)
 
 
 def ablate(options: AblateOptions, dry_run: DryRun = False, screen: Screen = Screen()) -> None:
@@ -197,14 +201,9 @@ def choose_data(data: Path, limit: int | None, progress: ConsoleProgress) -> Pat
     return default_data(limit, progress) if data is UNNAMED else data
 
 
-def needs_no_model(options: EvaluateOptions) -> bool:
-    """Whether only files of captions are scored."""
-    return bool(options.predictions) and not options.runs
-
-
 def name_inputs(options: EvaluateOptions, progress: ConsoleProgress) -> EvaluateOptions:
     """Returns the options with the data and the run that are used, and says which where none are named."""
-    if needs_no_model(options):
+    if options.predictions and not options.runs:  # without a model
         return replace(options, data=None if options.data is UNNAMED else options.data)
     assert options.data is not None
     options = replace(options, data=choose_data(options.data, options.limit, progress))

@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.cells import cell_len
@@ -22,6 +21,7 @@ from recap_cli.surroundings import NARROWEST, WIDEST
 if TYPE_CHECKING:
     from recap_cli.ablation.results import AblateResult
     from recap_cli.evaluation.evaluate import EvaluateResult
+    from recap_cli.evaluation.options import EvaluateOptions
 
 Form = Literal["rich", "markdown", "latex", "csv", "json"]
 
@@ -197,26 +197,35 @@ def render(as_json: bool, document: dict[str, Any], *tables: Table | None) -> No
         console.print(draw(table))
 
 
-def render_evaluation(result: "EvaluateResult", out: Path, form: Form, progress: ConsoleProgress) -> None:
-    """Writes an evaluation to stdout in one of the formats, and its plots and pages into a folder."""
+def render_evaluation(
+    result: "EvaluateResult", options: "EvaluateOptions", form: Form, details: bool, progress: ConsoleProgress
+) -> None:
+    """Writes an evaluation to stdout in one of the formats, and its tables, plots and pages into its folder."""
     from recap_cli.report import scores, table_one
     from recap_cli.report.case_page import write_case_page
     from recap_cli.report.pictures import plot_alignment
 
+    out = options.out
+    assert out is not None
+    write_text(out / "tables.md", scores.to_markdown(result) + "\n")
     files = [file for report in result.alignment for file in plot_alignment(report, out)]
     if result.cases is not None:
         files.append(write_case_page(result.cases, out / "cases.html"))
-    if form in ("rich", "json"):
-        render(form == "json", result.to_json(), *scores.all_tables(result))
+    if form == "rich":
+        console = stdout_console()
+        for drawn in scores.evaluation_screen(result, details):
+            console.print(drawn)
+    elif form == "json":
+        write_line(json_text(result.to_json()))
     else:
         writers = {"markdown": scores.to_markdown, "latex": table_one.to_latex, "csv": table_one.to_csv}
         write_line(writers[form](result))
-    for report in result.controls:
-        for verdict in report.verdicts:
-            progress.say(f"{report.name}: {verdict}")
-    progress.say(f"Captions and figures: {out}")
+    progress.say(f"All figures and tables: {out}")
     for file in files:
         progress.say(f"Written: {file}")
+    if result.cases is not None:
+        progress.say(f"The page compares {' and '.join(result.cases.names)}; choose others with --cases A,B.")
+    progress.say(scores.next_step(options))
 
 
 def render_ablation(result: "AblateResult", as_json: bool, progress: ConsoleProgress) -> None:

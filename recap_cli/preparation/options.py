@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from recap_cli.errors import OptionError
+from recap_cli.records import SCHEMA
 from recap_cli.settings import MACHINE, RESULT, Setting, check_settings
 
 if TYPE_CHECKING:
@@ -215,7 +216,8 @@ class PrepareResult:
     def to_json(self) -> dict[str, Any]:
         """Returns the result as plain values."""
         leakage = self.leakage.to_json() if self.leakage is not None else None
-        return {**vars(self), "out": str(self.out), "leakage": leakage}
+        rest = {name: value for name, value in vars(self).items() if name != "spent"}
+        return {"schema": SCHEMA, **rest, "out": str(self.out), "leakage": leakage, "spent_seconds": self.spent}
 
 
 @dataclass(frozen=True)
@@ -238,4 +240,10 @@ class PreparePlan:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the plan as plain values."""
-        return {"dry_run": True, **vars(self), "out": str(self.out), "leakage": self.leakage.to_json()}
+        return {
+            "schema": SCHEMA,
+            "dry_run": True,
+            **vars(self),
+            "out": str(self.out),
+            "leakage": self.leakage.to_json(),
+        }

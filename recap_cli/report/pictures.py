@@ -64,11 +64,12 @@ def plot_alignment(report: AlignmentReport, out: Path) -> list[Path]:
 def draw_matrix(axes: "Axes", cosines: np.ndarray) -> str:
     """Draws cosines [songs, songs] of all music and all lyrics, and returns the subtitle."""
     shown = cosines[:SHOWN_SONGS, :SHOWN_SONGS]
-    image = axes.imshow(shown, cmap="viridis", interpolation="nearest")
-    axes.figure.colorbar(image, ax=axes, label="cosine")
-    axes.set_xlabel("lyrics of song")
-    axes.set_ylabel("music of song")
-    return f"{len(shown)} of {len(cosines)} held-out songs; matched pairs on the diagonal"
+    most = float(np.abs(shown).max()) or 1.0
+    image = axes.imshow(shown, cmap="RdBu_r", vmin=-most, vmax=most, interpolation="nearest")
+    axes.figure.colorbar(image, ax=axes, label="cosine: red is alike, blue is opposite")
+    axes.set_xlabel("lyrics of song number")
+    axes.set_ylabel("music of song number")
+    return f"music against lyrics, {len(shown)} of {len(cosines)} held-out songs;\na song's own meet on the diagonal"
 
 
 def draw_histogram(axes: "Axes", cosines: np.ndarray) -> str:
@@ -78,11 +79,12 @@ def draw_histogram(axes: "Axes", cosines: np.ndarray) -> str:
     low, high = float(cosines.min()), float(cosines.max())
     bins = int(np.clip(len(matched) // SONGS_PER_BIN, *HISTOGRAM_BINS))
     edges = np.linspace(low, high if high > low else low + 1e-3, bins + 1)
-    for name, values, color in (("mismatched", mismatched, "tab:gray"), ("matched", matched, "tab:blue")):
+    sides = (("of two songs", mismatched, "tab:gray"), ("of one song", matched, "tab:blue"))
+    for name, values, color in sides:
         label = f"{name}, mean {values.mean():.3f}"
         axes.hist(values, edges.tolist(), density=True, color=color, alpha=0.6, label=label)
-    axes.set_xlabel("cosine of music and lyrics")
-    axes.set_ylabel("density")
+    axes.set_xlabel("cosine of music and lyrics: 1 alike, 0 unrelated, -1 opposite")
+    axes.set_ylabel("share of pairs (density)")
     axes.margins(y=0.15)  # room for the legend
     axes.legend(frameon=False, ncols=2, loc="upper center")
-    return f"{len(matched)} held-out songs"
+    return f"music and lyrics of one song and of two, {len(matched)} held-out songs"

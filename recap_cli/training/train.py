@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from recap_cli.files import cannot_write, replace_atomically, write_json
 from recap_cli.model.music_encoder import TIME_STRIDE
 from recap_cli.progress import Progress, SilentProgress
+from recap_cli.records import SCHEMA
 from recap_cli.runtime.device import choose_device
 from recap_cli.runtime.run_folder import FIGURES_FILE, begin_run, hold_run, read_figures, read_log
 from recap_cli.training.build import build_model, build_trainer, choose_music, draw_model
@@ -47,9 +48,21 @@ class TrainResult:
     validation_share: float = 0.0  # of the time
 
     def to_json(self) -> dict[str, Any]:
-        """The result as plain values."""
-        values = {"run": str(self.out), "settings": self.settings, "figures": self.figures, "log": self.log}
-        return {**values, "validation_share": round(self.validation_share, 3)}
+        """The result as plain values; its schema is `data/schemas/train.json`."""
+        return {
+            "schema": SCHEMA,
+            "run": str(self.out),
+            "settings": self.settings,
+            "figures": with_id(self.figures),
+            "log": list(map(with_id, self.log)),
+            "validation_share": round(self.validation_share, 3),
+        }
+
+
+def with_id(record: dict[str, Any]) -> dict[str, Any]:
+    """Returns a record whose sample names its song by `id`, as all our documents do; in logs it is `song`."""
+    sample = record["sample"]
+    return {**record, "sample": {"id" if name == "song" else name: value for name, value in sample.items()}}
 
 
 def train(options: TrainOptions, progress: Progress | None = None) -> TrainResult:
@@ -177,7 +190,7 @@ class Estimate:
 
     def to_json(self) -> dict[str, Any]:
         """The estimate as plain values."""
-        return asdict(self)
+        return {"schema": SCHEMA, "dry_run": True, **asdict(self)}
 
 
 def estimate(options: TrainOptions, progress: Progress | None = None) -> Estimate:

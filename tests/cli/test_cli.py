@@ -17,11 +17,13 @@ import pytest
 import soundfile
 from make_runs import SONGS as SCORES
 from make_runs import ZERO, aligned, run
+from schemas import check_document
 
 from recap_cli import __version__
 from recap_cli.ablation.results import summarise
 from recap_cli.cli.app import main
 from recap_cli.errors import ModelError, RecapError
+from recap_cli.evaluation.options import CaseChoice
 from recap_cli.report.recipes import recipe_screen
 
 ROOT = Path(__file__).parents[2]
@@ -557,10 +559,11 @@ def test_flags_reach_the_options(recap, stop, tiny_data, tmp_path, monkeypatch):
     options = stop[-1]
     assert (options.runs, options.protocol, options.limit) == ((Path("a"), Path("b")), "published", 5)
     assert (options.decoding.beams, options.controls, options.alignment) == (2, False, False)
-    recap("eval", "--predictions", "a.csv", "--predictions", "b.csv", "--cases", "3", "--paper", "p.csv", "--out", "o")
+    files = ("--predictions", "a.csv", "--predictions", "b.csv")
+    recap("eval", *files, "--cases", "a,b,3", "--paper", "p.csv", "--out", "o")
     options = stop[-1]
     assert (options.data, options.runs, options.predictions) == (None, (), (Path("a.csv"), Path("b.csv")))
-    assert (options.cases, options.paper, options.out) == (3, Path("p.csv"), Path("o"))
+    assert (options.cases, options.paper, options.out) == (CaseChoice(3, ("a", "b")), Path("p.csv"), Path("o"))
     recap("eval", "a", "--data", "d", "--predictions", "b.csv", "--controls", "--alignment")
     options = stop[-1]
     assert (options.runs, options.predictions, options.controls) == ((Path("a"),), (Path("b.csv"),), True)
@@ -581,6 +584,7 @@ def test_eval(recap, tiny_data, tiny_run, tmp_path):
     code, out, err = recap(*call, "--json")
     assert (code, err) == (0, [])
     assert json.loads(out)["systems"][0]["songs"] == 2
+    check_document("eval", json.loads(out))
 
 
 def test_train_and_train_again(recap, tiny_data, tmp_path):
@@ -596,6 +600,7 @@ def test_train_and_train_again(recap, tiny_data, tmp_path):
     (tmp_path / "run" / "README.md").unlink()  # as a kill just before it would have it
     code, out, _ = recap(*call, "--json")
     assert json.loads(out)["run"] == str(tmp_path / "run")
+    check_document("train", json.loads(out))
     assert "# run\n" in (tmp_path / "run" / "README.md").read_text()
 
 
@@ -611,6 +616,7 @@ def test_ablate(recap, tmp_path, monkeypatch):
     assert err == [f"Figure: {tmp_path / 'figure2.png'}, {tmp_path / 'figure2.svg'}"]
     code, out, err = recap("ablate", "d", "--weights", "2e-2", "--json")
     assert [one["condition"]["alpha"] for one in json.loads(out)["conditions"]] == [0.0, 0.02]
+    check_document("ablate", json.loads(out))
     result.failed["alpha 0.1, seed 0"] = ModelError("the loss is nan").message
     code, out, err = recap("ablate", "d", "--weights", "2e-2", "-q")
     assert code == 1

@@ -382,14 +382,14 @@ def test_damaged_songs_are_set_aside(damaged, out):
     rejected = list(read_json_lines(out / "rejected.jsonl"))
     assert (result.rejected, sum(result.reasons.values())) == (5, 5)
     assert result.reasons["is empty (0 bytes)"] == result.reasons["no audio file"] == 1
-    assert {entry["song"]: entry["file"] for entry in rejected} == {
+    assert {entry["id"]: entry["file"] for entry in rejected} == {
         "outside": "../../etc/passwd",
         "text": str(audio / "text.wav"),
         "empty": str(audio / "empty.wav"),
         "gone": str(audio / "gone.wav"),
         "long": str(damaged.parent / ("x" * 3000 + ".wav")),
     }
-    reasons = {entry["song"]: entry["reason"] for entry in rejected}
+    reasons = {entry["id"]: entry["reason"] for entry in rejected}
     assert reasons["text"] == f"{audio / 'text.wav'} is not audio that can be decoded"
     assert reasons["empty"] == f"{audio / 'empty.wav'} is empty (0 bytes)"
     assert reasons["gone"] == f"no audio file {audio / 'gone.wav'}"
@@ -422,7 +422,7 @@ def test_mended_songs_are_no_longer_rejected(damaged, out):
     tone(damaged.parent / "audio" / "gone.wav", 321)
     result = run(damaged, out, max_rejected=1.0)
     assert (result.songs, result.reused) == (7, 6)
-    assert "gone" not in {entry["song"] for entry in read_json_lines(out / "rejected.jsonl")}
+    assert "gone" not in {entry["id"] for entry in read_json_lines(out / "rejected.jsonl")}
 
 
 def test_ids_are_unique(corpus, out):
