@@ -15,6 +15,7 @@ from rich.text import Text
 from recap_cli.cli.streams import Name, Stream
 from recap_cli.cli.task_line import Task
 from recap_cli.escaping import json_text, one_line, visible
+from recap_cli.files import write_text
 from recap_cli.progress import Table
 from recap_cli.surroundings import NARROWEST, WIDEST
 
