@@ -111,7 +111,7 @@ def test_files_that_cannot_be_scored(recap, tmp_path, rows, message):
 def test_more_that_cannot_be_scored(recap, files, tmp_path):
     (tmp_path / "bad.jsonl").write_bytes(b'{"prediction": "\xff", "reference": "x"}')
     assert "line 1 is no UTF-8" in refuse(recap, "--predictions", "bad.jsonl")
-    assert "cannot read none.csv" in refuse(recap, "--predictions", "none.csv")
+    assert "no file none.csv" in refuse(recap, "--predictions", "none.csv")
     fewer = write(tmp_path / "c.jsonl", ROWS[:1])
     assert "lacks 1 of the 2 songs, such as b" in refuse(recap, "--predictions", files[0], "--predictions", fewer)
     assert "--format xml" in refuse(recap, "--predictions", files[0], "--format", "xml")
