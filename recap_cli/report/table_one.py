@@ -192,7 +192,7 @@ def to_latex(result: EvaluateResult) -> str:
         body = [r"\midrule", *map(latex_row, difference_rows(result))]
         columns = ["Run", *(headings(result.protocol)[name] for name in FIGURES)]
         tables.append(latex_table("l" + "r" * len(FIGURES), columns, body, notes))
-    return "\n\n".join(tables)
+    return "\n".join(tables)  # a blank line would be a paragraph of the paper
 
 
 def latex_row(cells: Sequence[str]) -> str:

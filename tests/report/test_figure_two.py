@@ -77,7 +77,7 @@ def test_the_figure_shows_what_was_measured(tmp_path, drawn):
     assert base.get_linestyle() == "--"
     assert [patch.get_extents().height > 0 for patch in axes.patches] == [True]  # the band of alpha 0
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0.001", "0.02", "0.1"]
-    assert axes.get_title() == "ROUGE-L F1 (points)"
+    assert axes.get_title() == "ROUGE-L F1 (0 to 100)"
     assert axes.get_xlabel() == "alpha, weight of the alignment loss (log scale)"
     assert "40 songs, one seed: no claim, 95 % intervals over songs" in figure.get_suptitle()
     (legend,) = figure.legends
@@ -92,8 +92,8 @@ def test_lines_stand_beside_each_other_and_the_legend_beside_all(tmp_path, drawn
     plot_ablation(swept(tmp_path, *of_all(*POINTS, *other)))
     (figure,) = drawn
     assert [axes.get_title() for axes in figure.axes] == [
-        "ROUGE-L F1 (points)",
-        "METEOR (points)",
+        "ROUGE-L F1 (0 to 100)",
+        "METEOR (0 to 100)",
         "attributes named rightly (%)",
     ]
     assert "5 seeds, 95 % intervals over seeds and songs" in figure.get_suptitle()
@@ -126,9 +126,7 @@ def test_close_weights_have_readable_labels(tmp_path, drawn):
     assert rotations == [0, 90]
 
 
-@pytest.mark.parametrize(
-    ("seeds", "caution"), [(5, "bars that overlap are no test"), (8, "not all have the same seeds")]
-)
+@pytest.mark.parametrize(("seeds", "caution"), [(5, "intervals may overlap"), (8, "not all have the same seeds")])
 def test_the_title_warns_of_what_the_heights_do_not_say(tmp_path, drawn, seeds, caution):
     conditions = [*of_all(*POINTS[:2]), *of_all(POINTS[2], seeds=seeds)]
     plot_ablation(swept(tmp_path, *conditions))

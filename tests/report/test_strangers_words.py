@@ -142,7 +142,7 @@ def scored(words: str):
 
 def study(words: str) -> CaseStudy:
     scores = {"rouge1": 0.5}, {"rouge1": 0.25}
-    case = Case(words, words, [words, "x"], (words, "y"), scores, 0.5)
+    case = Case(words, words, words, [words, "x"], (words, "y"), scores, 0.5)
     return CaseStudy((words, "b"), [case, replace(case, lyrics=None)], 9, 1, "f1", "signature")
 
 
@@ -364,7 +364,7 @@ def test_csv(kind):
 def test_negative_figures_of_ours_stay_numbers():
     changed = {**BASE.entries[0].intervals, "rougeL": replace(BASE.entries[0].intervals["rougeL"], low=-0.25)}
     text = to_csv(replace(BASE, entries=[replace(BASE.entries[0], intervals=changed)]))
-    assert ",-25.0000," in text
+    assert ",-0.250000," in text
 
 
 # figures --------------------------------------------------------------------------------------------------------------
