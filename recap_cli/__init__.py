@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from recap_cli.preparation.prepare import prepare
     from recap_cli.processor import RecapProcessor
     from recap_cli.progress import Progress
+    from recap_cli.records import read_schema
     from recap_cli.runtime.options import DecodingOptions
     from recap_cli.training.options import Interventions, TrainOptions
     from recap_cli.training.train import TrainResult, train
@@ -78,6 +79,7 @@ _HOMES = {
     "log_mel": "audio.mel",
     "prepare": "preparation.prepare",
     "read_excerpt": "audio.decode",
+    "read_schema": "records",
     "train": "training.train",
 }
 
@@ -109,6 +111,7 @@ __all__ = [
     "log_mel",
     "prepare",
     "read_excerpt",
+    "read_schema",
     "train",
 ]
 

@@ -10,7 +10,7 @@ import pytest
 from recap_cli.captioning.captioner import SongCaption
 from recap_cli.captioning.explain import Explanation, Looks
 from recap_cli.errors import DataError, OptionError
-from recap_cli.outputs import check_caption, is_picture
+from recap_cli.outputs import check_explain, is_picture
 from recap_cli.report.attention_maps import (
     NOTE,
     WHOLE,
@@ -118,7 +118,7 @@ def test_what_is_told_beside_the_picture(tmp_path, monkeypatch):
     assert looks and all("times the average look" in look for look in looks)
     assert len(told.warned) == 1 and "雨" in told.warned[0]
     with pytest.raises(OptionError, match=r"map\.txt is not a picture"):
-        check_caption(None, tmp_path / "map.txt", [])
+        check_explain(tmp_path / "map.txt", [])
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="cannot write"):
         list(drawn(iter(songs), tmp_path / "file" / "map.png", told))
