@@ -16,7 +16,7 @@ def check_document(command: str, document: Any) -> None:
     schema = read_schema(command)
     # One of two forms, the result and the dry run: the one that is meant, so that the message says what is wrong.
     forms = schema.get("oneOf", [schema])
-    is_dry = "dry_run" in document or "to_caption" in document
+    is_dry = "dry_run" in document
     check(document, {**forms[is_dry], "$defs": schema.get("$defs", {})}, command)
 
 

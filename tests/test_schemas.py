@@ -77,13 +77,7 @@ DOCUMENTS = {
     "eval": (evaluated,),
     "ablate": (ablated, sweep_plan),
 }
-# Captions have no number of their shape yet.
-TO_COME = pytest.mark.skipif("schema" not in captioned(), reason="captions have no schema yet")
-CASES = [
-    pytest.param(command, make, marks=[TO_COME] * (command == "caption"))
-    for command, makers in DOCUMENTS.items()
-    for make in makers
-]
+CASES = [(command, make) for command, makers in DOCUMENTS.items() for make in makers]
 
 
 @pytest.mark.parametrize(("command", "make"), CASES)

@@ -13,13 +13,14 @@ from recap_cli.captioning.batch import BatchCaptioner, Catalogue
 from recap_cli.captioning.caption_file import CaptionFile
 from recap_cli.captioning.caption_input import AudioTask
 from recap_cli.captioning.caption_table import CaptionTable
-from recap_cli.captioning.captioner import SCHEMA, Captioner, SongCaption
+from recap_cli.captioning.captioner import Captioner, SongCaption
 from recap_cli.captioning.options import CaptionOptions
 from recap_cli.captioning.places import TABLES, check_captions_out, check_inputs
 from recap_cli.corpus.folders import lyrics_beside
 from recap_cli.lyrics.reader import Lyrics, lyrics_of_words, read_lyrics
 from recap_cli.lyrics.tags import lyrics_in_tags
 from recap_cli.progress import Progress, SilentProgress
+from recap_cli.records import SCHEMA
 from recap_cli.runtime.run_folder import newest_run
 
 MOST_TOLD = 1000  # reasons and kinds of warnings that are remembered
@@ -205,6 +206,7 @@ def plan_captions(options: CaptionOptions, progress: Progress | None = None) -> 
         "hours": round(songs / rate, 2) if rate else 0.0,
         "measured_on": len(trial),
         "schema": SCHEMA,
+        "dry_run": True,
     }
 
 

@@ -26,12 +26,12 @@ from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.music_encoder import TIME_STRIDE
 from recap_cli.processor import RecapProcessor, pad_mels, pad_states
 from recap_cli.progress import Progress
+from recap_cli.records import SCHEMA
 from recap_cli.runtime.decoding import Decoded, DecodingOptions, effective_settings, generate_captions
 from recap_cli.runtime.device import choose_device
 from recap_cli.runtime.hub import DEFAULT_BART
 
 NO_LYRICS = "no lyrics: the caption comes from the music alone (--instrumental says there are none)"
-SCHEMA = 1  # of `SongCaption.to_json`
 WINDOWS_AT_ONCE = 4  # of a whole song
 UNTOLD = ("seconds", "lyrics_from", "explanation")  # times differ from run to run
 

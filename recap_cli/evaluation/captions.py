@@ -17,6 +17,7 @@ from recap_cli.evaluation.predictions import Prediction, title_of
 from recap_cli.files import cannot_write, hash_file
 from recap_cli.outputs import file_stem, split_stem
 from recap_cli.progress import Progress
+from recap_cli.records import SCHEMA
 from recap_cli.runtime.decoding import Decoded, DecodingOptions, generate_captions
 from recap_cli.runtime.hub import model_path
 from recap_cli.runtime.music_cache import cache_features
@@ -133,6 +134,7 @@ class SplitFile:
             **self.made_by,
             "warnings": [],
             "references": [caption.text for caption in entry.song.captions],
+            "schema": SCHEMA,
         }
 
 

@@ -365,6 +365,7 @@ def test_json(recap):
     code, out, err = recap("caption", ODE, "--json", "-q")
     assert (code, err) == (0, [])
     record = json.loads(out)
+    check_document("caption", record)
     assert record["audio"] == str(ODE)
     assert record["model"] == "embedded demonstration model"
     assert record["excerpt"]["start_seconds"] == 0.0
@@ -405,6 +406,7 @@ def test_a_folder_is_planned_captioned_and_gone_on_with(recap, refused, tmp_path
     out = tmp_path / "captions.jsonl"
     code, plan, err = recap("caption", SONGS, "--out", out, "--dry-run", "--json", "-q")
     assert (code, err, json.loads(plan)["songs"], out.exists()) == (0, [], 3, False)
+    check_document("caption", json.loads(plan))
     assert "songs an hour" in recap("caption", SONGS, "--dry-run", "-q")[1]
     assert recap("caption", SONGS, "--out", out, "--limit", "2", "-q") == (0, "", [])
     before = out.read_text()
@@ -577,7 +579,7 @@ def test_flags_reach_the_options(recap, stop, tiny_data, tmp_path, monkeypatch):
 
 def test_eval(recap, tiny_data, tiny_run, tmp_path):
     call = ("eval", tiny_run, "--data", tiny_data.folder, "--limit", "2", "--beams", "1", "-q", "--out", tmp_path)
-    code, out, err = recap(*call)
+    code, out, err = recap(*call, "--details")
     assert (code, err) == (0, [])
     assert "2 songs of split test, protocol f1" in out
     assert "ROUGE-L F1" in out and "lyrics only, oracle" in out and "best of 5 references" in out
