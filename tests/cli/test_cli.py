@@ -473,7 +473,7 @@ def test_a_terminal_of_forty_columns(recap):
     assert max(map(len, lines)) <= 40
     assert lines[0].startswith("╭") and lines[-1].startswith("╰")
     words = " ".join(line.strip("│ ") for line in lines[1:-1])
-    assert words.split() == recap("caption", ODE, "-q")[1].split()
+    assert " ".join(recap("caption", ODE, "-q")[1].split()) in " ".join(words.split())
 
 
 # what is used when nothing is named -----------------------------------------------------------------------------------
@@ -580,7 +580,8 @@ def test_eval(recap, tiny_data, tiny_run, tmp_path):
     code, out, err = recap(*call)
     assert (code, err) == (0, [])
     assert "2 songs of split test, protocol f1" in out
-    assert "ROUGE-L F1" in out and "lyrics only, oracle" in out and "best of 5 references" in out
+    assert "ROUGE-L F1" in out and "best of 5 references" not in out
+    assert "best of 5 references" in recap(*call, "--details")[1]
     code, out, err = recap(*call, "--json")
     assert (code, err) == (0, [])
     assert json.loads(out)["systems"][0]["songs"] == 2
