@@ -69,7 +69,7 @@ def test_a_split_that_is_not_there(tiny_data):
 
 
 def test_folders_that_are_not_prepared(tmp_path):
-    with pytest.raises(DataError, match="no data folder .*data$") as caught:
+    with pytest.raises(DataError, match=r"no data folder .*data$") as caught:
         PreparedData(tmp_path / "data")
     assert f"--out {tmp_path / 'data'}" in caught.value.hint
     (tmp_path / "data" / "mels").mkdir(parents=True)
