@@ -3,12 +3,15 @@
 Torch is imported only by the fixtures that need it.
 """
 
+import fcntl
+import gc
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from forked import Forker
 from make_synonyms import wordnet_folder
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -51,6 +54,12 @@ LONG = (
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.name not in LONG)
+
+
+def pytest_collection_finish():
+    """Spares the collector what stays: libraries and thousands of tests, which each training looks through else."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -113,23 +122,69 @@ def tiny_model(tiny_config):
 
 
 @pytest.fixture(scope="session")
+def forker(cache_folder) -> Iterator[Forker]:
+    """Commands in processes of their own, without the seconds that loading torch takes."""
+    with Forker() as forker:
+        yield forker
+
+
+@pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory):
     """A prepared demo corpus of 24 songs; tests only read it."""
     from recap_cli.corpus.dataset import PreparedData
     from recap_cli.preparation.prepare import PrepareOptions, prepare
 
-    folder = tmp_path_factory.mktemp("corpus") / "data"
-    prepare(PrepareOptions(limit=24, jobs=1, out=folder))
-    return PreparedData(folder)
+    own = tmp_path_factory.getbasetemp() / "tiny"
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        prepare(PrepareOptions(limit=24, jobs=1, out=own / "data"))
+        return PreparedData(own / "data")
+    # The first of several test processes prepares and pretrains, and each has a copy.
+    shared = own.parents[1] / "tiny"
+    with shared.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not shared.exists():
+            prepare(PrepareOptions(limit=24, jobs=1, out=shared / "data"))
+            train_tiny(shared)
+    shutil.copytree(shared, own)
+    return PreparedData(own / "data")
 
 
 @pytest.fixture(scope="session")
 def tiny_run(tiny_data):
     """A finished run of one epoch on the prepared corpus; tests only read it."""
+    return train_tiny(tiny_data.folder.parent)
+
+
+def train_tiny(folder: Path) -> Path:
+    """Trains the run beside the data, unless it was."""
     from recap_cli.training.train import TrainOptions, train
 
-    folder = tiny_data.folder.parent / "run"
-    return train(TrainOptions(tiny_data.folder, folder, epochs=1, max_caption_tokens=16, device="cpu")).out
+    return train(TrainOptions(folder / "data", folder / "run", epochs=1, max_caption_tokens=16, device="cpu")).out
+
+
+@pytest.fixture
+def quick_pretraining(monkeypatch):
+    """Stand-ins learn for a step or two, where a test wants some and not good ones."""
+    from dataclasses import replace
+
+    from recap_cli.training import pretrain
+
+    stock = pretrain.fit
+
+    def fit(model, dataset, collate, folder, options, *rest, **more):
+        stock(model, dataset, collate, folder, replace(options, epochs=0.1), *rest, **more)
+
+    monkeypatch.setattr(pretrain, "fit", fit)
+
+
+@pytest.fixture(scope="session")
+def demo_songs():
+    """Makes the whole demo corpus of a difficulty, once."""
+    from functools import cache
+
+    from recap_cli.demo.songs import DemoSettings, make_songs
+
+    return cache(lambda difficulty="easy": tuple(make_songs(DemoSettings(difficulty=difficulty))))
 
 
 @pytest.fixture(scope="module")

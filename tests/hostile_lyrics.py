@@ -8,26 +8,7 @@ import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tagged_audio import (
-    LYRICS,
-    ape,
-    ape_footer,
-    atom,
-    chunks,
-    comment,
-    flac,
-    frame,
-    id3,
-    lyrics3,
-    mp4,
-    mp4_free,
-    mp4_text,
-    ogg,
-    ogg_page,
-    packed,
-    sylt,
-    uslt,
-)  # fmt: skip
+from tagged_audio import HOSTILE, TAGGED
 
 VERSES = {
     "the moon is rising over the hill\nI remember the way you smiled\n": ("ascii", "utf-8", "utf-16"),
@@ -139,36 +120,6 @@ def hostile_tags(folder: Path, seed: int, count: int = 200) -> Iterator[Path]:
         path = folder / f"{number:04d}.{pick.choice(['mp3', 'flac', 'ogg', 'm4a', 'wav', 'wma', 'opus'])}"
         path.write_bytes(data)
         yield path
-
-
-AUDIO = b"\xff\xfb\x90\0" + bytes(413)
-TAGGED: tuple[Callable[[bytes, random.Random], bytes], ...] = (
-    lambda text, pick: id3(frame("USLT", uslt(text, pick.randrange(5)))) + AUDIO,
-    lambda text, pick: id3(frame("USLT", uslt(text, 3), 4), version=4, flags=pick.choice([0, 0x80])) + AUDIO,
-    lambda text, pick: id3(frame("ULT", uslt(text), 2), version=2) + AUDIO,
-    lambda text, pick: id3(frame("SYLT", sylt(text.split(b"\n"), pick.randrange(4), pick.randrange(9)))) + AUDIO,
-    lambda text, pick: id3(frame("USLT", packed(uslt(text)), 3, pick.choice([0x80, 0xC0, 0xE0]))) + AUDIO,
-    lambda text, pick: id3(frame("USLT", packed(uslt(text), 4), 4, pick.choice([9, 8, 0x4B, 0x0F])), version=4) + AUDIO,
-    lambda text, pick: id3(frame("TXXX", b"\0LYRICS\0" + text)) + AUDIO,
-    lambda text, pick: AUDIO + ape(("Lyrics", text)), lambda text, pick: AUDIO + lyrics3(text[:9999]),
-    lambda text, pick: flac((0, bytes(34)), (4, comment(("LYRICS", text)))),
-    lambda text, pick: ogg(b"OpusTags" + comment(("LYRICS", text))),
-    lambda text, pick: mp4(mp4_text(b"\xa9lyr", text)), lambda text, pick: mp4(mp4_free(b"LYRICS", text)),
-    lambda text, pick: chunks(b"RIFF", (b"id3 ", id3(frame("USLT", uslt(text))))),
-    lambda text, pick: chunks(b"FORM", (b"ID3 ", id3(frame("USLT", uslt(text))))),
-)  # fmt: skip
-HOSTILE: tuple[Callable[[random.Random], bytes], ...] = (
-    lambda pick: id3(frame("USLT", packed(uslt(b"la" * 8_000_000)), 3, 0x80)),
-    lambda pick: id3(frame("SYLT", packed(uslt(b"la" * 8_000_000), 4), 4, 0x09), version=4),
-    lambda pick: id3(frame("CHAP", b"x" * 9) * 50_000),
-    lambda pick: AUDIO + b"k" * 500_000 + ape_footer(500_000, 2**31),
-    lambda pick: flac((4, struct.pack("<II", 0, 2**32 - 1) + bytes(500_000))),
-    lambda pick: atom(b"ftyp", b"M4A ") + b"".join(struct.pack(">I", 8 * n) + b"moov" for n in range(20_000, 0, -1)),
-    lambda pick: ogg_page(b"OpusHead", 0) + ogg_page(b"x", 1, serial=8) * 20_000,
-    lambda pick: id3(frame("USLT", uslt(("[00:01]" * 5000 + "x" * 100_000).encode()))),
-    lambda pick: id3(frame("USLT", uslt(("a" + "\u0301" * 200_000).encode(), 3))),
-    lambda pick: AUDIO + ape(*[("Lyrics", LYRICS.encode())] * 5000),
-)
 
 
 def lie(data: bytes, pick: random.Random) -> bytes:

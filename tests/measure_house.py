@@ -140,5 +140,9 @@ def count_flags(root: Path) -> dict[str, int]:
     return json.loads(subprocess.check_output([sys.executable, "-c", FLAGS], cwd=root, text=True))
 
 
+def main(*arguments: str) -> None:
+    print(json.dumps(measure(Path(*arguments[:1] or [Path(__file__).parents[1]]).resolve())))
+
+
 if __name__ == "__main__":
-    print(json.dumps(measure(Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parents[1]).resolve())))
+    main(*sys.argv[1:])

@@ -1,7 +1,9 @@
 """Tags in raw bytes, as taggers and attackers write them."""
 
+import random
 import struct
 import zlib
+from collections.abc import Callable
 
 LYRICS = "the moon is rising over the hill\nI remember the way you smiled"
 
@@ -104,3 +106,34 @@ def chunks(kind: bytes, *parts: tuple[bytes, bytes]) -> bytes:
 def lyrics3(text: bytes) -> bytes:
     body = b"LYRICSBEGININD0000200" + b"LYR" + f"{len(text):05d}".encode() + text
     return body + f"{len(body):06d}".encode() + b"LYRICS200" + b"TAG" + bytes(125)
+
+
+AUDIO = b"\xff\xfb\x90\0" + bytes(413)
+# Songs with lyrics in their tags, and songs whose tags are a trap.
+TAGGED: tuple[Callable[[bytes, random.Random], bytes], ...] = (
+    lambda text, pick: id3(frame("USLT", uslt(text, pick.randrange(5)))) + AUDIO,
+    lambda text, pick: id3(frame("USLT", uslt(text, 3), 4), version=4, flags=pick.choice([0, 0x80])) + AUDIO,
+    lambda text, pick: id3(frame("ULT", uslt(text), 2), version=2) + AUDIO,
+    lambda text, pick: id3(frame("SYLT", sylt(text.split(b"\n"), pick.randrange(4), pick.randrange(9)))) + AUDIO,
+    lambda text, pick: id3(frame("USLT", packed(uslt(text)), 3, pick.choice([0x80, 0xC0, 0xE0]))) + AUDIO,
+    lambda text, pick: id3(frame("USLT", packed(uslt(text), 4), 4, pick.choice([9, 8, 0x4B, 0x0F])), version=4) + AUDIO,
+    lambda text, pick: id3(frame("TXXX", b"\0LYRICS\0" + text)) + AUDIO,
+    lambda text, pick: AUDIO + ape(("Lyrics", text)), lambda text, pick: AUDIO + lyrics3(text[:9999]),
+    lambda text, pick: flac((0, bytes(34)), (4, comment(("LYRICS", text)))),
+    lambda text, pick: ogg(b"OpusTags" + comment(("LYRICS", text))),
+    lambda text, pick: mp4(mp4_text(b"\xa9lyr", text)), lambda text, pick: mp4(mp4_free(b"LYRICS", text)),
+    lambda text, pick: chunks(b"RIFF", (b"id3 ", id3(frame("USLT", uslt(text))))),
+    lambda text, pick: chunks(b"FORM", (b"ID3 ", id3(frame("USLT", uslt(text))))),
+)  # fmt: skip
+HOSTILE: tuple[Callable[[random.Random], bytes], ...] = (
+    lambda pick: id3(frame("USLT", packed(uslt(b"la" * 8_000_000)), 3, 0x80)),
+    lambda pick: id3(frame("SYLT", packed(uslt(b"la" * 8_000_000), 4), 4, 0x09), version=4),
+    lambda pick: id3(frame("CHAP", b"x" * 9) * 50_000),
+    lambda pick: AUDIO + b"k" * 500_000 + ape_footer(500_000, 2**31),
+    lambda pick: flac((4, struct.pack("<II", 0, 2**32 - 1) + bytes(500_000))),
+    lambda pick: atom(b"ftyp", b"M4A ") + b"".join(struct.pack(">I", 8 * n) + b"moov" for n in range(20_000, 0, -1)),
+    lambda pick: ogg_page(b"OpusHead", 0) + ogg_page(b"x", 1, serial=8) * 20_000,
+    lambda pick: id3(frame("USLT", uslt(("[00:01]" * 5000 + "x" * 100_000).encode()))),
+    lambda pick: id3(frame("USLT", uslt(("a" + "\u0301" * 200_000).encode(), 3))),
+    lambda pick: AUDIO + ape(*[("Lyrics", LYRICS.encode())] * 5000),
+)

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from recap_cli.ablation.conditions import BART, FUSION, Condition, RunRecord
+from recap_cli.scoring import song_scores
+from recap_cli.scoring.bleu import BLEU_ORDER, CHRF_ORDER
 
 FOLDER = Path(__file__).parents[1] / "examples" / "controlled-experiment"
 
@@ -56,9 +58,19 @@ def test_every_result_is_planned_and_made_with_its_parts_settings(experiment):
             assert record.key["study"]["captioned_songs"] == part.study.captioned_songs
 
 
-def test_the_report_says_what_the_results_say(report, tmp_path):
+def test_the_report_says_what_the_results_say(report, tmp_path, monkeypatch):
+    """To the letter. What it does not quote is left out: BLEU and chrF of the oracles, and all pictures but one."""
+    monkeypatch.setattr(song_scores, "bleu_statistics", lambda *texts: (1,) * (2 + 2 * BLEU_ORDER))
+    monkeypatch.setattr(song_scores, "chrf_statistics", lambda *texts: (1,) * (3 * CHRF_ORDER))
+    stock = report.plot_ablation
+    monkeypatch.setattr(
+        report,
+        "plot_ablation",
+        lambda result: stock(result) if result.out.name == "hard" else (result.out / "figure2.png", None),
+    )
     text = report.write_report(tmp_path)
     assert text == (FOLDER / "RESULTS.md").read_text(encoding="utf-8")
+    assert (tmp_path / "hard" / "figure2.png").is_file()
 
 
 def test_floors_by_hand(report):

@@ -320,3 +320,35 @@ def test_a_lock_is_not_taken_through_a_link(tmp_path, precious):
     with pytest.raises(DataError), locked(tmp_path / LOCK, "busy"):
         pass
     assert precious.read_text() == PRECIOUS
+
+
+# JSON lines -----------------------------------------------------------------------------------------------------------
+
+
+def read_lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+
+
+def test_json_lines_are_one_record_a_line(tmp_path):
+    path = tmp_path / "x.jsonl"
+    records = [{"text": "雨\nand\u2028more"}, {"number": 1.5}, {}]
+    write_json_lines(path, records)
+    assert path.read_bytes().count(b"\n") == 3
+    assert "雨".encode() in path.read_bytes()
+    assert read_lines(path) == records
+
+
+def test_json_lines_appear_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "x.jsonl"
+    write_json_lines(path, [{"old": 1}])
+
+    def breaking():
+        yield {"new": 1}
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_json_lines(path, breaking())
+    assert read_lines(path) == [{"old": 1}]
+    write_json_lines(path, [{"new": 2}])
+    assert read_lines(path) == [{"new": 2}]
+    assert [file.name for file in tmp_path.iterdir()] == ["x.jsonl"]

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -64,13 +65,16 @@ def statements(nodes: list[ast.stmt], *, late: bool) -> Iterator[ast.Import | as
             yield from statements(node.body, late=False)
 
 
-def modules(file: str, *, late: bool = True) -> Iterator[tuple[str, tuple[str, ...]]]:
+@cache
+def modules(file: str, *, late: bool = True) -> list[tuple[str, tuple[str, ...]]]:
     """Module and names of each import in a file; a relative import is given with its dots."""
+    found: list[tuple[str, tuple[str, ...]]] = []
     for node in statements(parse(file).body, late=late):
         if isinstance(node, ast.Import):
-            yield from ((alias.name, ()) for alias in node.names)
+            found += ((alias.name, ()) for alias in node.names)
         else:
-            yield "." * node.level + (node.module or ""), tuple(alias.name for alias in node.names)
+            found.append(("." * node.level + (node.module or ""), tuple(alias.name for alias in node.names)))
+    return found
 
 
 def own_files(file: str, *, late: bool = True) -> list[str]:
@@ -151,7 +155,7 @@ def test_light_files_load_nothing_heavy(file):
 
 def test_errors_and_progress_import_nothing_of_ours():
     assert own_files("errors.py") == own_files("progress.py") == []
-    assert list(modules("errors.py")) == []
+    assert modules("errors.py") == []
 
 
 def test_every_file_is_named_for_its_subject():

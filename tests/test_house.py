@@ -2,8 +2,6 @@
 
 import ast
 import json
-import subprocess
-import sys
 
 import pytest
 from measure_house import (
@@ -12,6 +10,7 @@ from measure_house import (
     count_comments,
     docstring_lines,
     files_by_folder,
+    main,
     nesting,
     read_package,
 )
@@ -71,9 +70,9 @@ def test_counts_of_a_sample_are_right():
     assert body_length(next(node for node in outer.body if isinstance(node, ast.FunctionDef))) == 0
 
 
-def test_the_command_prints_one_json_line():
-    command = [sys.executable, str(ROOT / "tests" / "measure_house.py")]
-    found = json.loads(subprocess.check_output(command, text=True))
+def test_the_command_prints_one_json_line(capsys):
+    main()
+    found = json.loads(capsys.readouterr().out)
     assert found["files"] == len(FILES)
     assert found["lines"] == sum(file.lines for file in FILES) > found["code_lines"] > 5_000
     assert found["longest_file"][1] == max(file.lines for file in FILES)

@@ -1,127 +1,144 @@
-"""The whole road as the README types it: prepare, train, caption, eval, ablate, in a fresh folder."""
+"""The whole road as the README types it: prepare, train, caption, eval, ablate, in a fresh folder; and kills on it."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-import soundfile
+from benchmarks import owner_calls, paper_run
+from forked import Forked, Forker
 
+from recap_cli.ablation.conditions import RunRecord
 from recap_cli.cli.app import main
-from recap_cli.demo.music import DEMO_SAMPLE_RATE
-from recap_cli.demo.songs import DemoSettings, held_out_songs, render_song
-
-ROOT = Path(__file__).parents[1]
-SMALL = ("--limit", "24", "--epochs", "1")
 
 
 @pytest.fixture
-def fresh(tmp_path, monkeypatch) -> Path:
-    """An empty folder with an empty cache, and a song with its lyrics in a folder of their own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("RECAP_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "song").mkdir()
-    settings = DemoSettings()
-    song = next(held_out_songs(settings, 1))
-    soundfile.write(tmp_path / "song" / "song.wav", render_song(song, settings), DEMO_SAMPLE_RATE)
-    (tmp_path / "song" / "lyrics.txt").write_text(song.lyrics)
-    return tmp_path
+def typed(forker: Forker) -> Callable[..., SimpleNamespace]:
+    """Makes what stands for `subprocess`: calls of `recap` are forked, their stderr is kept in `told`."""
+
+    def words(command: list[str]) -> list[str]:
+        begin = ["-m", "recap_cli"] if command[1] == "-m" else []
+        assert command[1 : 1 + len(begin)] == begin and (begin or Path(command[0]).name == "recap")
+        return command[1 + len(begin) :]
+
+    def run(command: list[str], cwd: Path | None = None, **streams) -> "subprocess.CompletedProcess[str]":
+        done = forker.run(*words(command), cwd=cwd)
+        told.append(done.stderr)
+        if streams.get("check"):
+            done.check_returncode()
+        return done
+
+    def begin(command: list[str], **streams) -> Forked:
+        return forker.start(*words(command))
+
+    told: list[str] = []
+    return SimpleNamespace(run=run, Popen=begin, DEVNULL=None, PIPE=None, told=told)
 
 
-def test_the_five_commands(fresh, capsys):
-    def recap(*arguments: str) -> tuple[str, str]:
-        code = main(list(arguments))
-        out, err = capsys.readouterr()
-        assert code == 0, err
-        return out, err
+def call(module, monkeypatch, capsys, *arguments: object) -> tuple[dict, str]:
+    """Runs a benchmark; returns its figures, and what it printed before them."""
+    monkeypatch.setattr(sys, "argv", [module.__file__, *map(str, arguments)])
+    module.main()
+    *shown, figures = capsys.readouterr().out.splitlines()
+    return json.loads(figures), "\n".join(shown)
 
-    out, err = recap("prepare", "--limit", "24", "--jobs", "1")
-    assert "No SOURCE: making the easy demo corpus" in err
-    assert "test 3, train 17, unseen 2, validation 2" in out
+
+@pytest.mark.slow
+def test_the_five_commands(tmp_path, typed, monkeypatch, capsys):
+    """All five as typed, each in a process of its own, by the benchmark that times them."""
+    monkeypatch.setattr(owner_calls, "subprocess", typed)
+    times, shown = call(owner_calls, monkeypatch, capsys, "--limit", 24, "--folder", tmp_path / "new")
+    fresh = tmp_path / "new"
+    assert shown.count("-- exit code 0,") == 5
+    assert all(times[f"{verb}_s"] > 0 for verb in ("prepare", "train", "caption", "eval", "ablate"))
+    assert times["limit"] == 24
+    prepared, trained, captioned, scored, compared = typed.told
+    printed = dict(zip(owner_calls.CALLS, shown.split("$ recap ")[1:], strict=True))
+
+    assert "No SOURCE: making the easy demo corpus" in prepared
+    assert "test 3, train 17, unseen 2, validation 2" in printed["prepare"]
     assert (fresh / "data" / "dataset.json").is_file()
 
-    out, err = recap("train", "--alpha", "0.02", *SMALL)
-    assert "No DATA: using ./data." in err
-    (run,) = Path("runs").glob("demo-alpha0.02-*")
-    assert f"Trained {run}" in " ".join(out.split())
-    assert f"recap caption song.mp3 --model {run}" in err and f"recap eval {run} --data data" in err
+    assert "No DATA: using ./data." in trained
+    (run,) = (fresh / "runs").glob("demo-alpha0.02-*")
+    name = f"runs/{run.name}"
+    assert f"Trained {name}" in " ".join(printed["train"].split())
+    assert f"recap caption song.mp3 --model {name}" in trained and f"recap eval {name} --data data" in trained
     assert json.loads((run / "figures.json").read_text())["steps"] == 4
 
-    out, err = recap("caption", "song/song.wav", "song/lyrics.txt")
-    assert "No --model: captioning with the embedded model" in err
-    assert len(out.split()) > 15
-    out, err = recap("caption", "song/song.wav", "song/lyrics.txt", "--model", str(run), "--max-caption-tokens", "9")
-    assert (out.count("\n"), err.count("No --model")) == (1, 0)
+    assert "No --model: captioning with the embedded model" in captioned
+    assert len(printed["caption"].split()) > 25
 
-    out, err = recap("eval", "--limit", "24", "--json")
-    assert f"No RUN: scoring {run}." in err
-    document = json.loads(out)
-    assert [system["source"] for system in document["systems"]] == [str(run)]
-    assert document["systems"][0]["songs"] == 3
+    assert f"No RUN: scoring {name}." in scored
 
-    out, err = recap("ablate", "--weights", "1e-3,2e-2,1e-1", *SMALL, "--jobs", "1")
-    assert "Run 4 of 4: alpha 0.1, positive, seed 0" in err
-    assert "one seed: no claim" in out
+    assert "Run 4 of 4: alpha 0.1, positive, seed 0" in compared
+    assert "one seed: no claim" in printed["ablate"]
     document = json.loads((fresh / "runs" / "ablation" / "ablation.json").read_text())
     assert [one["condition"]["alpha"] for one in document["conditions"]] == [0.0, 0.001, 0.02, 0.1]
     assert (fresh / "runs" / "ablation" / "figure2.png").read_bytes().startswith(b"\x89PNG")
-    out, err = recap("ablate", "--weights", "1e-3,2e-2,1e-1", *SMALL)  # done before, so nothing is trained
-    assert "Run " not in err
+    assert {path.name for path in fresh.iterdir()} <= {"data", "runs", "song", "cache"}  # nothing is left elsewhere
 
-    names = {"data", "runs", "song", "cache"}
-    assert {path.name for path in fresh.iterdir()} <= names  # nothing is left elsewhere
+    # What the benchmark does not show, and again what is done
+    def recap(*arguments: str) -> tuple[str, str]:
+        assert main(list(arguments)) == 0
+        return capsys.readouterr()
+
+    monkeypatch.chdir(fresh)
+    out, err = recap("caption", "song/song.wav", "song/lyrics.txt", "--model", str(run), "--max-caption-tokens", "9")
+    assert (out.count("\n"), err.count("No --model")) == (1, 0)
+    out, err = recap("eval", name, "--limit", "24", "--json")
+    (system,) = json.loads(out)["systems"]
+    assert (system["source"], system["songs"]) == (name, 3)
+    out, err = recap("ablate", "--weights", "1e-3,2e-2,1e-1", "--limit", "24", "--epochs", "1")
+    assert "Run " not in err  # nothing is trained
 
 
-def test_an_ablation_survives_two_kills(fresh, tiny_data):
-    """Two runs at a time, killed after the first and after the second result: same table, and no run done twice."""
-    call = [sys.executable, "-m", "recap_cli", "ablate", str(tiny_data.folder), "--weights", "0.02,0.1"]
-    call += ["--limit", "4", "--epochs", "1", "--jobs", "2", "--quiet"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    results = fresh / "killed" / "results.jsonl"
+@pytest.mark.slow
+def test_an_ablation_survives_two_kills(forker, tiny_data, tmp_path, capsys, monkeypatch):
+    """Killed after its first result, with two runs at a time, and after its second: same table, no run done twice."""
+    monkeypatch.chdir(tmp_path)
+    command = ["ablate", str(tiny_data.folder), "--weights", "0.02,0.1", "--limit", "4", "--epochs", "1", "-q"]
+    results = tmp_path / "killed" / "results.jsonl"
 
-    def lines() -> list[str]:
-        return results.read_text(encoding="utf-8").splitlines() if results.is_file() else []
+    def records(folder: str) -> dict[str, RunRecord]:
+        path = tmp_path / folder / "results.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        found = [RunRecord.from_json(json.loads(line)) for line in lines]
+        assert len(found) == len({record.condition for record in found})
+        return {record.condition.name: record for record in found}
 
     trained = {}
-    for least in (1, 2):
-        process = subprocess.Popen([*call, "--out", "killed"], env=environment, stdout=subprocess.DEVNULL)
-        while process.poll() is None and len(lines()) < least:
-            time.sleep(0.05)
+    for least, jobs in ((1, "2"), (2, "1")):
+        process = forker.start(*command, "--out", "killed", "--jobs", jobs)
+        while process.poll() is None and len(records("killed")) < least:
+            time.sleep(0.02)
         process.kill()
         assert process.wait() == -signal.SIGKILL
         trained |= {path: path.stat().st_mtime_ns for path in results.parent.glob("*/record.jsonl")}
-    last = subprocess.run([*call, "--out", "killed"], env=environment, capture_output=True, text=True)
-    whole = subprocess.run([*call, "--out", "whole"], env=environment, capture_output=True, text=True)
-    assert (last.returncode, whole.returncode) == (0, 0), last.stderr + whole.stderr
-    assert last.stdout == whole.stdout
-    assert len(lines()) == 3
+        assert all(record.made["threads"] == 1 for record in records("killed").values())  # its share of the cores
     assert len(trained) >= 2
+    tables = []
+    for folder in ("killed", "whole"):
+        assert main([*command, "--out", folder, "--jobs", "1"]) == 0
+        tables.append(capsys.readouterr().out)
+    assert tables[0] == tables[1]
     assert all(path.stat().st_mtime_ns == before for path, before in trained.items())
+    killed, whole = records("killed"), records("whole")
+    assert len(killed) == 3 and killed.keys() == whole.keys()
+    for name, record in killed.items():
+        assert record.values.keys() == whole[name].values.keys()
+        assert record.measures == pytest.approx(whole[name].measures, abs=0.05)
 
 
 @pytest.mark.slow
-def test_the_owners_calls():
-    """All five as typed, each in a process of its own, by the benchmark that times them."""
-    command = [sys.executable, str(ROOT / "tests" / "benchmarks" / "owner_calls.py"), "--limit", "24"]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("-- exit code 0,") == 5
-    times = json.loads(done.stdout.splitlines()[-1])
-    assert {"prepare_s", "train_s", "caption_s", "eval_s", "ablate_s"} <= times.keys()
-    assert all(times[name] > 0 for name in times if name.endswith("_s"))
-    assert times["limit"] == 24
-
-
-@pytest.mark.slow
-def test_a_run_from_published_weights_survives_kill_9():
-    """The paper's recipe trains, validates, is killed, goes on and finishes, by the benchmark for the real size."""
-    command = [sys.executable, str(ROOT / "tests" / "benchmarks" / "paper_run.py"), "--tiny", "--device", "cpu"]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
+def test_a_run_from_published_weights_survives_kill_9(typed, monkeypatch, capsys):
+    """The paper's recipe trains, validates, is killed, resumes and finishes, by the benchmark for the real size."""
+    monkeypatch.setattr(paper_run, "subprocess", typed)
+    found, _ = call(paper_run, monkeypatch, capsys, "--tiny", "--device", "cpu")
     assert (found["steps"], found["validated_before_the_kill"], found["validations"]) == (4, 1, 2)
     assert found["went_on"] and found["finished_run_is_kept"] and found["tiny"]

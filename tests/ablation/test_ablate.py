@@ -100,24 +100,6 @@ def test_every_weight_and_alpha_0_are_trained_and_scored(swept, options):
     assert (options.out / "ablation.csv").is_file()
 
 
-def test_several_processes_leave_the_same_records(swept, options, tmp_path):
-    """Two runs at a time; threads differ, so weights may by rounding, but not what was asked for and measured."""
-    other = AblateOptions(**{**vars(options), "out": tmp_path / "out", "weights": (0.1,), "jobs": 2})
-    result = ablate(other)
-    assert [one.condition for one in result.conditions] == [ALPHA_0, POINT_1]
-    ours, theirs = (
-        {
-            record.condition: record
-            for record in read_results(folder / "results.jsonl", plan_sweep(other, SilentProgress()).key).values()
-        }
-        for folder in (options.out, other.out)
-    )
-    for condition in (ALPHA_0, POINT_1):
-        assert ours[condition].values.keys() == theirs[condition].values.keys()
-        assert ours[condition].measures == pytest.approx(theirs[condition].measures, abs=0.05)
-        assert theirs[condition].made["threads"] == 1
-
-
 def test_the_weight_reaches_the_training(swept, options):
     """Other weights end in other models, though they start alike."""
     from safetensors.torch import load_file
@@ -152,7 +134,7 @@ def test_figure_files(swept, options):
     assert "<svg" in svg.read_text()[:500]
 
 
-def test_what_runs_share_is_made_before_they_part(tiny_data, tmp_path, monkeypatch):
+def test_what_runs_share_is_made_before_they_part(tiny_data, tmp_path, monkeypatch, quick_pretraining):
     """Otherwise one process would pretrain on its share of the cores, and the others would wait for it."""
     folder = tmp_path / "data"
     shutil.copytree(tiny_data.folder, folder, ignore=shutil.ignore_patterns("pretrained", "features"))

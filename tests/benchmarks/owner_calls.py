@@ -2,7 +2,8 @@
 
     python tests/benchmarks/owner_calls.py [--limit N] [--folder NEW]
 
-`--limit N` adds `--limit N` to the calls that take it, for a quick look; `--folder` names a new folder that is kept.
+`--limit N` adds `--limit N` to the calls that take it, and one epoch, for a quick look; `--folder` names a new folder
+that is kept.
 The last line is JSON: seconds a call.
 """
 
@@ -28,6 +29,7 @@ CALLS = {
     "eval": "recap eval",
     "ablate": "recap ablate --weights 1e-3,2e-2,1e-1",
 }
+QUICK = {"train": ("--epochs", "1"), "ablate": ("--epochs", "1", "--jobs", "1")}
 
 
 def write_song(folder: Path) -> None:
@@ -43,7 +45,7 @@ def run(call: str, folder: Path, limit: int | None) -> float:
     words = shlex.split(call)
     command = [str(Path(sys.executable).parent / "recap"), *words[1:]]
     if limit is not None and words[1] != "caption":
-        command += ["--limit", str(limit)]
+        command += ["--limit", str(limit), *QUICK.get(words[1], ())]
     print(f"$ {call}", flush=True)
     began = time.monotonic()
     done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)

@@ -395,6 +395,6 @@ def test_no_such_device(tiny_run):
 
 
 def refused_device(source, device) -> tuple[str, str]:
-    with pytest.raises(ModelError) as caught:
+    with pytest.raises(OptionError) as caught:
         Captioner.from_pretrained(source, device=device)
     return caught.value.message, caught.value.hint

@@ -447,20 +447,22 @@ def test_a_folder_with_a_bad_song(recap, tmp_path):
     assert [json.loads(line) for line in lines] == [bad, good]
 
 
-def test_a_reader_that_leaves(tmp_path):
+def test_a_reader_that_leaves(forker, tmp_path):
     """As in `recap caption folder | head -1`: quiet, no traceback, no hanging."""
-    process = start("caption", SONGS, "-q")
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    assert process.wait(timeout=300) in (0, 1)
+    theirs, ours = os.pipe()
+    with os.fdopen(ours, "wb") as ours, (tmp_path / "err").open("wb") as err:
+        process = forker.start("caption", SONGS, "-q", stdout=ours, stderr=err)
+    os.close(theirs)
+    assert process.wait() in (0, 1)
+    assert (tmp_path / "err").read_text() == ""
 
 
-def test_a_terminal_of_forty_columns(recap):
+def test_a_terminal_of_forty_columns(recap, forker, tmp_path):
     """A panel that fits, without colours, and nothing cut off."""
     ours, theirs = pty.openpty()
     environment = {"COLUMNS": "40", "NO_COLOR": "1", "TERM": "xterm-256color"}
-    process = start("caption", ODE, stdout=theirs, env=environment)
-    os.close(theirs)
+    with os.fdopen(theirs, "wb") as theirs, (tmp_path / "err").open("wb") as err:
+        process = forker.start("caption", ODE, stdout=theirs, stderr=err, env=environment)
     screen = b""
     while True:
         try:
@@ -468,14 +470,14 @@ def test_a_terminal_of_forty_columns(recap):
         except OSError:  # the other side is closed
             break
     os.close(ours)
-    assert process.wait(timeout=300) == 0
-    assert process.stderr.read().decode() == NO_MODEL + "\n"
+    assert process.wait() == 0
+    assert (tmp_path / "err").read_text() == NO_MODEL + "\n"
     assert not re.search(rb"\x1b\[[0-9;]*3[0-7]m", screen)
     lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.decode()).splitlines()
     assert max(map(len, lines)) <= 40
     assert lines[0].startswith("╭") and lines[-1].startswith("╰")
     words = " ".join(line.strip("│ ") for line in lines[1:-1])
-    assert words.split() == recap("caption", ODE, "-q")[1].split()
+    assert " ".join(recap("caption", ODE, "-q")[1].split()) in " ".join(words.split())
 
 
 # what is used when nothing is named -----------------------------------------------------------------------------------
@@ -582,7 +584,8 @@ def test_eval(recap, tiny_data, tiny_run, tmp_path):
     code, out, err = recap(*call, "--details")
     assert (code, err) == (0, [])
     assert "2 songs of split test, protocol f1" in out
-    assert "ROUGE-L F1" in out and "lyrics only, oracle" in out and "best of 5 references" in out
+    assert "ROUGE-L F1" in out and "best of 5 references" not in out
+    assert "best of 5 references" in recap(*call, "--details")[1]
     code, out, err = recap(*call, "--json")
     assert (code, err) == (0, [])
     assert json.loads(out)["systems"][0]["songs"] == 2

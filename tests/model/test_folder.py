@@ -431,14 +431,14 @@ def test_hostile_models_are_refused_or_work(tmp_path, song, capfd):
     begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     done = 0
     for label, folder in itertools.islice(hostile_models(tmp_path, 3), 18):
-        began = time.monotonic()
+        began = time.process_time()
         try:
             caption = Captioner.from_pretrained(folder, device="cpu").caption(song, "rain é 雨", decoding=SHORT)
             assert isinstance(caption.caption, str)
         except RecapError as error:
             assert error.message, label
             assert error.hint, label
-        assert time.monotonic() - began < 10, label
+        assert time.process_time() - began < 10, label
         shutil.rmtree(folder)
         done += 1
     assert done == 18

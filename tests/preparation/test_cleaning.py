@@ -1,7 +1,7 @@
 """Texts as prepare keeps them."""
 
 from collections import Counter
-from time import perf_counter
+from time import process_time
 
 import pytest
 
@@ -71,11 +71,11 @@ def test_hostile_captions_take_time_by_their_length(piece):
     for start in ("repl", "log in to reply http <a &# movedand"):
         for end in ("", "repl"):
             text = start + piece * (20_000 // len(piece)) + end
-            began = perf_counter()
+            began = process_time()
             clean_caption(text, Counter())
             plain_lyrics(text, "keep")
             count_tokens(text)
-            assert perf_counter() - began < 1
+            assert process_time() - began < 1
 
 
 def test_bounded_patterns_still_find_debris_among_spaces_and_digits():

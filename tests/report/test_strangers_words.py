@@ -142,7 +142,7 @@ def scored(words: str):
 
 def study(words: str) -> CaseStudy:
     scores = {"rouge1": 0.5}, {"rouge1": 0.25}
-    case = Case(words, words, words, [words, "x"], (words, "alone"), scores, 0.5)  # a word of no payload
+    case = Case(words, words, words, [words, "x"], (words, "elsewhere"), scores, 0.5)
     return CaseStudy((words, "b"), [case, replace(case, lyrics=None)], 9, 1, "f1", "signature")
 
 

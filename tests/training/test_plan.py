@@ -230,7 +230,7 @@ def test_a_second_training_is_refused_before_the_libraries_are_loaded(tiny_data,
     assert "another recap train is working on" in found.stderr
 
 
-def test_everything_a_run_writes_has_the_modes_that_the_umask_leaves(copy, tmp_path, monkeypatch):
+def test_everything_a_run_writes_has_the_modes_that_the_umask_leaves(copy, tmp_path, monkeypatch, quick_pretraining):
     """Also in the data folder: what is pretrained and the music states; nothing is left half-written."""
     seen = {}
     stock = module.finish_run

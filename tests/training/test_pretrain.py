@@ -152,7 +152,7 @@ def test_crops_lie_inside_each_song():
 @pytest.fixture
 def small() -> LyricsPretraining:
     config = tiny_bart(RecapConfig.tiny(5, d_model=16, encoder_layers=2, fusion_layers=(1,), encoder_ffn_dim=32))
-    return LyricsPretraining(config, vocab_size=400, epochs=8, lr=1e-2)
+    return LyricsPretraining(config, vocab_size=400, epochs=3, batch_size=10, lr=1e-2)
 
 
 def test_the_lyrics_model_learns_and_is_made_once(data, losses, small, monkeypatch):
@@ -171,7 +171,7 @@ def test_the_lyrics_model_learns_and_is_made_once(data, losses, small, monkeypat
         pretrain_bart(data, other, SilentProgress())
 
 
-def test_a_lyrics_model_that_was_half_written_is_made_again(data, small, monkeypatch):
+def test_a_lyrics_model_that_was_half_written_is_made_again(data, small, monkeypatch, quick_pretraining):
     """The folder appears whole or not at all."""
     save = BartForConditionalGeneration.save_pretrained
 
@@ -180,7 +180,6 @@ def test_a_lyrics_model_that_was_half_written_is_made_again(data, small, monkeyp
         (folder / "model.safetensors").unlink()
         raise KeyboardInterrupt
 
-    small = LyricsPretraining(**{**vars(small), "epochs": 1})
     with monkeypatch.context() as patch:
         patch.setattr(BartForConditionalGeneration, "save_pretrained", die)
         with pytest.raises(KeyboardInterrupt):

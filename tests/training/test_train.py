@@ -277,9 +277,7 @@ def test_a_folder_that_cannot_be_made(tiny_data, tmp_path):
 # interruption ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("step", "every", "found"), [(2, None, None), (4, None, 3), (2, 1, 1), (5, 1, 4), (5, 2, 4), (6, 2, 4)]
-)
+@pytest.mark.parametrize(("step", "every", "found"), [(2, None, None), (4, None, 3), (2, 1, 1), (5, 1, 4), (6, 2, 4)])
 def test_a_killed_run_resumes_and_ends_alike(whole, tiny_data, tmp_path, monkeypatch, step, every, found):
     """It resumes from the last checkpoint, in the middle of an epoch too: bit for bit the same model and log."""
     stock = ProgressCallback.on_step_end

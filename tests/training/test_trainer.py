@@ -3,15 +3,19 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from forked import Forker
 from safetensors.torch import load_file
+from torch.distributed import run as distributed_run
 
 from recap_cli.corpus.dataset import SongCollator
 from recap_cli.errors import DataError, ModelError, OptionError
@@ -134,10 +138,35 @@ def test_infonce_takes_its_negatives_from_the_micro_batch(model, tiny_processor,
     assert cut["caption_loss"] == pytest.approx(whole["caption_loss"], rel=1e-9)
 
 
-LAUNCHERS = {
-    "torchrun": ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"],
-    "accelerate": ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", "0"],
-}
+def torchrun(arguments: list[str], *_) -> "subprocess.CompletedProcess[str]":
+    """The launcher itself, in a process that begins two others."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [*launcher, "-m", "recap_cli", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def accelerate(arguments: list[str], forker: Forker, monkeypatch) -> "subprocess.CompletedProcess[str]":
+    """What `accelerate launch` hands to torchrun's code, which would begin two processes with this environment."""
+    from accelerate.commands.launch import launch_command, launch_command_parser
+
+    handed = []
+    monkeypatch.setattr(distributed_run, "run", lambda given: handed.append((given, dict(os.environ))))
+    launcher = ["--multi_gpu", "--num_processes", "2", "--main_process_port", "0", "-m", "recap_cli"]
+    launch_command(launch_command_parser().parse_args([*launcher, *arguments]))
+    ((given, environment),) = handed
+    assert (given.module, given.training_script) == (True, "recap_cli") and str(given.nproc_per_node) == "2"
+    with socket.create_server(("localhost", 0)) as free:
+        port = free.getsockname()[1]
+    environment |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(2)]
+        begun = [
+            forker.start(*given.training_script_args, env=environment | rank, stdout=out, stderr=err) for rank in ranks
+        ]
+        codes = [process.wait() for process in begun]
+        texts = [stream.read() for stream in (out, err) if stream.seek(0) == 0]
+    return subprocess.CompletedProcess(arguments, max(codes, key=abs), *texts)
 
 
 @pytest.fixture(scope="module")
@@ -154,9 +183,11 @@ def sober_bart(tiny_data, tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("launcher", "loss", "accumulate"), [("torchrun", "positive", 5), ("accelerate", "infonce-symmetric", 1)]
+    ("launch", "loss", "accumulate"), [(torchrun, "positive", 5), (accelerate, "infonce-symmetric", 1)]
 )
-def test_two_processes_learn_what_one_learns(tiny_data, sober_bart, tmp_path, launcher, loss, accumulate):
+def test_two_processes_learn_what_one_learns(
+    tiny_data, sober_bart, tmp_path, forker, monkeypatch, launch, loss, accumulate
+):
     """One step by plain gradient descent: losses and gradients to 1e-5, each validation song once, one log."""
     options = {"alignment_loss": loss, "alpha": 0.5, "lr": 10.0, "optimizer": "sgd", "schedule": "constant"}
     options |= {"weight_decay": 0.0, "warmup": 0.0, "bart": str(sober_bart), "max_caption_tokens": 20}
@@ -164,13 +195,7 @@ def test_two_processes_learn_what_one_learns(tiny_data, sober_bart, tmp_path, la
     one = train(TrainOptions(tiny_data.folder, tmp_path / "one", **options))
     flags = [str(word) for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
     flags += ["--accumulate", str(accumulate), "--out", str(tmp_path / "two"), "--json"]
-    done = subprocess.run(
-        [sys.executable, "-m", *LAUNCHERS[launcher], "-m", "recap_cli", "train", str(tiny_data.folder), *flags],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
+    done = launch(["train", str(tiny_data.folder), *flags], forker, monkeypatch)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stderr.count("2 processes share each step of 50 captions.") == 1
     assert len(done.stdout.splitlines()) == len((tmp_path / "two" / "log.jsonl").read_text().splitlines()) == 1
