@@ -1,6 +1,25 @@
 """recap-cli: what a song is about, from its audio and its lyrics.
 
-The five commands as functions, each with its options and its result, the captioner, and the model behind it.
+One song, with the model inside the package or one of your own:
+
+    from pathlib import Path
+    from recap_cli import Captioner
+
+    captioner = Captioner.from_pretrained()                # or a run folder, or "hf://owner/name"
+    captioner.caption("song.mp3", Path("lyrics.txt")).caption
+    captioner.caption("song.mp3", "the words themselves").caption
+
+Many songs; one that fails has its reason in `error` and stops no other:
+
+    from recap_cli import CaptionOptions, caption_songs
+
+    songs = CaptionOptions((Path("a.mp3"), Path("b.mp3")), out=Path("captions.jsonl"))
+    for song in caption_songs(songs, captioner=captioner):
+        print(song.audio, song.caption or song.error)
+
+The five commands are functions, each with its options: `prepare(PrepareOptions(...))`, `train(TrainOptions(...))`,
+`caption_songs(CaptionOptions(...))`, `evaluate(EvaluateOptions(...))`, `ablate(AblateOptions(...))`. What a user can
+mend is a `RecapError` with a message and a hint.
 """
 
 from typing import TYPE_CHECKING
@@ -25,6 +44,7 @@ if TYPE_CHECKING:
     from recap_cli.preparation.prepare import prepare
     from recap_cli.processor import RecapProcessor
     from recap_cli.progress import Progress
+    from recap_cli.records import read_schema
     from recap_cli.runtime.options import DecodingOptions
     from recap_cli.training.options import Interventions, TrainOptions
     from recap_cli.training.train import TrainResult, train
@@ -59,6 +79,7 @@ _HOMES = {
     "log_mel": "audio.mel",
     "prepare": "preparation.prepare",
     "read_excerpt": "audio.decode",
+    "read_schema": "records",
     "train": "training.train",
 }
 
@@ -90,6 +111,7 @@ __all__ = [
     "log_mel",
     "prepare",
     "read_excerpt",
+    "read_schema",
     "train",
 ]
 

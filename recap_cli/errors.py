@@ -2,10 +2,12 @@
 
 
 class RecapError(Exception):
-    """Something a user can mend; only `cli/app.py` catches it, prints its two lines to stderr and exits with 1.
+    """Something a user can put right; only `cli/app.py` catches it, prints its two lines to stderr and exits.
 
     `message` says what was wrong and in which file, song or setting; `hint` says what to try next.
     """
+
+    exit_code = 1
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -46,4 +48,6 @@ class ModelError(RecapError):
 
 
 class OptionError(RecapError):
-    """A setting has a value that cannot be used."""
+    """A flag, or a setting in Python, has a value that cannot be used."""
+
+    exit_code = 2  # as other wrong usage

@@ -18,6 +18,8 @@ MARKER = ".recap.json"  # says what a folder of ours holds
 LOCK = ".recap.lock"
 DATA, EVALUATION, ABLATION = "prepared data", "an evaluation", "an ablation"
 CREATOR = "recap-cli"  # in the metadata of pictures
+CAPTION_COLUMNS = ("id", "audio", "caption", "score", "warnings", "error", "model")  # of a table of captions
+CAPTION_COLUMNS_LINES = tuple(f"{mark.join(CAPTION_COLUMNS)}\n".encode() for mark in ",\t")
 PICTURES = (".png", ".svg", ".pdf")
 LARGEST = 64 * BLOCK  # what is larger is none of ours
 _DATASET = re.compile(r"dataset(-\d+-of-\d+)?\.json")
@@ -25,7 +27,6 @@ _UNFINISHED = re.compile(r"unfinished(-\d+-of-\d+)?\.json")
 _RUN = re.compile(r".+-seed-\d+")
 LONGEST_STEM = 60  # characters
 KEPT_LETTERS = 24  # of a longer one; with 4 bytes each, a hash and two suffixes they still fit a file system
-LONGEST_NAME = 48
 
 IsOurs = Callable[[Path], bool]
 
@@ -91,7 +92,7 @@ def check_output_folder(folder: Path, holds: str, inputs: Iterable[Path] = (), i
         raise _unusable(folder, "--out", error) from error
     before = read_marker(folder)
     if before is None and not empty and not is_ours(folder):
-        raise OptionError(f"--out {folder} is not empty and not of our making", "name a new or empty folder")
+        raise OptionError(f"--out {folder} is not empty, and not of our making", "name a new or empty folder")
     if before not in (None, holds):
         raise OptionError(f"--out {folder} holds {before}, not {holds}", "name another folder")
     return _check_writable(folder, folder, "--out")
@@ -189,7 +190,7 @@ def check_evaluation(out: Path, predictions: Sequence[Path], paper: Path | None,
     `has_models` says that models' captions are written there, too, under names that depend on the data.
     """
     check_output_folder(out, EVALUATION, is_ours=is_evaluation)
-    written = {"evaluation.json", "cases.html"}
+    written = {"evaluation.json", "tables.md", "cases.html"}
     written |= {f"{file_stem(str(path))}.scores.jsonl" for path in predictions}
     for path in (*predictions, *([paper] if paper else [])):
         place = true_path(path)
@@ -200,17 +201,11 @@ def check_evaluation(out: Path, predictions: Sequence[Path], paper: Path | None,
             )
 
 
-def check_caption(out: Path | None, explain: Path | None, inputs: Sequence[Path]) -> None:
-    """Refuses places for one song's caption (None: stdout) and picture where something would be lost (OptionError).
-
-    Refuses a picture of an unknown format, too.
-    """
-    if explain is not None:
-        if explain.suffix.lower() not in PICTURES:
-            raise OptionError(f"--explain {explain} is no picture", f"end it in {', '.join(PICTURES)}")
-        check_output_file(explain, "--explain", inputs, is_picture)
-    if out is not None:
-        check_output_file(out, "--out", [*inputs, *([explain] if explain else [])], is_caption)
+def check_explain(explain: Path, inputs: Sequence[Path]) -> None:
+    """Refuses a picture of an unknown format, or where something would be lost (OptionError)."""
+    if explain.suffix.lower() not in PICTURES:
+        raise OptionError(f"--explain {explain} is not a picture file", f"end its name in {', '.join(PICTURES)}")
+    check_output_file(explain, "--explain", inputs, is_picture)
 
 
 # names ----------------------------------------------------------------------------------------------------------------
@@ -221,7 +216,7 @@ def file_stem(name: str) -> str:
 
     A plain lower-case text names itself; of any other, the last letters stay before a hash of it.
     """
-    clean = "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in _plain(name)).strip("-._")
+    clean = "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in plain_name(name)).strip("-._")
     if name and clean == name and len(name) <= LONGEST_STEM and name.isascii():
         return name
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
@@ -233,33 +228,7 @@ def split_stem(split: str) -> str:
     return file_stem(split.replace(".", "\n") + "\n" * (split == "scores"))
 
 
-def name_systems(sources: Sequence[str]) -> list[str]:
-    """Returns a short name for each path: the last folders that tell it from the others, never the whole of a long one.
-
-    Names that differ by case or by the form of their accents only are told apart by a number.
-    """
-    parts = [Path(source).parts or (".",) for source in sources]
-    names: list[str] = []
-    taken: set[str] = set()
-    for one in parts:
-        tails = (([_plain(_tail(other, n)) for other in parts], n) for n in range(1, len(one) + 1))
-        count = next((n for found, n in tails if found.count(_plain(_tail(one, n))) == 1), 1)
-        name, number = _tail(one, count), 2
-        while _plain(name) in taken:
-            name, number = f"{_tail(one, count)} ({number})", number + 1
-        taken.add(_plain(name))
-        names.append(name)
-    return names
-
-
-def _tail(parts: Sequence[str], count: int) -> str:
-    """Returns the last parts of a path, shortened in the middle where they are long."""
-    text = "/".join(parts[-count:]).replace("//", "/")
-    half = LONGEST_NAME // 2 - 2
-    return text if len(text) <= LONGEST_NAME else f"{text[:half]}...{text[-half:]}"
-
-
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """Returns a name without what a reader may overlook: case, and the form of accents."""
     return unicodedata.normalize("NFC", name).casefold()
 
@@ -295,11 +264,15 @@ def is_ablation(folder: Path) -> bool:
 
 def is_results(path: Path) -> bool:
     """Whether a file begins with a result of a sweep's run."""
-    return _has_keys(_read_first(path), "key", "arm", "seed", "made")
+    first = _read_first(path)
+    # Earlier versions called the condition an arm.
+    return any(_has_keys(first, "key", name, "seed", "made") for name in ("condition", "arm"))
 
 
 def is_caption(path: Path) -> bool:
-    """Whether a file holds one caption that `recap caption` wrote, and nothing else."""
+    """Whether a file is one caption that `recap caption` wrote, or its table of captions, and nothing else."""
+    if _read_small(path).startswith(CAPTION_COLUMNS_LINES):
+        return True
     return len(_read_small(path).splitlines()) == 1 and _has_keys(_read_first(path), "audio", "captions", "recap")
 
 

@@ -7,8 +7,11 @@ from typing import Protocol
 class Progress(Protocol):
     """Receives the state of long work, which neither prints nor exits itself."""
 
-    def start(self, task: str, total: int | None = None) -> None:
-        """Begins a task of `total` units (None: unknown). An unfinished task before it is closed."""
+    def start(self, task: str, total: int | None = None, done: int = 0) -> None:
+        """Begins a task of `total` units (None: unknown). An unfinished task before it is closed.
+
+        `done` of them were finished before, by an interrupted run: they count in the bar and not in the rate.
+        """
 
     def advance(self, count: int = 1, note: str = "") -> None:
         """Says that `count` more units are done; `note` is a few words on the current state."""
@@ -21,9 +24,6 @@ class Progress(Protocol):
 
     def warn(self, message: str) -> None:
         """Tells one line that must not be missed."""
-
-    def show(self, table: "Table") -> None:
-        """Shows a small table, for example the figures of an epoch."""
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Table:
 class SilentProgress:
     """Reports to nobody."""
 
-    def start(self, task: str, total: int | None = None) -> None:  # noqa: D102 (this and the following: see Progress)
+    def start(self, task: str, total: int | None = None, done: int = 0) -> None:  # noqa: D102 (this and the following: see Progress)
         pass
 
     def advance(self, count: int = 1, note: str = "") -> None:  # noqa: D102
@@ -51,4 +51,4 @@ class SilentProgress:
     def _keep(self, told: object) -> None:
         pass
 
-    say = warn = show = _keep
+    say = warn = _keep

@@ -1,18 +1,29 @@
-"""JSON records that strangers wrote, such as a model's config: read within bounds, checked field by field."""
+"""The shape of our JSON documents, and records that strangers wrote: read within bounds, checked field by field."""
 
 import json
 import math
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any, NoReturn
 
 from recap_cli.errors import ModelError
 
+# At the top of each JSON document that a user reads, and of its JSON Schema in `data/schemas`. It grows when a key
+# changes its name or its meaning, not when one is added.
+SCHEMA = 1
 MEGABYTE = 1 << 20
 SHOWN = 60  # characters of a wrong value in a message
+CONFIG_FILE = "config.json"  # of a model folder
 CHOOSE_ANOTHER = "copy the model folder again, or choose another"
+
+
+def read_schema(command: str) -> dict[str, Any]:
+    """Returns the JSON Schema of what a command writes with --json, by the command's name."""
+    file = resources.files("recap_cli") / "data" / "schemas" / f"{command}.json"
+    return dict(json.loads(file.read_text(encoding="utf-8")))
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,39 @@ def read_record(path: Path, most: int = MEGABYTE) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise ModelError(f"{path} holds no JSON object", CHOOSE_ANOTHER)
     return record
+
+
+def read_model_record(folder: Path) -> dict[str, Any]:
+    """Returns what a model folder's config says, whose `model_type` is recap or bart; its fields are not checked yet.
+
+    Raises:
+        ModelError: there is none, it is another model's, or it names code.
+    """
+    path = folder / CONFIG_FILE
+    if not is_there(path):
+        raise ModelError(f"{folder} holds no model: it has no {CONFIG_FILE}", "name a run folder of recap train")
+    record = read_record(path)
+    refuse_code(record, path)
+    kind = record.get("model_type")
+    if kind not in ("recap", "bart"):
+        named = f"a {kind[:40]}" if isinstance(kind, str) and kind else "an unknown"
+        raise ModelError(f"{folder} holds {named} model, not a RECAP model or a BART", CHOOSE_ANOTHER)
+    return record
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is anything under a name, a broken link too."""
+    return path.exists() or path.is_symlink()
+
+
+def refuse_code(record: dict[str, Any], path: Path) -> None:
+    """Refuses settings that name Python code of the folder or of the hub."""
+    for name in ("auto_map", "custom_generate", "custom_pipelines"):
+        if record.get(name):
+            raise ModelError(
+                f"{path} names code of its own ({name}), and code of a model folder is never run",
+                "choose a model that needs none",
+            )
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -25,7 +25,7 @@ WRITING, RESULT, MACHINE = "How it writes", "Where it goes", "The machine"
 UNNAMED = Path()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Setting:
     """What the command line knows of a setting beside its type and default."""
 
@@ -40,6 +40,10 @@ class Setting:
     maximum: float | None = None
     read: Callable[[str], object] | None = None  # text to value, where the type does not say how
     stands_for: object = None  # the value of a flag that takes none, where it is not True
+
+    def __repr__(self) -> str:
+        """Returns the help alone: Python's `help()` shows it within signatures."""
+        return repr(self.help)
 
 
 @dataclass(frozen=True)
@@ -110,9 +114,9 @@ def declare(name: str, annotation: object, default: object = MISSING) -> Declare
     setting = next((note for note in notes if isinstance(note, Setting)), None)
     if setting is None:
         return None
-    takes_none = get_origin(kind) in (Union, types.UnionType)
-    if takes_none:
-        (kind,) = (one for one in get_args(kind) if one is not type(None))
+    kinds = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+    takes_none = type(None) in kinds
+    kind = next(one for one in reversed(kinds) if one is not type(None))  # of `Path | tuple[Path, ...]`, the tuple
     is_many = get_origin(kind) is tuple and setting.read is None
     if is_many:
         kind = get_args(kind)[0]
@@ -166,7 +170,11 @@ def plain(value: object) -> object:
 
 @dataclass(frozen=True)
 class Slice:
-    """The part of a corpus that one run takes: `number` from 1 to `count`; 1 of 1 is the whole."""
+    """The part of a corpus that one run takes: `number` from 1 to `count`; 1 of 1 is the whole.
+
+    Together the parts are all songs, and none twice. `prepare` takes neighbours, so that parts copied together keep the
+    corpus's order; `caption` goes by a hash of the id, so that a song that is added moves no other to another part.
+    """
 
     number: int = 1
     count: int = 1
@@ -180,7 +188,7 @@ class Slice:
         """
         found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text or "1/1")
         if not found or not 1 <= int(found[1]) <= int(found[2]):
-            raise OptionError(f"--shard {text} is no slice", "give i/n, from 1/8 to 8/8")
+            raise OptionError(f"--shard {text} is no part", "give the I-th of N parts as I/N, from 1/8 to 8/8")
         return cls(int(found[1]), int(found[2]))
 
     @property

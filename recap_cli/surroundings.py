@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from recap_cli.errors import OptionError
+from recap_cli.errors import MachineError
 
 NARROWEST, WIDEST = 20, 500  # columns that a table can be drawn in
 NAME_A_CACHE = "name a folder that you can write: RECAP_CACHE=FOLDER before the command"
@@ -77,10 +77,15 @@ def _can_write(folder: Path) -> bool:
     return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
 
 
+def count_cores() -> int:
+    """Returns the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def cache_folder() -> Path:
     """Returns where data are kept between commands: RECAP_CACHE, else the user's cache folder.
 
-    An OptionError where it is not named and there is no home.
+    A MachineError where it is not named and there is no home.
     """
     if named := os.environ.get("RECAP_CACHE"):
         return Path(named)
@@ -89,21 +94,21 @@ def cache_folder() -> Path:
         return Path(named) / "recap-cli"
     home = Path(os.path.expanduser("~"))  # noqa: PTH111 - pathlib fails where there is none
     if not home.is_absolute() or home in _stand_in:
-        raise OptionError("there is no home folder to keep the demo corpus in", NAME_A_CACHE)
+        raise MachineError("there is no home folder to keep the demo corpus in", NAME_A_CACHE)
     return home / ("Library/Caches" if on_a_mac else ".cache") / "recap-cli"
 
 
 def check_cache(folder: Path) -> None:
-    """Refuses, with an OptionError, a cache folder that is a file, that another user made, or that the disk refuses."""
+    """Refuses (MachineError) a cache folder that is a file, that another user made, or that the disk refuses."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         place = folder if folder.exists() else folder.parent
         owner = place.stat().st_uid
     except OSError as error:
-        raise OptionError(f"the cache folder {folder} cannot be used: {error.strerror}", NAME_A_CACHE) from error
+        raise MachineError(f"the cache folder {folder} cannot be used: {error.strerror}", NAME_A_CACHE) from error
     if not (place.is_dir() and os.access(place, os.R_OK | os.W_OK | os.X_OK)):
         whose = "" if owner == os.getuid() else ": it is another user's"
-        raise OptionError(f"the cache folder {place} cannot be written{whose}", NAME_A_CACHE)
+        raise MachineError(f"the cache folder {place} cannot be written{whose}", NAME_A_CACHE)
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -250,8 +250,8 @@ def fuzz_audio(folder: Path, count: int, tally: Tally, seed: int = 0) -> None:
     tally.items += count
     tally.prepared += result.songs
     tally.rejected += len(records)
-    tally.crashes += [f"{one['song']}: {one['reason']}" for one in records if one["reason"].startswith(CRASHES)]
-    tally.hangs += [one["song"] for one in records if "took over" in one["reason"]]
+    tally.crashes += [f"{one['id']}: {one['reason']}" for one in records if one["reason"].startswith(CRASHES)]
+    tally.hangs += [one["id"] for one in records if "took over" in one["reason"]]
     tally.peak_mb = max(tally.peak_mb, watch.peak)
     tally.reasons.update(result.reasons)
 

@@ -13,13 +13,13 @@ def aligned(alpha: float, loss: str = "positive", layer: int | None = None) -> C
     return Condition(alpha=alpha, loss=loss, align_layer=layer)
 
 
-def run(arm: Condition, seed: int, rouge: Sequence[float], validation: float = 0.5, **more: Any) -> RunRecord:
+def run(condition: Condition, seed: int, rouge: Sequence[float], validation: float = 0.5, **more: Any) -> RunRecord:
     """A run with these ROUGE-L values; METEOR is half of them, attributes are all right."""
     values = {"rougeL": list(rouge), "meteor": [one / 2 for one in rouge], "attributes": [1.0] * len(rouge)}
     return RunRecord(
         **{
             "key": {"data": "abc123", "split": "test"},
-            "condition": arm,
+            "condition": condition,
             "seed": seed,
             "signature": "made up",
             "values": values,
@@ -32,6 +32,6 @@ def run(arm: Condition, seed: int, rouge: Sequence[float], validation: float = 0
     )
 
 
-def runs(arm: Condition, gains: Sequence[float], validation: float = 0.5, **more: Any) -> list[RunRecord]:
+def runs(condition: Condition, gains: Sequence[float], validation: float = 0.5, **more: Any) -> list[RunRecord]:
     """Runs of seeds 0, 1, ...: songs of their own difficulty, each seed better by its gain."""
-    return [run(arm, seed, [one + gain for one in SONGS], validation, **more) for seed, gain in enumerate(gains)]
+    return [run(condition, seed, [one + gain for one in SONGS], validation, **more) for seed, gain in enumerate(gains)]

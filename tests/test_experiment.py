@@ -34,9 +34,11 @@ def test_the_plan_is_that_of_the_protocol(experiment):
     assert experiment.TEST_SONGS >= 500
     counts: dict[Condition, int] = {}
     for sweep in parts["hard"].sweeps:
-        for arm in sweep.conditions():
-            counts[arm] = max(counts.get(arm, 0), sweep.seeds)
-    assert [counts[arm] for arm in (Condition(FUSION), Condition(BART), Condition("", 0.02, "positive"))] == [8, 8, 8]
+        for condition in sweep.conditions():
+            counts[condition] = max(counts.get(condition, 0), sweep.seeds)
+    assert [
+        counts[condition] for condition in (Condition(FUSION), Condition(BART), Condition("", 0.02, "positive"))
+    ] == [8, 8, 8]
     axis = product((1e-3, 5e-3, 2e-2, 1e-1, 5e-1), ("positive", "infonce"))
     assert all(counts[Condition("", alpha, loss)] >= 5 for alpha, loss in axis)
     assert all(sweep.seeds == 5 for part in experiment.PARTS[1:] for sweep in part.sweeps)

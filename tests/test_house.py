@@ -76,5 +76,5 @@ def test_the_command_prints_one_json_line(capsys):
     assert found["files"] == len(FILES)
     assert found["lines"] == sum(file.lines for file in FILES) > found["code_lines"] > 5_000
     assert found["longest_file"][1] == max(file.lines for file in FILES)
-    assert set(found["flags"]) == {"prepare", "train", "caption", "eval", "ablate"}
+    assert set(found["flags"]) == {"prepare", "train", "caption", "eval", "ablate", "doctor"}
     assert found["readme_lines"] <= 160

@@ -65,19 +65,21 @@ def test_the_five_commands(tmp_path, typed, monkeypatch, capsys):
     assert (fresh / "data" / "dataset.json").is_file()
 
     assert "No DATA: using ./data." in trained
-    assert "Trained runs/tiny-alpha-0.02-seed-0" in " ".join(printed["train"].split())
-    run = fresh / "runs" / "tiny-alpha-0.02-seed-0"
+    (run,) = (fresh / "runs").glob("demo-alpha0.02-*")
+    name = f"runs/{run.name}"
+    assert f"Trained {name}" in " ".join(printed["train"].split())
+    assert f"recap caption song.mp3 --model {name}" in trained and f"recap eval {name} --data data" in trained
     assert json.loads((run / "figures.json").read_text())["steps"] == 2
 
     assert "No --model: captioning with the embedded model" in captioned
     assert len(printed["caption"].split()) > 25
 
-    assert "No RUN: scoring runs/tiny-alpha-0.02-seed-0." in scored
+    assert f"No RUN: scoring {name}." in scored
 
     assert "Run 4 of 4: alpha 0.1, positive, seed 0" in compared
     assert "one seed: no claim" in printed["ablate"]
     document = json.loads((fresh / "runs" / "ablation" / "ablation.json").read_text())
-    assert [one["arm"]["alpha"] for one in document["arms"]] == [0.0, 0.001, 0.02, 0.1]
+    assert [one["condition"]["alpha"] for one in document["conditions"]] == [0.0, 0.001, 0.02, 0.1]
     assert (fresh / "runs" / "ablation" / "figure2.png").read_bytes().startswith(b"\x89PNG")
     assert {path.name for path in fresh.iterdir()} <= {"data", "runs", "song", "cache"}  # nothing is left elsewhere
 
@@ -89,9 +91,9 @@ def test_the_five_commands(tmp_path, typed, monkeypatch, capsys):
     monkeypatch.chdir(fresh)
     out, err = recap("caption", "song/song.wav", "song/lyrics.txt", "--model", str(run), "--max-caption-tokens", "9")
     assert (out.count("\n"), err.count("No --model")) == (1, 0)
-    out, err = recap("eval", "runs/tiny-alpha-0.02-seed-0", "--limit", "12", "--json")
+    out, err = recap("eval", name, "--limit", "12", "--json")
     (system,) = json.loads(out)["systems"]
-    assert (system["source"], system["songs"]) == ("runs/tiny-alpha-0.02-seed-0", 2)
+    assert (system["source"], system["songs"]) == (name, 2)
     out, err = recap("ablate", "--weights", "1e-3,2e-2,1e-1", "--limit", "12", "--epochs", "1")
     assert "Run " not in err  # nothing is trained
 

@@ -21,7 +21,6 @@ from recap_cli.outputs import (
     is_data_folder,
     is_evaluation,
     is_results,
-    name_systems,
     split_stem,
 )
 
@@ -235,7 +234,7 @@ def evaluated(capsys, out: str, *files: str) -> list[str]:
     """Scores files; returns the systems' names."""
     arguments = [part for file in files for part in ("--predictions", file)]
     assert main(["eval", *arguments, "--out", out, "--json", "-q"]) == 0
-    return [system["run"] for system in json.loads(capsys.readouterr().out)["systems"]]
+    return [system["name"] for system in json.loads(capsys.readouterr().out)["systems"]]
 
 
 LIKE_NAMES = (
@@ -266,14 +265,6 @@ def test_systems_of_like_names_keep_their_own_files(world, capsys, files):
     assert sorted(path.name for path in Path("e").glob("*.scores.jsonl")) == written
 
 
-def test_names_are_the_tails_that_tell():
-    assert name_systems(["a/b/x", "a-b/x", "a/b-x"]) == ["b/x", "a-b/x", "b-x"]
-    assert name_systems(["/home/someone/runs/recap"]) == ["recap"]
-    assert name_systems(["x", "a/x"]) == ["x", "a/x"]
-    assert name_systems(["r", "r", "R"]) == ["r", "r (2)", "R (3)"]
-    assert name_systems(["x", "x", "x (2)"]) == ["x", "x (2)", "x (2) (2)"]
-
-
 def test_file_names_are_short_safe_and_their_own():
     texts = ["a/b", "a-b", "A-B", "a\nb", "a b", "", ".", "..", "-", "x" * 300, "x" * 301, "caf\udce9", "caf\u00e9"]
     stems = [file_stem(text) for text in texts]
@@ -287,7 +278,7 @@ def test_captions_that_an_evaluation_would_write_over_are_refused(world, capsys)
     told = refused(capsys, world, "eval", "--predictions", "p.jsonl", "--paper", "e/evaluation.json", "--out", "e")
     assert "would write over" in told
     Path("e/mine.jsonl").write_text(Path("p.jsonl").read_text())
-    assert evaluated(capsys, "e", "e/mine.jsonl") == ["mine.jsonl"]  # captions may be read from where others go
+    assert evaluated(capsys, "e", "e/mine.jsonl") == ["mine"]  # captions may be read from where others go
     told = refused(capsys, world, "eval", "model", "--predictions", "e/mine.jsonl", "--data", "model", "--out", "e")
     assert "would write over" in told
 

@@ -1,6 +1,8 @@
 """What others import: from the top package only, typed, and without loading anything before it is used."""
 
 import ast
+import inspect
+import pydoc
 import re
 import subprocess
 import sys
@@ -48,6 +50,7 @@ def test_every_public_name_is_there():
     assert dir(recap_cli) == sorted(recap_cli.__all__)
     for name in recap_cli.__all__:
         assert getattr(recap_cli, name) is not None
+    assert not {"Any", "annotations", "TYPE_CHECKING"} & set(dir(recap_cli))
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         recap_cli.nothing  # noqa: B018
 
@@ -59,6 +62,25 @@ def test_type_checkers_see_the_same_names():
     seen = {alias.name: node.module for node in block.body for alias in node.names}
     assert seen == {name: f"recap_cli.{home}" for name, home in recap_cli._HOMES.items()}
     assert {*seen, "__version__"} == set(recap_cli.__all__)
+
+
+def test_help_is_readable():
+    """It begins with how to use it, shows settings by their help, and nothing of the machinery."""
+    assert "caption_songs(songs, captioner=captioner)" in (recap_cli.__doc__ or "")
+    text = pydoc.plain(pydoc.render_doc(recap_cli.CaptionOptions))
+    assert "Setting(" not in text and "Processes that decode audio" in text
+    names = {name for name, _ in inspect.getmembers(recap_cli)}  # as pydoc lists them
+    assert "__getattr__" not in names and names == set(recap_cli.__all__)
+
+
+def test_the_captioner_is_typed():
+    """For type checkers and editors: nothing that is called says nothing of its types, and none says Any."""
+    assert (Path(recap_cli.__file__).parent / "py.typed").exists()
+    for called in (recap_cli.Captioner.from_pretrained, recap_cli.Captioner.caption, recap_cli.caption_songs):
+        signature = inspect.signature(called)
+        named = [one.annotation for one in signature.parameters.values() if one.name != "self"]
+        told = [signature.return_annotation, *named]
+        assert inspect.Signature.empty not in told and "Any" not in map(str, told)
 
 
 def test_the_package_and_its_options_load_nothing_heavy():

@@ -4,7 +4,7 @@
     python examples/controlled-experiment/report.py
 
 The first makes the data from their seeds, trains what `results/` does not hold yet, and adds a line a run; stopped or
-killed, it goes on. The second turns the results into the tables and figures of this folder. What is compared, and what
+killed, it resumes. The second turns the results into the tables and figures of this folder. What is compared, and what
 counts as an answer, stands in README.md, which was written before the runs.
 """
 
@@ -25,7 +25,7 @@ TEST_SONGS = 500
 
 @dataclass(frozen=True)
 class Sweep:
-    """Some arms of a part, with the number of their seeds; alpha 0 is always among them."""
+    """Some conditions of a part, with the number of their seeds; alpha 0 is always among them."""
 
     weights: tuple[float, ...]
     seeds: int
@@ -33,7 +33,7 @@ class Sweep:
     baselines: tuple[str, ...] = ()
 
     def conditions(self) -> list[Any]:
-        """Give its arms."""
+        """Give its conditions."""
         return AblateOptions(Path(), self.weights, self.losses, baselines=self.baselines).conditions("")
 
 

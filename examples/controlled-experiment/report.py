@@ -106,7 +106,7 @@ def progress_table(records: dict[str, list[RunRecord]]) -> str:
     note = ""
     if minutes:
         note = f"\n\nA run took {np.median(minutes):.1f} minutes of one core (median; other work shared the machine)."
-    left = f" **{lacking} of the planned runs are not done yet**; `experiment.py` goes on with them." if lacking else ""
+    left = f" **{lacking} of the planned runs are not done yet**; `experiment.py` resumes them." if lacking else ""
     return "## Runs\n\n" + plain_table(["part", "done", "planned", "what it asks"], rows) + note + left
 
 
@@ -194,9 +194,11 @@ def floors(hard: Sequence[RunRecord]) -> str:
     if tokens is None:
         return ""
     rows = [[name, f"{nats:.2f}", f"{nats / tokens:.3f}"] for name, nats in floor_nats().items()]
-    for arm in dict.fromkeys(record.condition for record in hard):
-        losses = [record.measures["caption_loss"] for record in records_of(hard, arm)]
-        rows.append([f"{arm.name}, {len(losses)} seeds", f"{tokens * np.mean(losses):.2f}", f"{np.mean(losses):.3f}"])
+    for condition in dict.fromkeys(record.condition for record in hard):
+        losses = [record.measures["caption_loss"] for record in records_of(hard, condition)]
+        rows.append(
+            [f"{condition.name}, {len(losses)} seeds", f"{tokens * np.mean(losses):.2f}", f"{np.mean(losses):.3f}"]
+        )
     return (
         "## Loss floors\n\nTest captions, nats a caption and nats a token. The floors are computed from the corpus's "
         "probabilities, for one who reads and hears without error and has learnt from captions of which 8 % are "
@@ -259,21 +261,34 @@ def part_tables(name: str, records: Sequence[RunRecord], out: Path, title: str) 
 
 def weights(records: Sequence[RunRecord], title: str) -> str:
     """What each weight of the alignment loss does to the attributes, and whether alignment reaches songs unheard."""
-    arms = sorted(
+    conditions = sorted(
         {record.condition for record in records if record.condition.axis},
-        key=lambda arm: (arm.loss != "positive", arm.alpha),
+        key=lambda condition: (condition.loss != "positive", condition.alpha),
     )
-    effects = {arm: compare_conditions(records_of(records, arm), records_of(records, ZERO)) for arm in arms}
+    effects = {
+        condition: compare_conditions(records_of(records, condition), records_of(records, ZERO))
+        for condition in conditions
+    }
     correct_family(list(effects.values()))
-    tested = {arm: found["attributes"] for arm, found in effects.items() if found and found["attributes"].p is not None}
+    tested = {
+        condition: found["attributes"]
+        for condition, found in effects.items()
+        if found and found["attributes"].p is not None
+    }
     if len(tested) < 2:  # one weight alone makes no table by weight
         return ""
     rows = [["alpha 0, probe", "", "", "", *cosines(records, ZERO, "probe_")]]
-    for arm, effect in tested.items():
+    for condition, effect in tested.items():
         rows.append(
-            [arm.name, str(effect.seeds), points(effect.difference), f"{effect.p_holm:.4f}", *cosines(records, arm)]
+            [
+                condition.name,
+                str(effect.seeds),
+                points(effect.difference),
+                f"{effect.p_holm:.4f}",
+                *cosines(records, condition),
+            ]
         )
-    columns = ["arm", "seeds", "attribute accuracy minus alpha 0, points", "p, Holm over the weights"]
+    columns = ["condition", "seeds", "attribute accuracy minus alpha 0, points", "p, Holm over the weights"]
     columns += ["cosine in training", "cosine on test songs"]
     return (
         f"### {title}: attribute accuracy by weight, and where alignment holds\n\nSecondary. Cosines of music and "
@@ -282,24 +297,27 @@ def weights(records: Sequence[RunRecord], title: str) -> str:
     )
 
 
-def cosines(records: Sequence[RunRecord], arm: Condition, prefix: str = "") -> list[str]:
-    """Write an arm's cosines of matched pairs: in training, and on the test songs."""
-    found = records_of(records, arm)
+def cosines(records: Sequence[RunRecord], condition: Condition, prefix: str = "") -> list[str]:
+    """Write a condition's cosines of matched pairs: in training, and on the test songs."""
+    found = records_of(records, condition)
     trained = [1 - record.validation["train_alignment_loss"] for record in found]
     tested = [record.measures[f"{prefix}matched"] for record in found]
-    return ["" if arm.loss == "infonce" else f"{np.mean(trained):.3f}", f"{np.mean(tested):.3f}"]
+    return ["" if condition.loss == "infonce" else f"{np.mean(trained):.3f}", f"{np.mean(tested):.3f}"]
 
 
 def cleaner(full: Sequence[RunRecord], clean: Sequence[RunRecord]) -> str:
     """Whether alignment gains more on cleaner captions: a difference of differences, paired by seed."""
-    arms = [(records, arm) for records in (clean, full) for arm in (PAPER, ZERO)]
-    seeds = set.intersection(*({record.seed for record in records_of(records, arm)} for records, arm in arms))
+    conditions = [(records, condition) for records in (clean, full) for condition in (PAPER, ZERO)]
+    seeds = set.intersection(
+        *({record.seed for record in records_of(records, condition)} for records, condition in conditions)
+    )
     if len(seeds) < 2:
         return ""
     rows = []
     for figure in PRIMARY:
         tables = [
-            table_of([one for one in records_of(records, arm) if one.seed in seeds], figure) for records, arm in arms
+            table_of([one for one in records_of(records, condition) if one.seed in seeds], figure)
+            for records, condition in conditions
         ]
         rows.append(effect_row(NAMES[figure], subtract_tables(tables[0] - tables[1], tables[2] - tables[3])))
     return (
@@ -310,7 +328,7 @@ def cleaner(full: Sequence[RunRecord], clean: Sequence[RunRecord]) -> str:
 
 
 def elsewhere(records: dict[str, list[RunRecord]]) -> str:
-    """Where alignment could help: one arm a setting, corrected over the settings."""
+    """Where alignment could help: one condition a setting, corrected over the settings."""
     names = ("few-captions", "noisy-captions", "noisy-audio", "trained-music")
     found = {
         name: compare_conditions(records_of(records[name], STRONG), records_of(records[name], ZERO)) for name in names
@@ -339,8 +357,8 @@ def elsewhere(records: dict[str, list[RunRecord]]) -> str:
 def unseen_gain(hard: Sequence[RunRecord]) -> SeedDifference | None:
     """The gain on pairs of theme and mode that never met in training; runs keep its mean, so only seeds are sampled."""
     sides = [
-        {record.seed: record.measures["unseen_attributes"] for record in records_of(hard, arm)}
-        for arm in (STRONG, ZERO)
+        {record.seed: record.measures["unseen_attributes"] for record in records_of(hard, condition)}
+        for condition in (STRONG, ZERO)
     ]
     seeds = sorted(sides[0].keys() & sides[1].keys())
     if len(seeds) < 2:

@@ -33,6 +33,7 @@ from recap_cli.evaluation.captions import captioned_songs, weights_fingerprint
 from recap_cli.files import hold_or_wait, make_folder, remove_stale_partials
 from recap_cli.outputs import ABLATION, hold_folder, is_ablation
 from recap_cli.progress import Progress, SilentProgress
+from recap_cli.records import SCHEMA
 from recap_cli.runtime.device import choose_device
 from recap_cli.training.build import build_model, choose_music
 from recap_cli.training.options import CONSTANT, OWN
@@ -226,10 +227,10 @@ class SweepPlan:
     basis: str  # what the expectation rests on
 
     def to_json(self) -> dict[str, Any]:
-        """The plan as plain values, under the names that earlier versions wrote."""
-        rows = [{"arm": name, "runs": runs, "done": done} for name, runs, done in self.conditions]
+        """The plan as plain values."""
+        rows = [{"condition": name, "runs": runs, "done": done} for name, runs, done in self.conditions]
         rest = {name: value for name, value in asdict(self).items() if name != "conditions"}
-        return {"arms": rows, **rest}
+        return {"schema": SCHEMA, "dry_run": True, "conditions": rows, **rest}
 
 
 def foresee(options: AblateOptions, progress: Progress | None = None) -> SweepPlan:

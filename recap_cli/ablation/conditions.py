@@ -20,8 +20,6 @@ BASELINES = {
     SHUFFLED: "shuffled music",
     FUSION: "BART-fusion (alpha 0)",
 }
-# Keys of JSON files, which keep what earlier versions wrote.
-OLD_NAMES = {"condition": "arm", "differences": "effects"}
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ class RunRecord:
 
     Attributes:
         key: what all runs of a sweep share: data, split, settings.
-        condition: what was trained; in files it is called `arm`.
+        condition: what was trained.
         seed: its seed.
         signature: how its figures were made.
         values: figures of every song in the test songs' order [songs], from 0 to 1: `rouge1`, `rouge2`, `rougeL`
@@ -111,22 +109,18 @@ class RunRecord:
 
     def to_json(self) -> dict[str, Any]:
         """The record as plain values."""
-        return under_old_names(asdict(self))
+        return asdict(self)
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> "RunRecord":
-        """Reads what `to_json` wrote.
+        """Reads what `to_json` wrote, or an earlier version, which called the condition `arm`.
 
         Raises:
             KeyError, TypeError, ValueError, OptionError: it is none.
         """
-        rest = {name: value for name, value in record.items() if name != "arm"}
-        return cls(condition=Condition(**record["arm"]), **rest)
-
-
-def under_old_names(values: dict[str, Any]) -> dict[str, Any]:
-    """Returns values under the keys that files have had since the first version."""
-    return {OLD_NAMES.get(name, name): value for name, value in values.items()}
+        rest = dict(record)
+        condition = rest.pop("arm" if "arm" in rest else "condition")
+        return cls(condition=Condition(**condition), **rest)
 
 
 def records_of(records: Sequence[RunRecord], condition: Condition) -> list[RunRecord]:

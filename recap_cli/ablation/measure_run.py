@@ -18,7 +18,7 @@ from recap_cli.runtime.decoding import DecodingOptions
 from recap_cli.scoring.alignment import measure_alignment
 from recap_cli.scoring.rouge import is_other_script, rouge, rouge_tokens
 from recap_cli.scoring.text import TextScores, score_songs
-from recap_cli.training.interventions import Music, partners
+from recap_cli.training.interventions import Music, change_states, partners
 from recap_cli.training.options import CONSTANT, Interventions
 from recap_cli.training.validation import Validation, summarise_losses
 
@@ -44,7 +44,7 @@ class Measurement:
     def music(self) -> Music | None:
         """The music states by mel key as the run gets them; None where it takes no music."""
         states = music_states(self.captioner, self.data, self.progress)
-        return None if states is None else self.interventions.states(states, self.data)
+        return None if states is None else change_states(states, self.data, self.interventions)
 
     def score(self) -> tuple[TextScores, dict[str, list[float]], dict[str, float]]:
         """Captions the songs; returns their scores, every song's figures, and the accuracy of each attribute."""

@@ -84,6 +84,7 @@ class AblateOptions:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        TrainOptions(self.data, **self.train)  # checks what all runs share
         if not self.weights:
             raise OptionError("--weights names no weight", "give numbers such as 1e-3,2e-2,1e-1")
         check_distinct("--weights", self.weights)

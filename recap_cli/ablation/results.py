@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from recap_cli.ablation.conditions import BASELINES, FUSION, Condition, RunRecord, records_of, under_old_names
+from recap_cli.ablation.conditions import BASELINES, FUSION, Condition, RunRecord, records_of
 from recap_cli.ablation.seed_differences import (
     SeedDifference,
     compare_conditions,
@@ -21,6 +21,7 @@ from recap_cli.ablation.seed_differences import (
 from recap_cli.errors import DataError
 from recap_cli.files import open_atomically, write_json
 from recap_cli.model.config import ALIGNMENT_LOSSES
+from recap_cli.records import SCHEMA
 from recap_cli.scoring.bootstrap import Interval
 from recap_cli.scoring.seeds import seeds_interval
 
@@ -32,7 +33,7 @@ METHOD = (
     "figure by itself: weights of the alignment loss against alpha 0 are one family, baselines (sanity check) another"
 )
 CSV_COLUMNS = (
-    "arm", "baseline", "loss", "alpha", "align_layer", "seeds", "figure", "mean", "low", "high",
+    "condition", "baseline", "loss", "alpha", "align_layer", "seeds", "figure", "mean", "low", "high",
     "common_seeds", "difference", "difference_low", "difference_high", "p", "p_holm",
 )  # fmt: skip
 
@@ -51,8 +52,8 @@ class ConditionSummary:
     measures: dict[str, float] = field(default_factory=dict)  # other figures of the test songs, means over seeds
 
     def to_json(self) -> dict[str, Any]:
-        """The condition as plain values, under the names that earlier versions wrote."""
-        return {"name": self.condition.name, **under_old_names(asdict(self))}
+        """The condition as plain values."""
+        return {"name": self.condition.name, **asdict(self)}
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,8 @@ class LossContrast:
     differences: dict[str, SeedDifference]  # first minus second; Holm over the pairs of losses, each figure for itself
 
     def to_json(self) -> dict[str, Any]:
-        """The contrast as plain values, under the names that earlier versions wrote."""
-        return {"name": f"{self.first.name} minus {self.second.name}", **under_old_names(asdict(self))}
+        """The contrast as plain values."""
+        return {"name": f"{self.first.name} minus {self.second.name}", **asdict(self)}
 
 
 @dataclass(frozen=True)
@@ -130,11 +131,12 @@ class AblateResult:
         """The result as one strict JSON document; what is no number is null."""
         return strict(
             {
+                "schema": SCHEMA,
                 "songs": self.songs,
                 "claim": self.claim,
                 "verdict": self.verdict,
                 "best": None if self.best is None else {"name": self.best.name, **asdict(self.best)},
-                "arms": [one.to_json() for one in self.conditions],
+                "conditions": [one.to_json() for one in self.conditions],
                 "losses": [contrast.to_json() for contrast in self.losses],
                 "signature": self.signature,
                 "failed": self.failed,
@@ -172,7 +174,7 @@ def summarise(records: Sequence[RunRecord], failed: Mapping[str, str], out: Path
         losses=compare_losses(conditions, records),
         key=records[0].key,
         runs=[
-            {"arm": one.condition.name, "seed": record.seed, **record.made}
+            {"condition": one.condition.name, "seed": record.seed, **record.made}
             for one in conditions
             for record in records_of(records, one.condition)
         ],

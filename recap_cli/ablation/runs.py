@@ -115,9 +115,9 @@ class ToldProgress(SilentProgress):
 
     task, done, total, told = "", 0, 0, 0.0
 
-    def start(self, task: str, total: int | None = None) -> None:
+    def start(self, task: str, total: int | None = None, done: int = 0) -> None:
         """Begins a task."""
-        self.task, self.done, self.total = task, 0, total or 0
+        self.task, self.done, self.total = task, done, total or 0
 
     def advance(self, count: int = 1, note: str = "") -> None:
         """Says how far the task is."""

@@ -1,6 +1,7 @@
 """Every constant of the signal path, the suffixes of audio files, and what `--excerpt` says."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -30,6 +31,7 @@ AUDIO_SUFFIXES = NATIVE_SUFFIXES | FFMPEG_SUFFIXES
 SOURCE_RATES = (1_000, 768_000)  # Hz; anything else is a damaged header
 RESAMPLERS = ("resampy", "soxr")
 PLACES = ("start", "middle", "random")
+_CLOCK = re.compile(r"(?:(\d{1,3}):)?(\d{1,3}):([0-5]?\d(?:\.\d+)?)", re.ASCII)  # 1:30, 1:02:03, 0:07.5
 LENGTHS = (0.1, 600.0)  # seconds an excerpt may have
 LARGEST_SPECTRUM = 1 << 26  # frames of an excerpt times samples in a window, for a GB of memory
 # What a file of settings may say.
@@ -65,9 +67,9 @@ class AudioSettings:
 
     def __post_init__(self) -> None:
         if not LENGTHS[0] <= self.seconds <= LENGTHS[1]:
-            raise OptionError(f"--seconds {self.seconds:g} is out of range", "Give {} to {} seconds.".format(*LENGTHS))
+            raise OptionError(f"--seconds {self.seconds:g} is out of range", "give {} to {} seconds".format(*LENGTHS))
         if self.resampler not in RESAMPLERS:
-            raise OptionError(f"--resampler {self.resampler} is unknown", f"Choose {' or '.join(RESAMPLERS)}.")
+            raise OptionError(f"--resampler {self.resampler} is unknown", f"choose {' or '.join(RESAMPLERS)}")
         framed = self.n_fft >= 2 and self.n_fft % 2 == 0 and 0 < self.hop <= self.n_fft
         banded = self.mels >= 1 and 0 <= self.f_min < self.f_max <= self.sample_rate / 2 and self.power_floor > 0
         if not (framed and banded):
@@ -75,7 +77,7 @@ class AudioSettings:
             values = ", ".join(f"{name} {getattr(self, name):g}" for name in RULES if name in rule)
             raise OptionError(f"the audio settings do not fit together: {values}", rule)
         if self.seconds * self.sample_rate / self.hop * self.n_fft > LARGEST_SPECTRUM:
-            raise OptionError(f"hop {self.hop} makes too many frames of {self.seconds:g} s", "Give a larger one.")
+            raise OptionError(f"hop {self.hop} makes too many frames of {self.seconds:g} s", "give a larger one")
 
     @property
     def samples(self) -> int:
@@ -94,23 +96,30 @@ class AudioSettings:
     def from_json(cls, record: dict[str, Any]) -> Self:
         """Returns the settings of `to_json`'s values; a missing key defaults, an unknown or bad one is a DataError."""
         if names := ", ".join(sorted(set(record) - set(RULES))):
-            raise DataError(f"audio settings: unknown {names}", "Was it written by a newer version?")
+            raise DataError(f"audio settings: unknown {names}", "was it written by a newer version?")
         try:
             return cls(**check_fields(record, RULES, "audio settings"))
         except ModelError as error:
-            raise DataError(error.message, "The file is damaged or was edited.") from error
+            raise DataError(error.message, "the file is damaged or was edited") from error
         except OptionError as error:
-            raise DataError(f"audio settings: {error}", "The file is damaged or was edited.") from error
+            raise DataError(f"audio settings: {error}", "the file is damaged or was edited") from error
 
 
 def read_place(excerpt: str | float, words: Sequence[str] = PLACES) -> str | float:
-    """Returns what `--excerpt` says, one of `words` or seconds from the start; an OptionError where it says neither."""
+    """Returns what `--excerpt` says: one of `words`, or seconds from the start, given as 90, 90s, 1:30 or 1:02:03.
+
+    An OptionError where it says neither.
+    """
     if excerpt in words:
         return excerpt
+    if clock := _CLOCK.fullmatch(str(excerpt)):
+        hours, minutes, seconds = clock.groups("0")
+        return 3600.0 * int(hours) + 60 * int(minutes) + float(seconds)
     try:
-        start = float(excerpt)
+        start = float(str(excerpt).removesuffix("s"))
     except ValueError:
         start = math.nan
     if not 0 <= start < 1e9:
-        raise OptionError(f"--excerpt {excerpt} is no place in a song", f"Give {', '.join(words)} or seconds from 0.")
+        hint = f"give {', '.join(words)}, or a time such as 90 (seconds) or 1:30"
+        raise OptionError(f"--excerpt {excerpt} is no place in a song", hint)
     return start

@@ -2,10 +2,11 @@
 
 import io
 import os
+import threading
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -122,6 +123,35 @@ def _open_refused(path: Path, seconds: float | None, error: Exception) -> "_Part
     return _checked(FfmpegReader(path, seconds), path)
 
 
+class _Silence:
+    """Drops what libmpg123, inside libsndfile, prints to stderr of odd files: no setting of theirs keeps it from that.
+
+    The stream belongs to all threads: the first that decodes turns it away, the last turns it back.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.count, self.kept = threading.Lock(), 0, -1
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.count += 1
+            if self.count == 1:
+                with suppress(OSError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123  stderr may be closed
+                    self.kept = os.dup(2)
+                    os.dup2(nowhere.fileno(), 2)
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.count -= 1
+            if not self.count and self.kept >= 0:
+                os.dup2(self.kept, 2)
+                os.close(self.kept)
+                self.kept = -1
+
+
+silence = _Silence()
+
+
 class AudioReader(soundfile.SoundFile):
     """A sound file that is read in order."""
 
@@ -131,7 +161,7 @@ class AudioReader(soundfile.SoundFile):
 
     def read_block(self, frames: int) -> np.ndarray:
         """Returns the next frames, float32 [frames, channels]; none at the end or the first damage."""
-        with suppress(soundfile.SoundFileError):
+        with suppress(soundfile.SoundFileError), silence if self.format == "MP3" else nullcontext():
             return self.read(min(BLOCK_FRAMES, frames), dtype="float32", always_2d=True)
         return np.zeros((0, self.channels), np.float32)
 
@@ -146,7 +176,8 @@ def open_file(source: "Path | _View", path: Path) -> AudioReader:
     """
     try:
         # As bytes: soundfile refuses names that are no UTF-8, which file systems allow.
-        reader = AudioReader(os.fsencode(source) if isinstance(source, Path) else source)
+        with silence:
+            reader = AudioReader(os.fsencode(source) if isinstance(source, Path) else source)
     except soundfile.LibsndfileError as error:
         if error.code == SYSTEM_ERROR:
             raise MachineError(f"{path} cannot be opened: {_reason_of(path)}", "Try again later.") from error

@@ -1,7 +1,7 @@
 """Many songs: which there are, decoded ahead of generation, captioned in batches of like length."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
@@ -15,8 +15,8 @@ from recap_cli.captioning.caption_input import WHOLE, AudioResult, AudioTask, De
 from recap_cli.captioning.captioner import NO_LYRICS, Captioner, CaptionInput, SongCaption
 from recap_cli.corpus.data_folder import is_prepared
 from recap_cli.corpus.dataset import PreparedData
-from recap_cli.corpus.folders import CorpusRoot, walk
-from recap_cli.corpus.manifest import song_from_row
+from recap_cli.corpus.folders import CorpusRoot, read_song, walk
+from recap_cli.corpus.manifest import MANIFEST_SUFFIXES, song_from_row
 from recap_cli.corpus.readers import read_corpus
 from recap_cli.corpus.song import Rejected, Song
 from recap_cli.errors import ModelError, OptionError
@@ -30,10 +30,10 @@ FEW = 8  # songs that are decoded in this process, since others take seconds to 
 
 
 class Catalogue:
-    """The songs of a folder, a manifest or a prepared data folder, in order and read as they are needed.
+    """The songs of a folder, a manifest, a prepared data folder, or several files, in order and read as needed.
 
     Args:
-        source: where they are.
+        sources: where they are; of several, each is an audio file or a folder.
         shard: only the songs whose id falls into this slice.
         limit: only the first N.
 
@@ -41,9 +41,11 @@ class Catalogue:
         RecapError: there is nothing, or nothing that is recognised.
     """
 
-    def __init__(self, source: Path, shard: Slice = WHOLE_CORPUS, limit: int | None = None) -> None:
-        self.source, self.shard, self.limit = source, shard, limit
-        self.data = PreparedData(source) if is_prepared(source) else None
+    def __init__(self, sources: Sequence[Path], shard: Slice = WHOLE_CORPUS, limit: int | None = None) -> None:
+        self.sources, self.shard, self.limit = sources, shard, limit
+        self.source = sources[0]
+        self.data = PreparedData(self.source) if is_prepared(self.source) else None
+        self.is_manifest = self.source.suffix.lower() in MANIFEST_SUFFIXES and not self.source.is_dir()
 
     def tasks(self, is_done: Callable[[int], bool] = lambda _: False) -> Iterator[AudioTask | None]:
         """Yields each song to decode once; None stands for one that is done, by the number of its id.
@@ -51,8 +53,7 @@ class Catalogue:
         Entries of one id and the same audio are one song. An id that an earlier song has with other audio is refused:
         its task has the reason.
         """
-        is_manifest = self.data is None and not self.source.is_dir()
-        return islice(self.rows(is_done) if is_manifest else self.songs(is_done), self.limit)
+        return islice(self.rows(is_done) if self.is_manifest else self.songs(is_done), self.limit)
 
     def songs(self, is_done: Callable[[int], bool]) -> Iterator[AudioTask | None]:
         """Yields the songs of a folder."""
@@ -67,15 +68,31 @@ class Catalogue:
             yield AudioTask(song.id, song.audio or song.id, song.lyrics, mel=one.mel, seconds=one.seconds)
 
     def files(self) -> Iterator[AudioTask]:
-        """Yields the songs of a folder of audio, whatever the shard."""
+        """Yields the songs of audio files and folders, whatever the shard."""
         known = KnownSongs()
-        for found in read_corpus(self.source):
-            task = as_task(found)
+        for task in map(as_task, chain.from_iterable(map(self.read, self.sources))):
             meeting = known.meet(song_number(task.id), task.audio)
             if meeting == "other":
                 yield AudioTask(f"{task.id} in {task.audio}", task.audio, error=task.error or SAME_ID)
             elif meeting == "new":
                 yield task
+
+    def read(self, source: Path) -> Iterator[Song | Rejected]:
+        """Yields the songs of a folder, or the one of an audio file.
+
+        The id in a folder is the path from there; of several names, the path as it is named, which tells two songs of
+        the same name apart and stays the same when more songs are named the next time.
+        """
+        if not source.is_dir():
+            yield read_song(source, os.path.normpath(source))
+            return
+        for found in read_corpus(source):
+            if len(self.sources) == 1:
+                yield found
+            elif isinstance(found, Song):
+                yield replace(found, id=os.path.normpath(source / found.id))
+            else:
+                yield replace(found, song=os.path.normpath(source / found.song))
 
     def rows(self, is_done: Callable[[int], bool]) -> Iterator[AudioTask | None]:
         """Yields a manifest's songs; a row that is done costs no more than its id, of a million rows a few seconds."""
@@ -105,8 +122,8 @@ class Catalogue:
         """Returns how many songs there are, where that can be told without reading them all."""
         if self.data is not None:
             total = len(self.data.songs)
-        elif self.source.is_dir():
-            total = sum(1 for _ in walk(self.source, follow=False))
+        elif not self.is_manifest:
+            total = sum(sum(1 for _ in walk(one, follow=False)) if one.is_dir() else 1 for one in self.sources)
         elif self.source.suffix.lower() == ".jsonl":
             with self.source.open("rb") as file:
                 total = sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))

@@ -18,6 +18,7 @@ from recap_cli.runtime.workers import Answer, Rules, work_through
 
 WHOLE = "whole"
 STOP_SECONDS = 1.0  # for processes to end: there is nothing that they keep
+ENVELOPE_STEP = 0.05  # seconds
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class DecodedAudio:
     excerpt: dict[str, float]  # start and length in seconds
     warnings: tuple[str, ...] = ()
     states: np.ndarray | None = None  # music states [steps, width] in place of the mel, for a whole song
+    envelope: np.ndarray | None = None  # greatest absolute sample of each `ENVELOPE_STEP`, for pictures
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,9 @@ def decode_windows(audio: str | Path, settings: AudioSettings) -> Iterator[tuple
 def log_mel_of(found: Excerpt, settings: AudioSettings) -> DecodedAudio:
     """Returns an excerpt's log-mel and place."""
     excerpt = {"start": round(found.start, 3), "seconds": round(found.seconds, 3)}
-    return DecodedAudio(log_mel(found.samples, settings), excerpt, found.warnings)
+    steps = range(0, len(found.samples), round(ENVELOPE_STEP * settings.sample_rate))
+    envelope = np.maximum.reduceat(np.abs(found.samples), steps)
+    return DecodedAudio(log_mel(found.samples, settings), excerpt, found.warnings, envelope=envelope)
 
 
 def decode_task(task: AudioTask, decode: Callable[[str], DecodedAudio]) -> AudioResult:

@@ -1,6 +1,7 @@
 """`Captioner`: one model that turns a song's audio and lyrics into a caption, for programs and for the command."""
 
 import hashlib
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -15,22 +16,24 @@ from torch import Tensor
 
 from recap_cli import __version__
 from recap_cli.audio.decode import SILENT
-from recap_cli.captioning.caption_input import WHOLE, DecodedAudio, decode_audio, decode_windows
+from recap_cli.captioning.caption_input import ENVELOPE_STEP, WHOLE, DecodedAudio, decode_audio, decode_windows
 from recap_cli.captioning.explain import Explanation, explain_caption
 from recap_cli.captioning.load_model import load_model
 from recap_cli.corpus.dataset import PreparedData
 from recap_cli.errors import ModelError
-from recap_cli.lyrics.reader import Lyrics, lyrics_of_text, read_lyrics
+from recap_cli.lyrics.reader import Lyrics, lyrics_of_words, read_lyrics
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.music_encoder import TIME_STRIDE
 from recap_cli.processor import RecapProcessor, pad_mels, pad_states
 from recap_cli.progress import Progress
+from recap_cli.records import SCHEMA
 from recap_cli.runtime.decoding import Decoded, DecodingOptions, effective_settings, generate_captions
 from recap_cli.runtime.device import choose_device
 from recap_cli.runtime.hub import DEFAULT_BART
 
-NO_LYRICS = "no lyrics, so the caption comes from the music alone (--instrumental says there are none)"
+NO_LYRICS = "no lyrics: the caption comes from the music alone (--instrumental says there are none)"
 WINDOWS_AT_ONCE = 4  # of a whole song
+UNTOLD = ("seconds", "lyrics_from", "explanation")  # times differ from run to run
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,11 @@ class SongCaption:
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0  # it took
     error: str = ""  # for a song of many that failed, the reason; it has no captions then
-    id: str = ""  # for a song of many, its name in the folder or manifest
+    id: str = ""  # its name in the folder or manifest, or its path as it was named
     weights: str = ""  # a fingerprint of the model's
     recap: str = __version__
     explanation: Explanation | None = None
+    lyrics_from: str = ""  # the file or tag that they were read from; "none" without lyrics, "" for words or a table
 
     @property
     def caption(self) -> str:
@@ -58,13 +62,29 @@ class SongCaption:
         return self.captions[0] if self.captions else ""
 
     def to_json(self) -> dict[str, Any]:
-        """Returns plain values; time is left out, so that the same song gives the same line."""
-        record: dict[str, Any] = {**({"id": self.id} if self.id else {}), "audio": self.audio, "caption": self.caption}
-        record |= {name: value for name, value in asdict(self).items() if name not in (*record, "id", "seconds")}
+        """Returns plain values, the same for one song as for one of many, and the same each time.
+
+        id: in the folder or table, or the path as it was named.
+        audio: the file's path.
+        caption, captions: the best, and all, best first.
+        scores: mean natural log-probability a token of each; null where it was drawn.
+        model, weights, recap: the model's name, a fingerprint of its weights, the version of this program.
+        excerpt: `start_seconds`, and its length in `seconds`; of a whole song also `windows`, their number.
+        settings: of decoding.
+        lyrics_tokens: before any cut.
+        warnings: texts; before a colon stands the kind.
+        schema: of these keys.
+        error, explanation: only where there is one: why a song of many failed, and what the caption looked at.
+        """
+        record: dict[str, Any] = {"id": self.id, "audio": self.audio, "caption": self.caption}
+        record |= {name: value for name, value in asdict(self).items() if name not in (*record, *UNTOLD)}
         # what remains of the digits depends on the songs in the same batch
         record["scores"] = [None if score is None else round(score, 4) for score in self.scores]
-        record["explanation"] = None if self.explanation is None else self.explanation.to_json()
-        return {name: value for name, value in record.items() if name not in ("error", "explanation") or value}
+        record["excerpt"] = {"start_seconds" if name == "start" else name: told for name, told in self.excerpt.items()}
+        record["schema"] = SCHEMA
+        if self.explanation is not None:
+            record["explanation"] = self.explanation.to_json()
+        return {name: value for name, value in record.items() if name != "error" or value}
 
 
 @dataclass(frozen=True)
@@ -75,9 +95,10 @@ class CaptionInput:
     lyrics: str  # clean text, "" where there are none
     decoded: DecodedAudio
     warnings: tuple[str, ...] = ()  # about its lyrics
-    id: str = ""  # its name among many
+    id: str = ""
     excerpt: str | float = "start"  # that was asked for
     seconds: float = 0.0  # it took to decode
+    lyrics_from: str = ""
 
 
 class Captioner:
@@ -141,14 +162,14 @@ class Captioner:
 
         Args:
             audio: the audio file.
-            lyrics: text, a `Path` to a lyrics file, or what was read; None says that the song is an instrumental.
+            lyrics: the words, a `Path` to a file of them, or what was read; None says that the song is an instrumental.
             excerpt: `start`, `middle`, seconds, or `whole`: the music of all windows of the song is fused.
             decoding: by default beam search with 4 beams.
             explain: also find out what the caption looked at.
 
         Raises:
             AudioError: the audio cannot be decoded.
-            LyricsError: the lyrics cannot be read.
+            LyricsError: the lyrics cannot be read, or the words are the name of a file.
         """
         song = self.make_input(audio, lyrics, excerpt)
         return self.generate([song], decoding or DecodingOptions(), explain=explain)[0]
@@ -161,10 +182,11 @@ class Captioner:
         if isinstance(lyrics, Lyrics):
             read = lyrics
         else:
-            read = read_lyrics(lyrics) if isinstance(lyrics, Path) else lyrics_of_text(lyrics or "")
+            read = read_lyrics(lyrics) if isinstance(lyrics, Path) else lyrics_of_words(lyrics or "")
         warnings = read.warnings if lyrics is None or read.text.strip() else (*read.warnings, NO_LYRICS)
         decoded = self.decode_audio(audio, excerpt)
-        return CaptionInput(str(audio), read.text, decoded, warnings, "", excerpt, time.monotonic() - began)
+        seconds, source = time.monotonic() - began, read.source if read.text.strip() else "none"
+        return CaptionInput(str(audio), read.text, decoded, warnings, os.path.normpath(audio), excerpt, seconds, source)
 
     def decode_audio(self, audio: str | Path, excerpt: str | float = "start") -> DecodedAudio:
         """Decodes an excerpt; of a whole song, the music is encoded, too.
@@ -194,6 +216,7 @@ class Captioner:
         step = TIME_STRIDE * settings.hop / settings.sample_rate  # seconds
         no_mel = np.zeros((settings.mels, 0), np.float32)
         states: list[np.ndarray] = []
+        envelopes: list[np.ndarray] = []
         seen: list[DecodedAudio] = []
         while several := list(islice(windows, WINDOWS_AT_ONCE)):
             batch = pad_mels([window.mel for window, _ in several], settings)
@@ -204,13 +227,16 @@ class Captioner:
                 known = round(repeated / step)
                 # the first state stands for the whole window: a window that is mostly known has none of its own
                 states.append(rows[1 + known : steps] if known else rows[:steps])
+                if window.envelope is not None:
+                    envelopes.append(window.envelope[round(repeated / ENVELOPE_STEP) :])
                 seen.append(replace(window, mel=no_mel))  # a mel has a hundred times the numbers of its states
         last = seen[-1].excerpt
         excerpt = {"start": 0.0, "seconds": round(last["start"] + last["seconds"], 3), "windows": len(seen)}
         warnings = dict.fromkeys(text for window in seen for text in window.warnings if text != SILENT)
         if all(SILENT in window.warnings for window in seen):
             warnings[SILENT] = None
-        return DecodedAudio(no_mel, excerpt, tuple(warnings), np.concatenate(states))
+        envelope = np.concatenate(envelopes) if envelopes else None
+        return DecodedAudio(no_mel, excerpt, tuple(warnings), np.concatenate(states), envelope)
 
     def generate(
         self, songs: Sequence[CaptionInput], decoding: DecodingOptions, *, explain: bool = False
@@ -240,6 +266,7 @@ class Captioner:
                     id=song.id,
                     weights=self.weights,
                     explanation=self.explain(song, decoded.captions[0]) if explain else None,
+                    lyrics_from=song.lyrics_from,
                 )
             )
         return results
@@ -266,11 +293,11 @@ class Captioner:
         if seconds < window / 2 and not any(text.startswith("very short") for text in warnings):
             warnings.append(f"short: the excerpt has less than half of the {window:g} s that the model can hear")
         if tokens > self.processor.max_lyrics_tokens:
-            warnings.append(f"lyrics of {tokens} tokens were cut at {self.processor.max_lyrics_tokens}")
+            warnings.append(f"lyrics cut at {self.processor.max_lyrics_tokens} tokens: they have {tokens}")
         if not all(found.captions):
             warnings.append("the model wrote an empty caption")
         if not self.model.config.use_music:
-            warnings.append("the model does not listen: it was trained without music")
+            warnings.append("the model does not use the music: it was trained without")
         return warnings
 
     def check_audio(self, data: PreparedData) -> None:

@@ -1,10 +1,9 @@
-"""What a caption looked at: lyrics lines against seconds of the music, caption words against lyrics lines."""
+"""What a caption looked at: for each of its words, which lines of the lyrics and which seconds of the music."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,55 +15,82 @@ from recap_cli.model.lyrics_encoder import LyricsEncoderOutput
 from recap_cli.model.music_encoder import TIME_STRIDE
 from recap_cli.processor import RecapProcessor
 
-NEARLY_UNIFORM = 0.95  # share of the uniform map's entropy from which a map says little
-NO_LINES = "(no lyrics)"
+LEAST_LOOK = 0.1  # of an even look; less counts as this much, so that next to nothing is not compared with nothing
+GLUE = 3  # letters; words that short say little on their own
+TELLING = 1.25  # times the average word, from which a look is worth telling
 
 
 @dataclass(frozen=True)
-class AttentionMap:
-    """How much each row looked at each column; rows sum to 1.
+class Looks:
+    """How the words of a caption share their attention out to places: lines of the lyrics, or seconds of the music.
 
-    Entropies are in bits, and of the attention over its finest units (steps of the music, lyrics tokens).
+    A word tends to look where all words look (the first line, the loudest second), so its attention a[w, p] is compared
+    with that of the average word, b[p] = mean over w of a[w, p]. With e[p] the part of the tokens or steps that make
+    up place p, which is what an even look would give it, and f[p] = e[p] / 10 as the least that counts,
+
+        times_average_word[w, p] = max(a[w, p], f[p]) / max(b[p], f[p])
+        whole_caption_times_even[p] = b[p] / e[p]
     """
 
-    rows: list[str]  # what looks
-    columns: list[str]  # what is looked at
-    weights: list[list[float]]  # [rows][columns]
-    entropy: float  # mean over rows
-    uniform_entropy: float  # of attention that looks everywhere alike
+    attention: np.ndarray  # a [words, places]; each row sums to 1
+    even: np.ndarray  # e [places]; sums to 1
+    elsewhere: float  # the part that went to no place: marks of begin and end, states that stand for a whole window
 
     @property
-    def is_nearly_uniform(self) -> bool:
-        """Whether the map says little: its entropy is that of looking everywhere alike, or nearly."""
-        return self.entropy >= NEARLY_UNIFORM * self.uniform_entropy
+    def times_average_word(self) -> np.ndarray:
+        """How many times as much as the average word each word looked at each place [words, places]."""
+        least = LEAST_LOOK * self.even
+        return np.maximum(self.attention, least) / np.maximum(self.attention.mean(axis=0), least)
+
+    @property
+    def whole_caption_times_even(self) -> np.ndarray:
+        """How many times as much as with an even look the whole caption looked at each place [places]."""
+        return self.attention.mean(axis=0) / self.even
+
+    def to_json(self) -> dict[str, object]:
+        """Returns fractions from 0 to 1 and ratios, with four digits."""
+        return {
+            "attention_fraction": self.attention.round(4).tolist(),
+            "times_average_word": self.times_average_word.round(4).tolist(),
+            "whole_caption_times_even": self.whole_caption_times_even.round(4).tolist(),
+            "attention_fraction_elsewhere": round(self.elsewhere, 4),
+        }
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What one caption looked at.
+    """What the words of one caption looked at."""
 
-    `lyrics_direct` is the decoder's attention as it is; the states it looks at are mixed by the encoder, so it may say
-    nothing where `lyrics` says much: the same, followed back through the encoder's layers to the words that its states
-    are made of (attention rollout, Abnar and Zuidema 2020).
-    """
+    words: list[str]  # of the caption, in order
+    lines: list[str]  # of the lyrics that the model read
+    seconds: list[float]  # where each second of the music starts in the file
+    lyrics: Looks | None  # None for a song without lyrics
+    music: Looks | None  # None for a model without music
+    envelope: np.ndarray | None = None  # loudness of the music [points], evenly spread over the excerpt
 
-    caption: str
-    # Lyrics lines against seconds of music (fusion attention, mean over fusion layers and a line's tokens); None for a
-    # model without music.
-    music: AttentionMap | None
-    music_seconds: list[float]  # where each column of `music` starts, in seconds of the file
-    summary_share: float  # of the fusion attention that went to the states which stand for a whole window
-    lyrics: AttentionMap  # caption words against lyrics lines
-    lyrics_direct: AttentionMap
+    def strongest(self, count: int = 3) -> list[tuple[str, str, float]]:
+        """Returns the words that stand out, each with its line and how many times the average word's look that got.
 
-    def to_json(self) -> dict[str, Any]:
-        """Returns the numbers as plain values."""
-        record = asdict(self)
-        for name in ("music", "lyrics", "lyrics_direct"):
-            found = getattr(self, name)
-            if found is not None:
-                record[name]["nearly_uniform"] = found.is_nearly_uniform
-        return record
+        Short words, and words that the caption has twice, are mostly glue and left out.
+        """
+        if self.lyrics is None:
+            return []
+        often = Counter(self.words)
+        times = self.lyrics.times_average_word
+        found = [
+            (word.strip(",.;:!?\"'"), self.lines[times[row].argmax()], float(times[row].max()))
+            for row, word in enumerate(self.words)
+            if often[word] == 1 and len(word) > GLUE and times[row].max() >= TELLING
+        ]
+        return sorted(found, key=lambda look: -look[2])[:count]
+
+    def to_json(self) -> dict[str, object]:
+        """Returns the numbers as plain values; rows are words, columns lines or seconds."""
+        return {
+            "words": self.words,
+            "lyrics": None if self.lyrics is None else {"lines": self.lines, **self.lyrics.to_json()},
+            "music": None if self.music is None else {"start_seconds": self.seconds, **self.music.to_json()},
+        }
 
 
 @torch.inference_mode()
@@ -76,7 +102,11 @@ def explain_caption(
     caption: str,
     decoded: DecodedAudio,
 ) -> Explanation:
-    """Runs the model over a caption it generated and returns its attention.
+    """Runs the model over a caption it generated and returns what the words looked at.
+
+    A word's look at the lyrics is the decoder's attention D[w, t] to the lyrics tokens, mean over its layers, heads and
+    the word's tokens. Its look at the music goes through the lyrics: sum over t of D[w, t] F[t, k], where F[t, k] is
+    the attention of the fusion from lyrics token t to music step k, mean over fusion layers and heads.
 
     Args:
         model: in eval mode.
@@ -88,90 +118,54 @@ def explain_caption(
     """
     inputs = {name: value.to(model.device) for name, value in batch.items()}
     labels = processor.encode_caption(caption)
+    words, spans = token_words(processor, labels)
+    encoded = model.model.encoder(**inputs, output_music_attentions=model.config.use_music)
+    looks = decoder_attention(model, encoded, inputs["attention_mask"], labels)
+    by_word = np.stack([looks[list(span)].mean(axis=0) for span in spans]) if spans else looks[:0]
+    owner, lines = token_lines(processor, lyrics, inputs["input_ids"][0].tolist())
+    music, seconds = None, list[float]()
+    if encoded.music_attentions:
+        fused = torch.stack([found[0] for found in encoded.music_attentions]).mean(dim=0).float().cpu().numpy()
+        second_of, seconds = step_seconds(processor, fused.shape[1], decoded.excerpt)
+        music = gather(by_word @ fused, second_of, len(seconds))
+    return Explanation(words, lines, seconds, gather(by_word, owner, len(lines)), music, decoded.envelope)
+
+
+def decoder_attention(
+    model: RecapForCaptioning, encoded: LyricsEncoderOutput, mask: Tensor, labels: Sequence[int]
+) -> np.ndarray:
+    """Returns how much each token of a caption looked at each lyrics token, mean over layers and heads."""
     start = torch.tensor([[model.config.decoder_start_token_id, *labels[:-1]]], device=model.device)
-    with recorded_attention(model) as (inner, cross):
-        encoded = model.model.encoder(**inputs, output_music_attentions=model.config.use_music)
-        model.model.decoder(
+    chosen = model.config._attn_implementation
+    model.set_attn_implementation("eager")  # the others keep no attention
+    try:
+        decoded = model.model.decoder(
             input_ids=start,
             encoder_hidden_states=encoded.last_hidden_state,
-            encoder_attention_mask=inputs["attention_mask"],
+            encoder_attention_mask=mask,
             use_cache=False,
+            output_attentions=True,
         )
-    direct = np.mean(cross, axis=0)
-    owner, lines = token_lines(processor, lyrics, inputs["input_ids"][0].tolist())
-    words, spans = token_words(processor, labels)
-
-    def words_to_lines(attention: np.ndarray) -> AttentionMap:
-        by_word = np.stack([attention[list(span)].mean(axis=0) for span in spans]) if spans else attention[:0]
-        weights = rounded(sum_columns(by_word, owner, len(lines)))
-        return AttentionMap(words, lines, weights, mean_entropy(by_word), math.log2(attention.shape[1]))
-
-    music, seconds, share = music_map(model, processor, encoded, owner, lines, decoded)
-    followed = words_to_lines(direct @ roll_out(inner))
-    return Explanation(caption, music, seconds, share, followed, words_to_lines(direct))
-
-
-@contextmanager
-def recorded_attention(model: RecapForCaptioning) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:
-    """Records the encoder's attention to itself and the decoder's to the encoder, mean over heads.
-
-    Yields two lists that fill as the model runs, a map a layer: [tokens, tokens] and [caption tokens, lyrics tokens].
-    """
-    inner: list[np.ndarray] = []
-    cross: list[np.ndarray] = []
-
-    def keep(maps: list[np.ndarray]) -> Callable[..., None]:
-        return lambda _module, _inputs, output: maps.append(output[1][0].mean(dim=0).float().cpu().numpy())
-
-    chosen = model.config._attn_implementation
-    model.set_attn_implementation("eager")  # the others keep no maps
-    hooks = [layer.self_attn.register_forward_hook(keep(inner)) for layer in model.model.encoder.layers]
-    hooks += [layer.encoder_attn.register_forward_hook(keep(cross)) for layer in model.model.decoder.layers]
-    try:
-        yield inner, cross
     finally:
-        for hook in hooks:
-            hook.remove()
         model.set_attn_implementation(chosen)
+    return torch.stack([layer[0].mean(dim=0) for layer in decoded.cross_attentions]).mean(dim=0).float().cpu().numpy()
 
 
-def roll_out(maps: Sequence[np.ndarray]) -> np.ndarray:
-    """Follows the encoder's states back to the tokens they are made of [tokens, tokens]; rows sum to 1.
+def gather(attention: np.ndarray, owner: Sequence[int], count: int) -> Looks | None:
+    """Adds up attention [words, tokens or steps] by the place that owns each, -1 for none; None without any place."""
+    belongs = np.array(owner)[:, None] == np.arange(count)
+    placed = attention @ belongs
+    totals = placed.sum(axis=1, keepdims=True)
+    if not placed.size or not totals.all():
+        return None
+    return Looks(placed / totals, belongs.sum(axis=0) / belongs.sum(), float(1 - totals.mean()))
 
-    Each layer keeps half of a state and mixes in half of what it attends to (Abnar and Zuidema 2020).
-    """
-    followed = np.eye(maps[0].shape[0])
-    for attention in maps:
-        followed = (0.5 * np.eye(len(attention)) + 0.5 * attention) @ followed
-    return followed
 
-
-def music_map(
-    model: RecapForCaptioning,
-    processor: RecapProcessor,
-    encoded: LyricsEncoderOutput,
-    owner: list[int],
-    lines: list[str],
-    decoded: DecodedAudio,
-) -> tuple[AttentionMap | None, list[float], float]:
-    """Returns lyrics lines against whole seconds, where the seconds start, and the share of the summary states."""
-    if not model.config.use_music or not encoded.music_attentions:
-        return None, [], 0.0
-    fused = torch.stack([found[0] for found in encoded.music_attentions]).mean(dim=0).float().cpu().numpy()
-    times = step_times(processor, fused.shape[1], decoded.excerpt)
-    is_step = np.array([time is not None for time in times])
-    share = float(1 - fused[:, is_step].sum(axis=1).mean())
-    steps = fused[:, is_step] / np.maximum(fused[:, is_step].sum(axis=1, keepdims=True), 1e-12)
-    by_line = np.stack(
-        [steps[[place for place, one in enumerate(owner) if one == line]].mean(axis=0) for line in range(len(lines))]
-    )
-    start = decoded.excerpt.get("start", 0.0)
-    second_of = [int(time - start) for time in times if time is not None]
-    seconds = [start + second for second in range(max(second_of) + 1)]
-    weights = sum_columns(by_line, second_of, len(seconds))
-    columns = [f"{second:g} s" for second in seconds]
-    uniform = math.log2(steps.shape[1])
-    return AttentionMap(lines, columns, rounded(weights), mean_entropy(steps), uniform), seconds, round(share, 4)
+def step_seconds(processor: RecapProcessor, states: int, excerpt: Mapping[str, float]) -> tuple[list[int], list[float]]:
+    """Returns the number of the second that each music state belongs to, -1 for none, and where the seconds start."""
+    start = excerpt.get("start", 0.0)
+    owner = [-1 if time is None else int(time - start) for time in step_times(processor, states, excerpt)]
+    return owner, [start + second for second in range(max(owner) + 1)]
 
 
 def step_times(processor: RecapProcessor, states: int, excerpt: Mapping[str, float]) -> list[float | None]:
@@ -195,39 +189,19 @@ def step_times(processor: RecapProcessor, states: int, excerpt: Mapping[str, flo
 
 
 def token_lines(processor: RecapProcessor, lyrics: str, tokens: Sequence[int]) -> tuple[list[int], list[str]]:
-    """Returns the line of each lyrics token, and the lines; the closing tokens count to their neighbours' lines."""
-    numbers: list[int] = []
-    lines: list[str] = []
-    number_of: dict[int, int] = {}
+    """Returns the number of the line that each lyrics token belongs to, -1 for none, and the lines that have words."""
+    special = set(processor.tokenizer.all_special_ids)
+    offsets = processor.tokenizer(lyrics, return_offsets_mapping=True, verbose=False)["offset_mapping"]
     texts = lyrics.split("\n")
-    for start, stop in token_spans(processor, lyrics)[: len(tokens)]:
-        row = lyrics.count("\n", 0, min(start, len(lyrics)))
-        if stop <= start or not texts[row].strip():  # <s>, </s>, or a blank line
-            numbers.append(-1)
-            continue
-        if row not in number_of:
-            number_of[row] = len(lines)
-            lines.append(texts[row])
-        numbers.append(number_of[row])
-    numbers += [-1] * (len(tokens) - len(numbers))
-    if not lines:
-        return [0] * len(tokens), [NO_LINES]
-    owner, last = [], 0
-    for number in numbers:
-        last = number if number >= 0 else last
-        owner.append(last)
-    return owner, lines
-
-
-def token_spans(processor: RecapProcessor, text: str) -> list[tuple[int, int]]:
-    """Returns where each token of a text stands in it."""
-    encoded = processor.tokenizer(text, return_offsets_mapping=True, verbose=False)
-    spans = []
-    for start, stop in encoded["offset_mapping"]:
-        # byte-level tokens own the white space before them, which may be the line before
-        lead = len(text[start:stop]) - len(text[start:stop].lstrip())
-        spans.append((start + lead, stop) if lead < stop - start else (start, stop))
-    return spans
+    numbers: dict[int, int] = {}  # of the rows that have words
+    owner = []
+    for token, (start, stop) in zip(tokens, offsets, strict=False):  # lyrics may have been cut
+        text = lyrics[start:stop]
+        first = start + (len(text) - len(text.lstrip())) % max(len(text), 1)  # a token owns the line break before it
+        row = lyrics.count("\n", 0, first)
+        has_words = token not in special and bool(texts[row].strip())
+        owner.append(numbers.setdefault(row, len(numbers)) if has_words else -1)
+    return owner, [texts[row] for row in numbers]
 
 
 def token_words(processor: RecapProcessor, labels: Sequence[int]) -> tuple[list[str], list[range]]:
@@ -245,24 +219,3 @@ def token_words(processor: RecapProcessor, labels: Sequence[int]) -> tuple[list[
     # a letter beyond ASCII may be several tokens, so a word is decoded as a whole
     texts = [str(processor.tokenizer.decode(list(labels[span.start : span.stop]))).strip() for span in spans]
     return texts, spans
-
-
-def sum_columns(weights: np.ndarray, owner: Sequence[int], count: int) -> np.ndarray:
-    """Adds up columns [rows, fine] that belong together [rows, count]; each row then sums to 1."""
-    joined = np.zeros((len(weights), count))
-    for fine, column in enumerate(owner[: weights.shape[1]]):
-        joined[:, column] += weights[:, fine]
-    return joined / np.maximum(joined.sum(axis=1, keepdims=True), 1e-12)
-
-
-def mean_entropy(weights: np.ndarray) -> float:
-    """Returns the mean entropy of rows that sum to 1, in bits."""
-    if not weights.size:
-        return 0.0
-    terms = np.where(weights > 0, -weights * np.log2(np.maximum(weights, 1e-30)), 0)
-    return float(terms.sum(axis=1).mean())
-
-
-def rounded(weights: np.ndarray) -> list[list[float]]:
-    """Returns weights as plain numbers of four digits."""
-    return [[round(float(value), 4) for value in row] for row in weights]

@@ -17,9 +17,8 @@ from recap_cli.model.published import load_captioner, load_music_encoder
 from recap_cli.model.weight_files import read_folder_weights
 from recap_cli.processor import PROCESSOR_FILE, RecapProcessor
 from recap_cli.progress import Progress
-from recap_cli.runtime.hub import DEFAULT_BART, find_model, is_folder, is_hub_id
+from recap_cli.runtime.hub import DEFAULT_BART, EMBEDDED_MODEL, find_model, is_folder, is_hub_id
 
-EMBEDDED_MODEL = Path(__file__).parents[1] / "data" / "demo_model"
 EMBEDDED_NAME = "embedded demonstration model"
 WEIGHTS_SUFFIXES = (".pt", ".pth", ".bin")
 MEL_BANDS = math.prod(stride for stride, _ in STRIDES)

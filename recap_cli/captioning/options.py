@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+from recap_cli.audio.settings import read_place
+from recap_cli.captioning.places import STDIN, split_lyrics
 from recap_cli.corpus.manifest import MANIFEST_SUFFIXES
 from recap_cli.errors import OptionError
 from recap_cli.lyrics.reader import Lyrics
@@ -15,19 +17,21 @@ CAPTIONED, LISTENING, MODEL = "What you caption", "How it listens", "What captio
 
 @dataclass(frozen=True)
 class CaptionOptions:
-    """What to caption and how."""
+    """What to caption and how; a text file behind one song, as on the command line, becomes its `lyrics`."""
 
     audio: Annotated[
-        Path,
+        Path | tuple[Path, ...],
         Setting(
-            "Audio file, folder of songs, manifest (.csv, .tsv, .jsonl), or prepared data folder.", argument="AUDIO"
+            "Audio files, a folder of songs, a manifest (.csv, .tsv, .jsonl), or a prepared data folder. Behind one "
+            "song, its lyrics: a text file, or - to read them from stdin.",
+            argument="AUDIO... [LYRICS]",
         ),
     ]
     lyrics: Annotated[
         Path | None,
         Setting(
             "Lyrics of the one song: a .txt or .lrc file, or - to read them from stdin.",
-            argument="LYRICS",
+            CAPTIONED,
             default="beside the audio, else in its tags",
         ),
     ] = None
@@ -39,7 +43,8 @@ class CaptionOptions:
     shard: Annotated[
         Slice,
         Setting(
-            "Caption only the I-th of N parts of the songs, such as 2/8, into an --out file of its own.",
+            "Caption only the I-th of N parts of the songs, such as 2/8, into an --out file of its own. Parts can be "
+            "made on any machine.",
             CAPTIONED,
             default="all",
             read=Slice.parse,
@@ -75,7 +80,8 @@ class CaptionOptions:
     out: Annotated[
         Path | None,
         Setting(
-            "Write JSON lines to this file. Started again, songs that have a caption are passed over.",
+            "Write captions to this file: .jsonl has a JSON line a song, and started again, songs that are in it are "
+            "passed over; .csv and .tsv are tables, written at the end; for one song also .json and .txt.",
             RESULT,
             default="stdout",
         ),
@@ -91,9 +97,27 @@ class CaptionOptions:
     ] = 0
 
     @property
+    def sources(self) -> tuple[Path, ...]:
+        """The songs, or the one folder or manifest of many."""
+        return self.audio if isinstance(self.audio, tuple) else (self.audio,)
+
+    @property
     def is_batch(self) -> bool:
         """Whether `audio` stands for many songs."""
-        return self.audio.is_dir() or self.audio.suffix.lower() in MANIFEST_SUFFIXES
+        first, *others = self.sources
+        return bool(others) or first.is_dir() or first.suffix.lower() in MANIFEST_SUFFIXES
+
+    @property
+    def inputs(self) -> list[Path]:
+        """All files and folders that are read."""
+        named = (*self.sources, self.lyrics, self.model, self.music_encoder, self.bart)
+        return [Path(one) for one in named if one not in (None, STDIN)]
+
+    @property
+    def named(self) -> str:
+        """The songs in a few words."""
+        first, *others = self.sources
+        return f"{first} and {len(others)} more" if others else str(first)
 
     @property
     def shard_out(self) -> Path | None:
@@ -103,16 +127,18 @@ class CaptionOptions:
         return self.out.with_name(f"{self.out.stem}-{self.shard.label}{self.out.suffix}")
 
     def __post_init__(self) -> None:
+        songs = tuple(map(Path, [self.audio] if isinstance(self.audio, str | Path) else self.audio))
+        songs, lyrics = split_lyrics(songs, self.lyrics)
+        object.__setattr__(self, "audio", songs)  # the class is frozen for everyone else
+        object.__setattr__(self, "lyrics", lyrics)
         check_settings(self)
         if self.is_batch and (self.lyrics is not None or self.lyrics_text is not None):
             raise OptionError(
-                f"{self.audio} stands for many songs, so one LYRICS does not fit",
+                f"{self.named} stands for many songs, so one LYRICS does not fit",
                 "put song.txt or song.lrc beside each song, or name lyrics in the manifest",
             )
         if self.is_batch and self.explain:
-            raise OptionError(f"--explain draws one song, and {self.audio} stands for many", "name one audio file")
-        from recap_cli.audio.settings import read_place
-
+            raise OptionError(f"--explain draws one song, and {self.named} stands for many", "name one audio file")
         read_place(self.excerpt, ("start", "middle", "whole"))
         if self.lines_per_file is not None and self.out is None:
             raise OptionError("--lines-per-file needs a file to begin with", "name one with --out captions.jsonl")

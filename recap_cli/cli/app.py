@@ -1,5 +1,6 @@
-"""The `recap` command: the app with its five commands, and the one place where errors become words."""
+"""The `recap` command: the app with its commands, and the one place where errors become words."""
 
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -10,28 +11,22 @@ import typer
 
 from recap_cli import __version__
 from recap_cli.cli import commands
-from recap_cli.cli.console import close_bar, write_line
+from recap_cli.cli.console import close_bar, tell, write_line
 from recap_cli.cli.failures import NET, explain_failure
-from recap_cli.cli.flags import Command, with_flags
+from recap_cli.cli.flags import with_flags
+from recap_cli.cli.help_page import Command, Commands
 from recap_cli.cli.streams import Stream, flush_streams, settle_streams
 from recap_cli.errors import RecapError
-from recap_cli.escaping import one_line, visible
+from recap_cli.escaping import visible
 from recap_cli.surroundings import ENDED, ending_signals, settle_caches, settle_width
-
-
-class TrainCommand(Command):
-    """The command with the table of recipes at the foot of its help."""
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Writes the help."""
-        super().format_help(ctx, formatter)
-        commands.show_recipes()
-
 
 app = typer.Typer(
     name="recap",
     help="RECAP: what a song is about, from its audio and its lyrics.",
+    cls=Commands,
     no_args_is_help=True,
+    epilog="recap caption song.mp3 lyrics.txt\nrecap prepare music --out data\nrecap train data\nrecap COMMAND --help",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -56,33 +51,36 @@ def root(
     """RECAP: what a song is about, from its audio and its lyrics."""
 
 
-def add(name: str, body: Callable[..., None], *examples: str, kind: type[Command] = Command) -> None:
+def add(name: str, body: Callable[..., None], *examples: str) -> None:
     """Adds a command, with calls that its help ends with."""
     calls = (f"recap {name} {example}".rstrip() for example in examples)
-    app.command(name, cls=kind, epilog="\n\n".join(("Examples:", *calls)))(with_flags(body))
+    app.command(name, cls=Command, epilog="\n".join(calls))(with_flags(body))
 
 
-add("prepare", commands.prepare, "", "songs.csv --audio music --out data")
-add("train", commands.train, "--alpha 0.02", "data --music-encoder best_model.pth --dry-run", kind=TrainCommand)
-add("caption", commands.caption, "song.mp3 lyrics.txt", "music --out captions.jsonl")
+add("prepare", commands.prepare, "", "music --out data", "songs.csv --audio music --out data")
+add("train", commands.train, "data --recipe tiny", "data --music-encoder best_model.pth", "data --dry-run", "--recipes")
+add("caption", commands.caption, "song.mp3 lyrics.txt", "a.mp3 b.mp3 c.ogg", "music --out captions.jsonl")
 add("eval", commands.evaluate, "runs/one runs/two --controls", "--predictions captions.csv")
 add("ablate", commands.ablate, "data --weights 1e-3,2e-2,1e-1 --seeds 5 --baselines")
+add("doctor", commands.doctor, "", "--json")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; the one place where errors become words and exit codes.
 
     Returns:
-        0 done, 1 a RecapError or what the machine refused, 2 usage, 129 and 143 ended by a signal, 130 interrupted.
+        0 done, 1 a RecapError or what the machine refused, 2 usage (a bad value of an option, too), 129 and 143 ended
+        by a signal, 130 interrupted.
     """
     settle_streams()
     settle_width()
     settle_caches()
     sys.excepthook = show_bug
+    debug = "--debug" in (sys.argv if arguments is None else arguments) or bool(os.environ.get("RECAP_DEBUG"))
     with ending_signals():
-        code = answer(lambda: run(arguments))
+        code = answer(lambda: run(arguments), debug)
         # What libraries printed waits in a buffer, and may fail as late as here.
-        late = answer(finish_output)
+        late = answer(finish_output, debug)
     return code or late
 
 
@@ -96,25 +94,36 @@ def run(arguments: Sequence[str] | None) -> int:
     except (typer.Abort, KeyboardInterrupt):
         code = 130
     if code == 130:  # newer versions of Typer turn the interruption into its exit code
-        tell("\ninterrupted; start the same command again to go on")
+        close_bar()
+        tell("")
+        tell("interrupted; start the same command again to resume")
     return code if isinstance(code, int) else 0
 
 
-def answer(work: Callable[[], int]) -> int:
-    """Does some work and returns its exit code; errors are told in two lines, bugs pass with their traceback."""
+def answer(work: Callable[[], int], debug: bool = False) -> int:
+    """Does some work and returns its exit code; errors are told in two lines, bugs pass with their traceback.
+
+    With `debug`, a traceback comes before the two lines, too.
+    """
     try:
         return work()
     except RecapError as error:
+        if debug:
+            show_traceback(error)
         complain(error)
+        return error.exit_code
     except NET as error:
         found = explain_failure(error)
         if found is None:
             raise
+        if debug:
+            show_traceback(error)
         complain(found)
     except SystemExit as end:  # a signal, or the reader of a pipe has left
         close_bar()
         if end.code in ENDED:
-            tell("\nended; start the same command again to go on")
+            tell("")
+            tell("ended; start the same command again to resume")
         return end.code if isinstance(end.code, int) else 1
     return 1
 
@@ -128,23 +137,26 @@ def finish_output() -> int:
 def complain(error: RecapError) -> None:
     """Says what was wrong and what to try, a line each."""
     close_bar()
-    tell(f"recap: {one_line(error.message)}")
-    tell(f"try: {one_line(error.hint or 'recap COMMAND --help')}")
+    tell(f"recap: {error.message}")
+    tell(f"try: {error.hint or 'recap COMMAND --help'}")
 
 
 def complain_usage(error: Any) -> None:
     """Says how the command is called, and what was wrong."""
     if error.ctx is not None:
-        tell(one_line(error.ctx.get_usage()))
-        tell(f"Try '{one_line(error.ctx.command_path)} --help' for help.\n")
-    tell(f"Error: {one_line(error.format_message())}")
-
-
-def tell(text: str) -> None:
-    """Writes a line to stderr."""
-    Stream("stderr").write(text + "\n")
+        tell(error.ctx.get_usage())
+        tell(f"Try '{error.ctx.command_path} --help' for help.")
+        tell("")
+    tell(f"Error: {error.format_message()}")
 
 
 def show_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Shows the traceback of a bug; what strangers wrote into its message acts no more than elsewhere."""
-    tell(visible("".join(traceback.format_exception(kind, error, trace)).rstrip()))
+    """Shows the traceback of a bug, and where to report it."""
+    show_traceback(error)
+    tell("this is a bug of recap: please report it with the command and the output of: recap doctor")
+
+
+def show_traceback(error: BaseException) -> None:
+    """Writes a traceback to stderr; what strangers wrote into its message acts no more than elsewhere."""
+    close_bar()
+    Stream("stderr").write(visible("".join(traceback.format_exception(error))))

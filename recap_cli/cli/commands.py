@@ -1,6 +1,8 @@
-"""The five commands: each takes its options, calls its workflow and shows the result."""
+"""The commands: each takes its options, calls its workflow and shows the result."""
 
 import sys
+import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -9,36 +11,38 @@ import typer
 
 from recap_cli.ablation.options import AblateOptions
 from recap_cli.captioning.options import CaptionOptions
+from recap_cli.captioning.places import check_captions_out, check_inputs
+from recap_cli.cli.checks import check_ablate, check_captioner, check_evaluate, check_prepare, check_train
 from recap_cli.cli.console import (
     ConsoleProgress,
     Form,
     console_progress,
     render,
     render_ablation,
-    render_captions,
     render_evaluation,
     stderr_console,
 )
 from recap_cli.cli.flags import Screen
-from recap_cli.errors import AudioError, OptionError, RecapError
+from recap_cli.errors import LyricsError, RecapError
 from recap_cli.evaluation.options import EvaluateOptions
 from recap_cli.lyrics.reader import lyrics_of_bytes
-from recap_cli.outputs import ABLATION, check_caption, check_evaluation, check_output_folder, is_ablation
+from recap_cli.outputs import check_explain
 from recap_cli.preparation.options import PrepareOptions
 from recap_cli.settings import RESULT, UNNAMED, Setting
 from recap_cli.training.options import START, TrainOptions
 
 MOST_INPUT = 16 << 20  # bytes of lyrics from stdin; no song has more words
 
-DryRun = Annotated[bool, Setting("Only say what would be done and how long it would take; write nothing.", RESULT)]
-Recipes = Annotated[bool, Setting("Show every setting of the recipes and who set it, and do nothing else.", START)]
+DryRun = Annotated[bool, Setting("Only tell what would be done and how long it would take; write nothing.", RESULT)]
+Recipes = Annotated[bool, Setting("Show every setting of each recipe and who set it, and do nothing else.", START)]
 Explain = Annotated[
     Path | None,
-    Setting("Draw which lyrics lines and seconds of music the caption looked at (.png, .svg or .pdf).", RESULT),
+    Setting("Draw which lyrics lines and seconds of music each word looked at (.png, .svg or .pdf).", RESULT),
 ]
 Format = Annotated[
     Form, Setting("How the tables are written to stdout; rich is for a terminal.", RESULT, flag="--format")
 ]
+Details = Annotated[bool, Setting("Show every table, not only the verdicts and the systems side by side.", RESULT)]
 
 
 def prepare(options: PrepareOptions, dry_run: DryRun = False, screen: Screen = Screen()) -> None:
@@ -46,9 +50,10 @@ def prepare(options: PrepareOptions, dry_run: DryRun = False, screen: Screen = S
 
     Without SOURCE it makes the demo corpus: made-up songs, rendered in code.
     """
+    check_prepare(options)
     from recap_cli.preparation.prepare import plan
     from recap_cli.preparation.prepare import prepare as run
-    from recap_cli.report.tables import plan_table, prepare_table
+    from recap_cli.report.preparation import next_step, plan_table, prepare_table
 
     progress = ConsoleProgress(stderr_console(), screen.quiet)
     if options.source is None:
@@ -60,24 +65,38 @@ def prepare(options: PrepareOptions, dry_run: DryRun = False, screen: Screen = S
         return
     result = run(options, progress)
     render(screen.as_json, result.to_json(), prepare_table(result))
+    progress.say(next_step(result))
 
 
 def train(options: TrainOptions, recipes: Recipes = False, dry_run: DryRun = False, screen: Screen = Screen()) -> None:
-    """Train a captioner. Started again after an interruption, it resumes."""
+    """Train a captioner on prepared songs. Started again after an interruption, it resumes."""
     if recipes:
         show_recipes()
         return
-    progress = console_progress(screen.quiet)
+    check_train(options)
+    from recap_cli.corpus.data_folder import read_dataset_file
+    from recap_cli.runtime.run_folder import hold_run
+
+    told = ConsoleProgress(stderr_console(), screen.quiet)
+    options = replace(options, data=choose_data(options.data, options.limit, told))
+    options = replace(options, out=options.folder(read_dataset_file(options.data)))
+    assert options.out is not None
+    # Held before the libraries are loaded, so that a second training is refused at once.
+    with nullcontext() if dry_run else hold_run(options.out, [options.data]):
+        train_held(options, dry_run, console_progress(screen.quiet), screen.as_json)
+
+
+def train_held(options: TrainOptions, dry_run: bool, progress: ConsoleProgress, as_json: bool) -> None:
+    """Trains in the run's folder, which this process holds, or says how long that would take."""
     from recap_cli.report.model_card import write_model_card
-    from recap_cli.report.tables import estimate_table, train_table
+    from recap_cli.report.tables import estimate_table, next_steps, train_table
     from recap_cli.training.train import estimate
     from recap_cli.training.train import train as run
     from recap_cli.training.trainer import leave_processes
 
-    options = replace(options, data=choose_data(options.data, options.limit, progress))
     if dry_run:
         expected = estimate(options, progress)
-        render(screen.as_json, expected.to_json(), estimate_table(expected))
+        render(as_json, expected.to_json(), estimate_table(expected))
         return
     result = run(options, progress)
     leave_processes()
@@ -85,18 +104,22 @@ def train(options: TrainOptions, recipes: Recipes = False, dry_run: DryRun = Fal
         return
     if result.trained or not (result.out / "README.md").exists():
         write_model_card(result)
-    render(screen.as_json, result.to_json(), train_table(result))
+    render(as_json, result.to_json(), train_table(result))
+    for line in next_steps(result, options.data).splitlines():
+        progress.say(line)
 
 
 def caption(
     options: CaptionOptions, explain: Explain = None, dry_run: DryRun = False, screen: Screen = Screen()
 ) -> None:
-    """Write what a song is about: one song, or all songs of a folder, a manifest or a prepared data folder."""
+    """Write what a song is about: one song, several, or all of a folder, a manifest or a prepared data folder."""
+    began = time.monotonic()
     check_places(options, explain)
+    check_captioner(options.model, options.music_encoder, options.bart, options.device)
     options = replace(options, explain=explain is not None)
     progress = console_progress(screen.quiet)
     from recap_cli.captioning.caption import Tally, caption_songs, plan_captions
-    from recap_cli.report.pictures import drawn
+    from recap_cli.cli.caption_screen import render_captions
     from recap_cli.report.tables import catalogue_table
 
     options = take_stdin(options)
@@ -106,26 +129,32 @@ def caption(
         return
     tally = Tally()
     captions = caption_songs(options, progress, tally)
-    render_captions(drawn(captions, explain) if explain else captions, options, screen.as_json, progress, tally)
+    if explain is not None:
+        from recap_cli.report.attention_maps import drawn
+
+        captions = drawn(captions, explain, progress)
+    render_captions(captions, options, screen.as_json, progress, tally, began)
     if tally.failed:
         raise typer.Exit(1)
 
 
-def evaluate(options: EvaluateOptions, form: Format = "rich", screen: Screen = Screen()) -> None:
+def evaluate(
+    options: EvaluateOptions, form: Format = "rich", details: Details = False, screen: Screen = Screen()
+) -> None:
     """Score runs or files of captions side by side: ROUGE, METEOR, BLEU and chrF with intervals."""
-    out = options.out or Path("runs/eval")
-    check_evaluation(out, options.predictions, options.paper, has_models=not needs_no_model(options))
+    check_evaluate(options, options.out or options.default_out)
     progress = console_progress(screen.quiet)
     from recap_cli.evaluation.evaluate import evaluate as run
 
-    result = run(replace(name_inputs(options, progress), out=out), progress)
-    render_evaluation(result, out, "json" if screen.as_json else form, progress)
+    options = name_inputs(options, progress)
+    options = replace(options, out=options.out or options.default_out)
+    result = run(options, progress)
+    render_evaluation(result, options, "json" if screen.as_json else form, details, progress)
 
 
 def ablate(options: AblateOptions, dry_run: DryRun = False, screen: Screen = Screen()) -> None:
     """Train and score several weights of the alignment loss, and compare them (the paper's Figure 2)."""
-    inputs = [path for path in options.inputs if path is not UNNAMED]
-    check_output_folder(options.out, ABLATION, inputs=inputs, is_ours=is_ablation)
+    check_ablate(options)
     progress = console_progress(screen.quiet)
     from recap_cli.ablation.ablate import ablate as run
     from recap_cli.ablation.ablate import foresee
@@ -140,14 +169,29 @@ def ablate(options: AblateOptions, dry_run: DryRun = False, screen: Screen = Scr
     render_ablation(result, screen.as_json, progress)
     if result.failed:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in result.failed.items())
-        raise RecapError(f"{len(result.failed)} runs failed: {reasons}", "start the same command again to go on")
+        raise RecapError(f"{len(result.failed)} runs failed: {reasons}", "start the same command again to resume")
+
+
+def doctor(screen: Screen = Screen()) -> None:
+    """Tell what a bug report needs: versions, devices, programs, fonts, folders, and whether anything is broken."""
+    progress = console_progress(screen.quiet)
+    from recap_cli.cli.doctor import examine
+
+    progress.start("Looking at this machine")
+    report = examine()
+    progress.finish()
+    render(screen.as_json, report.to_json(), *report.tables())
+    if report.broken:
+        names, hints = ", ".join(report.broken), "; ".join(dict.fromkeys(report.broken.values()))
+        raise RecapError(f"broken: {names}", hints)
+    progress.say("Nothing that recap needs is broken.")
 
 
 def show_recipes() -> None:
     """Shows every recipe setting and who set it."""
-    from recap_cli.report.recipes import recipe_table
+    from recap_cli.report.recipes import recipe_screen
 
-    render(False, {}, recipe_table())
+    render(False, {}, recipe_screen())
 
 
 def choose_data(data: Path, limit: int | None, progress: ConsoleProgress) -> Path:
@@ -157,14 +201,9 @@ def choose_data(data: Path, limit: int | None, progress: ConsoleProgress) -> Pat
     return default_data(limit, progress) if data is UNNAMED else data
 
 
-def needs_no_model(options: EvaluateOptions) -> bool:
-    """Whether only files of captions are scored."""
-    return bool(options.predictions) and not options.runs
-
-
 def name_inputs(options: EvaluateOptions, progress: ConsoleProgress) -> EvaluateOptions:
     """Returns the options with the data and the run that are used, and says which where none are named."""
-    if needs_no_model(options):
+    if options.predictions and not options.runs:  # without a model
         return replace(options, data=None if options.data is UNNAMED else options.data)
     assert options.data is not None
     options = replace(options, data=choose_data(options.data, options.limit, progress))
@@ -178,20 +217,17 @@ def name_inputs(options: EvaluateOptions, progress: ConsoleProgress) -> Evaluate
 
 
 def check_places(options: CaptionOptions, explain: Path | None) -> None:
-    """Refuses audio that is not there, and places where the caption of one song would destroy something.
+    """Refuses songs and lyrics that are not there, and places where captions or a picture would destroy something.
 
     Raises:
-        AudioError: there is no audio.
+        AudioError, LyricsError: they are not there.
         OptionError: another place is needed.
         OSError: a path cannot be looked at.
     """
-    try:
-        options.audio.stat()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise AudioError(f"no audio at {options.audio}", "check the path") from error
-    if not options.is_batch:
-        named = (options.audio, options.lyrics, options.model, options.music_encoder, options.bart)
-        check_caption(options.out, explain, [Path(one) for one in named if one not in (None, Path("-"))])
+    check_inputs(options.sources, options.lyrics)
+    if explain is not None:
+        check_explain(explain, [*options.inputs, *([options.out] if options.out else [])])
+    check_captions_out(options.shard_out, options.inputs, options.is_batch, options.lines_per_file)
 
 
 def take_stdin(options: CaptionOptions) -> CaptionOptions:
@@ -205,14 +241,14 @@ def read_stdin() -> bytes:
     """Returns what is piped in.
 
     Raises:
-        OptionError: stdin is closed, cannot be read, or does not end.
+        LyricsError: stdin is closed, cannot be read, or does not end.
     """
     if sys.stdin is None or sys.stdin.closed:
-        raise OptionError("stdin is closed, so no lyrics come from it", "pipe them in, or name a file")
+        raise LyricsError("stdin is closed, so no lyrics come from it", "pipe them in, or name a file")
     try:
         words = sys.stdin.buffer.read(MOST_INPUT + 1)
     except OSError as error:
-        raise OptionError(f"stdin cannot be read: {error.strerror}", "pipe lyrics in, or name a file") from error
+        raise LyricsError(f"stdin cannot be read: {error.strerror}", "pipe lyrics in, or name a file") from error
     if len(words) > MOST_INPUT:
-        raise OptionError(f"stdin gives more than {MOST_INPUT >> 20} MiB of lyrics", "pipe in one song's lyrics")
+        raise LyricsError(f"stdin gives more than {MOST_INPUT >> 20} MiB of lyrics", "pipe in one song's lyrics")
     return bytes(words)

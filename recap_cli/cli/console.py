@@ -2,36 +2,34 @@
 
 import os
 import time
-from collections import Counter
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleDimensions
-from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as RichBar
+from rich.live import Live
 from rich.segment import Segment
 from rich.text import Text
 
 from recap_cli.cli.streams import Name, Stream
-from recap_cli.escaping import flat, json_text, one_line, visible
-from recap_cli.files import make_folder, write_text
+from recap_cli.cli.task_line import Task
+from recap_cli.escaping import json_text, one_line, visible
+from recap_cli.files import write_text
 from recap_cli.progress import Table
 from recap_cli.surroundings import NARROWEST, WIDEST
 
 if TYPE_CHECKING:
     from recap_cli.ablation.results import AblateResult
-    from recap_cli.captioning.caption import SongCaption, Tally
-    from recap_cli.captioning.options import CaptionOptions
     from recap_cli.evaluation.evaluate import EvaluateResult
+    from recap_cli.evaluation.options import EvaluateOptions
 
 Form = Literal["rich", "markdown", "latex", "csv", "json"]
 
 PLAIN_INTERVAL = 15.0  # seconds between two lines where there is no terminal
-LISTED = 20  # failures that are told one by one
 PIPE_WIDTH = 220  # wide enough for every table
 
-_bars: list[RichBar] = []  # the one that is drawn just now
+_bars: list[Live] = []  # the one that is drawn just now
 
 
 def close_bar() -> None:
@@ -76,48 +74,33 @@ class ConsoleProgress:
 
     def __init__(self, console: Console, quiet: bool = False) -> None:
         self.console, self.quiet = console, quiet
-        self.bar: RichBar | None = None
-        self.task: TaskID | None = None
-        self.name, self.total, self.done = "", 0, 0
-        self.began = self.told = 0.0
+        self.task: Task | None = None
+        self.bar: Live | None = None
+        self.told = 0.0
 
-    def start(self, task: str, total: int | None = None) -> None:
-        """Begins a task."""
+    def start(self, task: str, total: int | None = None, done: int = 0) -> None:
+        """Begins a task, of which `done` units were finished before."""
         self.finish()
-        self.name, self.total, self.done = one_line(task), total or 0, 0
-        self.began = self.told = time.monotonic()
+        self.task = Task(one_line(task), total, done, done)
+        self.told = self.task.began
         if self.quiet:
             return
         if not self.console.is_terminal:
-            self.console.print(f"{self.name} ...", highlight=False)
+            self.console.print(f"{self.task.name} ...", highlight=False)
             return
-        self.bar = RichBar(
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
-            console=self.console,
-            transient=True,
-        )
+        self.bar = Live(self.task, console=self.console, refresh_per_second=10, transient=True)
         self.bar.start()
         _bars.append(self.bar)
-        self.task = self.bar.add_task(self.name, total=total, rate="", note="")
 
     def advance(self, count: int = 1, note: str = "") -> None:
         """Counts units that are done."""
-        self.done += count
+        if self.task is None:
+            return
+        self.task.advance(count, note)
         now = time.monotonic()
-        rate, note = tell_rate(self.done, now - self.began), one_line(note)
-        if self.bar is not None and self.task is not None:
-            self.bar.update(self.task, advance=count, rate=rate, note=note)
-        elif not self.quiet and now - self.told > PLAIN_INTERVAL:
+        if self.bar is None and not self.quiet and now - self.told > PLAIN_INTERVAL:
             self.told = now
-            total = f"/{self.total}" if self.total else ""
-            parts = [f"{self.name}: {self.done}{total}", f"({rate})" if rate else "", note]
-            self.console.print(" ".join(part for part in parts if part), highlight=False)
+            self.console.print(str(self.task), highlight=False, soft_wrap=True)
 
     def finish(self) -> None:
         """Ends the current task."""
@@ -125,29 +108,24 @@ class ConsoleProgress:
             close_bar()
         self.bar = self.task = None
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Takes the bar off the terminal while results are written to stdout, so that it stays below them."""
+        bar = self.bar
+        if bar is not None:
+            bar.stop()
+        yield
+        if bar is not None:
+            bar.start()
+
     def say(self, message: str) -> None:
-        """Writes one line, however long."""
+        """Writes a message."""
         if not self.quiet:
-            self.console.print(one_line(message), highlight=False, markup=False, soft_wrap=True)
+            tell(message, self.console)
 
     def warn(self, message: str) -> None:
-        """Writes one line, even when quiet."""
-        self.console.print(f"warning: {one_line(message)}", highlight=False, markup=False, soft_wrap=True)
-
-    def show(self, table: Table) -> None:
-        """Draws a small table."""
-        if not self.quiet:
-            from recap_cli.report.drawing import draw
-
-            self.console.print(draw(table))
-
-
-def tell_rate(done: int, seconds: float) -> str:
-    """Returns units a second, or a minute where they are slow; "" at the start."""
-    rate = done / max(seconds, 1e-6)
-    if not done:
-        return ""
-    return f"{rate:.1f}/s" if rate >= 0.1 else f"{60 * rate:.1f}/min"
+        """Writes a message, even when quiet."""
+        tell(f"warning: {message}", self.console)
 
 
 def console_progress(quiet: bool = False) -> ConsoleProgress:
@@ -177,6 +155,26 @@ def stdout_console() -> Console:
     return console if console.is_terminal else SafeConsole("stdout", width=PIPE_WIDTH)
 
 
+def tell(message: str, console: Console | None = None) -> None:
+    """Writes a message to stderr: wrapped at words on a terminal, one line in a pipe."""
+    console = console or stderr_console()
+    text = one_line(message)
+    lines = wrap(text, console.width) if console.is_terminal else text
+    console.print(lines, soft_wrap=True, markup=False, highlight=False)
+
+
+def wrap(text: str, width: int) -> str:
+    """Returns a text in lines of at most `width` columns; a longer word, such as a path, stays whole to be copied."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if cell_len(longer) <= width or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return "\n".join(lines)
+
+
 def write_line(text: str) -> None:
     """Writes a line of data, or several, to stdout, in UTF-8 whatever the locale; nothing in it acts unseen.
 
@@ -194,93 +192,41 @@ def render(as_json: bool, document: dict[str, Any], *tables: Table | None) -> No
     from recap_cli.report.drawing import draw
 
     console = stdout_console()
-    for table in tables:
-        if table is not None:
-            console.print(draw(table))
+    for number, table in enumerate(table for table in tables if table is not None):
+        if number:
+            console.print()
+        console.print(draw(table))
 
 
-def render_captions(
-    captions: "Iterable[SongCaption]",
-    options: "CaptionOptions",
-    as_json: bool,
-    progress: ConsoleProgress,
-    tally: "Tally",
+def render_evaluation(
+    result: "EvaluateResult", options: "EvaluateOptions", form: Form, details: bool, progress: ConsoleProgress
 ) -> None:
-    """Writes captions as they come: a panel for a person, bare text to a pipe, JSON when asked or of many songs."""
-    if not options.is_batch:
-        for result in captions:
-            for warning in result.warnings:
-                progress.warn(warning)
-            write_caption(result, options.out, as_json)
-        return
-    warnings: Counter[str] = Counter()
-    for result in captions:
-        warnings.update(result.warnings)
-        if options.out is None:
-            write_line(json_text(result.to_json()))
-    for text, count in warnings.most_common(LISTED):
-        progress.warn(f"{songs(count)}: {text}")
-    tell_tally(tally, options.shard_out, progress)
-
-
-def write_caption(result: "SongCaption", out: Path | None, as_json: bool) -> None:
-    """Writes the caption of one song, to a file or to stdout.
-
-    Raises:
-        DataError: the file cannot be written.
-    """
-    document = json_text(result.to_json())
-    if out is not None:
-        make_folder(out.parent)
-        write_text(out, document + "\n")
-    elif as_json:
-        write_line(document)
-    elif (console := stdout_console()).is_terminal:
-        from recap_cli.report.drawing import caption_panel
-
-        console.print(caption_panel(result))
-    else:
-        write_line("\n".join(map(flat, result.captions)))
-
-
-def tell_tally(tally: "Tally", out: Path | None, progress: ConsoleProgress) -> None:
-    """Says what became of many songs, and lists those that failed."""
-    before = f", {tally.skipped} done before" if tally.skipped else ""
-    progress.say(f"Captioned {songs(tally.captioned)}{f' in {out}' if out is not None else ''}{before}.")
-    if not tally.failed:
-        return
-    progress.warn(f"{songs(tally.failed)} failed:")
-    for audio, reason in list(tally.reasons.items())[:LISTED]:
-        progress.warn(reason if audio in reason else f"{audio}: {reason}")
-    if tally.failed > LISTED:
-        progress.warn(f"and {tally.failed - LISTED} more, see the lines with an error")
-
-
-def songs(count: int) -> str:
-    """Returns a number of songs in words."""
-    return "1 song" if count == 1 else f"{count} songs"
-
-
-def render_evaluation(result: "EvaluateResult", out: Path, form: Form, progress: ConsoleProgress) -> None:
-    """Writes an evaluation to stdout in one of the formats, and its plots and pages into a folder."""
+    """Writes an evaluation to stdout in one of the formats, and its tables, plots and pages into its folder."""
     from recap_cli.report import scores, table_one
     from recap_cli.report.case_page import write_case_page
     from recap_cli.report.pictures import plot_alignment
 
+    out = options.out
+    assert out is not None
+    write_text(out / "tables.md", scores.to_markdown(result) + "\n")
     files = [file for report in result.alignment for file in plot_alignment(report, out)]
     if result.cases is not None:
         files.append(write_case_page(result.cases, out / "cases.html"))
-    if form in ("rich", "json"):
-        render(form == "json", result.to_json(), *scores.all_tables(result))
+    if form == "rich":
+        console = stdout_console()
+        for drawn in scores.evaluation_screen(result, details):
+            console.print(drawn)
+    elif form == "json":
+        write_line(json_text(result.to_json()))
     else:
         writers = {"markdown": scores.to_markdown, "latex": table_one.to_latex, "csv": table_one.to_csv}
         write_line(writers[form](result))
-    for report in result.controls:
-        for verdict in report.verdicts:
-            progress.say(f"{report.name}: {verdict}")
-    progress.say(f"Captions and figures: {out}")
+    progress.say(f"All figures and tables: {out}")
     for file in files:
         progress.say(f"Written: {file}")
+    if result.cases is not None:
+        progress.say(f"The page compares {' and '.join(result.cases.names)}; choose others with --cases A,B.")
+    progress.say(scores.next_step(options))
 
 
 def render_ablation(result: "AblateResult", as_json: bool, progress: ConsoleProgress) -> None:

@@ -17,12 +17,12 @@ HINTS = {
     errno.EFBIG: f"the system limits the size of files (ulimit -f): raise it, then {AGAIN}",
     errno.EACCES: "see that you may read and write it",
     errno.EPERM: "see that you may read and write it",
-    errno.EROFS: "name a folder on a disk that can be written",
+    errno.EROFS: "name a folder on a disk that is not read-only",
     errno.ENOENT: "check the path",
     errno.ENOTDIR: "check the path: a part of it is a file",
     errno.EISDIR: "name a file",
     errno.ENAMETOOLONG: "use a shorter name, or go into the folder and name it from there",
-    errno.ELOOP: "mend the links, which lead in a circle",
+    errno.ELOOP: "repair the links, which lead in a circle",
     errno.EMFILE: "let a process open more files: ulimit -n 4096",
     errno.ENFILE: "close other programs: the system has too many files open",
     errno.EAGAIN: f"close other programs, then {AGAIN}",
@@ -34,9 +34,9 @@ def explain_failure(error: BaseException) -> RecapError | None:
     """Returns the two lines for what the machine refused; None for a bug of ours."""
     text = str(error)
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "allocate" in text and "memory" in text):
-        return RecapError("there is not enough memory", "close other programs, or give it less at a time")
+        return RecapError("there is not enough memory", "close other programs, or take smaller batches or fewer --jobs")
     if isinstance(error, RecursionError):
-        return RecapError("folders or JSON are nested too deeply", "bring them closer to the surface")
+        return RecapError("folders or JSON are nested too deeply", "move them up some levels")
     if isinstance(error, UnicodeError):
         return explain_text(error)
     if isinstance(error, ImportError):
@@ -46,7 +46,7 @@ def explain_failure(error: BaseException) -> RecapError | None:
     if "home directory" in text:
         return RecapError("there is no home folder", "name one: HOME=FOLDER before the command")
     if "embedded null" in text:
-        return RecapError("a path holds the character zero", "mend it where it is written")
+        return RecapError("a path contains a null character", "remove it")
     return None
 
 
@@ -54,7 +54,7 @@ def explain_system(error: OSError) -> RecapError:
     """Returns the words for a refusal of the system, with the file where it is known."""
     reason = error.strerror or str(error) or type(error).__name__
     if error.filename is None and error.errno == errno.ENOENT and not has_working_folder():
-        return RecapError("the folder that this was started in is gone", "go to another one: cd")
+        return RecapError("the folder that you are in no longer exists", "change to another one with cd")
     if "temporary directory" in reason:
         return RecapError(f"there is no folder for temporary files: {reason}", "name one: TMPDIR=FOLDER")
     names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes | Path)]
@@ -75,7 +75,9 @@ def explain_text(error: UnicodeError) -> RecapError:
     """Returns the words for a text that cannot be decoded or encoded, with the place."""
     if isinstance(error, UnicodeDecodeError):
         piece = error.object[max(error.start - 20, 0) : error.end + 20].decode("utf-8", "backslashreplace")
-        return RecapError(f"a text is not in {error.encoding}: {piece}", "convert it: iconv -f latin1 -t utf-8 FILE")
+        return RecapError(
+            f"a text is not encoded as {error.encoding}: {piece}", "convert it: iconv -f latin1 -t utf-8 FILE"
+        )
     if isinstance(error, UnicodeEncodeError):
         piece = error.object[max(error.start - 20, 0) : error.end + 20]
         return RecapError(f"a name or text cannot be written in {error.encoding}: {piece}", "rename it")

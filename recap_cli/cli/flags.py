@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
-from typer.core import TyperCommand
 
 from recap_cli.errors import OptionError
+from recap_cli.report.recipes import recipe_default
 from recap_cli.settings import MACHINE, RESULT, UNNAMED, Declared, Group, Setting, declare, declared, group_of
+from recap_cli.training.recipes import RECIPES_OWN
 
 Given = Mapping[str, Any]
 
 LAST = (RESULT, MACHINE)  # panels
-MOST_CHOICES = 20  # letters; more would take the space of the helps
+MOST_CHOICES = 12  # letters; more would take the space of the helps
+VALUE_WORDS = {int: "N", float: "NUMBER", Path: "PATH"}
 
 
 @dataclass(frozen=True)
@@ -29,17 +30,9 @@ class Screen:
     quiet: Annotated[bool, Setting("Show no progress on stderr, only warnings and errors.", MACHINE, short="-q")] = (
         False
     )
-
-
-class Command(TyperCommand):
-    """A command whose --help stands in its last panel, not alone in the first."""
-
-    def get_help_option(self, ctx: Any) -> Any:
-        """Returns the flag --help."""
-        option: Any = super().get_help_option(ctx)
-        if option is not None:
-            option.rich_help_panel, option.metavar = MACHINE, " "
-        return option
+    debug: Annotated[
+        bool, Setting("Show a traceback with every error, for a bug report; so does RECAP_DEBUG=1.", MACHINE)
+    ] = False
 
 
 def with_flags(body: Callable[..., None]) -> Callable[..., None]:
@@ -121,6 +114,8 @@ def default_of(one: Declared) -> Any:
 
 def shown_default(one: Declared) -> bool | str:
     """Returns how help shows the default: in words, or (True) as the value itself."""
+    if one.setting.default == RECIPES_OWN:
+        return recipe_default(one.name)
     values = one.default if one.is_many and isinstance(one.default, tuple) else ()
     in_words = one.setting.default or ",".join(map(str, values))
     return in_words or not (is_bare(one) or default_of(one) is None)
@@ -128,31 +123,34 @@ def shown_default(one: Declared) -> bool | str:
 
 def make_argument(one: Declared) -> Any:
     """Returns a setting that is named by its place as Typer has it."""
-    return typer.Argument(metavar=one.setting.argument, help=escape(one.setting.help), show_default=shown_default(one))
+    return typer.Argument(metavar=one.setting.argument, help=one.setting.help, show_default=shown_default(one))
 
 
 def make_option(one: Declared) -> Any:
     """Returns a flag as Typer has it; its choices stand beside it, or at the end of the help where they are long."""
-    kind, text, choices = None, one.setting.help, one.choices
-    if is_bare(one):
-        kind = " "
-    elif one.is_many and one.kind is Path:
-        kind = "<path>"
-    elif one.is_many and is_text(one):
-        kind = f"<{'name' if choices else one.kind.__name__}>,..."
-    elif choices:
-        kind = "|".join(choices) if len("|".join(choices)) <= MOST_CHOICES else "<name>"
+    text, choices = one.setting.help, one.choices
+    kind = value_word(one)
     if choices and kind != "|".join(choices):
         text += f" Choices: {', '.join(choices)}."
     name = f"{one.flag}/--no-{one.flag[2:]}" if one.kind is bool and not is_bare(one) else one.flag
     return typer.Option(
         *(name, one.setting.short)[: 1 + bool(one.setting.short)],
-        metavar=kind,
-        help=escape(text),
+        metavar=kind or " ",
+        help=text,
         show_default=shown_default(one),
         rich_help_panel=one.setting.panel or None,
         autocompletion=offer(choices) if choices and not one.is_many else None,
     )
+
+
+def value_word(one: Declared) -> str:
+    """Returns what stands behind a flag in the help: its choices, or the kind of its value; "" where it takes none."""
+    if is_bare(one) or one.kind is bool:
+        return ""
+    if one.choices and not one.is_many:
+        return "|".join(one.choices) if len("|".join(one.choices)) <= MOST_CHOICES else "NAME"
+    word = "NAME" if one.choices else VALUE_WORDS.get(one.kind, "TEXT")
+    return f"{word},..." if one.is_many and is_text(one) else word
 
 
 def offer(choices: tuple[str, ...]) -> Callable[[str], list[str]]:

@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from typing import Any, BinaryIO, Literal
 
-from recap_cli.errors import OptionError
+from recap_cli.errors import MachineError
 
 Name = Literal["stdout", "stderr"]
 
@@ -47,12 +47,12 @@ class Stream:
         """Writes a text and hands it on at once.
 
         Raises:
-            OptionError: stdout is closed or full.
+            MachineError: stdout is closed or full.
             SystemExit: who read stdout has left.
         """
         if self.inner is None or self.inner.closed:
             if self.name == "stdout":
-                raise OptionError("stdout is closed, so the result cannot be shown", "start it without >&-")
+                raise MachineError("stdout is closed, so the result cannot be shown", "start it without >&-")
             return len(text)
         try:
             self.write_to(self.inner, text)
@@ -95,7 +95,7 @@ def stdout_error(error: OSError) -> BaseException:
     """Returns what a failed write to stdout becomes: a silent end where the reader has left, an error otherwise."""
     if error.errno == errno.EPIPE:
         return SystemExit(1)
-    return OptionError(f"cannot write to stdout: {error.strerror}", "send it elsewhere, or make room there")
+    return MachineError(f"cannot write to stdout: {error.strerror}", "send it elsewhere, or make room there")
 
 
 def mute(name: Name) -> None:
@@ -110,7 +110,7 @@ def flush_streams() -> None:
     """Hands on what libraries have written, such as help.
 
     Raises:
-        OptionError: stdout is full.
+        MachineError: stdout is full.
         SystemExit: who read stdout has left.
     """
     for name in ("stderr", "stdout"):

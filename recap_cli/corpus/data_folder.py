@@ -6,7 +6,9 @@ A whole folder has `dataset.json`, `songs.jsonl`, `captions.jsonl`, `rejected.js
 
 import json
 import math
+import os
 import re
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -45,9 +47,21 @@ def parts_of(folder: Path) -> list[Slice]:
     if slices := _complete_slices(folder):
         return slices
     if there := sorted(path.name for path, _, _ in _slice_files(folder)):
-        raise DataError(f"{folder} holds {', '.join(there[:3])} and lacks other slices", "prepare and copy them, too")
-    reason = "was not finished" if (folder / MELS).is_dir() else "is no prepared data folder"
-    raise DataError(f"{folder} {reason}: it has no dataset.json", f"run recap prepare --out {folder}")
+        raise DataError(f"{folder} holds {', '.join(there[:3])} and lacks other parts", "prepare and copy them, too")
+    raise _not_prepared(folder)
+
+
+def _not_prepared(folder: Path) -> DataError:
+    """Returns the error of a folder without `dataset.json`; no hint sends output into a folder of songs."""
+    named = shlex.quote(str(folder))
+    if not os.path.lexists(folder):
+        return DataError(f"no data folder {folder}", f"check the path, or make it: recap prepare SONGS --out {named}")
+    if (folder / MELS).is_dir():
+        hint = f"resume it: the same recap prepare command again, with --out {named}"
+        return DataError(f"{folder} was not finished: it has no {DATASET_FILE}", hint)
+    out = "data" if not os.path.lexists("data") else shlex.quote(f"{folder.stem}-data")
+    hint = f"if it holds songs, prepare them first: recap prepare {named} --out {out}"
+    return DataError(f"{folder} is no prepared data folder: it has no {DATASET_FILE}", hint)
 
 
 def _slice_files(folder: Path) -> Iterator[tuple[Path, int, int]]:
@@ -85,7 +99,7 @@ def read_dataset_file(folder: Path) -> dict[str, Any]:
         for key in SHARED:
             if other.get(key) != info.get(key):
                 raise DataError(
-                    f"{folder}: slices 1 and {number} differ in {key}", "prepare all of them with the same options"
+                    f"{folder}: parts 1 and {number} differ in {key}", "prepare all of them with the same options"
                 )
     names = sorted({name for part in parts for name in part["splits"]})
     info["splits"] = {name: sum(part["splits"].get(name, 0) for part in parts) for name in names}

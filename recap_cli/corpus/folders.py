@@ -7,7 +7,7 @@ import time
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -95,22 +95,32 @@ def read_folder(root: CorpusRoot) -> Iterator[Song | Rejected]:
     for path, reason in walk(root.folder, root.follow_outside):
         found = True
         name = path.relative_to(root.folder).as_posix()
-        if not is_unicode(str(path)):
-            yield Rejected(visible(name), visible(str(path)), reason or "the file's name is not Unicode")
-        elif reason or not root.holds(path):
-            yield Rejected(name, str(path), reason or f"it is a link out of {root.folder}")
-        else:
-            yield _song_of_file(path, name, root)
+        if is_unicode(str(path)) and not reason and not root.holds(path):
+            reason = f"it is a link out of {root.folder}"
+        yield read_song(path, name, root, reason)
     if not found:
         raise DataError(f"{root.folder} holds no songs", LOOKED_FOR)
 
 
-def _song_of_file(path: Path, name: str, root: CorpusRoot) -> Song | Rejected:
+def read_song(path: Path, name: str, root: CorpusRoot | None = None, reason: str = "") -> Song | Rejected:
+    """Returns the song of an audio file with the texts beside it.
+
+    Args:
+        path: the audio file.
+        name: the song's id.
+        root: where its texts may lie, links resolved; None: anywhere.
+        reason: why it cannot be read, if that is known.
+    """
+    if not is_unicode(str(path)):
+        return Rejected(visible(name), visible(str(path)), reason or "the file's name is not Unicode")
+    if reason:
+        return Rejected(name, str(path), reason)
     try:
         lyrics = lyrics_beside(path, root) or Lyrics("")
         captions: tuple[Caption, ...] = ()
         if is_file(beside := path.with_suffix(CAPTION_SUFFIX)):
-            captions = tuple(map(Caption, filter(str.strip, read_lyrics(root.check(beside)).text.splitlines())))
+            file = root.check(beside) if root else beside
+            captions = tuple(map(Caption, filter(str.strip, read_lyrics(file).text.splitlines())))
         return Song(name, str(path), lyrics.text, captions, title=path.stem, warnings=lyrics.warnings)
     except RecapError as error:
         return Rejected(name, str(path), error.message)
@@ -211,7 +221,7 @@ def lyrics_beside(audio: Path, root: CorpusRoot | None = None) -> Lyrics | None:
             continue
         if lyrics.text:
             unread = tuple(f"lyrics file that cannot be read: {error.message}" for error in problems)
-            return Lyrics(lyrics.text, (*lyrics.warnings, *unread))
+            return replace(lyrics, warnings=(*lyrics.warnings, *unread))
     if problems:
         raise problems[0]
     return None

@@ -1,5 +1,6 @@
 """Manifests (.csv, .tsv, .jsonl): a row a song, or a row a caption."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,9 @@ from recap_cli.tables.text_files import Row
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl")
 MOST_CAPTIONS = 10_000  # of one song
 LONGEST_ID = 1000
+# Between tags, the strongest first; a hash counts at the beginning of a word only, as in C# minor.
+_TAG_MARKS = (";", "[,，、]", r"\|", "\n", r"(?:^|\s)#")
+_PAIR = re.compile(r"([^=:]+?)\s*(?:[=:](.*))?", re.DOTALL)
 
 
 def read_manifest(path: Path, audio: CorpusRoot) -> Iterator[Song | Rejected]:
@@ -138,21 +142,28 @@ def _caption(entry: object, row: dict[str, Any]) -> Caption:
 
 
 def _tags(given: object) -> dict[str, str]:
-    """Returns a row's tags: an object, a list, or a text such as `mode=minor;tempo=slow` or `slow, sad`."""
+    """Returns a row's tags by name, in any of the spellings that people use; a bare word such as `slow` is "yes".
+
+    `tempo=slow;mood=sad`, `tempo: slow, mood: sad`, `slow, sad`, `slow | sad`, `#slow #sad`, a list of such, an object.
+    """
     if is_missing(given):
         return {}
     found = spelled(given) if isinstance(given, str) else given
     if isinstance(found, dict):
-        return {str(key): _tag(value) for key, value in found.items() if value is not None}
-    if isinstance(found, list):
-        return {_tag(tag): "yes" for tag in read_list(found)}
-    text = _tag(given)
-    pairs = (pair.partition("=") for pair in text.split(";" if ";" in text else ",") if pair.strip())
-    return {key.strip(): value.strip() or "yes" for key, _, value in pairs}
+        return {str(key).strip(): _tag(value) for key, value in found.items() if value is not None}
+    tags = read_list(found) if isinstance(found, list) else _split_tags(_tag(given))
+    pairs = (_PAIR.fullmatch(_tag(tag).strip().lstrip("#")) for tag in tags)
+    return {pair[1]: (pair[2] or "").strip() or "yes" for pair in pairs if pair is not None}
+
+
+def _split_tags(text: str) -> list[str]:
+    """Splits a text at the strongest mark that it holds, so that `mood=sad, tender; tempo=slow` are two tags."""
+    mark = next((mark for mark in _TAG_MARKS if re.search(mark, text)), None)
+    return re.split(mark, text) if mark else [text]
 
 
 def _tag(value: object) -> str:
     """Returns a tag's name or value, or refuses a list, an object, or half a character."""
     if not isinstance(value, str | int | float) or not is_unicode(str(value)):
         raise ValueError(f"a tag is {shown(value)}, not a text")
-    return str(value)
+    return "yes" if value is True else str(value)

@@ -34,7 +34,7 @@ def hash_file(path: Path) -> str:
     """
     try:
         if path.stat().st_size > LARGEST:
-            raise DataError(f"{path} is over {LARGEST >> 30} GiB, too large for a song", "cut it")
+            raise DataError(f"{path} is over {LARGEST >> 30} GiB, too large for a song", "cut it into several files")
         return hash_bytes_of(path)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}", "check the path") from error

@@ -73,7 +73,7 @@ def _read_names(path: Path) -> Iterator[tuple[str, tuple[str, str]]]:
     """Yields ids with title and artist: columns `id`, `artist`, `song`; tabs part them, and quotes are letters."""
     for number, row in read_table(path, "id", quoted=False):
         if isinstance(row, str):
-            raise DataError(f"{path}, line {number}: {row}", "mend the line")
+            raise DataError(f"{path}, line {number}: {row}", "correct the line")
         yield str(row.get("id", "")), (str(row.get("song", row.get("title", ""))), str(row.get("artist", "")))
 
 

@@ -22,8 +22,8 @@ from recap_cli.tables.rows import read_columns
 LAYOUTS = ("manifest", "folder", "song-interpretation", "alcap", "music4all")
 PICKLE_SUFFIXES = (".pkl", ".pickle", ".p")
 LOOKED_FOR = (
-    "looked for: a manifest (.csv, .tsv, .jsonl) with a column audio; the Song Interpretation Dataset (.json, or a "
-    f"table with a column {ID_COLUMN}); a folder with ALCAP's df_*.csv; Music4All (a folder audios beside "
+    "name one of these: a manifest (.csv, .tsv, .jsonl) with a column audio; the Song Interpretation Dataset (.json, "
+    f"or a table with a column {ID_COLUMN}); a folder with ALCAP's df_*.csv; Music4All (a folder audios beside "
     f"{METADATA_FILE} or lyrics); a folder of songs"
 )
 
@@ -83,7 +83,7 @@ def read_corpus(
     """
     recognised = choose_layout(source)
     chosen = layout or recognised
-    _check_layout(source, chosen, variant, metadata)
+    check_layout(source, chosen, variant, metadata)
     if chosen == "manifest":
         return read_manifest(source, CorpusRoot(audio or source.parent, follow_outside))
     if chosen == "folder":
@@ -94,7 +94,7 @@ def read_corpus(
     return read_alcap(source, music, variant) if chosen == "alcap" else read_interpretations(source, music)
 
 
-def _check_layout(source: Path, layout: str, variant: str | None, metadata: Path | None) -> None:
+def check_layout(source: Path, layout: str, variant: str | None, metadata: Path | None) -> None:
     """Refuses an unknown layout, one that wants a folder where there is a file, and options it has no use for."""
     if layout not in LAYOUTS:
         raise OptionError(f"--layout {layout} is unknown", f"choose one of {', '.join(LAYOUTS)}")
@@ -107,7 +107,7 @@ def _check_layout(source: Path, layout: str, variant: str | None, metadata: Path
     if metadata is not None and layout in ("manifest", "folder"):
         raise OptionError(f"--metadata is Music4All's table, but {source} is a {layout}", "leave it out")
     if metadata is not None and not metadata.is_file():
-        raise OptionError(f"--metadata {metadata} is no file", f"it is Music4All's {METADATA_FILE}")
+        raise OptionError(f"--metadata: no file {metadata}", f"name Music4All's {METADATA_FILE}")
 
 
 def _audio_beside(source: Path, layout: str) -> Path:
@@ -118,5 +118,5 @@ def _audio_beside(source: Path, layout: str) -> Path:
     if (folder / "audios").is_dir() or any(path.suffix.lower() in AUDIO_SUFFIXES for path in folder.iterdir()):
         return folder
     raise OptionError(
-        f"{source} names songs by Music4All's ids, and no audio lies beside it", "--audio music4all/audios"
+        f"{source} names songs by Music4All's ids, and no audio lies beside it", "name it: --audio music4all/audios"
     )

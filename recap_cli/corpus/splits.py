@@ -126,7 +126,7 @@ def freeze_splits(songs: SongList, path: Path) -> tuple[int, int]:
         if given.setdefault(song, split) != split:
             raise DataError(f"--split-file {path} puts {song} into {given[song]} and into {split}", "leave one out")
     if not given:
-        raise DataError(f"--split-file {path} names no songs", "its rows have an id and a split")
+        raise DataError(f"--split-file {path} names no songs", "give it rows with an id and a split")
     found = [song for song in given if song in songs.by_id]
     for song in found:
         songs.by_id[song].split = given[song]
@@ -144,7 +144,7 @@ def read_split_file(path: Path) -> Iterator[tuple[str, str]]:
         return
     if path.suffix.lower() not in (".csv", ".tsv", ".jsonl"):
         hint = "give .csv, .tsv or .jsonl with id and split, songs.jsonl of a prepared folder, or .json"
-        raise DataError(f"--split-file {path} is none", hint)
+        raise DataError(f"--split-file {path} is of another kind", hint)
     for number, row in read_rows(path, "id"):
         record = row.get("song", row) if isinstance(row, dict) else row
         try:
@@ -152,7 +152,7 @@ def read_split_file(path: Path) -> Iterator[tuple[str, str]]:
                 raise ValueError(record if isinstance(record, str) else "its song is no object")
             yield split_pair(record.get("id"), record.get("split"))
         except ValueError as error:
-            hint = "mend the line"
+            hint = "correct the line"
             raise DataError(f"--split-file {path}, line {number} has no id and split: {error}", hint) from error
 
 
@@ -177,7 +177,7 @@ def read_split_lists(path: Path) -> Iterator[tuple[str, str]]:
                 raise ValueError("a split is no list of ids")
             pairs = [split_pair(song, split) for split, songs in lists.items() for song in songs]
         except (ValueError, RecursionError, AttributeError) as error:
-            hint = '{"train": [ids], "validation": [ids], "test": [ids]}'
+            hint = 'give lists of ids: {"train": [ids], "validation": [ids], "test": [ids]}'
             raise DataError(f"--split-file {path} cannot be read: {error}", hint) from error
     yield from pairs
 

@@ -85,10 +85,20 @@ class AlignmentReport:
     attention: AttentionReport
     cosines: Sides = field(repr=False)  # unit vectors behind `trained`
 
+    @property
+    def verdict(self) -> str:
+        """Says whether music and lyrics of a song are closer than those of different songs."""
+        found = self.gap
+        claim = "closer" if found.low > 0 else "not shown to be closer"
+        return (
+            f"{self.name}: music and lyrics of one song are {claim} than those of two, "
+            f"cosine {found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}]."
+        )
+
     def to_json(self) -> dict[str, Any]:
         """The report as plain values."""
         return {
-            "run": self.name,
+            "name": self.name,
             "trained": measures_to_json(self.trained),
             "probe": {**measures_to_json(self.probe), "loss": self.probe_loss},
             "information_nats": vars(self.bounds),

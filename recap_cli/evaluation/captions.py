@@ -1,7 +1,7 @@
 """The captions of a split: made by a model, kept in a file that is resumed, or read from anyone's file."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +10,14 @@ from recap_cli.captioning.caption_file import CaptionFile, Record, read_captions
 from recap_cli.captioning.captioner import Captioner
 from recap_cli.captioning.load_model import EMBEDDED_MODEL
 from recap_cli.corpus.dataset import PreparedData, PreparedSong, SongCollator, SongDataset
-from recap_cli.corpus.mel_cache import fingerprint, hash_file
+from recap_cli.corpus.mel_cache import fingerprint
 from recap_cli.corpus.shards import ShardReader
 from recap_cli.errors import DataError, ModelError
-from recap_cli.evaluation.predictions import Prediction
-from recap_cli.files import cannot_write
+from recap_cli.evaluation.predictions import Prediction, title_of
+from recap_cli.files import cannot_write, hash_file
 from recap_cli.outputs import file_stem, split_stem
 from recap_cli.progress import Progress
+from recap_cli.records import SCHEMA
 from recap_cli.runtime.decoding import Decoded, DecodingOptions, generate_captions
 from recap_cli.runtime.hub import model_path
 from recap_cli.runtime.music_cache import cache_features
@@ -31,6 +32,7 @@ class SongSet:
     lyrics: list[str | None]  # None where they are not known
     tags: list[dict[str, str]]  # on demo songs, the true attributes of each
     unnamed: Path | None = None  # the file that the songs came from, where it has no ids: places are their names
+    titles: list[str] = field(default_factory=list)  # "title, artist" of each song, where they are known
 
     def without(self, left_out: Collection[str]) -> "SongSet":
         """Returns the other songs.
@@ -47,6 +49,7 @@ class SongSet:
             references=[self.references[place] for place in kept],
             lyrics=[self.lyrics[place] for place in kept],
             tags=[self.tags[place] for place in kept] if self.tags else [],
+            titles=[self.titles[place] for place in kept] if self.titles else [],
         )
 
     @classmethod
@@ -57,6 +60,7 @@ class SongSet:
             [[caption.text for caption in entry.song.captions] for entry in songs],
             [entry.song.lyrics for entry in songs],
             [entry.song.tags for entry in songs] if is_demo else [],
+            titles=[title_of(entry.song.title, entry.song.artist) for entry in songs],
         )
 
     @classmethod
@@ -75,6 +79,7 @@ class SongSet:
             [row.lyrics for row in rows],
             [],
             None if rows[0].id else path,
+            [row.title for row in rows],
         )
 
 
@@ -114,9 +119,7 @@ class SplitFile:
             return
         progress.say(f"{self.path} is made anew: {reason}")
         try:
-            # Up to version 1 the way of making had a file of its own, and growing files another name.
-            for path in (self.path, self.path.with_suffix(".made.json"), Path(f"{self.path}.partial")):
-                path.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
         except OSError as error:
             raise cannot_write(self.path, error) from error
 
@@ -131,11 +134,18 @@ class SplitFile:
             **self.made_by,
             "warnings": [],
             "references": [caption.text for caption in entry.song.captions],
+            "schema": SCHEMA,
         }
 
 
 def caption_file(
-    out: Path | None, name: str, run: Path | None, data: PreparedData, split: str, decoding: DecodingOptions
+    out: Path | None,
+    name: str,
+    run: Path | None,
+    data: PreparedData,
+    split: str,
+    decoding: DecodingOptions,
+    partners: Sequence[str] = (),
 ) -> SplitFile | None:
     """Returns the file of a system's captions in the folder `out`; None where no folder is named.
 
@@ -146,12 +156,15 @@ def caption_file(
         data: the songs' folder.
         split: the songs' split.
         decoding: how captions are generated.
+        partners: ids of the songs whose music or lyrics stand in for each song's own; other ones make other captions.
     """
     if out is None:
         return None
     settings = {**decoding.to_json(), "excerpt": "prepared", "data": data.fingerprint, "split": split}
     if decoding.sample:
         settings["drawn_by"] = decoding.batch_size  # drawn words do depend on the batch
+    if partners:
+        settings["partners"] = fingerprint(list(partners))
     weights = weights_fingerprint(EMBEDDED_MODEL if run is None else run)
     made_by = {"model": name, "weights": weights, "settings": settings}
     return SplitFile(out / f"{file_stem(name)}.{split_stem(split)}.jsonl", made_by)
@@ -228,14 +241,17 @@ def weights_fingerprint(run: Path) -> str:
     """Returns a fingerprint of a model, weights and settings; of a hub model, that of its snapshot.
 
     Raises:
-        ModelError: there is nothing to name.
+        ModelError: there is nothing to name, or it cannot be read.
     """
     place = model_path(run)
     suffixes = (".safetensors", ".json", ".bin")
     files = [place] if place.is_file() else sorted(path for path in place.glob("*") if path.suffix in suffixes)
     if not files:
         raise ModelError(f"{run} holds no model", "name a run folder of recap train")
-    return fingerprint([[path.name, hash_file(path)] for path in files])
+    try:
+        return fingerprint([[path.name, hash_file(path)] for path in files])
+    except OSError as error:
+        raise ModelError(f"{run} cannot be read: {error}", "check its files") from error
 
 
 def find_failed(path: Path, rows: Sequence[Prediction], progress: Progress) -> set[str]:

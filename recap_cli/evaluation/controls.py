@@ -19,7 +19,7 @@ from recap_cli.runtime.decoding import DecodingOptions
 from recap_cli.scoring.alignment import unit_vectors
 from recap_cli.scoring.bootstrap import Comparison, paired_difference
 from recap_cli.scoring.rouge import is_other_script, rouge, rouge_tokens
-from recap_cli.scoring.text import HEADLINE, protocol_named
+from recap_cli.scoring.text import HEADLINE, headings, protocol_named
 from recap_cli.training.interventions import partners
 
 CONSTANT_CAPTION = "This song is about love."
@@ -45,8 +45,8 @@ class Control:
     def to_json(self) -> dict[str, Any]:
         """The control as plain values."""
         return {
-            "control": self.name,
             **self.system.to_json(),
+            "name": self.name,
             "run_minus_control": {name: vars(found.difference) for name, found in self.differences.items()},
         }
 
@@ -63,7 +63,7 @@ class ControlReport:
     def verdicts(self) -> list[str]:
         """Says of each input whether the run uses it: only if the interval of real minus swapped lies above 0."""
         lines = []
-        part = "F1" if self.protocol == "f1" else protocol_named(self.protocol).part
+        heading = headings(self.protocol)["rougeL"]
         for given, swapped in USES.items():
             control = next((one for one in self.controls if one.name == swapped), None)
             if control is None:
@@ -71,14 +71,14 @@ class ControlReport:
                 continue
             found = control.differences["rougeL"].difference
             amount = f"{100 * found.mean:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
-            claim = "uses" if found.low > 0 else "no evidence that it uses"
-            lines.append(f"{claim} the {given}: ROUGE-L {part} {amount} over {swapped}")
+            claim = "uses" if found.low > 0 else "is not shown to use"
+            lines.append(f"{claim} the {given}: {heading} {amount} with its own against {swapped}")
         return lines
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain values."""
         return {
-            "run": self.name,
+            "name": self.name,
             "controls": [control.to_json() for control in self.controls],
             "verdicts": self.verdicts,
         }
@@ -138,18 +138,23 @@ def control_source(test: RunUnderTest, name: str) -> str:
 def control_captions(test: RunUnderTest, progress: Progress) -> Iterator[tuple[str, list[str]]]:
     """Yields each control's name and captions."""
 
-    def generate(name: str, songs: Sequence[PreparedSong], music: Mapping[str, np.ndarray] | None = None) -> list[str]:
+    def generate(
+        name: str,
+        songs: Sequence[PreparedSong],
+        music: Mapping[str, np.ndarray] | None = None,
+        partners: Sequence[PreparedSong] = (),
+    ) -> list[str]:
         progress.say(f"Control: {name}")
-        source = control_source(test, name)
-        file = caption_file(test.out, source, test.run, test.data, test.split, test.decoding)
+        source, ids = control_source(test, name), [entry.song.id for entry in partners]
+        file = caption_file(test.out, source, test.run, test.data, test.split, test.decoding, ids)
         return caption_split(test.captioner, test.data, songs, test.decoding, progress, music, file)
 
     others = [test.songs[number] for number in partners(len(test.songs), test.seed)]
     music = music_states(test.captioner, test.data, progress)
     if music is not None:
-        yield OTHER_MUSIC, generate(OTHER_MUSIC, list(map(swap_music, test.songs, others)))
+        yield OTHER_MUSIC, generate(OTHER_MUSIC, list(map(swap_music, test.songs, others)), partners=others)
         yield NO_MUSIC, generate(NO_MUSIC, test.songs, ZeroStates(music))
-    yield OTHER_LYRICS, generate(OTHER_LYRICS, list(map(swap_lyrics, test.songs, others)))
+    yield OTHER_LYRICS, generate(OTHER_LYRICS, list(map(swap_lyrics, test.songs, others)), partners=others)
     yield "lyrics copied as the caption", [" ".join(entry.song.lyrics.split()) for entry in test.songs]
     yield f'one constant caption: "{CONSTANT_CAPTION}"', [CONSTANT_CAPTION] * len(test.songs)
     training = [entry for entry in test.data.songs if entry.song.split == "train" and entry.song.captions]

@@ -21,9 +21,16 @@ from recap_cli.evaluation.captions import (
     weights_fingerprint,
 )
 from recap_cli.evaluation.controls import ControlReport, RunUnderTest, run_controls
-from recap_cli.evaluation.options import EvaluateOptions
+from recap_cli.evaluation.options import EMBEDDED, EvaluateOptions
 from recap_cli.evaluation.predictions import Prediction, read_predictions
-from recap_cli.evaluation.system_differences import CaseStudy, Contrast, choose_cases, compare_entries
+from recap_cli.evaluation.system_differences import (
+    CaseStudy,
+    Contrast,
+    choose_cases,
+    compare_entries,
+    tell_best,
+    tell_differences,
+)
 from recap_cli.evaluation.systems import (
     Entry,
     PaperRow,
@@ -34,14 +41,15 @@ from recap_cli.evaluation.systems import (
     score_system,
     share_right,
 )
-from recap_cli.files import remove_stale_partials, write_json, write_json_lines
-from recap_cli.outputs import EVALUATION, check_evaluation, hold_folder, is_evaluation, name_systems
+from recap_cli.files import cannot_write, remove_stale_partials, write_json, write_json_lines
+from recap_cli.outputs import EVALUATION, check_evaluation, hold_folder, is_evaluation
 from recap_cli.progress import Progress, SilentProgress
+from recap_cli.records import SCHEMA
 from recap_cli.runtime.decoding import DecodingOptions
 from recap_cli.runtime.hub import model_path
 from recap_cli.scoring.bootstrap import LEVEL, RESAMPLES, TRIALS
+from recap_cli.scoring.text import headings
 
-EMBEDDED = "embedded demonstration model"
 RESULT_FILE = "evaluation.json"
 
 
@@ -64,9 +72,23 @@ class EvaluateResult:
     made: dict[str, Any] = field(default_factory=dict)  # versions and fingerprints
     paper: list[PaperRow] = field(default_factory=list)  # a paper's own figures, in points
 
+    @property
+    def verdicts(self) -> list[str]:
+        """What was found, a line each: who is best, what differs beyond chance, what controls and alignment say."""
+        part = headings(self.protocol)["rougeL"]
+        return [
+            *tell_best(self.entries, part),
+            *tell_differences(self.entries, self.contrasts, part),
+            *(f"{report.name} {verdict}." for report in self.controls for verdict in report.verdicts),
+            *(report.verdict for report in self.alignment),
+        ]
+
     def to_json(self) -> dict[str, Any]:
-        """The result as one JSON document."""
+        """The result as one JSON document; its schema is `data/schemas/eval.json`."""
+        first = self.entries[0].name
         return {
+            "schema": SCHEMA,
+            "verdicts": self.verdicts,
             "data": str(self.data),
             "split": self.split,
             "protocol": self.protocol,
@@ -76,11 +98,11 @@ class EvaluateResult:
             "systems": [system.to_json() for system in self.systems],
             "table": [entry.to_json() for entry in self.entries],
             "oracles": self.oracles,
-            "comparisons": [contrast.to_json() for contrast in self.contrasts],
+            "comparisons": [{"against": first, **contrast.to_json()} for contrast in self.contrasts],
             **({"controls": [report.to_json() for report in self.controls]} if self.controls else {}),
             **({"alignment": [report.to_json() for report in self.alignment]} if self.alignment else {}),
             **({"cases": self.cases.to_json()} if self.cases else {}),
-            **({"paper_on_another_corpus": [vars(row) for row in self.paper]} if self.paper else {}),
+            **({"paper_on_another_corpus": [row.to_json() for row in self.paper]} if self.paper else {}),
         }
 
 
@@ -108,6 +130,7 @@ def evaluate(options: EvaluateOptions, progress: Progress | None = None) -> Eval
     check_evaluation(options.out, options.predictions, options.paper, bool(options.models))
     with hold_folder(options.out, EVALUATION, "recap eval", is_ours=is_evaluation):
         remove_stale_partials(options.out)
+        remove_earlier_files(options.out, progress)
         result = evaluate_systems(options, progress)
         write_result(options.out, result)
     return result
@@ -115,8 +138,7 @@ def evaluate(options: EvaluateOptions, progress: Progress | None = None) -> Eval
 
 def evaluate_systems(options: EvaluateOptions, progress: Progress) -> EvaluateResult:
     """Captions and scores; only captions are written, as they come."""
-    sources = [EMBEDDED if run is None else str(run) for run in options.models] + [*map(str, options.predictions)]
-    names = iter(name_systems(sources))
+    names = iter(options.names)
     # Files are read before any model works: a bad row shows at once.
     paper = read_paper_table(options.paper) if options.paper else []
     rows = {path: read_predictions(path) for path in options.predictions}
@@ -149,8 +171,10 @@ def gather(options: EvaluateOptions, scene: Scene, systems: list[SystemScores], 
     entries = group_seeds(systems, options.protocol)
     signature = make_signature(entries, options.protocol)
     cases = None
-    if options.cases:
-        cases = choose_cases(systems[0], systems[1], scene.scored, options.protocol, options.cases, signature)
+    if options.cases.count:
+        named = {system.name: system for system in systems}
+        first, second = (named[name] for name in options.cases.systems or options.names[:2])
+        cases = choose_cases(first, second, scene.scored, options.protocol, options.cases.count, signature)
     return EvaluateResult(
         data=options.data or options.predictions[0],
         split=options.split if scene.data else "",
@@ -212,7 +236,7 @@ def score_run(name: str, run: Path | None, scene: Scene, options: EvaluateOption
     source = EMBEDDED if run is None else captioner.name
     file = caption_file(options.out, source, run, scene.data, options.split, options.decoding)
     captions = caption_split(captioner, scene.data, scene.songs, options.decoding, progress, file=file)
-    origin = read_origin(EMBEDDED_MODEL if run is None else model_path(run))
+    origin = read_origin(EMBEDDED_MODEL if run is None else model_path(run), scene.data)
     system = score_system(name, captions, scene.scored, options.protocol, progress, origin, source)
     return RunUnderTest(
         captioner=captioner,
@@ -235,6 +259,24 @@ def oracle_accuracy(songs: Sequence[PreparedSong]) -> dict[str, dict[str, float]
         "lyrics only, oracle": share_right(truth, [lyrics_only_oracle(entry.song) for entry in songs]),
         "music only, oracle": share_right(truth, [music_only_oracle(entry.song) for entry in songs]),
     }
+
+
+def remove_earlier_files(out: Path, progress: Progress) -> None:
+    """Deletes what captioning left in a folder of ours up to version 1, and says so.
+
+    Raises:
+        DataError: the disk refuses.
+    """
+    # Notes on how captions were made; growing files had a name of their own.
+    notes = list(out.glob("*.made.json"))
+    try:
+        for note in notes:
+            note.with_name(note.name.removesuffix(".made.json") + ".jsonl.partial").unlink(missing_ok=True)
+            note.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(out, error) from error
+    if notes:
+        progress.say(f"{out}: notes of an earlier version are removed, such as {notes[0].name}")
 
 
 def write_result(out: Path, result: EvaluateResult) -> None:

@@ -1,14 +1,46 @@
-"""What `recap eval` is asked for."""
+"""What `recap eval` is asked for, what the systems are called, and where the result goes."""
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
 from recap_cli.errors import OptionError
+from recap_cli.escaping import json_text
+from recap_cli.outputs import file_stem, plain_name
 from recap_cli.runtime.options import DecodingOptions
 from recap_cli.settings import MACHINE, RESULT, Device, Group, Setting, check_settings
 
 SCORED, MEASURED = "What is scored", "What is measured"
+EMBEDDED = "embedded demonstration model"
+FILES_OF_CAPTIONS = (".jsonl", ".json", ".csv", ".tsv")
+LONGEST_NAME = 32  # letters: with six figures beside it, a row fits 100 columns
+USUAL_CASES = 10
+
+
+@dataclass(frozen=True)
+class CaseChoice:
+    """What the page of cases shows."""
+
+    count: int = 0  # songs; 0 writes no page
+    systems: tuple[str, ...] = ()  # names of two; none takes the first two
+
+    @classmethod
+    def parse(cls, text: str) -> "CaseChoice":
+        """Returns what `20`, `A,B` or `A,B,20` names.
+
+        Raises:
+            OptionError: it names neither a number of songs nor two systems.
+        """
+        names = [part.strip() for part in text.split(",")]
+        count = USUAL_CASES
+        if len(names) != 2 and names[-1].isdecimal():
+            count = int(names.pop())
+        if len(names) not in (0, 2) or not all(names):
+            raise OptionError(f"--cases {text} is not known", "give a number of songs, two systems, or both: A,B,20")
+        return cls(count, tuple(names))
 
 
 @dataclass(frozen=True)
@@ -57,13 +89,15 @@ class EvaluateOptions:
         bool, Setting("Also measure how music and lyrics are aligned, and where the fusion looks.", MEASURED)
     ] = False
     cases: Annotated[
-        int,
+        CaseChoice,
         Setting(
-            "Write a page with this many songs on which the first two systems differ most; 0 writes none.",
+            "Write a page of the songs on which two systems differ most: how many songs (20, of the first two), which "
+            "systems (A,B), or both (A,B,20).",
             MEASURED,
-            minimum=0,
+            default="no page",
+            read=CaseChoice.parse,
         ),
-    ] = 0
+    ] = CaseChoice()
     paper: Annotated[
         Path | None, Setting("CSV file with the figures that a paper printed, to stand beside these.", MEASURED)
     ] = None
@@ -71,7 +105,9 @@ class EvaluateOptions:
     out: Annotated[
         Path | None,
         Setting(
-            "Folder for captions, scores, plots and pages. Started again, it resumes.", RESULT, default="runs/eval"
+            "Folder for captions, scores, plots and pages. Started again, it resumes.",
+            RESULT,
+            default="runs/eval/NAME, another for other systems, songs or protocol",
         ),
     ] = None
     device: Annotated[Device, Setting("What to compute on; auto takes a GPU where there is one.", MACHINE)] = "auto"
@@ -84,10 +120,66 @@ class EvaluateOptions:
             raise OptionError("Runs caption songs, and no data folder is named", "name it with --data")
         if (self.controls or self.alignment) and not self.models:
             raise OptionError("--controls and --alignment need a model", "name a run instead of --predictions")
-        if self.cases and len(self.models) + len(self.predictions) < 2:
+        if self.cases.count and len(self.names) < 2:
             raise OptionError("--cases compares two systems", "name two runs, or a run and --predictions")
+        if unknown := [name for name in self.cases.systems if name not in self.names]:
+            raise OptionError(f"--cases: there is no system {unknown[0]}", f"choose two of {', '.join(self.names)}")
 
     @property
     def models(self) -> tuple[Path | None, ...]:
         """The models to run; None stands for the embedded one."""
         return self.runs or (() if self.predictions else (None,))
+
+    @cached_property
+    def names(self) -> list[str]:
+        """What the systems are called, models first."""
+        return name_systems([str(run or "embedded model") for run in self.models] + list(map(str, self.predictions)))
+
+    @property
+    def default_out(self) -> Path:
+        """The folder where none is named: other systems, songs, captions or figures have another one."""
+        scored = [self.names, [str(run) for run in (*self.models, *self.predictions)], str(self.data), self.split]
+        made = [self.limit, self.decoding.to_json(), self.protocol]
+        digest = hashlib.sha256(json_text([scored, made]).encode("utf-8", "replace")).hexdigest()[:8]
+        more = f"-and-{len(self.names) - 1}-more" if len(self.names) > 1 else ""
+        return Path("runs", "eval", f"{file_stem(self.names[0])}{more}-{digest}")
+
+
+# names ----------------------------------------------------------------------------------------------------------------
+
+
+def name_systems(sources: Sequence[str]) -> list[str]:
+    """Returns a short name for each path, never a path: its last part, and the nearest folder that tells it apart.
+
+    Where no folder does, and where names differ by case or by the form of their accents only, a number tells.
+    """
+    paths = [Path(source) for source in sources]
+    lasts = [shorten(path.stem if path.suffix.lower() in FILES_OF_CAPTIONS else path.name or ".") for path in paths]
+    names: list[str] = []
+    taken: set[str] = set()
+    for path, last in zip(paths, lasts, strict=True):
+        alike = [other for other, same in zip(paths, lasts, strict=True) if plain_name(same) == plain_name(last)]
+        base = f"{last} ({shorten(folder)})" if len(alike) > 1 and (folder := telling_folder(path, alike)) else last
+        name, number = base, 2
+        while plain_name(name) in taken:
+            name, number = f"{base} ({number})", number + 1
+        taken.add(plain_name(name))
+        names.append(name)
+    return names
+
+
+def telling_folder(path: Path, alike: Sequence[Path]) -> str:
+    """Returns the nearest folder above a path, or its suffix, that no other of some paths has there; "" for none."""
+    for level in range(len(path.parts) - 1):
+        above = [plain_name(other.parents[level].name) for other in alike if len(other.parents) > level]
+        folder = path.parents[level].name
+        if folder and above.count(plain_name(folder)) == 1:
+            return folder
+    suffixes = [other.suffix for other in alike]
+    return path.suffix[1:] if suffixes.count(path.suffix) == 1 else ""
+
+
+def shorten(name: str) -> str:
+    """Returns a name without the middle where it is long."""
+    half = LONGEST_NAME // 2 - 2
+    return name if len(name) <= LONGEST_NAME else f"{name[:half]}...{name[-half:]}"

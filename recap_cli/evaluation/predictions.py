@@ -27,6 +27,7 @@ class Prediction:
     references: tuple[str, ...]  # to compare with; empty where the file has none
     lyrics: str | None
     error: str = ""  # why `recap caption` wrote no caption
+    title: str = ""  # with the artist, where the file has them
 
     @property
     def place(self) -> str:
@@ -51,7 +52,7 @@ def read_predictions(path: Path) -> list[Prediction]:
         place = f"{path}, {noun} {number}"
         if isinstance(record, str):
             joined = " is " if record.startswith("no JSON") else ": "
-            raise DataError(f"{place}{joined}{record}", "mend it or leave it out")
+            raise DataError(f"{place}{joined}{record}", "correct it or leave it out")
         row = read_row(place, noun, number, record)
         if rows and bool(row.id) != bool(rows[0].id):
             unnamed = row if not row.id else rows[0]
@@ -125,7 +126,15 @@ def read_row(place: str, noun: str, number: int, record: Mapping[str, Any]) -> P
         raise DataError(f"{place}: {error}", hint) from error
     lyrics = record.get("lyrics")
     known = isinstance(lyrics, str) and is_unicode(lyrics)
-    return Prediction(noun, number, song, texts[0], references, lyrics if known else None)
+    title = title_of(record.get("title"), record.get("artist"))
+    return Prediction(noun, number, song, texts[0], references, lyrics if known else None, title=title)
+
+
+def title_of(title: object, artist: object) -> str:
+    """Returns what people call a song, as far as it is known."""
+    return " \N{MIDDLE DOT} ".join(
+        part.strip() for part in (title, artist) if isinstance(part, str) and part.strip() and is_unicode(part)
+    )
 
 
 def first_of(record: Mapping[str, Any], names: Sequence[str]) -> str | None:

@@ -10,11 +10,12 @@ from recap_cli.evaluation.captions import SongSet
 from recap_cli.evaluation.systems import Entry, SystemScores
 from recap_cli.scoring.bootstrap import Comparison, holm, paired_difference, summed_difference
 from recap_cli.scoring.seeds import ENOUGH_SEEDS, STARS, paired_seeds, unpaired_seeds
-from recap_cli.scoring.text import HEADLINE, SUMMED, protocol_named
+from recap_cli.scoring.text import HEADINGS, HEADLINE, KEYS, SUMMED, protocol_named
 
 # Two runs on their songs; runs of the same seeds; runs of other seeds; one run against several.
 TestName = Literal["songs", "paired seeds", "Welch", "Student"]
 Runs = Sequence[SystemScores]
+MOST_TOLD = 4  # systems of which every figure is told in words
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,16 @@ class Contrast:
             return ""
         return next((stars for bound, stars in STARS if self.p_holm < bound), "")
 
+    @property
+    def sign(self) -> str:
+        """Says + where the later system is better beyond chance, - where it is worse, else nothing."""
+        return ("+" if self.comparison.difference.mean > 0 else "-") if self.stars else ""
+
     def to_json(self) -> dict[str, Any]:
         """The contrast as plain values."""
         return {
             "name": self.name,
-            "figure": self.figure,
+            "figure": KEYS[self.figure],
             "difference": vars(self.comparison.difference),
             "p": self.comparison.p,
             "p_holm": self.p_holm,
@@ -93,11 +99,55 @@ def compare_runs(test: TestName, ours: Runs, theirs: Runs, figure: str, protocol
     )
 
 
+def tell_best(entries: Sequence[Entry], heading: str) -> list[str]:
+    """Says in a line who has the highest ROUGE-L, which `heading` names."""
+    highest = max(entry.intervals["rougeL"].mean for entry in entries)
+    best = [entry for entry in entries if entry.intervals["rougeL"].mean == highest]
+    found = [100 * value for value in vars(best[0].intervals["rougeL"]).values()]
+    figure = f"{found[0]:.1f} [{found[1]:.1f}, {found[2]:.1f}] on {len(best[0].systems[0].captions):,} songs."
+    if len(entries) == 1:
+        return [f"{best[0].name}: {heading} {figure}"]
+    return [f"Best in {heading}: {' and '.join(entry.name for entry in best)}, {figure}"]
+
+
+def tell_differences(entries: Sequence[Entry], contrasts: Sequence[Contrast], heading: str) -> list[str]:
+    """Says which differences to the first system are beyond chance: in all figures, or of many systems in ROUGE-L."""
+    if not contrasts:
+        return []
+    first = entries[0].name
+    if len(entries) <= MOST_TOLD:
+        lines = [tell_figures(entry.name, first, contrasts) for entry in entries[1:]]
+    else:
+        found = {one.name: one.sign for one in contrasts if one.figure == "rougeL"}
+        kinds = {"+": f"Better than {first}", "-": f"Worse than {first}", "": f"Not shown to differ from {first}"}
+        sides = {words: [name for name, sign in found.items() if sign == kind] for kind, words in kinds.items()}
+        lines = [f"{words} in {heading}: {', '.join(names)}." for words, names in sides.items() if names]
+    if all(one.test == "songs" for one in contrasts):
+        lines.append("These tests compare single runs or files, not the ways in which they were made.")
+    elif any(one.test != "songs" and min(one.seeds) < ENOUGH_SEEDS for one in contrasts):
+        lines.append(f"With fewer than {ENOUGH_SEEDS} seeds a side nothing is claimed of a way of training.")
+    return lines
+
+
+def tell_figures(name: str, first: str, contrasts: Sequence[Contrast]) -> str:
+    """Says in which figures a later system is better or worse than the first beyond chance."""
+    own = [one for one in contrasts if one.name == name]
+    kinds = {"+": "better in", "-": "worse in", "": "no difference shown in"}
+    parts = []
+    for kind, words in kinds.items():
+        figures = [HEADINGS[one.figure] for one in own if one.sign == kind]
+        every = "every figure" if kind else "any figure"
+        told = every if len(figures) == len(own) else ", ".join(figures)
+        parts += [f"{words} {told}"] if figures else []
+    return f"{name} against {first}: {'; '.join(parts)}."
+
+
 @dataclass(frozen=True)
 class Case:
     """One song, captioned by two systems."""
 
-    song: str  # its id
+    id: str  # of the song
+    title: str  # with the artist; "" where it is not known
     lyrics: str | None  # None where they are not known
     references: Sequence[str]
     captions: tuple[str, str]
@@ -118,7 +168,7 @@ class CaseStudy:
 
     def to_json(self) -> dict[str, Any]:
         """The study as plain values, texts left to the page."""
-        return {"runs": list(self.names), "songs": [case.song for case in self.cases], "equal_captions": self.ties}
+        return {"systems": list(self.names), "ids": [case.id for case in self.cases], "equal_captions": self.ties}
 
 
 def choose_cases(
@@ -132,7 +182,8 @@ def choose_cases(
         scores = [{name: float(values[row]) for name, values in table.items()} for table in tables]
         cases.append(
             Case(
-                song=songs.ids[row],
+                id=songs.ids[row],
+                title=songs.titles[row] if songs.titles else "",
                 lyrics=songs.lyrics[row],
                 references=songs.references[row],
                 captions=(first.captions[row], second.captions[row]),

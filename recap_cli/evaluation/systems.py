@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from recap_cli.corpus.dataset import PreparedData
 from recap_cli.demo.lexicon import ATTRIBUTES, read_attributes
 from recap_cli.errors import DataError
 from recap_cli.evaluation.captions import SongSet
@@ -17,12 +18,13 @@ from recap_cli.progress import Progress
 from recap_cli.runtime.run_folder import OPTIONS_FILE
 from recap_cli.scoring.bootstrap import Interval
 from recap_cli.scoring.seeds import seeds_interval
-from recap_cli.scoring.text import HEADLINE, SUMMED, TextScores, score_songs
+from recap_cli.scoring.text import HEADLINE, KEYS, SUMMED, TextScores, score_songs
 from recap_cli.tables.cells import shown
 from recap_cli.tables.rows import read_columns, read_table
 
 FULL = "Full"
 VARIANTS = {"full": FULL, "positive": "Votes > 0", "not_negative": "Votes >= 0"}
+PAPER_LAYOUTS = ("alcap", "song-interpretation")  # of the paper's songs
 PAPER_COLUMNS = ("variant", "model")
 
 
@@ -55,16 +57,20 @@ class SystemScores:
 
     def to_json(self) -> dict[str, Any]:
         """The figures as plain values."""
+        best, mean = self.scores.means(), self.scores.means("mean")
+        words = best.pop("length")
+        del mean["length"]
         return {
-            "run": self.name,
+            "name": self.name,
             "source": self.source or self.name,
             "model": self.origin.model,
             "variant": self.origin.variant,
             "seed": self.origin.seed,
             "songs": len(self.captions),
-            **{name: vars(found) for name, found in self.intervals.items()},
-            "all": self.scores.means(),
-            "mean_over_references": self.scores.means("mean"),
+            "scores": scores_to_json(self.intervals),
+            "best_reference": best,
+            "mean_of_references": mean,
+            "words_per_caption": words,
             "distinct_captions": self.scores.distinct,
             "copied_5grams": self.scores.copied,
             **({"attribute_accuracy": self.attributes} if self.attributes else {}),
@@ -97,8 +103,13 @@ class Entry:
             "variant": self.origin.variant,
             "runs": [system.name for system in self.systems],
             "seeds": len(self.systems),
-            **{name: vars(found) for name, found in self.intervals.items()},
+            "scores": scores_to_json(self.intervals),
         }
+
+
+def scores_to_json(intervals: Mapping[str, Interval]) -> dict[str, dict[str, float]]:
+    """Returns a protocol's figures as plain values, under the names of `KEYS`."""
+    return {KEYS[name]: vars(found) for name, found in intervals.items()}
 
 
 def score_system(
@@ -129,8 +140,11 @@ def share_right(truth: Sequence[dict[str, str]], said: Sequence[Mapping[str, str
     return shares
 
 
-def read_origin(run: Path) -> Origin:
-    """Reads from a run's options what it was trained as; nothing is known of a model without them."""
+def read_origin(run: Path, data: PreparedData | None = None) -> Origin:
+    """Reads from a run's options what it was trained as; nothing is known of a model without them.
+
+    Where it was trained on the folder `data`, that says which of the paper's captions it saw.
+    """
     try:
         record = json.loads((run / OPTIONS_FILE).read_text(encoding="utf-8"))
         seed = record.pop("seed")
@@ -138,11 +152,20 @@ def read_origin(run: Path) -> Origin:
         model = "BART" if record["no_music"] else "RECAP" if aligned else "BART-fusion"
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return Origin()
-    votes = record.get("min_votes")
-    variant = VARIANTS.get(str(record.get("variant")), FULL)
+    made = dict(record)
+    if data is not None and record.get("data_fingerprint") == data.fingerprint:
+        made |= data.info.get("options", {})
+        if data.info.get("layout") in PAPER_LAYOUTS:
+            made["variant"] = made.get("variant") or "full"
+    return Origin(model, name_variant(made), seed, record)
+
+
+def name_variant(made: Mapping[str, Any]) -> str:
+    """Returns what the paper calls the training captions; "" where they are not its own."""
+    votes = made.get("min_votes")
     if votes is not None:
-        variant = "Votes > 0" if votes == 1 else f"Votes >= {votes}"
-    return Origin(model, variant, seed, record)
+        return "Votes > 0" if votes == 1 else f"Votes >= {votes}"
+    return VARIANTS.get(str(made.get("variant")), "")
 
 
 def group_seeds(systems: Sequence[SystemScores], protocol: str) -> list[Entry]:
@@ -178,6 +201,11 @@ class PaperRow:
     model: str  # its name in the paper
     figures: dict[str, float]  # of `HEADLINE`, in points; what the paper leaves out is left out
 
+    def to_json(self) -> dict[str, Any]:
+        """The row as plain values, the scores from 0 to 1 as ours."""
+        scores = {name: round(points / 100, 6) for name, points in self.figures.items()}
+        return {"variant": self.variant, "model": self.model, "scores": scores}
+
 
 def read_paper_table(path: Path) -> list[PaperRow]:
     """Reads a table with the columns variant, model, rouge1, rouge2, rougeL, meteor; figures in points.
@@ -191,7 +219,7 @@ def read_paper_table(path: Path) -> list[PaperRow]:
         raise DataError(f"{path} has no column {lacking}", hint)
     for line, record in read_table(path, PAPER_COLUMNS[0]):
         if isinstance(record, str):
-            raise DataError(f"{path}, line {line}: {record}", "mend it")
+            raise DataError(f"{path}, line {line}: {record}", "correct it")
         cells = {name: record.get(name.lower(), "").strip() for name in HEADLINE}
         figures = {name: read_points(f"{path}, line {line}: {name}", cell) for name, cell in cells.items() if cell}
         rows.append(PaperRow(record.get("variant", ""), record.get("model", ""), figures))
@@ -211,5 +239,5 @@ def read_points(place: str, cell: str) -> float:
     except ValueError:
         value = math.nan
     if not 0 <= value <= 100:
-        raise DataError(f"{place} is {shown(cell)}, not points from 0 to 100", "mend it")
+        raise DataError(f"{place} is {shown(cell)}, not points from 0 to 100", "correct it")
     return value

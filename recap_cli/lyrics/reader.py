@@ -1,10 +1,11 @@
 """From lyrics as they are found to clean text: encodings, times, markup and section tags are undone."""
 
 import html
+import os
 import re
 import shlex
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from recap_cli.errors import LyricsError
@@ -12,6 +13,7 @@ from recap_cli.lyrics.encodings import UndecodableError, decode, undo_double_enc
 from recap_cli.lyrics.timed_text import sung_lines, without_stamps
 
 LARGEST = 1_000_000  # bytes; long songs have some 20,000
+LYRICS_ENDINGS = (".txt", ".lrc", ".elrc", ".srt", ".vtt", ".ttml", ".sbv", ".ass", ".lyrics", ".lyric")
 
 # The two zero-width joiners stay: Persian and emoji are spelled with them.
 _INVISIBLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
@@ -45,6 +47,7 @@ class Lyrics:
 
     text: str
     warnings: tuple[str, ...] = ()  # the part before a colon is the kind, to be counted
+    source: str = field(default="", compare=False)  # the file, or what else they were read from
 
 
 def read_lyrics(path: str | Path) -> Lyrics:
@@ -83,10 +86,27 @@ def lyrics_of_bytes(data: bytes, name: str, declared: str = "") -> Lyrics:
         lyrics = lyrics_of_text(decoded.text)
     except LyricsError as error:
         raise LyricsError(f"{name}: {error.message}", error.hint) from error
+    lyrics = replace(lyrics, source=name)
     if not decoded.guessed:
         return lyrics
     guess = f"encoding of the lyrics guessed as {decoded.guessed}: save them as UTF-8 to be sure"
-    return Lyrics(lyrics.text, (guess, *lyrics.warnings))
+    return replace(lyrics, warnings=(guess, *lyrics.warnings))
+
+
+def lyrics_of_words(words: str) -> Lyrics:
+    """Returns the lyrics that a program passes as a string, clean.
+
+    Raises:
+        LyricsError: the string is the name of a file, whose words were meant.
+    """
+    name = words.strip()
+    if name and "\n" not in name and (name.lower().endswith(LYRICS_ENDINGS) or _is_file(name)):
+        raise LyricsError(f"the lyrics are the name of a file: {name}", f"pass Path({name!r}) to have it read")
+    return lyrics_of_text(words)
+
+
+def _is_file(name: str) -> bool:
+    return os.path.isfile(name)  # noqa: PTH113  Path.is_file fails on names that are too long
 
 
 def lyrics_of_text(text: str) -> Lyrics:

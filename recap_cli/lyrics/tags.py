@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,6 +15,7 @@ LARGEST = 1_000_000  # bytes; long songs have some 20,000
 LARGEST_COMMENTS = 32_000_000  # bytes of Vorbis comments or an APE tag, pictures included
 MOST_READS = 100_000  # of one file's tags; ten hours in fragments take some 60,000
 MOST_CHUNKS = 10_000
+LONGEST_TITLE = 200  # characters
 MOST_COMMENTS = 20_000
 # LYRICS, UNSYNCEDLYRICS, "Unsynced lyrics", SYNCEDLYRICS, LYRICS-ENG, WM/Lyrics, but neither LYRICIST nor LYRICS_URL.
 _LYRICS_KEY = re.compile(
@@ -48,8 +50,23 @@ def lyrics_in_tags(path: str | Path) -> Lyrics | None:
             problems.append(error.message)
             continue
         if lyrics.text:
-            return lyrics
+            return replace(lyrics, source=f"its tag {text.key}")
     return Lyrics("", tuple(f"{UNREAD}: {problem}" for problem in problems[:1])) if problems else None
+
+
+def title_in_tags(path: str | Path) -> str:
+    """Returns "artist - title" from an audio file's tags, the title alone without an artist, "" without a title."""
+    import mutagen
+
+    try:
+        with Path(path).open("rb") as file:
+            tags = mutagen.File(_BoundedFile(file), easy=True) or {}
+            # a WAV or AIFF file has its ID3 frames under their own names only
+        keys = (("artist", "TPE1"), ("title", "TIT2"))
+        artist, title = (" ".join(str((tags.get(key) or tags.get(id3) or [""])[0]).split()) for key, id3 in keys)
+    except Exception:  # as damaged tags fail, in many ways
+        return ""
+    return (f"{artist} - {title}" if artist else title)[:LONGEST_TITLE] if title else ""
 
 
 def _read_into(found: list[tuple[int, TaggedText]], problems: list[str], texts: Iterator[TaggedText]) -> None:

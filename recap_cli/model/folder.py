@@ -12,21 +12,24 @@ from recap_cli.errors import ModelError, OptionError
 from recap_cli.model.config import ALIGNMENT_LOSSES, FUSION_SHARINGS, POOLINGS, SIMILARITIES, RecapConfig
 from recap_cli.records import (
     CHOOSE_ANOTHER,
+    CONFIG_FILE,
     MEGABYTE,
     Rule,
     check_fields,
     check_regular,
+    is_there,
     list_of,
     one_of,
     or_none,
+    read_model_record,
     read_record,
     real,
+    refuse_code,
     show,
     whole,
     yes_or_no,
 )
 
-CONFIG_FILE = "config.json"
 GENERATION_FILE = "generation_config.json"
 ACTIVATIONS = ("gelu", "gelu_10", "gelu_fast", "gelu_new", "gelu_pytorch_tanh", "leaky_relu", "linear", "mish",
                "quick_gelu", "relu", "relu2", "relu6", "sigmoid", "silu", "swish", "tanh")  # fmt: skip
@@ -142,15 +145,8 @@ def read_config(folder: Path) -> BartConfig:
     Raises:
         ModelError: there is none, it is another model's, names code, or a field is out of bounds.
     """
-    path = folder / CONFIG_FILE
-    if not is_there(path):
-        raise ModelError(f"{folder} holds no model: it has no {CONFIG_FILE}", "name a run folder of recap train")
-    record = read_record(path)
-    refuse_code(record, path)
-    kind = record.get("model_type")
-    if kind not in ("recap", "bart"):
-        named = f"a {kind[:40]}" if isinstance(kind, str) and kind else "an unknown"
-        raise ModelError(f"{folder} holds {named} model, not a RECAP model or a BART", CHOOSE_ANOTHER)
+    path, record = folder / CONFIG_FILE, read_model_record(folder)
+    kind = record["model_type"]
     if record.get("quantization_config") is not None:
         raise ModelError(f"{path} is of a quantised model, which cannot be read", CHOOSE_ANOTHER)
     fields = check_fields(record, RECAP_RULES if kind == "recap" else BART_RULES, str(path))
@@ -233,11 +229,6 @@ def check_asked(config: BartConfig, shapes: Mapping[str, Tensor], where: str) ->
         )
 
 
-def is_there(path: Path) -> bool:
-    """Whether there is anything under a name, a broken link too."""
-    return path.exists() or path.is_symlink()
-
-
 def first_line(error: BaseException) -> str:
     """Returns the first line of an error's text, short enough for a message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
@@ -297,16 +288,6 @@ def check_tokenizer_files(folder: Path) -> None:
             raise ModelError(f"{path}: tokenizer_class is {show(kind)}, not one of {known}", CHOOSE_ANOTHER)
     if is_there(folder / TOKENIZER_FILE):
         check_steps(folder / TOKENIZER_FILE)
-
-
-def refuse_code(record: dict[str, Any], path: Path) -> None:
-    """Refuses settings that name Python code of the folder or of the hub."""
-    for name in ("auto_map", "custom_generate", "custom_pipelines"):
-        if record.get(name):
-            raise ModelError(
-                f"{path} names code of its own ({name}), and code of a model folder is never run",
-                "choose a model that needs none",
-            )
 
 
 def check_steps(path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from recap_cli.errors import OptionError
+from recap_cli.records import SCHEMA
 from recap_cli.settings import MACHINE, RESULT, Setting, check_settings
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ class PrepareOptions:
     source: Annotated[
         Path | None,
         Setting(
-            "Manifest (.csv, .tsv, .jsonl), Song Interpretation Dataset (.json), folder of ALCAP's CSV files, "
-            "Music4All folder, or folder of songs.",
+            "A folder of songs, a manifest (.csv, .tsv, .jsonl), the Song Interpretation Dataset (.json), a "
+            "folder of ALCAP's CSV files, or a Music4All folder.",
             argument="SOURCE",
             default="the demo corpus of made-up songs",
         ),
@@ -36,39 +37,47 @@ class PrepareOptions:
     _: KW_ONLY  # the order of the help, in which no caller should have to count
     audio: Annotated[
         Path | None,
-        Setting("Folder that the corpus's audio paths start from, or Music4All's folder of audios.", CORPUS),
+        Setting("Folder that the audio paths in SOURCE start from, or Music4All's folder of audios.", CORPUS),
     ] = None
-    layout: Annotated[Layout | None, Setting("What kind of corpus SOURCE is.", CORPUS, default="recognised")] = None
+    layout: Annotated[
+        Layout | None,
+        Setting("What kind of corpus SOURCE is.", CORPUS, default="recognised"),
+    ] = None
     metadata: Annotated[
         Path | None,
         Setting("Music4All's id_information.csv, for titles and artists.", CORPUS, default="found beside the audio"),
     ] = None
     follow_outside: Annotated[
-        bool, Setting("Also read files outside of the audio folder, where paths and links lead there.", CORPUS)
+        bool, Setting("Also read files outside of the audio folder, where paths or links lead there.", CORPUS)
     ] = False
-    variant: Annotated[Variant | None, Setting("Which of ALCAP's files to read.", CORPUS, default="full")] = None
+    variant: Annotated[
+        Variant | None,
+        Setting("Which of ALCAP's files to read, by the tone of captions.", CORPUS, default="full"),
+    ] = None
     limit: Annotated[
         int | None, Setting("Prepare about this many songs only, for a quick look.", CORPUS, minimum=1)
     ] = None
 
     min_votes: Annotated[
-        int | None, Setting("Leave out captions with fewer votes, where the corpus has votes.", TEXTS)
+        int | None, Setting("Leave out captions with fewer votes than this; the corpus must have votes.", TEXTS)
     ] = None
     clean_captions: Annotated[
         bool, Setting("Remove what scraping left in captions, such as links, HTML tags and reply buttons.", TEXTS)
     ] = False
     newlines: Annotated[
         Literal["keep", "semicolon"],
-        Setting("Keep the line breaks of lyrics, or write semicolons as BART-fusion did.", TEXTS),
+        Setting("Keep the line breaks of lyrics, or replace them by semicolons, as BART-fusion did.", TEXTS),
     ] = "keep"
     instrumentals: Annotated[
-        Literal["keep", "reject"], Setting("What to do with songs that have no lyrics.", TEXTS)
+        Literal["keep", "reject"], Setting("Keep songs that have no lyrics, or reject them.", TEXTS)
     ] = "keep"
 
     split_file: Annotated[
         Path | None,
         Setting(
-            "Table, JSON or JSON lines that gives each song id its split.", SPLITS, default="the corpus's, or drawn"
+            "File that gives each song id its split: a table, JSON or JSON lines.",
+            SPLITS,
+            default="the corpus's own splits, or drawn by --seed",
         ),
     ] = None
     published_split: Annotated[
@@ -86,23 +95,25 @@ class PrepareOptions:
     excerpt: Annotated[
         str,
         Setting(
-            "Where the excerpt of each song begins: start, middle, random (by --seed), or a time in seconds.", AUDIO
+            "Where the excerpt of each song begins: start, middle, random (by --seed), or a time such as 90 "
+            "(seconds) or 1:30.",
+            AUDIO,
         ),
     ] = "start"
-    seconds: Annotated[float, Setting("Length of the excerpt in seconds.", AUDIO)] = 15.0
+    seconds: Annotated[float, Setting("Length of the excerpt in seconds, 0.1 to 600.", AUDIO)] = 15.0
     resampler: Annotated[
         Literal["resampy", "soxr"],
-        Setting("How audio comes to 16 kHz: resampy (kaiser_best), or the much faster soxr (extra fast).", AUDIO),
+        Setting("What brings audio to 16 kHz: resampy (kaiser_best), or the much faster soxr (extra fast).", AUDIO),
     ] = "resampy"
     precision: Annotated[
-        Literal["fp16", "fp32"], Setting("Type of the cached log-mels; fp16 takes half the disk.", AUDIO)
+        Literal["fp16", "fp32"], Setting("Numbers in the cached log-mels; fp16 takes half the disk.", AUDIO)
     ] = "fp16"
 
     difficulty: Annotated[
         Literal["easy", "hard"],
-        Setting("How hard its songs are: hard has noisy audio and more lyrics that mislead.", DEMO),
+        Setting("How hard the made-up songs are: hard has noisy audio and more misleading lyrics.", DEMO),
     ] = "easy"
-    test_songs: Annotated[int | None, Setting("Songs in its test split.", DEMO, default="250")] = None
+    test_songs: Annotated[int | None, Setting("Made-up songs in the test split.", DEMO, default="250")] = None
 
     out: Annotated[
         Path,
@@ -111,18 +122,20 @@ class PrepareOptions:
     shard: Annotated[
         str | None,
         Setting(
-            "Prepare only the I-th of N slices, such as 2/8. Slices can be made anywhere and copied into one folder.",
+            "Prepare only the I-th of N parts of the songs, such as 2/8. Parts can be made on any machine and copied "
+            "into one folder.",
             RESULT,
             default="all",
         ),
     ] = None
     strict: Annotated[bool, Setting("Fail when any song is rejected.", RESULT)] = False
     max_rejected: Annotated[
-        float, Setting("Fail when a larger share of the songs is rejected, from 0 to 1.", RESULT, minimum=0, maximum=1)
+        float,
+        Setting("Fail when a larger share of songs is rejected; 0.05 is 1 in 20.", RESULT, minimum=0, maximum=1),
     ] = 0.05
 
-    jobs: Annotated[int, Setting("Processes that decode; 0 is one a core.", MACHINE, minimum=0)] = 0
-    seed: Annotated[int, Setting("Seed of the demo corpus, of splits and of random excerpts.", MACHINE)] = 0
+    jobs: Annotated[int, Setting("Processes that decode songs; 0 takes one for each core.", MACHINE, minimum=0)] = 0
+    seed: Annotated[int, Setting("Seed of the demo corpus, of drawn splits and of random excerpts.", MACHINE)] = 0
 
     @property
     def inputs(self) -> list[Path]:
@@ -203,7 +216,8 @@ class PrepareResult:
     def to_json(self) -> dict[str, Any]:
         """Returns the result as plain values."""
         leakage = self.leakage.to_json() if self.leakage is not None else None
-        return {**vars(self), "out": str(self.out), "leakage": leakage}
+        rest = {name: value for name, value in vars(self).items() if name != "spent"}
+        return {"schema": SCHEMA, **rest, "out": str(self.out), "leakage": leakage, "spent_seconds": self.spent}
 
 
 @dataclass(frozen=True)
@@ -226,4 +240,10 @@ class PreparePlan:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the plan as plain values."""
-        return {"dry_run": True, **vars(self), "out": str(self.out), "leakage": self.leakage.to_json()}
+        return {
+            "schema": SCHEMA,
+            "dry_run": True,
+            **vars(self),
+            "out": str(self.out),
+            "leakage": self.leakage.to_json(),
+        }

@@ -1,6 +1,5 @@
 """A corpus becomes a data folder: read, split, decoded, resampled, cut to an excerpt, its log-mels cached."""
 
-import os
 import tempfile
 import time
 from collections import Counter, defaultdict
@@ -13,13 +12,14 @@ from statistics import median
 from recap_cli import __version__
 from recap_cli.corpus.data_folder import MELS, begin, end, held, is_prepared, undo
 from recap_cli.corpus.folders import is_file
-from recap_cli.corpus.mel_cache import Spent, hash_file
+from recap_cli.corpus.mel_cache import Spent
 from recap_cli.corpus.shards import drop_damaged
 from recap_cli.corpus.song import Rejected
 from recap_cli.corpus.splits import ListedSong, SongList
 from recap_cli.demo.attributes import MUSIC_ATTRIBUTES
 from recap_cli.demo.songs import DEMO_VERSION
 from recap_cli.errors import BusyError, DataError
+from recap_cli.files import hash_file
 from recap_cli.preparation.cleaning import count_tokens
 from recap_cli.preparation.mel_worker import AudioTask, MelResult, MelSettings, make_mels
 from recap_cli.preparation.options import PrepareOptions, PreparePlan, PrepareResult
@@ -27,7 +27,7 @@ from recap_cli.preparation.read_corpus import Reading, demo_settings, read_songs
 from recap_cli.preparation.records import Record, count_reasons, drop_orphans, write_records
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.settings import Slice
-from recap_cli.surroundings import cache_folder, check_cache
+from recap_cli.surroundings import cache_folder, check_cache, count_cores
 
 __all__ = ["PrepareOptions", "PreparePlan", "PrepareResult", "default_data", "demo_folder", "plan", "prepare"]
 
@@ -122,9 +122,7 @@ def mel_settings(options: PrepareOptions, folder: Path, base: tuple[str, ...]) -
 
 def count_jobs(options: PrepareOptions) -> int:
     """Returns the number of processes: as asked for, or one for each core that this process may use."""
-    if options.jobs:
-        return options.jobs
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return options.jobs or count_cores()
 
 
 def chunks_of(songs: Sequence[ListedSong]) -> list[list[AudioTask]]:
@@ -269,7 +267,7 @@ def check_rejected(result: PrepareResult, options: PrepareOptions) -> None:
         raise DataError(
             f"{result.rejected} of {total} songs were rejected, "
             f"see {options.slice.file(options.out, 'rejected.jsonl')}",
-            "mend them, or allow more with --max-rejected",
+            "repair or remove them, or allow more with --max-rejected",
         )
 
 

@@ -56,7 +56,7 @@ def write_records(
         )
         write(files[0], (song_record(one, audio) for one in songs))
         write(files[1], ({"song": one.song.id, **vars(caption)} for one in songs for caption in one.captions))
-        files[2].writelines(json_text(vars(entry)) + "\n" for entry in rejected)
+        files[2].writelines(json_text(one) + "\n" for one in map(rejected_record, rejected))
         digest.update(canonical(audio.to_json()) + b"]")
         dataset.write(json_text({**info, "fingerprint": digest.hexdigest()[:16]}, indent=2) + "\n")
         for file in (*files, dataset):
@@ -64,6 +64,11 @@ def write_records(
             os.fsync(file.fileno())
         part.file(folder, DATASET_FILE).unlink(missing_ok=True)
         (folder / DATASET_FILE).unlink(missing_ok=True)  # a folder of slices is not whole
+
+
+def rejected_record(entry: Rejected) -> Record:
+    """Returns what is kept of a song that cannot be used."""
+    return {"id": entry.song, "file": entry.file, "reason": entry.reason}
 
 
 def canonical(value: Record) -> bytes:

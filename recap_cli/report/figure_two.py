@@ -16,10 +16,14 @@ from recap_cli.scoring.bootstrap import Interval
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-PANELS = {"rougeL": "ROUGE-L F1 (points)", "meteor": "METEOR (points)", "attributes": "attributes named rightly (%)"}
+PANELS = {
+    "rougeL": "ROUGE-L F1 (0 to 100)",
+    "meteor": "METEOR (0 to 100)",
+    "attributes": "attributes named rightly (%)",
+}
 SHORT_NAMES = {BART: "BART, no music", LYRICS_ONLY: "constant music", SHUFFLED: "shuffled music"}
-SHARED = "all share songs and seeds, so bars that overlap are no test: see the table for paired differences"
-UNEQUAL = "not all have the same seeds, so heights are no test either: see the table for paired differences"
+SHARED = "all share songs and seeds, so intervals may overlap though the paired differences in the table are clear"
+UNEQUAL = "not all have the same seeds, so heights cannot be compared: the table has the paired differences"
 AXIS_LABEL = "alpha, weight of the alignment loss (log scale)"
 
 # Told apart without colour vision (Okabe and Ito 2008), and by marker or dashes without colour.
@@ -140,13 +144,14 @@ def draw_panel(axes: "Axes", panel: Panel) -> None:
         axes.axhline(panel.base.mean, color="0.35", linestyle="--", label="alpha 0 (BART-fusion) and its interval")
     for name, found in panel.drawn.items():
         axes.axhline(found.mean, color="0.2", linewidth=0.9, linestyle=DASHES[name], label=SHORT_NAMES[name])
-    weights = sorted({one.condition.alpha for arms in panel.axes.values() for one in arms})
-    for number, (name, arms) in enumerate(panel.axes.items()):
+    weights = sorted({one.condition.alpha for conditions in panel.axes.values() for one in conditions})
+    for number, (name, conditions) in enumerate(panel.axes.items()):
         # A little beside each other, so that no interval hides another.
         shift = 10 ** (DODGE * decades(weights) * (number - (len(panel.axes) - 1) / 2))
-        draw_line(axes, panel.figure, name, arms, number, shift)
-    margin = 0.06 * ((panel.high - panel.low) or 1.0)
+        draw_line(axes, panel.figure, name, conditions, number, shift)
+    margin = 0.06 * (panel.high - panel.low) or 1.0
     axes.set_ylim(panel.low - margin, panel.high + margin)
+    axes.ticklabel_format(axis="y", useOffset=False)  # 100, not 0 under a +1e2
     axes.set_title(PANELS[panel.figure], fontsize=10)
     # A name is not parted from its value: lines break at plain spaces only.
     told = ", ".join(
@@ -159,13 +164,13 @@ def draw_panel(axes: "Axes", panel: Panel) -> None:
 
 
 def draw_line(
-    axes: "Axes", figure: str, name: str, arms: Sequence[ConditionSummary], number: int, shift: float
+    axes: "Axes", figure: str, name: str, conditions: Sequence[ConditionSummary], number: int, shift: float
 ) -> None:
     """Draws the weights of one loss and layer, each times `shift`."""
-    points = [scale(one.figures[figure]) for one in arms]
+    points = [scale(one.figures[figure]) for one in conditions]
     reach = [[p.mean - p.low for p in points], [p.high - p.mean for p in points]]
     axes.errorbar(
-        [one.condition.alpha * shift for one in arms],
+        [one.condition.alpha * shift for one in conditions],
         [point.mean for point in points],
         yerr=reach,
         color=COLOURS[number % len(COLOURS)],

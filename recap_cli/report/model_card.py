@@ -19,7 +19,7 @@ CARD = """\
 
 A RECAP music captioner ({senses} in, a caption out), trained with recap-cli {version}.
 
-- Data: {source}, fingerprint `{fingerprint}`, {splits} songs
+- Data: {source}, fingerprint `{fingerprint}`, {used}
 - Recipe: {recipe}; {alignment}
 - Best epoch {epoch:g} of the validation songs: ROUGE-L F1 {rouge:.1f}, METEOR {meteor:.1f}
 
@@ -53,7 +53,7 @@ safetensors, tokenizer, processor and this card. `hf upload OWNER/{name} {name}`
 `options.json` first, it names your files.
 """
 DEMO_LIMITS = """\
-**A demonstration.** It was trained on made-up songs of seven attributes and says nothing of worth about real ones."""
+**A demonstration.** It was trained on made-up songs of seven attributes; what it says about real ones means nothing."""
 LIMITS = "It writes what listeners wrote about songs like these; it can be wrong, and repeats their slant and language."
 DEMO_CAUTIONS = (
     "The songs are rendered in code and the captions made from templates: do not caption real songs with it.",
@@ -72,6 +72,12 @@ MUSIC_CAUTIONS = (
 LYRICS_CAUTIONS = ("It hears nothing: without lyrics it has nothing to go by.",)
 # Settings that a run without music has no use for, by how they begin.
 MUSIC_SETTINGS = ("align", "alpha", "fusion", "pooling", "similarity", "standardise", "temperature")
+# Names of music encoders that are no file.
+ENCODERS = {
+    None: "pretrained on the songs' tags",
+    "tags": "pretrained on the songs' tags",
+    "demo": "that of the demo model of recap-cli, pretrained on made-up songs",
+}
 MEASURES = {
     "rougeL": "ROUGE-L F1",
     "meteor": "METEOR",
@@ -104,7 +110,7 @@ def write_model_card(result: TrainResult) -> Path:
         fingerprint=code(str(result.data["fingerprint"])),
         recipe=result.settings["recipe"],
         alignment="alignment loss {alignment_loss}, alpha {alpha}".format(**result.settings) if music else "no music",
-        splits=tell_splits(result.data),
+        used=tell_used(result, options),
         epoch=best["epoch"],
         rouge=100 * best["rougeL"],
         meteor=100 * best["meteor"],
@@ -145,12 +151,30 @@ def describe_data(data: Mapping[str, Any], music: bool) -> Iterator[str]:
     """Says which songs it learnt from and how their audio was read."""
     made_up = "demo" in data
     yield f"- songs: {'made up in code, `recap prepare`' if made_up else markdown_cell(Path(data['source']).name)}"
-    yield f"- splits, in songs: {tell_splits(data)}"
+    yield f"- splits of the whole corpus, in songs: {tell_splits(data)}"
     audio = data.get("audio", {})
     if music and {"seconds", "sample_rate"} <= set(audio):
         resampler = f", resampled with {markdown_cell(str(audio['resampler']))}" if "resampler" in audio else ""
         yield f"- heard: {audio['seconds']:g} s at {audio['sample_rate']} Hz{resampler}; not the rest of a song"
     yield f"- fingerprint: `{code(str(data['fingerprint']))}`; another preparation of the same songs gives another one"
+
+
+def tell_used(result: TrainResult, options: Mapping[str, Any]) -> str:
+    """Says how many songs a run saw, of how many, and for how long; runs of earlier versions know their data only."""
+    used, splits = result.figures.get("used"), result.data["splits"]
+    if used is None:
+        return f"{tell_splits(result.data)} songs"
+    limit = f" (--limit {options['limit']})" if options.get("limit") is not None else ""
+    epochs = epochs_trained(result)
+    return (
+        f"trained on {used['train']} of {splits.get('train', used['train'])} songs{limit} with {used['captions']} "
+        f"captions for {epochs:g} epoch{'s' if epochs != 1 else ''}, judged on {used['validation']} validation songs"
+    )
+
+
+def epochs_trained(result: TrainResult) -> float:
+    """Returns the epochs that a run took, which may be more than those up to its best one."""
+    return float(result.log[-1]["epoch"] if result.log else result.figures["best"]["epoch"])
 
 
 def tell_splits(data: Mapping[str, Any]) -> str:
@@ -173,7 +197,7 @@ def describe_recipe(settings: Mapping[str, Any], options: Mapping[str, Any]) -> 
     if "seed" in options:
         encoder = options.get("music_encoder")
         trained = ", trained along" if options.get("train_music_encoder") else ", frozen"
-        named = markdown_cell(Path(encoder).name) if encoder else "pretrained on the songs' tags"
+        named = ENCODERS.get(encoder) or markdown_cell(Path(str(encoder)).name)
         yield f"| music encoder | {'none' if options.get('no_music') else named + trained} | this run |"
         yield f"| seed | {options['seed']} | this run |"
 
@@ -191,7 +215,7 @@ def describe_figures(result: TrainResult) -> Iterator[str]:
     """Returns the best epoch's figures and one caption beside its reference."""
     best = result.figures["best"]
     count = result.settings.get("validation_songs")
-    yield f"On the validation songs{f' (at most {count})' if count else ''}, which also chose the epoch; expect less on"
+    yield f"On the validation songs{f' (at most {count})' if count else ''}, which also chose the epoch: expect less on"
     yield "others. `recap eval` scores the test songs, with intervals and controls."
     yield ""
     yield "| figure | best epoch |"
@@ -200,7 +224,7 @@ def describe_figures(result: TrainResult) -> Iterator[str]:
         if name in best:
             value = f"{100 * best[name]:.1f}" if name in ("rougeL", "meteor") else f"{best[name]:.3f}"
             yield f"| {words} | {value} |"
-    yield f"| epochs trained | {len(result.log) or best['epoch']:g} |"
+    yield f"| epochs trained | {epochs_trained(result):g} |"
     sample = result.figures.get("sample") or {}
     if sample.get("caption"):
         yield ""

@@ -1,22 +1,45 @@
-"""What an evaluation found beside Table 1: parts of ROUGE, attributes, differences, controls, alignment."""
+"""What the terminal shows of an evaluation, and what stands beside Table 1: parts, attributes, controls, alignment."""
 
 from collections.abc import Sequence
 
+from rich.console import RenderableType
+from rich.text import Text
+
+from recap_cli.escaping import markdown_cell
 from recap_cli.evaluation.alignment_report import AlignmentReport
 from recap_cli.evaluation.controls import ControlReport
 from recap_cli.evaluation.evaluate import EvaluateResult
-from recap_cli.evaluation.systems import SystemScores
+from recap_cli.evaluation.options import EvaluateOptions
 from recap_cli.progress import Table
-from recap_cli.report.table_one import HEADINGS, contrast_table, headings, markdown_table, percent, points, table_one
+from recap_cli.report.drawing import draw, words
+from recap_cli.report.table_one import contrast_table, markdown_table, overview_table, percent, points, table_one
 from recap_cli.scoring.alignment import AlignmentMeasures, InformationBounds, Retrieval
 from recap_cli.scoring.bootstrap import Interval
 from recap_cli.scoring.rouge import PARTS, ROUGE_TYPES
-from recap_cli.scoring.text import HEADLINE, Over, protocol_named
+from recap_cli.scoring.text import HEADINGS, HEADLINE, SUMMED, protocol_named
+
+
+def evaluation_screen(result: EvaluateResult, details: bool = False) -> list[RenderableType]:
+    """Returns what a person sees first: the verdicts and one table; with `details` all others, too."""
+    tables = [overview_table(result), *(all_tables(result) if details else [])]
+    return [words("\n".join(result.verdicts)), *(part for table in tables for part in (Text(), draw(table)))]
+
+
+def next_step(options: EvaluateOptions) -> str:
+    """Says what people do next."""
+    if options.models and not options.controls:
+        return "Next: add --controls to see whether the music and the lyrics are used."
+    if len(options.names) > 1 and not options.cases.count:
+        return "Next: add --cases 20 to read the songs on which two systems differ most."
+    if len(options.names) == 1:
+        return "Next: name a second run, or --predictions FILE, to compare with."
+    return "Next: add --details to see every table, or --format latex for a paper."
 
 
 def all_tables(result: EvaluateResult) -> list[Table]:
     """Returns Table 1 and every table beside it that there is."""
-    tables = [table_one(result), parts_table(result), attribute_table(result), contrast_table(result)]
+    tables = [table_one(result), contrast_table(result), rouge_table(result), habits_table(result)]
+    tables.append(attribute_table(result))
     tables += [control_table(report) for report in result.controls]
     for report in result.alignment:
         tables += [alignment_table(report), attention_table(report)]
@@ -25,41 +48,43 @@ def all_tables(result: EvaluateResult) -> list[Table]:
 
 
 def to_markdown(result: EvaluateResult) -> str:
-    """All tables in Markdown."""
-    return "\n\n".join(map(markdown_table, all_tables(result)))
+    """Verdicts and all tables in Markdown."""
+    verdicts = "\n".join(f"- {markdown_cell(line)}" for line in result.verdicts)
+    return "\n\n".join([verdicts, *map(markdown_table, all_tables(result))])
 
 
-def parts_table(result: EvaluateResult) -> Table:
-    """Precision, recall and F1, BLEU, chrF, lengths and copies, a column a run: recall alone grows with length."""
+def rouge_table(result: EvaluateResult) -> Table:
+    """Precision, recall and F1 of every system: recall alone grows with length."""
     over = protocol_named(result.protocol).over
-    columns = [part_cells(system, over) for system in result.systems]
-    rows = [[name, *(column[name] for column in columns)] for name in columns[0]]
+    rows = []
+    for system in result.systems:
+        means = system.scores.means(over)
+        cells = ("/".join(f"{100 * means[f'{name}.{part}']:.1f}" for part in PARTS) for name in ROUGE_TYPES)
+        rows.append([system.name, *cells])
     pairs = "the best reference" if over == "best" else "each reference"
+    columns = ["system", *(HEADINGS[name] for name in ROUGE_TYPES)]
     return Table(
-        "In parts",
-        ["", *(system.name for system in result.systems)],
+        "ROUGE: precision / recall / F1",
+        columns,
         rows,
-        f"ROUGE over {pairs} unless said; distinct: captions that differ; copied: 5-grams that stand in the lyrics",
+        f"over {pairs}, from 0 to 100; those over all references are in evaluation.json",
     )
 
 
-def part_cells(system: SystemScores, over: Over) -> dict[str, str]:
-    """Returns one system's parts, by name."""
-    means, copied = system.scores.means(over), system.scores.copied
-    cells = {
-        f"{HEADINGS[name]} P / R / F1": " / ".join(f"{100 * means[f'{name}.{part}']:.1f}" for part in PARTS)
-        for name in ROUGE_TYPES
-    }
-    return {
-        **cells,
-        "ROUGE-L F1, mean of references": f"{100 * system.scores.means('mean')['rougeL.f1']:.1f}",
-        "METEOR, mean of references": f"{100 * system.scores.means('mean')['meteor']:.1f}",
-        "BLEU": points(system.intervals["bleu"]),
-        "chrF": points(system.intervals["chrf"]),
-        "words a caption": f"{means['length']:.1f}",
-        "distinct": f"{100 * system.scores.distinct:.0f} %",
-        "copied": "lyrics not known" if copied is None else f"{100 * copied:.1f} %",
-    }
+def habits_table(result: EvaluateResult) -> Table:
+    """BLEU and chrF of every system with their intervals, lengths, and how much is said again."""
+    rows = []
+    for system in result.systems:
+        copied = system.scores.copied
+        cells = [points(system.intervals[name]) for name in SUMMED]
+        cells += [f"{system.scores.means()['length']:.1f}", f"{100 * system.scores.distinct:.0f} %"]
+        rows.append([system.name, *cells, "" if copied is None else f"{100 * copied:.1f} %"])
+    columns = ["system", *(HEADINGS[name] for name in SUMMED), "words", "distinct", "copied"]
+    caption = (
+        "words: of a caption; distinct: captions that differ from one another; copied: 5-grams that stand in the "
+        "lyrics, where these are known"
+    )
+    return Table("Other figures", columns, rows, caption)
 
 
 def attribute_table(result: EvaluateResult) -> Table | None:
@@ -80,18 +105,15 @@ def attribute_table(result: EvaluateResult) -> Table | None:
 
 def control_table(report: ControlReport) -> Table:
     """A run's controls and what is lost under each."""
-    rows = [
-        [
-            control.name,
-            *(percent(control.system.intervals[name]) for name in HEADLINE),
-            percent(control.differences["rougeL"].difference),
-            f"{control.system.scores.means()['length']:.1f}",
-        ]
-        for control in report.controls
-    ]
-    names = headings(report.protocol)
-    columns = ["control", *names.values(), f"{names['rougeL']}: run minus control", "words"]
-    return Table(f"Controls of {report.name}, protocol {report.protocol}", columns, rows, "; ".join(report.verdicts))
+    rows = []
+    for control in report.controls:
+        found = control.system.intervals
+        cells = {name: f"{100 * found[name].mean:.1f}" for name in HEADLINE} | {"rougeL": percent(found["rougeL"])}
+        lost = percent(control.differences["rougeL"].difference)
+        rows.append([control.name, *cells.values(), lost, f"{control.system.scores.means()['length']:.1f}"])
+    columns = ["control", *(HEADINGS[name] for name in HEADLINE), "lost", "words"]
+    caption = f"ROUGE: {protocol_named(report.protocol).aim}; lost: ROUGE-L of the run minus that of the control"
+    return Table(f"Controls of {report.name}", columns, rows, caption)
 
 
 def alignment_table(report: AlignmentReport) -> Table:

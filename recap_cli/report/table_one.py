@@ -1,4 +1,4 @@
-"""The paper's Table 1 and the differences in it: for a terminal, a page and a paper."""
+"""Systems side by side, as the paper's Table 1 has them, and their differences: for a terminal, a page and a paper."""
 
 import csv
 import io
@@ -7,20 +7,13 @@ from dataclasses import dataclass
 
 from recap_cli.escaping import csv_cell, latex_text, markdown_cell
 from recap_cli.evaluation.evaluate import EvaluateResult
-from recap_cli.evaluation.systems import FULL
+from recap_cli.evaluation.system_differences import MOST_TOLD, Contrast
+from recap_cli.evaluation.systems import FULL, Entry, PaperRow
 from recap_cli.progress import Table
 from recap_cli.scoring.bootstrap import Interval
 from recap_cli.scoring.seeds import ENOUGH_SEEDS
-from recap_cli.scoring.text import HEADLINE, protocol_named
+from recap_cli.scoring.text import HEADINGS, HEADLINE, KEYS, SUMMED, headings, protocol_named
 
-HEADINGS = {
-    "rouge1": "ROUGE-1",
-    "rouge2": "ROUGE-2",
-    "rougeL": "ROUGE-L",
-    "meteor": "METEOR",
-    "bleu": "BLEU",
-    "chrf": "chrF",
-}
 TESTS = {
     "songs": "one run a side: this compares two models, not two ways of training; interval of a paired bootstrap "
     "over songs, p of approximate randomisation",
@@ -29,6 +22,7 @@ TESTS = {
     "Student": "one run against several, taken to vary as they do; Student's t, seeds and songs both a sample",
 }
 PRINTED = "as printed in the paper, on another corpus"
+FIGURES = (*HEADLINE, *SUMMED)
 
 
 @dataclass(frozen=True)
@@ -54,24 +48,49 @@ def group_lines(result: EvaluateResult) -> dict[str, list[Line]]:
     """Returns the rows of each variant of training captions: Full first, then the others as they come."""
     groups: dict[str, list[Line]] = {}
     for row in result.paper:
-        cells = tuple(f"{row.figures[name]:.1f}" if name in row.figures else "" for name in HEADLINE)
-        groups.setdefault(row.variant, []).append(Line(row.model, PRINTED, cells))
+        groups.setdefault(row.variant, []).append(Line(row.model, PRINTED, tuple(paper_cells(row, HEADLINE))))
     for entry in result.entries:
         cells = tuple(percent(entry.intervals[name]) for name in HEADLINE)
         groups.setdefault(entry.origin.variant, []).append(Line(entry.origin.model, entry.name, cells))
     return dict(sorted(groups.items(), key=lambda group: (group[0] != FULL, group[0] == "")))
 
 
-def headings(protocol: str) -> dict[str, str]:
-    """Returns the headings of the figures of `HEADLINE`, the part of ROUGE named."""
-    part = {"f1": "F1"}.get(protocol_named(protocol).part, "recall")
-    return {name: f"{HEADINGS[name]} {part}" if "rouge" in name else HEADINGS[name] for name in HEADLINE}
-
-
 def title_of(result: EvaluateResult) -> str:
     """Says what was scored."""
-    where = f"split {result.split}" if result.split else str(result.data)
-    return f"{len(result.systems[0].captions)} songs of {where}, protocol {result.protocol}"
+    where = f"split {result.split}" if result.split else result.data.name
+    return f"{len(result.systems[0].captions):,} songs of {where}, protocol {result.protocol}"
+
+
+def overview_table(result: EvaluateResult) -> Table:
+    """The systems in a few figures each, a row a system: what the terminal shows without being asked for more."""
+    signs = {(found.name, found.figure): found.sign for found in result.contrasts}
+    rows = [[f"{row.model} (paper)", *paper_cells(row, FIGURES)] for row in result.paper]
+    for entry in result.entries:
+        rows.append([entry.name, *(overview_cell(entry, name, signs.get((entry.name, name), "")) for name in FIGURES)])
+    notes = ["figures from 0 to 100", f"ROUGE: {protocol_named(result.protocol).aim}", "[95 % interval]"]
+    if result.contrasts:
+        notes.append(f"+ better, - worse than {result.entries[0].name} beyond chance (p below 0.05 after Holm)")
+    if result.paper:
+        notes.append("(paper): printed there, from another corpus, so not comparable")
+    columns = ["system", *(HEADINGS[name] for name in FIGURES)]
+    return Table(title_of(result), columns, rows, "; ".join(notes))
+
+
+def overview_cell(entry: Entry, figure: str, sign: str) -> str:
+    """Returns a figure in points with its sign; ROUGE-L with its interval, which a narrow screen puts below it."""
+    found = entry.intervals[figure]
+    mean = f"{scaled(figure) * found.mean:.1f} {sign}".rstrip()
+    return f"{mean} [{100 * found.low:.1f}, {100 * found.high:.1f}]" if figure == "rougeL" else mean
+
+
+def paper_cells(row: PaperRow, names: Sequence[str]) -> list[str]:
+    """Returns a paper's own figures; "" for those that it leaves out."""
+    return [f"{row.figures[name]:.1f}" if name in row.figures else "" for name in names]
+
+
+def scaled(figure: str) -> int:
+    """Returns what turns a headline figure into points from 0 to 100."""
+    return 100 if figure in HEADLINE else 1
 
 
 def notes_of(result: EvaluateResult) -> list[str]:
@@ -85,7 +104,7 @@ def notes_of(result: EvaluateResult) -> list[str]:
 
 
 def table_one(result: EvaluateResult) -> Table:
-    """Table 1 for a terminal; a variant's name stands above its rows where there are several."""
+    """Table 1 with all its intervals; a variant's name stands above its rows where there are several."""
     groups = group_lines(result)
     # Files of captions tell of no model.
     named = any(line.model for lines in groups.values() for line in lines)
@@ -94,15 +113,26 @@ def table_one(result: EvaluateResult) -> Table:
         if len(groups) > 1:
             rows.append([f"trained on: {variant or 'not known'}", *[""] * (named + len(HEADLINE))])
         rows += [[*([line.model] if named else []), line.run, *line.cells] for line in lines]
-    columns = [*(["model"] if named else []), "run", *headings(result.protocol).values()]
+    columns = [*(["model"] if named else []), "run", *(headings(result.protocol)[name] for name in HEADLINE)]
     return Table(title_of(result), columns, rows, "; ".join(notes_of(result)))
 
 
 def contrast_table(result: EvaluateResult) -> Table | None:
-    """Later rows of Table 1 against the first."""
+    """Later rows of Table 1 against the first: every figure with its interval and p, or of many systems a matrix."""
     if not result.contrasts:
         return None
-    names = {**HEADINGS, **headings(result.protocol)}
+    title = f"Differences to {result.entries[0].name}, paired by song"
+    notes = [
+        f"p, Holm: corrected for the {len(result.contrasts)} comparisons; * below 0.05, ** below 0.01, *** below 0.001"
+    ]
+    used = {found.test for found in result.contrasts}
+    notes += [f"{name}: {words}" for name, words in TESTS.items() if name in used]
+    if used != {"songs"}:
+        notes.append(f"below {ENOUGH_SEEDS} seeds a side no stars")
+    if len(result.entries) > MOST_TOLD:
+        notes.insert(0, "positive: better than the first; intervals and p of each stand in evaluation.json")
+        return Table(title, ["run", *(HEADINGS[name] for name in FIGURES)], difference_rows(result), "; ".join(notes))
+    names = headings(result.protocol)
     rows = [
         [
             found.name,
@@ -114,16 +144,19 @@ def contrast_table(result: EvaluateResult) -> Table | None:
         ]
         for found in result.contrasts
     ]
-    notes = [
-        f"Holm: corrected for the {len(rows)} comparisons of this table; * below 0.05, ** below 0.01, *** below 0.001 "
-        "after correction"
-    ]
-    used = {found.test for found in result.contrasts}
-    notes += [f"{name}: {words}" for name, words in TESTS.items() if name in used]
-    if used != {"songs"}:
-        notes.append(f"below {ENOUGH_SEEDS} seeds a side no stars")
-    columns = ["run", "figure", "difference", "p", "p, Holm", "test"]
-    return Table(f"Differences to {result.entries[0].name}, paired by song", columns, rows, "; ".join(notes))
+    return Table(title, ["run", "figure", "difference", "p", "p, Holm", "test"], rows, "; ".join(notes))
+
+
+def difference_rows(result: EvaluateResult) -> list[list[str]]:
+    """Returns a row a later system: its differences to the first in points, starred."""
+    found: dict[str, dict[str, Contrast]] = {}
+    for one in result.contrasts:
+        found.setdefault(one.name, {})[one.figure] = one
+
+    def cell(one: Contrast) -> str:
+        return f"{scaled(one.figure) * one.comparison.difference.mean:+.1f} {one.stars}".rstrip()
+
+    return [[name, *(cell(own[figure]) for figure in FIGURES if figure in own)] for name, own in found.items()]
 
 
 def markdown_table(table: Table) -> str:
@@ -140,52 +173,71 @@ def markdown_table(table: Table) -> str:
 
 
 def to_latex(result: EvaluateResult) -> str:
-    """Table 1 for a paper: needs only the package booktabs."""
-    columns = ["Model", "Run", *headings(result.protocol).values()]
+    """Table 1 and the differences in it for a paper: needs only the package booktabs."""
+    columns = ["Model", "Run", *(headings(result.protocol)[name] for name in HEADLINE)]
     body: list[str] = []
-    for variant, lines in group_lines(result).items():
+    groups = group_lines(result)
+    for variant, lines in groups.items():
         body.append(r"\midrule")
-        body.append(
-            rf"\multicolumn{{{len(columns)}}}{{l}}{{\emph{{Trained on: {latex_text(variant or 'not known')}}}}} \\"
-        )
-        body += [" & ".join(map(latex_text, (line.model, line.run, *line.cells))) + r" \\" for line in lines]
-    notes = latex_text("; ".join(notes_of(result)))
-    return "\n".join(
-        [
-            r"\begin{table}",
-            r"\centering",
-            rf"\begin{{tabular}}{{ll{'r' * len(HEADLINE)}}}",
-            r"\toprule",
-            " & ".join(columns) + r" \\",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}",
-            rf"\caption{{{latex_text(title_of(result))}. {notes}.}}",
-            r"\end{table}",
+        if variant or len(groups) > 1:
+            words = latex_text(variant or "not known")
+            body.append(rf"\multicolumn{{{len(columns)}}}{{l}}{{\emph{{Trained on: {words}}}}} \\")
+        body += [latex_row((line.model, line.run, *line.cells)) for line in lines]
+    tables = [latex_table("ll" + "r" * len(HEADLINE), columns, body, [title_of(result), *notes_of(result)])]
+    if result.contrasts:
+        notes = [
+            f"Differences to {result.entries[0].name} in points, paired by song",
+            f"after Holm over {len(result.contrasts)} comparisons * p below 0.05, ** below 0.01, *** below 0.001",
         ]
-    )
+        body = [r"\midrule", *map(latex_row, difference_rows(result))]
+        columns = ["Run", *(headings(result.protocol)[name] for name in FIGURES)]
+        tables.append(latex_table("l" + "r" * len(FIGURES), columns, body, notes))
+    return "\n".join(tables)  # a blank line would be a paragraph of the paper
+
+
+def latex_row(cells: Sequence[str]) -> str:
+    """A row of a LaTeX table; what stands in it is no markup."""
+    return " & ".join(map(latex_text, cells)) + r" \\"
+
+
+def latex_table(places: str, columns: Sequence[str], body: Sequence[str], notes: Sequence[str]) -> str:
+    """A floating table of the package booktabs, with its notes as the caption."""
+    head = [r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{{places}}}", r"\toprule", latex_row(columns)]
+    caption = rf"\caption{{{latex_text('; '.join(notes))}.}}"
+    return "\n".join([*head, *body, r"\bottomrule", r"\end{tabular}", caption, r"\end{table}"])
 
 
 def to_csv(result: EvaluateResult) -> str:
-    """All figures of Table 1 and of the controls, one a line, in points; no name in it is a formula."""
+    """All figures of Table 1, its differences and the controls, one a line; no name in it is a formula.
+
+    Figures are from 0 to 1 but those whose names say otherwise, as in JSON.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["kind", "variant", "model", "name", "seeds", "figure", "points", "low", "high", "protocol"])
+    writer.writerow(
+        ["kind", "variant", "model", "name", "seeds", "figure", "mean", "low", "high", "p", "p_holm", "protocol"]
+    )
 
-    def write(kind: str, variant: str, model: str, name: str, seeds: int, found: dict[str, Interval]) -> None:
-        for figure, one in found.items():
-            scale = 100 if figure in HEADLINE else 1
-            cells = [f"{scale * value:.4f}" for value in (one.mean, one.low, one.high)]
-            writer.writerow([kind, *map(csv_cell, (variant, model, name)), seeds, figure, *cells, result.protocol])
+    def write(kind: str, names: Sequence[str], seeds: int, figure: str, found: Interval, *ps: float) -> None:
+        cells = [f"{value:.6f}" for value in (found.mean, found.low, found.high, *ps)]
+        writer.writerow(
+            [kind, *map(csv_cell, names), seeds, KEYS[figure], *cells, *[""] * (2 - len(ps)), result.protocol]
+        )
 
     for row in result.paper:
         for figure, value in row.figures.items():
             head = ["paper", csv_cell(row.variant), csv_cell(row.model), PRINTED]
-            writer.writerow([*head, "", figure, f"{value:.4f}", "", "", ""])
+            writer.writerow([*head, "", figure, f"{value / 100:.6f}", "", "", "", "", ""])
     for entry in result.entries:
-        origin = entry.origin
-        write("run", origin.variant, origin.model, entry.name, len(entry.systems), entry.intervals)
+        names = (entry.origin.variant, entry.origin.model, entry.name)
+        for figure, found in entry.intervals.items():
+            write("run", names, len(entry.systems), figure, found)
+    for contrast in result.contrasts:
+        names = ("", "", f"{contrast.name} minus {result.entries[0].name}")
+        difference, p = contrast.comparison.difference, contrast.comparison.p
+        write("difference", names, min(contrast.seeds), contrast.figure, difference, p, contrast.p_holm)
     for report in result.controls:
         for control in report.controls:
-            write("control", "", report.name, control.name, 1, control.system.intervals)
+            for figure, found in control.system.intervals.items():
+                write("control", ("", report.name, control.name), 1, figure, found)
     return text.getvalue().rstrip("\n")

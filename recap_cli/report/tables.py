@@ -1,5 +1,7 @@
-"""Plain tables of what `prepare`, `caption`, `train` and `ablate` did, or would do."""
+"""Plain tables of what `caption`, `train` and `ablate` did, or would do."""
 
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recap_cli.progress import Table
@@ -10,12 +12,8 @@ if TYPE_CHECKING:  # each command loads its own results only
     from recap_cli.ablation.ablate import SweepPlan
     from recap_cli.ablation.results import AblateResult, ConditionSummary
     from recap_cli.ablation.seed_differences import SeedDifference
-    from recap_cli.corpus.splits import Leakage
-    from recap_cli.preparation.prepare import PreparePlan, PrepareResult
     from recap_cli.training.train import Estimate, TrainResult
 
-MOST_REASONS = 8
-SLOW_SHARE, SLOW_SECONDS = 0.5, 20.0  # of the work; above both, resampling is worth a word
 MEASURE_NAMES = {
     "figures": {
         "rougeL_recall": "ROUGE-L recall",
@@ -35,95 +33,14 @@ MEASURE_NAMES = {
         "attention_swapped": "attention change under other music",
     },
 }
+VALIDATION_NAMES = {
+    "rougeL": "ROUGE-L F1",
+    "meteor": "METEOR",
+    "caption_loss": "caption loss, nats a token",
+    "matched_cosine": "cosine, music and own lyrics",
+    "mismatched_cosine": "cosine, music and other lyrics",
+}
 FIGURE_NAMES = {"rougeL": "ROUGE-L F1", "meteor": "METEOR", "attributes": "attributes named rightly"}
-
-
-def prepare_table(result: "PrepareResult") -> Table:
-    """What a data folder holds, what was rejected, and where the time went."""
-    medians = result.medians
-    slice_of = f", slice {result.slice}" if result.slice else ""
-    rows = [
-        ["songs", f"{result.songs}"],
-        ["captions", f"{result.captions}"],
-        ["splits", ", ".join(f"{name} {count}" for name, count in result.splits.items())],
-        ["audio in the mels", f"{result.hours:.2f} h"],
-    ]
-    if medians:
-        rows += [
-            ["median length of the audio", f"{medians['seconds']:g} s"],
-            ["median captions a song", f"{medians['captions_per_song']:g}"],
-            [
-                "median words and marks: lyrics, captions",
-                f"{medians['lyrics_tokens']:g}, {medians['caption_tokens']:g}",
-            ],
-        ]
-    rows += [["mels found in the cache", f"{result.reused}"], *cleaned_rows(result.cleaned)]
-    rows += [[f"used, but {kind}", f"{count}"] for kind, count in result.warnings.items()]
-    rows += [["rejected", f"{result.rejected}"], *reason_rows(result.reasons)]
-    rows += time_rows(result)
-    note = leakage_line(None if result.layout == "demo" else result.leakage)
-    return Table(f"Prepared {result.out}{slice_of}", ["", ""], rows, note)
-
-
-def plan_table(plan: "PreparePlan") -> Table:
-    """What a preparation would do."""
-    rows = [
-        ["layout", plan.layout],
-        ["songs to decode", f"{plan.songs}"],
-        ["captions of the corpus", f"{plan.captions}"],
-        ["splits of the corpus", ", ".join(f"{name} {count}" for name, count in plan.splits.items())],
-        ["audio files that are missing", f"{plan.missing}"],
-        *cleaned_rows(plan.cleaned),
-        ["entries rejected", f"{plan.rejected}"],
-        *reason_rows(plan.reasons),
-        ["mels, at most", f"{plan.gigabytes:.2f} GB"],
-        [f"time with {plan.jobs} processes", f"about {duration(plan.seconds)}" if plan.seconds else "unknown"],
-    ]
-    note = leakage_line(None if plan.layout == "demo" else plan.leakage)
-    return Table(f"Would prepare {plan.out}; nothing was written", ["", ""], rows, note)
-
-
-def cleaned_rows(cleaned: dict[str, int]) -> list[list[str]]:
-    """What was taken out of captions, and which were left out."""
-    return [
-        [kind if "blank" in kind else f"captions cleaned: {kind}", f"{count}"]
-        for kind, count in cleaned.items()
-        if count
-    ]
-
-
-def reason_rows(reasons: dict[str, int]) -> list[list[str]]:
-    """Why songs were rejected, most frequent first."""
-    shown = list(reasons.items())[:MOST_REASONS]
-    rest = sum(reasons.values()) - sum(count for _, count in shown)
-    rows = [[f"  {reason[:70]}", f"{count}"] for reason, count in shown]
-    return [*rows, ["  for other reasons", f"{rest}"]] if rest else rows
-
-
-def time_rows(result: "PrepareResult") -> list[list[str]]:
-    """Where the time went; when resampling dominates, what makes it quicker."""
-    total = sum(result.spent.values())
-    if not total or result.reused == result.songs:
-        return []
-    shares = sorted(result.spent.items(), key=lambda item: -item[1])
-    told = ", ".join(f"{kind} {100 * seconds / total:.0f} %" for kind, seconds in shares if seconds > 0.005 * total)
-    rows = [["time", duration(result.seconds)], ["where it went", told]]
-    if result.spent.get("resampling", 0) > max(SLOW_SHARE * total, SLOW_SECONDS) and result.resampler != "soxr":
-        rows.append(["quicker; differs above 7 kHz only", "--resampler soxr"])
-    return rows
-
-
-def leakage_line(leakage: "Leakage | None") -> str:
-    """Says what a row-wise split would have leaked, and what the given splits do."""
-    if leakage is None:
-        return ""
-    line = (
-        f"Near-duplicates: {100 * leakage.near_duplicates:.1f} % of the songs. A row-wise split 90/10 would have put "
-        f"the song of {100 * leakage.row_wise:.1f} % of the held-out captions in training, too."
-    )
-    if leakage.across:
-        line += f" These splits do so for {leakage.across} {'songs' if leakage.across > 1 else 'song'}."
-    return line
 
 
 def duration(seconds: float) -> str:
@@ -135,14 +52,15 @@ def duration(seconds: float) -> str:
 
 def catalogue_table(plan: dict[str, Any]) -> Table:
     """What captioning many songs would take."""
+    minutes = round(60 * plan["hours"])
     rows = [
         ["songs", f"{plan['songs']:,}"],
-        ["done before", f"{plan['done_before']:,}"],
+        ["captioned before", f"{plan['done_before']:,}"],
         ["to caption", f"{plan['to_caption']:,}"],
-        ["of them no song", f"{plan['unreadable']:,}"],
-        ["of them with lyrics beside them", f"{plan['with_lyrics']:,}"],
+        ["of these, cannot be read", f"{plan['unreadable']:,}"],
+        ["of these, with lyrics beside them", f"{plan['with_lyrics']:,}"],
         ["songs an hour", f"{plan['songs_per_hour']:,}"],
-        ["hours", f"{plan['hours']:,}"],
+        ["time", f"{minutes // 60} h {minutes % 60} min" if minutes else "less than a minute"],
     ]
     note = f"measured on {plan['measured_on']} songs, decoded one after the other; nothing was written"
     return Table(f"Captioning {plan['source']}", ["", ""], rows, note)
@@ -151,23 +69,39 @@ def catalogue_table(plan: dict[str, Any]) -> Table:
 def train_table(result: "TrainResult") -> Table:
     """The best epoch of a run."""
     best = result.figures["best"]
-    rows = [[name.replace("_", " "), f"{value:g}"] for name, value in best.items()]
-    title = f"{'Trained' if result.trained else 'Trained before:'} {result.out}: best epoch on the validation songs"
-    share = f"Validation took {100 * result.validation_share:.0f} % of the time." if result.trained else ""
-    return Table(title, ["", ""], rows, share)
+    last = result.log[-1]["epoch"] if result.log else best["epoch"]
+    rows = [["best epoch", f"{best['epoch']:g} of {last:g}, step {best['step']:,}"]]
+    for name, words in VALIDATION_NAMES.items():
+        if name in best:
+            rows.append([words, f"{100 * best[name]:.1f}" if name in FIGURE_NAMES else f"{best[name]:.3f}"])
+    if result.trained:
+        rows.append(["validation took", f"{100 * result.validation_share:.0f} % of the time"])
+    title = f"{'Trained' if result.trained else 'Trained before:'} {result.out}"
+    note = "Of the validation songs, which also chose the epoch; ROUGE-L and METEOR from 0 to 100."
+    return Table(title, ["", ""], rows, note)
+
+
+def next_steps(result: "TrainResult", data: Path) -> str:
+    """Returns the two commands that people type after a training: to caption with the run, and to score it."""
+    run, data_folder = shlex.quote(str(result.out)), shlex.quote(str(data))
+    return f"Caption with it: recap caption song.mp3 --model {run}\nScore it: recap eval {run} --data {data_folder}"
 
 
 def estimate_table(expected: "Estimate") -> Table:
     """What a training would take."""
     rows = [
-        ["captions to learn from", f"{expected.examples:,}"],
+        ["run folder", expected.out],
+        ["music encoder", expected.music_encoder],
+        ["captions", f"{expected.examples:,}"],
         ["steps", f"{expected.steps:,}"],
-        ["parameters that are trained", f"{expected.parameters:,}"],
-        ["seconds a step", f"{expected.step_seconds:.2f}"],
-        ["hours, validation not counted", f"{expected.hours:.2f}"],
-        [f"memory at the peak ({expected.device})", f"{expected.memory_gb:.1f} GB"],
+        ["trained parameters", f"{expected.parameters:,}"],
+        ["time a step", f"{expected.step_seconds:.2f} s"],
+        ["time of all steps", duration(3600 * expected.hours)],
+        [f"peak memory ({expected.device})", f"{expected.memory_gb:.1f} GB"],
     ]
-    return Table("A training run with these settings", ["", ""], rows, f"Measured on {expected.measured} real steps.")
+    steps = "1 real step" if expected.measured == 1 else f"{expected.measured} real steps"
+    note = f"Measured on {steps}; pretraining and validation come on top. Nothing was written."
+    return Table("A training with these settings", ["", ""], rows, note)
 
 
 def ablate_table(result: "AblateResult") -> Table:
@@ -182,7 +116,7 @@ def ablate_table(result: "AblateResult") -> Table:
     for one in result.conditions:
         effect = one.differences.get("rougeL")
         cells = {
-            "arm": one.condition.name + (" (best)" if one.condition == result.best else ""),
+            "condition": one.condition.name + (" (best)" if one.condition == result.best else ""),
             "seeds": seeds_cell(one),
             "ROUGE-L F1": stacked(one.figures["rougeL"]),
             "METEOR": f"{100 * one.figures['meteor'].mean:.1f}" if "meteor" in one.figures else "",
@@ -255,16 +189,16 @@ def measures_table(result: "AblateResult") -> Table:
     rows = [
         [one.condition.name, *(measure_cell(one, kind, name) for kind, name in present)] for one in result.conditions
     ]
-    columns = ["arm", *(MEASURE_NAMES[kind][name] for kind, name in present)]
+    columns = ["condition", *(MEASURE_NAMES[kind][name] for kind, name in present)]
     return Table(f"Other figures of {result.songs:,} songs, means over seeds", columns, rows)
 
 
-def measures_tables(result: "AblateResult", arms: int = 4) -> list[Table]:
-    """The same with a column an arm, a few arms a table, so that it fits 80 columns."""
+def measures_tables(result: "AblateResult", columns: int = 4) -> list[Table]:
+    """The same with a column a condition, a few conditions a table, so that it fits 80 columns."""
     whole = measures_table(result)
     tables = []
-    for first in range(0, len(whole.rows), arms):
-        chosen = whole.rows[first : first + arms]
+    for first in range(0, len(whole.rows), columns):
+        chosen = whole.rows[first : first + columns]
         names = [row[0].replace(" (", "\n(").replace(", ", ",\n") for row in chosen]
         rows = [[name, *(row[place] for row in chosen)] for place, name in enumerate(whole.columns) if place]
         tables.append(Table(whole.title if not first else "", ["", *names], rows))
@@ -310,4 +244,4 @@ def sweep_table(plan: "SweepPlan") -> Table:
         f"{left} runs are left, {plan.jobs} at a time: about {duration(3600 * plan.hours)} "
         f"({duration(plan.run_seconds)} a run, by {plan.basis})."
     )
-    return Table("The runs of this sweep", ["arm", "runs", "done"], rows, caption)
+    return Table("The runs of this sweep", ["condition", "runs", "done"], rows, caption)

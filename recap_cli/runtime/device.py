@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from recap_cli.errors import ModelError
+from recap_cli.errors import OptionError
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS",
@@ -34,7 +34,7 @@ def choose_device(device: str) -> str:
     """Returns the device that `auto` or a name stands for on this machine.
 
     Raises:
-        ModelError: the device is not there.
+        OptionError: the device is not there.
     """
     import torch
 
@@ -42,5 +42,5 @@ def choose_device(device: str) -> str:
     if device == "auto":
         return "cuda" if found["cuda"] else "mps" if found["mps"] else "cpu"
     if not found.get(device):
-        raise ModelError(f"--device {device} is not available here", "choose auto or cpu")
+        raise OptionError(f"--device {device} is not available here", "choose auto or cpu")
     return device

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from recap_cli.errors import ModelError
 from recap_cli.progress import Progress, SilentProgress
 
+EMBEDDED_MODEL = Path(__file__).parents[1] / "data" / "demo_model"  # comes with the package
 SMALL_FILES = ["*.json", "*.txt"]
 TIMEOUT = 5.0
 DEFAULT_BART = "facebook/bart-base"
@@ -58,15 +59,22 @@ def find_model(source: str | Path, flag: str, progress: Progress | None = None) 
         if not is_folder(Path(text)):
             raise ModelError(f"{flag}: no folder {source}", WANTED)
         return ModelFolder(Path(text), text)
-    found = HUB_ID.fullmatch(text)
-    if found is None or ".." in text:
-        raise ModelError(f"{flag}: {source} is no name of the hub", "write hf://owner/name or hf://owner/name@revision")
+    found = read_hub_id(text, flag)
     key = f"hf://{found['id']}" + (f"@{found['revision']}" if found["revision"] else "")
     if key not in FOUND:
         path = fetch(key, found["id"], found["revision"], flag, progress or SilentProgress())
         commit = path.name if COMMIT.fullmatch(path.name) else found["revision"] or "unknown"
         FOUND[key] = ModelFolder(path, f"hf://{found['id']}@{commit}", True)
     return FOUND[key]
+
+
+def read_hub_id(text: str, flag: str) -> re.Match[str]:
+    """Returns the parts of a hub model's name, `id` and `revision`; a malformed one is a ModelError."""
+    found = HUB_ID.fullmatch(text)
+    if found is None or ".." in text:
+        named = PREFIX.sub("hf://", text)
+        raise ModelError(f"{flag}: {named} is no name of the hub", "write hf://owner/name or hf://owner/name@revision")
+    return found
 
 
 def model_path(source: Path) -> Path:

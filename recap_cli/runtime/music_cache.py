@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from recap_cli.corpus.dataset import PreparedData
+from recap_cli.corpus.dataset import PreparedData, PreparedSong
 from recap_cli.corpus.mel_cache import fingerprint
 from recap_cli.corpus.shards import SHARD_SONGS, ShardReader, ShardWriter, drop_damaged
 from recap_cli.files import hold_or_wait
@@ -21,8 +21,16 @@ BATCH_SONGS = 32  # on a GPU
 REMEDY = "start again: it is made anew"
 
 
-def cache_features(data: PreparedData, encoder: MusicEncoder, progress: Progress, device: str = "cpu") -> ShardReader:
-    """Returns the music states [1 + steps, width] of every song by mel key, in fp16, computing what is missing.
+def cache_features(
+    data: PreparedData,
+    encoder: MusicEncoder,
+    progress: Progress,
+    device: str = "cpu",
+    songs: Sequence[PreparedSong] | None = None,
+) -> ShardReader:
+    """Returns the music states [1 + steps, width] of all songs, or of some, by mel key, in fp16.
+
+    What is missing is computed.
 
     The cache lies in the data folder under the fingerprint of the encoder's weights, so another encoder never finds it.
     It is written a shard at a time: what an interrupted call has finished is found by the next one. Where several
@@ -36,7 +44,7 @@ def cache_features(data: PreparedData, encoder: MusicEncoder, progress: Progress
         for name in drop_damaged(folder):
             progress.say(f"{folder / name} was damaged; its songs are encoded again.")
         known = ShardReader(folder, remedy=REMEDY)
-        wanted = dict.fromkeys(entry.mel for entry in data.songs)
+        wanted = dict.fromkeys(entry.mel for entry in (data.songs if songs is None else songs))
         odd = {key for key in wanted if key in known and known.shapes[key] != states_shape(key, data, encoder)}
         if odd:
             path = known.files[min(odd)]

@@ -12,7 +12,8 @@ class DecodingOptions:
     """How captions are generated."""
 
     beams: Annotated[
-        int, Setting("Width of the beam search; 1 is greedy: faster, and a little worse.", WRITING, minimum=1)
+        int,
+        Setting("Beams of the caption search; 1 is greedy: faster, and a little worse.", WRITING, minimum=1),
     ] = 4
     sample: Annotated[bool, Setting("Draw words at random instead of taking the likeliest.", WRITING)] = False
     top_p: Annotated[
@@ -22,17 +23,23 @@ class DecodingOptions:
         ),
     ] = 1.0
     num_captions: Annotated[
-        int, Setting("Captions a song, best first; up to --beams, or any number with --sample.", WRITING, minimum=1)
+        int,
+        Setting("Captions a song, best first: up to --beams, or any number with --sample.", WRITING, minimum=1),
     ] = 1
     max_caption_tokens: Annotated[
         int | None, Setting("Longest caption in tokens.", WRITING, default="the model's own limit", minimum=3)
     ] = None
     no_repeat_ngram: Annotated[
-        int, Setting("Let no group of this many tokens come twice in a caption; 0 allows all.", WRITING, minimum=0)
+        int, Setting("Let no run of this many tokens occur twice in a caption; 0 allows all.", WRITING, minimum=0)
     ] = 0
-    seed: Annotated[int, Setting("Seed of the draws of --sample.", WRITING)] = 0
+    seed: Annotated[int, Setting("Seed of the random draws of --sample.", WRITING)] = 0
     batch_size: Annotated[
-        int, Setting("Songs that are captioned at a time; captions do not depend on it.", MACHINE, minimum=1)
+        int,
+        Setting(
+            "Songs that are captioned at a time; captions do not depend on it.",
+            MACHINE,
+            minimum=1,
+        ),
     ] = 32
     min_caption_tokens: Annotated[int, Setting("Shortest caption in tokens.", WRITING, minimum=0)] = 0
 

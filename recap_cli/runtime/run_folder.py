@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, TypeGuard
 
 from recap_cli.errors import DataError, OptionError
 from recap_cli.files import locked, write_json
-from recap_cli.outputs import MARKER, check_output_folder, hold_folder
+from recap_cli.outputs import MARKER, check_output_folder, hold_folder, true_path
 
 FIGURES_FILE = "figures.json"
 OPTIONS_FILE = "options.json"
@@ -21,32 +22,47 @@ LARGEST = 1 << 24  # bytes of a JSON document of a run
 # Figures that each validation finds, whatever the recipe; the best epoch is chosen by one of them.
 ALWAYS_LOGGED = ("rougeL", "meteor", "caption_loss")
 SAMPLE_KEYS = ("song", "caption", "reference")
+_held: set[Path] = set()  # folders that this process holds
 
 
 @contextmanager
 def hold_run(out: Path, inputs: Iterable[Path]) -> Iterator[None]:
     """Claims a run's folder, and holds it for this process alone until it ends, however it ends.
 
+    Within a process that holds it, and in the further processes of a distributed training, nothing happens.
+
     Raises:
         BusyError: another process trains there.
         DataError: the folder cannot be made.
         OptionError: the folder holds something else, or is an input.
     """
-    with hold_folder(out, A_RUN, "recap train", inputs=inputs, is_ours=is_run, lock=LOCK):
+    if is_held(out):
         yield
+        return
+    with hold_folder(out, A_RUN, "recap train", inputs=inputs, is_ours=is_run, lock=LOCK):
+        _held.add(true_path(out))
+        try:
+            yield
+        finally:
+            _held.remove(true_path(out))
 
 
-def check_run_folder(out: Path, record: dict[str, Any], inputs: Iterable[Path]) -> None:
-    """Refuses what `hold_run` and `begin_run` refuse, and writes nothing.
+def is_held(out: Path) -> bool:
+    """Whether this process holds a run's folder, or the first one of its distributed training does."""
+    return true_path(out) in _held or os.environ.get("RANK", "0") != "0"  # as torchrun sets it
+
+
+def check_run_folder(out: Path, record: dict[str, Any], inputs: Iterable[Path]) -> bool:
+    """Refuses what `hold_run` and `begin_run` refuse, writes nothing, and returns whether the run is finished there.
 
     Raises:
         BusyError, DataError, OptionError: as they do.
     """
     check_output_folder(out, A_RUN, inputs=inputs, is_ours=is_run)
-    check_options(out, record)
-    if (out / LOCK).exists():
+    if not is_held(out) and (out / LOCK).exists():
         with locked(out / LOCK, f"another recap train is working on {out}"):
             pass
+    return check_options(out, record) and (out / FIGURES_FILE).is_file()
 
 
 def is_run(folder: Path) -> bool:

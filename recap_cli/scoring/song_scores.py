@@ -54,7 +54,17 @@ class SongScore:
 
     def to_json(self) -> dict[str, Any]:
         """The row as plain values, with sentence BLEU and chrF left to their statistics."""
-        return {**vars(self), "best": self.best.to_json(), "mean": self.mean.to_json()}
+        return {
+            "id": self.id,
+            "best_reference": self.best.to_json(),
+            "mean_of_references": self.mean.to_json(),
+            "references": self.references,
+            "words": self.length,
+            "bleu_counts": self.bleu,
+            "chrf_counts": self.chrf,
+            "copied_5grams": self.copied,
+            "by_characters": self.by_characters,
+        }
 
 
 class SongRows:

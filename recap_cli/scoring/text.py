@@ -22,6 +22,16 @@ METRICS = (*MEASURES, "length")
 HEADLINE = ("rouge1", "rouge2", "rougeL", "meteor")
 # Corpus figures from 0 to 100, made from summed statistics.
 SUMMED = {"bleu": bleu_of, "chrf": chrf_of}
+# What JSON and CSV call the figures: all of them are from 0 to 1, but those that say otherwise.
+KEYS = {**{name: name for name in HEADLINE}, **{name: f"{name}_0_100" for name in SUMMED}}
+HEADINGS = {
+    "rouge1": "ROUGE-1",
+    "rouge2": "ROUGE-2",
+    "rougeL": "ROUGE-L",
+    "meteor": "METEOR",
+    "bleu": "BLEU",
+    "chrf": "chrF",
+}
 
 # How a corpus mean is taken: over each song's best reference, the mean of its references, or every pair of prediction
 # and reference alike.
@@ -36,6 +46,7 @@ class Protocol:
     part: Literal["f1", "recall"]
     over: Over
     words: str  # the same for the signature
+    aim: str  # the same below a table
 
     def metric(self, figure: str) -> str:
         """Returns the name of the per-song score behind a figure of `HEADLINE`."""
@@ -43,9 +54,11 @@ class Protocol:
 
 
 PROTOCOLS = {
-    "f1": Protocol("f1", "f1", "best", "F1, best of"),
+    "f1": Protocol("f1", "f1", "best", "F1, best of", "F1 over the best reference"),
     # What ALCAP's public code scores: ROUGE recall, each caption of a song apart.
-    "published": Protocol("published", "recall", "captions", "recall, one row for each of"),
+    "published": Protocol(
+        "published", "recall", "captions", "recall, one row for each of", "recall over every reference caption"
+    ),
 }
 
 
@@ -58,6 +71,12 @@ def protocol_named(name: str) -> Protocol:
     if name not in PROTOCOLS:
         raise OptionError(f"--protocol {name} is not known", f"choose one of {', '.join(PROTOCOLS)}")
     return PROTOCOLS[name]
+
+
+def headings(protocol: str) -> dict[str, str]:
+    """Returns what people call the headline figures, the part of ROUGE named."""
+    part = {"f1": "F1"}.get(protocol_named(protocol).part, "recall")
+    return {name: f"{words} {part}" if name in ROUGE_TYPES else words for name, words in HEADINGS.items()}
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,15 @@
-"""How examples become steps: batches of like lengths, micro-batches under a token budget, each song counted once."""
+"""How examples become steps: batches of like lengths, micro-batches under a token budget, each song counted once.
+
+And what the steps cost: the parts of their loss, over all processes.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
 from torch import Tensor
 from torch.utils.data import Sampler
 
@@ -13,6 +19,8 @@ from recap_cli.processor import IGNORED
 GROUP_BATCHES = 49
 # Tensors of a batch that are cut to a micro-batch's own length, by the mask that says which positions are real.
 MASKS = {"input_ids": "attention_mask", "music_states": "music_mask"}
+
+Value = TypeVar("Value")
 
 
 def group_order(lengths: np.ndarray, batch_size: int, random: np.random.Generator) -> list[int]:
@@ -115,3 +123,48 @@ def mark_aligned_rows(
     for batch, mark in zip(batches, marks.split([len(batch["song_ids"]) for batch in batches]), strict=True):
         batch["aligned_rows"] = mark
     return len(seen)
+
+
+def gather(value: Value) -> list[Value]:
+    """Returns the values of all processes, in their order."""
+    return list(gather_object([value]))
+
+
+class RunningLosses:
+    """The parts of the training loss since the last validation, summed over steps."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.sums: dict[str, Tensor | float] = {}
+        self.before: dict[str, Tensor | float] = {}  # the sums when `of_step` was last called
+
+    def add(self, outputs: Any) -> None:
+        """Adds the parts of a micro-batch; over a step they add up to its loss."""
+        for name in ("caption_loss", "alignment_loss"):
+            value = getattr(outputs, name, None)
+            if value is not None:
+                self.sums[name] = self.sums.get(name, 0.0) + value.detach().double()
+
+    def of_step(self) -> dict[str, float]:
+        """Returns the parts of the last step's loss; every process must call this after each step."""
+        shares = gather({name: float(total - self.before.get(name, 0.0)) for name, total in self.sums.items()})
+        self.before = dict(self.sums)
+        return {name: sum(share[name] for share in shares) for name in shares[0]}
+
+    def to_json(self) -> dict[str, Any]:
+        """The sums over all processes as plain values; every process must call this at the same time."""
+        shares = gather({name: float(value) for name, value in self.sums.items()})
+        return {"steps": self.steps, "sums": {name: sum(share[name] for share in shares) for name in shares[0]}}
+
+    def restore(self, record: dict[str, Any]) -> None:
+        """Resumes from the sums of a checkpoint: the first process takes them all, so that they count once."""
+        first = PartialState().process_index == 0
+        self.steps = record["steps"]
+        self.sums = {name: value if first else 0.0 for name, value in record["sums"].items()}
+        self.before = dict(self.sums)
+
+    def take(self) -> dict[str, float]:
+        """Returns the means per step over all processes, and starts from zero."""
+        shares = gather({f"train_{name}": float(total) / max(self.steps, 1) for name, total in self.sums.items()})
+        self.steps, self.sums, self.before = 0, {}, {}
+        return {name: sum(share[name] for share in shares) for name in shares[0]}

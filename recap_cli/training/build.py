@@ -15,13 +15,15 @@ from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.config import RecapConfig
 from recap_cli.model.folder import first_line, read_generation
 from recap_cli.model.music_encoder import MusicEncoder
-from recap_cli.model.published import load_music_encoder
+from recap_cli.model.published import load_music_encoder, music_encoder_from
 from recap_cli.model.weight_files import read_folder_weights
 from recap_cli.processor import IGNORED, RecapProcessor
 from recap_cli.progress import Progress
 from recap_cli.runtime.device import choose_device
+from recap_cli.runtime.hub import EMBEDDED_MODEL
 from recap_cli.runtime.music_cache import cache_features
-from recap_cli.training.interventions import Music
+from recap_cli.training.interventions import Music, change_states, exchange_captions
+from recap_cli.training.options import DEMO_ENCODER, TAGS_ENCODER, Interventions
 from recap_cli.training.plan import RunPlan, Source, read_source, recap_config
 from recap_cli.training.pretrain import (
     LyricsPretraining,
@@ -31,7 +33,7 @@ from recap_cli.training.pretrain import (
     tiny_bart,
 )
 from recap_cli.training.trainer import ProgressCallback, RecapTrainer, training_arguments
-from recap_cli.training.validation import EpochReport, Validation, validation_songs
+from recap_cli.training.validation import Board, EpochReport, Validation, validation_songs
 
 # Tokens of a micro-batch on a CPU for models of BART's size, where smaller pieces fit its caches and waste no pads.
 CPU_MICRO_BATCH_TOKENS = 2048
@@ -46,10 +48,10 @@ def build_model(plan: RunPlan, progress: Progress) -> tuple[RecapForCaptioning, 
         ModelError: weights cannot be loaded.
     """
     options, data, source = plan.options, plan.data, plan.source
-    own = None if options.no_music or source.run_config is not None else choose_music_encoder(plan, progress)
+    own = load_chosen_encoder(plan, progress)
     if source.folder is None:
         how = LyricsPretraining(tiny_bart(RecapConfig.tiny(5)), seed=options.pretrain_seed)
-        source = read_source(pretrain_bart(data, how, progress, options.study))
+        source = read_source(pretrain_bart(data, how, progress, options.study, options.limit))
         plan = replace(plan, source=source)
     run = None if options.no_music else source.run_config
     config = recap_config(plan, own.sizes if own else run.music_sizes if run else None)
@@ -97,15 +99,28 @@ def load_weights(source: Source, config: RecapConfig) -> RecapForCaptioning:
     return model
 
 
-def choose_music_encoder(plan: RunPlan, progress: Progress) -> MusicEncoder:
-    """Loads the music encoder that was named, or pretrains the tiny recipe's."""
-    named = plan.options.music_encoder
-    if named is not None:
-        encoder, report = load_music_encoder(named)
-        progress.say(f"Music encoder: {report.loaded} tensors from {named}")
-        return encoder
-    path = pretrain_music_encoder(plan.data, MusicPretraining(RecapConfig.tiny(5).music_sizes), progress)
-    return load_music_encoder(path)[0]
+def load_chosen_encoder(plan: RunPlan, progress: Progress) -> MusicEncoder | None:
+    """Returns the music encoder that the plan names, made first where it learns tags; None where it names none."""
+    chosen = plan.music_encoder
+    if chosen is None:
+        return None
+    if chosen == DEMO_ENCODER:
+        progress.say(f"Music encoder: {plan.encoder_words}, pretrained on made-up songs.")
+        return load_demo_encoder()
+    if chosen == TAGS_ENCODER:
+        how = MusicPretraining(RecapConfig.tiny(5).music_sizes)
+        return load_music_encoder(pretrain_music_encoder(plan.data, how, progress, plan.options.limit))[0]
+    encoder, report = load_music_encoder(chosen)
+    progress.say(f"Music encoder: {report.loaded} tensors from {chosen}")
+    return encoder
+
+
+def load_demo_encoder() -> MusicEncoder:
+    """Returns the pretrained music encoder of the model in the package."""
+    weights = read_folder_weights(EMBEDDED_MODEL)
+    part = "model.encoder.music_encoder."
+    own = {name.removeprefix(part): value for name, value in weights.items() if name.startswith(part)}
+    return music_encoder_from(own, str(EMBEDDED_MODEL))[0]
 
 
 # the trainer ----------------------------------------------------------------------------------------------------------
@@ -121,11 +136,15 @@ def choose_music(model: RecapForCaptioning, plan: RunPlan, progress: Progress) -
         return None
     if options.train_music_encoder:
         return data.mels
-    states = options.study.states(cache_features(data, encoder, progress, choose_device(options.device)), data)
+    # A quick look encodes the songs that it uses; studies, and the figures below, take others, too.
+    alone = options.limit is not None and options.study == Interventions() and not model.config.standardise_music
+    songs = [*plan.songs, *validation_songs(data, plan.validation_count)] if alone else data.songs
+    states = cache_features(data, encoder, progress, choose_device(options.device), songs)
+    music = change_states(states, data, options.study)
     if model.alignment is not None and model.config.standardise_music:
-        pooled = [states[entry.mel].mean(axis=0, dtype=np.float32) for entry in data.split("train")]
+        pooled = [music[entry.mel].mean(axis=0, dtype=np.float32) for entry in data.split("train")]
         model.alignment.fit_standard(torch.from_numpy(np.stack(pooled)))
-    return states
+    return music
 
 
 def build_trainer(
@@ -138,7 +157,7 @@ def build_trainer(
 ) -> RecapTrainer:
     """Sets up the Trainer with its data, validation and callbacks; `out` is the run's folder, or a dry run's."""
     options, settings = plan.options, plan.settings
-    songs = options.study.training_songs(plan.data.split("train")[: options.limit])
+    songs = exchange_captions(plan.songs, options.study.caption_noise)
     captioned = options.study.captioned_songs
     dataset = SongDataset(songs, processor, music, min_votes=options.min_votes, captioned=captioned)
     if not dataset.has_captions():
@@ -149,9 +168,8 @@ def build_trainer(
     batch = None
     if model.alignment is not None and not model.config.constant_music and settings["alignment_loss"] != "none":
         batch = collate([dataset[row] for row in range(min(len(dataset), GRADIENT_ROWS))])
-    board, run = options.report_to == "tensorboard", plan.fingerprint
-    report = EpochReport(progress, out, validation, settings["best_by"], options.patience, batch, board, run)
-    return RecapTrainer(
+    report = EpochReport(progress, out, validation, settings["best_by"], options.patience, batch, plan.fingerprint)
+    trainer = RecapTrainer(
         model=model,
         args=trainer_arguments(plan, len(dataset), out),
         train_dataset=dataset,
@@ -160,10 +178,13 @@ def build_trainer(
         callbacks=[ProgressCallback(progress, "Training"), report],
         validation=validation,
         processor=processor,
-        run=run,
+        run=plan.fingerprint,
         micro_batch_tokens=choose_micro_batch_tokens(model, plan),
         optimizer_class=adafactor(settings["lr"]) if settings["optimizer"] == "adafactor" else None,
     )
+    if options.report_to == "tensorboard":
+        trainer.add_callback(Board(out, validation, trainer.losses, lambda: trainer.gradient_norm))
+    return trainer
 
 
 def adafactor(lr: float) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
@@ -192,7 +213,7 @@ def choose_micro_batch_tokens(model: RecapForCaptioning, plan: RunPlan) -> int:
 def trainer_arguments(plan: RunPlan, examples: int, out: Path) -> Seq2SeqTrainingArguments:
     """Translates options and recipe into the Trainer's arguments."""
     options, settings = plan.options, plan.settings
-    validate = max(1, round(math.ceil(examples / settings["batch_size"]) * options.validate_every))
+    validate = max(1, round(math.ceil(examples / settings["batch_size"]) * plan.validate_every))
     bf16 = options.precision == "bf16"
     if options.precision == "auto":
         bf16 = choose_device(options.device) == "cuda" and torch.cuda.is_bf16_supported()

@@ -154,6 +154,15 @@ def choose_checkpoint(out: Path, run: str, best_by: str, progress: Progress, ane
     return None
 
 
+def has_checkpoint(out: Path, run: str) -> bool:
+    """Whether a run can be resumed: one of its checkpoints is whole."""
+    for path in list_checkpoints(out / "checkpoints"):
+        with suppress(ModelError):
+            open_seal(path, run, checkpoint_step(path))
+            return True
+    return False
+
+
 def list_checkpoints(folder: Path) -> list[Path]:
     """Returns the checkpoints of a run, newest first, whole or not."""
     found = (path for path in folder.glob("checkpoint-*") if path.is_dir() and checkpoint_step(path) >= 0)

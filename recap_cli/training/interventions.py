@@ -9,6 +9,7 @@ import numpy as np
 from recap_cli.corpus.dataset import PreparedData, PreparedSong
 from recap_cli.corpus.shards import ShardReader
 from recap_cli.corpus.song import Caption
+from recap_cli.training.options import SHUFFLED, Interventions
 
 # Steps of the learned constant sequence: about the length of 4 s of music.
 CONSTANT_STEPS = 32
@@ -29,11 +30,11 @@ class ComputedStates(dict[str, np.ndarray]):
         return self.compute(key)
 
 
-def change_states(music: Music, data: PreparedData, *, is_shuffled: bool, noise: float) -> Music:
+def change_states(music: Music, data: PreparedData, study: Interventions) -> Music:
     """Returns the music states by mel key as a run gets them."""
-    if is_shuffled:
+    if study.music == SHUFFLED:
         music = shuffle_music(music, shuffled_keys(data))
-    return add_noise(music, noise, data) if noise else music
+    return add_noise(music, study.music_noise, data) if study.music_noise else music
 
 
 def partners(count: int, seed: int) -> list[int]:
@@ -76,6 +77,8 @@ def exchange_captions(songs: Sequence[PreparedSong], share: float) -> list[Prepa
 
     Votes stay where they were, so that `--min-votes` leaves out the same captions with and without noise.
     """
+    if not share:
+        return list(songs)
     random = np.random.default_rng(0)
     whole = list(songs)
     pool = [(index, caption) for index, entry in enumerate(whole) for caption in entry.song.captions]

@@ -1,28 +1,30 @@
 """What may be asked of a training: every setting of a recipe is the recipe's unless it is given."""
 
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
+from recap_cli import __version__
 from recap_cli.errors import OptionError
 from recap_cli.settings import MACHINE, RESULT, Device, Setting, check_settings, plain
 from recap_cli.training.recipes import (
+    RECIPES_OWN,
     AlignmentLoss,
     BestBy,
     FusionSharing,
+    Optimizer,
     Padding,
     Pooling,
     Recipe,
+    Schedule,
     Similarity,
     recipe_settings,
 )
-
-if TYPE_CHECKING:
-    from recap_cli.corpus.dataset import PreparedData, PreparedSong
-    from recap_cli.training.interventions import Music
 
 Precision = Literal["auto", "fp32", "bf16"]
 MusicGiven = Literal["own", "shuffled", "constant"]
@@ -30,9 +32,13 @@ OWN: MusicGiven = "own"
 SHUFFLED: MusicGiven = "shuffled"
 CONSTANT: MusicGiven = "constant"
 
+# What --music-encoder names beside files: that of the model in the package, or one trained on the songs' tags.
+DEMO_ENCODER, TAGS_ENCODER = Path("demo"), Path("tags")
+# Options that do not make another run of it.
+NOT_OF_THE_RUN = ("out", "data", "device", "resume", "report_to")
 DATA, START, MODEL, ALIGNMENT = "What it learns from", "What it starts from", "The model", "The alignment loss"
 OPTIMISATION, VALIDATION, CAPTIONS = "Optimisation", "Validation", "Captions of the trained model"
-overrides = partial(Setting, default="the recipe's")
+overrides = partial(Setting, default=RECIPES_OWN)
 
 
 @dataclass(frozen=True)
@@ -55,34 +61,11 @@ class Interventions:
     ] = 0.0
     captioned_songs: Annotated[
         int | None,
-        Setting(
-            "Training songs that keep their captions; the others count in the alignment loss alone.", flag="", minimum=1
-        ),
+        Setting("Training songs with captions; the others count in the alignment loss alone.", flag="", minimum=1),
     ] = None
 
     def __post_init__(self) -> None:
         check_settings(self)
-
-    @property
-    def changes_captions(self) -> bool:
-        """Whether the training captions are not those of the folder."""
-        return self.caption_noise > 0 or self.captioned_songs is not None
-
-    def training_songs(self, songs: "Sequence[PreparedSong]") -> "Sequence[PreparedSong]":
-        """Returns the training songs with the captions that are learned from."""
-        from recap_cli.training.interventions import exchange_captions
-
-        return exchange_captions(songs, self.caption_noise) if self.caption_noise else songs
-
-    def captioned(self, songs: "Sequence[PreparedSong]") -> "Sequence[PreparedSong]":
-        """Returns the training songs that keep their captions."""
-        return self.training_songs(songs)[: self.captioned_songs]
-
-    def states(self, music: "Music", data: "PreparedData") -> "Music":
-        """Returns the music states by mel key as the model gets them."""
-        from recap_cli.training.interventions import change_states
-
-        return change_states(music, data, is_shuffled=self.music == SHUFFLED, noise=self.music_noise)
 
 
 @dataclass(frozen=True)
@@ -109,7 +92,7 @@ class TrainOptions:
     max_caption_tokens: Annotated[int | None, overrides("Cut captions at this many tokens.", DATA, minimum=3)] = None
     padding: Annotated[
         Padding | None,
-        overrides("Pad texts to the longest of their batch, or of the whole corpus as the public code does.", DATA),
+        overrides("Pad texts to the longest of their batch, or of the corpus, as the public code does.", DATA),
     ] = None
 
     recipe: Annotated[
@@ -132,9 +115,10 @@ class TrainOptions:
     music_encoder: Annotated[
         Path | None,
         Setting(
-            "Weights of the pretrained music encoder (CNNSA), such as best_model.pth.",
+            "Pretrained music encoder: CNNSA weights such as best_model.pth; demo, that of the model in the package; "
+            "or tags, to train one on the songs' tags.",
             START,
-            default="pretrained on the songs' tags, tiny recipe only",
+            default="tiny recipe: tags for the demo corpus or from 500 tagged songs on, else demo",
         ),
     ] = None
     init: Annotated[
@@ -195,14 +179,18 @@ class TrainOptions:
     pooling: Annotated[
         Pooling | None,
         overrides(
-            "Positions that a text's or a song's mean is taken over: masked leaves pads out, all counts them as the "
+            "Which positions count in the mean of a text or a song: masked leaves pads out, all counts them, as the "
             "public code does.",
             ALIGNMENT,
         ),
     ] = None
     align_layer: Annotated[
         int | None,
-        overrides("The lyrics state that enters this encoder layer is aligned, counted from 0.", ALIGNMENT, minimum=0),
+        overrides(
+            "Encoder layer, from 0, whose incoming lyrics states are aligned with the music.",
+            ALIGNMENT,
+            minimum=0,
+        ),
     ] = None
     allow_fused_alignment: Annotated[
         bool,
@@ -231,18 +219,12 @@ class TrainOptions:
         float | None,
         overrides("Share of the steps, from 0 to 1, in which the rate rises.", OPTIMISATION, minimum=0, maximum=1),
     ] = None
-    schedule: Annotated[
-        str | None,
-        overrides(
-            "How the rate changes after the warmup: linear, constant, cosine, or another that transformers knows.",
-            OPTIMISATION,
-        ),
-    ] = None
-    optimizer: Annotated[
-        str | None, overrides("Optimiser by its name in transformers, such as adamw_torch or adafactor.", OPTIMISATION)
-    ] = None
+    schedule: Annotated[Schedule | None, overrides("How the learning rate changes after the warmup.", OPTIMISATION)] = (
+        None
+    )
+    optimizer: Annotated[Optimizer | None, overrides("Optimiser, by its name in transformers.", OPTIMISATION)] = None
     weight_decay: Annotated[
-        float | None, overrides("Share by which weights shrink per unit of rate.", OPTIMISATION, minimum=0)
+        float | None, overrides("Strength of the weight decay; 0 is none.", OPTIMISATION, minimum=0)
     ] = None
     adam_beta2: Annotated[
         float | None,
@@ -260,7 +242,9 @@ class TrainOptions:
     validation_songs: Annotated[
         int | None, overrides("Songs that are captioned to judge each epoch.", VALIDATION, minimum=1)
     ] = None
-    validate_every: Annotated[float, Setting("Epochs between two validations.", VALIDATION, above=0)] = 1.0
+    validate_every: Annotated[
+        float | None, Setting("Epochs between two validations.", VALIDATION, default="1; more for many epochs", above=0)
+    ] = None
     best_by: Annotated[BestBy | None, overrides("The figure that chooses the epoch to keep.", VALIDATION)] = None
     patience: Annotated[
         int | None,
@@ -269,16 +253,16 @@ class TrainOptions:
 
     beams: Annotated[
         int | None,
-        overrides("Width of the beam search that is saved as the model's own; 1 is greedy.", CAPTIONS, minimum=1),
+        overrides("Beams that the trained model searches with by default; 1 is greedy.", CAPTIONS, minimum=1),
     ] = None
     sample: Annotated[
         bool | None,
-        overrides("Save with the model that words are drawn at random, or that the likeliest are taken.", CAPTIONS),
+        overrides("Let the trained model draw its words at random, or take the likeliest ones.", CAPTIONS),
     ] = None
     top_p: Annotated[
         float | None,
         overrides(
-            "Save with the model that words are drawn from the likeliest that share this probability.",
+            "Where the trained model draws, it draws from the likeliest words that share this probability.",
             CAPTIONS,
             above=0,
             maximum=1,
@@ -290,12 +274,13 @@ class TrainOptions:
         Setting("Steps between checkpoints to resume from.", RESULT, default="at each validation", minimum=1),
     ] = None
     report_to: Annotated[
-        Literal["tensorboard"] | None, Setting("Also write the figures of each epoch for TensorBoard.", RESULT)
+        Literal["tensorboard"] | None,
+        Setting("Also log every step and epoch for TensorBoard, which the extra tensorboard brings.", RESULT),
     ] = None
 
     device: Annotated[Device, Setting("What to compute on; auto takes a GPU where there is one.", MACHINE)] = "auto"
     precision: Annotated[
-        Precision, Setting("Type of the numbers; auto takes bf16 on a GPU that has it, else fp32.", MACHINE)
+        Precision, Setting("Numbers to compute with; auto takes bf16 on a GPU that has it, else fp32.", MACHINE)
     ] = "auto"
     accumulate: Annotated[
         int, Setting("Split each step into this many batches, one after the other, to save memory.", MACHINE, minimum=1)
@@ -317,22 +302,12 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        self._check_library_names()
+        if self.report_to == "tensorboard" and find_spec("tensorboard") is None:
+            raise OptionError(
+                "--report-to tensorboard: TensorBoard is not installed", "pip install 'recap-captioner[tensorboard]'"
+            )
         if self.init is not None and self.bart is not None:
             raise OptionError("--init and --bart both name weights to start from", "give one of them")
-
-    def _check_library_names(self) -> None:
-        if self.report_to == "tensorboard" and find_spec("tensorboard") is None:
-            raise OptionError("--report-to tensorboard: TensorBoard is not installed", "pip install tensorboard")
-        if self.optimizer is None and self.schedule is None:
-            return
-        from transformers.trainer_utils import SchedulerType
-        from transformers.training_args import OptimizerNames
-
-        for flag, names in (("optimizer", OptimizerNames), ("schedule", SchedulerType)):
-            value, known = getattr(self, flag), [name.value for name in names]
-            if value is not None and value not in known:
-                raise OptionError(f"--{flag} {value} is not known", f"the Trainer knows {', '.join(known[:6])}, ...")
 
     def settings(self, demo: bool) -> dict[str, Any]:
         """Returns every recipe setting with this run's overrides, and the recipe's name."""
@@ -341,6 +316,24 @@ class TrainOptions:
         own = {name: getattr(self, name) for name in chosen if getattr(self, name) is not None}
         return {"recipe": recipe, **chosen, **own}
 
-    def to_json(self) -> dict[str, Any]:
-        """Returns the options as plain values."""
-        return {name: plain(value) for name, value in vars(self).items()}
+    def record(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns what makes the run, on data with this `dataset.json`; what else differs may change meanwhile."""
+        own = {name: plain(value) for name, value in vars(self).items() if name not in NOT_OF_THE_RUN}
+        settings = self.settings("demo" in data)
+        record = {"recap": __version__, **own, **settings, "data_fingerprint": data["fingerprint"]}
+        return dict(json.loads(json.dumps(record)))
+
+    def folder(self, data: Mapping[str, Any]) -> Path:
+        """Returns the folder that is named, or one named after all that makes the run, so that it resumes."""
+        if self.out is not None:
+            return self.out
+        from recap_cli.corpus.mel_cache import fingerprint
+
+        settings, demo = self.settings("demo" in data), "demo" in data
+        name = "demo" if demo else re.sub(r"[^\w.-]+", "-", self.data.resolve().name)[:24].strip("-.")
+        name += f"-{self.recipe}" if settings["recipe"] != ("tiny" if demo else "paper") else ""
+        name += "-no-music" if self.no_music else f"-alpha{settings['alpha']:g}"
+        if not self.no_music and settings["alignment_loss"] != "positive":
+            name += f"-{settings['alignment_loss']}"
+        told = (f"-{flag}{getattr(self, flag):g}" for flag in ("limit", "epochs", "seed") if getattr(self, flag))
+        return Path("runs") / f"{name}{''.join(told)}-{fingerprint(self.record(data))[:4]}"

@@ -1,6 +1,6 @@
 """The plan of a run: its settings, data and source of weights, with all checks that need no long work."""
 
-import json
+import math
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,26 +10,30 @@ from typing import Any
 from accelerate import PartialState
 from transformers import BartConfig, PreTrainedTokenizerBase
 
-from recap_cli import __version__
 from recap_cli.audio.settings import AudioSettings
-from recap_cli.corpus.dataset import PreparedData, enough_votes
+from recap_cli.corpus.dataset import PreparedData, PreparedSong, enough_votes
 from recap_cli.corpus.mel_cache import fingerprint
 from recap_cli.errors import DataError, ModelError, OptionError
 from recap_cli.model.config import MusicEncoderSizes, RecapConfig
 from recap_cli.model.folder import check_asked, load_tokenizer, read_config, read_generation
-from recap_cli.model.published import set_music_sizes
+from recap_cli.model.published import load_music_encoder, set_music_sizes
 from recap_cli.model.weight_files import read_folder_weights
 from recap_cli.processor import read_settings
 from recap_cli.progress import Progress
-from recap_cli.runtime.hub import find_model
+from recap_cli.runtime.device import choose_device
+from recap_cli.runtime.hub import DEFAULT_BART, find_model
+from recap_cli.runtime.run_folder import check_run_folder, read_figures
+from recap_cli.training.checkpoints import has_checkpoint
 from recap_cli.training.interventions import CONSTANT_STEPS
-from recap_cli.training.options import CONSTANT, TrainOptions
+from recap_cli.training.options import CONSTANT, DEMO_ENCODER, TAGS_ENCODER, TrainOptions
 from recap_cli.training.pretrain import tag_values, tiny_bart
 from recap_cli.training.trainer import process_batch_size
 from recap_cli.training.validation import validation_songs
 
-# Options that do not make another run of it.
-NOT_OF_THE_RUN = ("out", "data", "device", "resume", "report_to")
+# Training songs with tags from which on they teach an encoder more than the made-up songs of the demo encoder do.
+ENOUGH_TAGGED = 500
+# Steps below which a small model has not learned to write a sentence: few captions take more epochs, judged less often.
+LEAST_STEPS, JUDGED = 100, 10
 
 
 @dataclass(frozen=True)
@@ -59,14 +63,28 @@ class RunPlan:
     @property
     def out(self) -> Path:
         """The run's folder."""
-        return self.options.out or Path("runs") / run_name(self.options, self.settings)
+        return self.options.folder(self.data.info)
+
+    @property
+    def validate_every(self) -> float:
+        """Epochs between two validations."""
+        if self.options.validate_every is not None:
+            return self.options.validate_every
+        return max(self.settings["epochs"] / JUDGED, 1.0) if self.has_more_epochs else 1.0
+
+    @property
+    def has_more_epochs(self) -> bool:
+        """Whether it takes more epochs than the recipe has, because captions are few."""
+        return bool(more_epochs(self.options, self.data))
 
     @cached_property
     def record(self) -> dict[str, Any]:
         """What makes the run: written to `options.json`, and compared before a run resumes."""
-        own = {name: value for name, value in self.options.to_json().items() if name not in NOT_OF_THE_RUN}
-        record = {"recap": __version__, **own, **self.settings, "data_fingerprint": self.data.fingerprint}
-        return json.loads(json.dumps(record))
+        chosen = self.music_encoder
+        # The demo corpus has always been without a word of its encoder, and its runs resume.
+        named = {} if chosen in (None, TAGS_ENCODER) else {"music_encoder": str(chosen)}
+        decided = {"epochs": self.settings["epochs"], "validate_every": self.validate_every}
+        return self.options.record(self.data.info) | decided | named
 
     @property
     def signed_record(self) -> dict[str, Any]:
@@ -82,7 +100,7 @@ class RunPlan:
     def inputs(self) -> list[Path]:
         """What the run reads, in whose place no output may go."""
         named = (self.options.data, self.source.folder, self.options.music_encoder)
-        return [path for path in named if path is not None]
+        return [path for path in named if path not in (None, DEMO_ENCODER, TAGS_ENCODER)]
 
     @property
     def music_kind(self) -> str:
@@ -90,10 +108,31 @@ class RunPlan:
         return "" if self.options.no_music else "mel" if self.options.train_music_encoder else "states"
 
     @property
-    def needs_stand_in_music(self) -> bool:
-        """Whether a music encoder must be pretrained on the data."""
-        options = self.options
-        return not options.no_music and self.source.run_config is None and options.music_encoder is None
+    def songs(self) -> list[PreparedSong]:
+        """The training songs."""
+        return self.data.split("train")[: self.options.limit]
+
+    @cached_property
+    def music_encoder(self) -> Path | None:
+        """Where the music encoder comes from: a file or one of the two names; None for an earlier run's, or none."""
+        if self.options.no_music or self.source.run_config is not None:
+            return None
+        if self.options.music_encoder is not None:
+            return self.options.music_encoder
+        try:
+            values = tag_values(self.songs, self.data.info["music_tags"])
+        except DataError:
+            return DEMO_ENCODER
+        tagged = sum(any(name in entry.song.tags for name in values) for entry in self.songs)
+        return TAGS_ENCODER if self.data.is_demo or tagged >= ENOUGH_TAGGED else DEMO_ENCODER
+
+    @property
+    def encoder_words(self) -> str:
+        """What the music encoder is called in messages."""
+        if self.music_encoder is None:
+            return "none" if self.options.no_music else f"that of {self.source.folder}"
+        names = {DEMO_ENCODER: "that of the demo model in the package", TAGS_ENCODER: "pretrained on the songs' tags"}
+        return names.get(self.music_encoder, str(self.music_encoder))
 
     @property
     def validation_count(self) -> int:
@@ -101,10 +140,44 @@ class RunPlan:
         return min(self.settings["validation_songs"], self.options.limit or self.settings["validation_songs"])
 
 
+def check_run(options: TrainOptions, progress: Progress) -> RunPlan:
+    """Returns a run's plan, when all that the run would refuse before its first step has been; writes nothing.
+
+    Raises:
+        BusyError: another process trains in the run's folder.
+        DataError: as `plan_run`; or what the folder holds of a finished run is damaged.
+        ModelError: as `plan_run`; or weights are damaged or do not fit.
+        OptionError: as `plan_run`; the folder holds something else, or no checkpoint though one is to be resumed.
+    """
+    choose_device(options.device)
+    plan = plan_run(options, progress)
+    finished = check_run_folder(plan.out, plan.signed_record, plan.inputs)
+    if finished:
+        read_figures(plan.out)
+    elif options.resume and not has_checkpoint(plan.out, plan.fingerprint):
+        raise nothing_to_resume(plan.out)
+    return plan
+
+
+def more_epochs(options: TrainOptions, data: PreparedData) -> dict[str, float]:
+    """Returns the epochs that the tiny recipe needs for few captions of one's own; nothing where its own are enough."""
+    settings = options.settings(data.is_demo)
+    if data.is_demo or settings["recipe"] != "tiny" or options.epochs is not None:
+        return {}
+    captions = sum(len(entry.song.captions) for entry in data.split("train")[: options.limit])
+    epochs = math.ceil(LEAST_STEPS / max(math.ceil(captions / settings["batch_size"]), 1))
+    return {"epochs": epochs} if epochs > settings["epochs"] else {}
+
+
+def nothing_to_resume(out: Path) -> OptionError:
+    """Returns the error of `--resume` without a checkpoint."""
+    return OptionError(f"--resume: {out} holds no checkpoint to resume from", "leave --resume out to begin")
+
+
 def plan_run(
     options: TrainOptions, progress: Progress, data: PreparedData | None = None, source: Source | None = None
 ) -> RunPlan:
-    """Returns a run's plan, when all that can be refused beforehand has been; no weights are loaded, nothing written.
+    """Returns a run's plan, when its data, settings and the files that it starts from have been checked.
 
     Several runs may share the opened `data` folder and the `source`.
 
@@ -117,7 +190,7 @@ def plan_run(
         data = PreparedData(options.data)
         for note in data.notes:
             progress.say(note)
-    settings = options.settings(data.is_demo)
+    settings = options.settings(data.is_demo) | more_epochs(options, data)
     plan = RunPlan(options, data, settings, source or find_source(settings, options.init, progress))
     check_model(plan)
     check_audio(plan)
@@ -129,23 +202,12 @@ def plan_run(
         raise OptionError("InfoNCE over several processes cannot be cut into micro-batches", hint)
     check_captions(plan)
     validation_songs(data, plan.validation_count)
-    if options.music_encoder is not None and not options.no_music and not options.music_encoder.is_file():
-        raise ModelError(f"no weights file {options.music_encoder}", "check the path")
-    if plan.needs_stand_in_music:
-        tag_values(data.split("train"), data.info["music_tags"])
-    if plan.needs_stand_in_music or plan.source.folder is None:
+    check_music_encoder(plan)
+    if plan.music_encoder == TAGS_ENCODER or plan.source.folder is None:
         check_cache(data.folder, "pretrained")
     if plan.music_kind == "states":
         check_cache(data.folder, "features")
     return plan
-
-
-def run_name(options: TrainOptions, settings: dict[str, Any]) -> str:
-    """Returns a run's name, after what sets it apart."""
-    if options.no_music:
-        return f"{settings['recipe']}-bart-seed-{options.seed}"
-    loss = "" if settings["alignment_loss"] == "positive" else f"-{settings['alignment_loss']}"
-    return f"{settings['recipe']}-alpha-{settings['alpha']:g}{loss}-seed-{options.seed}"
 
 
 def find_source(settings: dict[str, Any], init: Path | None, progress: Progress | None = None) -> Source:
@@ -157,7 +219,13 @@ def find_source(settings: dict[str, Any], init: Path | None, progress: Progress 
     if init is None and settings["bart"] == "pretrain":
         return Source(None, None, BartConfig(**tiny_bart(RecapConfig.tiny(5))))
     flag = "--bart" if init is None else "--init"
-    found = find_model(settings["bart"] if init is None else init, flag, progress)
+    try:
+        found = find_model(settings["bart"] if init is None else init, flag, progress)
+    except ModelError as error:
+        if init is not None or settings["bart"] != DEFAULT_BART:
+            raise
+        hint = "go online once, name a folder with --bart, or train a small model offline: --recipe tiny"
+        raise ModelError(error.message, hint) from error
     folder = found.path
     try:
         source = read_source(folder, found.name if found.from_hub else "")
@@ -185,11 +253,27 @@ def check_model(plan: RunPlan) -> None:
     recap_config(plan, None if options.no_music else RecapConfig().music_sizes)
     if options.init is not None and options.music_encoder is not None:
         raise OptionError("--init brings its own music encoder", "leave --music-encoder out")
-    if plan.settings["recipe"] != "tiny" and plan.needs_stand_in_music:
+    if plan.settings["recipe"] != "tiny" and plan.music_encoder is not None and options.music_encoder is None:
         raise ModelError(
             "a pretrained music encoder is needed",
-            "name CNNSA weights with --music-encoder best_model.pth, or train without music: --no-music",
+            "name CNNSA weights: --music-encoder best_model.pth; or train a small model: --recipe tiny",
         )
+
+
+def check_music_encoder(plan: RunPlan) -> None:
+    """Refuses a music encoder that cannot be loaded, or songs without the tags that it is to learn.
+
+    Raises:
+        DataError: the songs have no tags.
+        ModelError: the file is missing or damaged, or holds something else.
+    """
+    chosen = plan.music_encoder
+    if chosen == TAGS_ENCODER:
+        tag_values(plan.songs, plan.data.info["music_tags"])
+    elif chosen not in (None, DEMO_ENCODER):
+        if not chosen.is_file():
+            raise ModelError(f"no weights file {chosen}", "check the path")
+        load_music_encoder(chosen)
 
 
 def check_audio(plan: RunPlan) -> None:
@@ -202,7 +286,8 @@ def check_audio(plan: RunPlan) -> None:
     given = data.audio.to_json()
     known, who = AudioSettings().to_json(), "the music encoder"
     hint = "prepare the data with recap prepare's own settings"
-    names = set(given) - {"seconds", "resampler"} if options.music_encoder is not None else {"mels"}
+    made_here = plan.music_encoder == TAGS_ENCODER
+    names = {"mels"} if made_here else set(given) - {"seconds", "resampler"}
     if source.run_config is not None and source.folder is not None:
         known, names = read_settings(source.folder)["audio"].to_json(), set(given)
         who, hint = f"--init: {source.folder}", "prepare the data with the run's settings, see recap_processor.json"
@@ -216,7 +301,7 @@ def check_audio(plan: RunPlan) -> None:
 def check_captions(plan: RunPlan) -> None:
     """Refuses a train split that leaves nothing to learn."""
     options = plan.options
-    songs = plan.data.split("train")[: options.limit][: options.study.captioned_songs]
+    songs = plan.songs[: options.study.captioned_songs]
     captions = (caption for entry in songs for caption in entry.song.captions)
     if not any(enough_votes(caption, options.min_votes) for caption in captions):
         votes = f" with {options.min_votes} votes or more" if options.min_votes is not None else ""

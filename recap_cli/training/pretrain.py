@@ -33,6 +33,7 @@ from recap_cli.model.config import MusicEncoderSizes, RecapConfig
 from recap_cli.model.music_encoder import MusicEncoder
 from recap_cli.processor import RecapProcessor
 from recap_cli.progress import Progress
+from recap_cli.training.interventions import exchange_captions
 from recap_cli.training.options import Interventions
 from recap_cli.training.trainer import ProgressCallback, training_arguments
 
@@ -87,24 +88,36 @@ def fit(
     trainer.train()
 
 
-def pretrain_music_encoder(data: PreparedData, options: MusicPretraining, progress: Progress) -> Path:
+def pretrain_music_encoder(
+    data: PreparedData, options: MusicPretraining, progress: Progress, limit: int | None = None
+) -> Path:
     """Returns the weights file of a music encoder trained on the train split's tags, made once per data and options.
+
+    `limit` takes the first songs only, for a quick look.
 
     Raises:
         DataError: the songs have no tags.
     """
-    path = data.folder / "pretrained" / f"music-{fingerprint([data.fingerprint, asdict(options)])}.safetensors"
+    songs = data.split("train")
+    name = fingerprint([data.fingerprint, asdict(options), *cut(limit, songs)])
+    path = data.folder / "pretrained" / f"music-{name}.safetensors"
     with hold_or_wait(path.parent, progress, WAITING):
         if not path.is_file():
-            encoder = train_tagger(path.with_suffix(".trainer"), data, options, progress)
+            encoder = train_tagger(path.with_suffix(".trainer"), data, songs[:limit], options, progress)
             with replace_atomically(path) as partial:
                 save_file({key: value.contiguous() for key, value in encoder.state_dict().items()}, partial)
     return path
 
 
-def train_tagger(folder: Path, data: PreparedData, options: MusicPretraining, progress: Progress) -> MusicEncoder:
-    """Trains a music encoder on tags; `folder` is the Trainer's meanwhile."""
-    songs = data.split("train")
+def cut(limit: int | None, songs: Sequence[PreparedSong]) -> list[int]:
+    """Returns what a limit adds to the name of a stand-in: nothing where it leaves no song out."""
+    return [limit] if limit is not None and limit < len(songs) else []
+
+
+def train_tagger(
+    folder: Path, data: PreparedData, songs: Sequence[PreparedSong], options: MusicPretraining, progress: Progress
+) -> MusicEncoder:
+    """Trains a music encoder on the songs' tags; `folder` is the Trainer's meanwhile."""
     tags = tag_values(songs, data.info["music_tags"])
     set_seed(options.seed)
     tagger = MusicTagger(MusicEncoder(options.sizes), [len(values) for values in tags.values()])
@@ -115,7 +128,7 @@ def train_tagger(folder: Path, data: PreparedData, options: MusicPretraining, pr
 
 
 def tag_values(songs: Sequence[PreparedSong], names: Sequence[str]) -> dict[str, list[str]]:
-    """Returns each tag's values in the train split, for tags that have two or more.
+    """Returns each tag's values in these songs, for tags that have two or more.
 
     Raises:
         DataError: there are no tags to learn from.
@@ -123,7 +136,10 @@ def tag_values(songs: Sequence[PreparedSong], names: Sequence[str]) -> dict[str,
     values = {name: sorted({entry.song.tags[name] for entry in songs if name in entry.song.tags}) for name in names}
     values = {name: found for name, found in values.items() if len(found) > 1}
     if not values:
-        raise DataError("the songs have no tags, so a music encoder cannot be pretrained", "name one: --music-encoder")
+        raise DataError(
+            "the songs have no tags that differ, so a music encoder cannot be pretrained on them",
+            "add tags such as tempo=slow;mood=sad, or leave --music-encoder out",
+        )
     return values
 
 
@@ -183,20 +199,25 @@ class CropCollator:
 
 
 def pretrain_bart(
-    data: PreparedData, options: LyricsPretraining, progress: Progress, interventions: Interventions | None = None
+    data: PreparedData,
+    options: LyricsPretraining,
+    progress: Progress,
+    study: Interventions | None = None,
+    limit: int | None = None,
 ) -> Path:
     """Returns the folder of a small BART trained on lyrics and captions, made once per data and options.
 
-    Interventions that change captions change them here, too.
+    Interventions that change captions change them here, too; `limit` takes the first songs only, for a quick look.
     """
-    changed = interventions or Interventions()
-    # Part of the name only where captions change, so that earlier stand-ins are found again.
-    changes = [changed.caption_noise, changed.captioned_songs] if changed.changes_captions else []
-    folder = data.folder / "pretrained" / f"bart-{fingerprint([data.fingerprint, asdict(options), *changes])}"
+    study, songs = study or Interventions(), data.split("train")
+    # Part of the name only where they change the captions, so that earlier stand-ins are found again.
+    changes = [study.caption_noise, study.captioned_songs] if study.caption_noise or study.captioned_songs else []
+    name = fingerprint([data.fingerprint, asdict(options), *changes, *cut(limit, songs)])
+    folder = data.folder / "pretrained" / f"bart-{name}"
     with hold_or_wait(folder.parent, progress, WAITING):
         if not (folder / "config.json").is_file():
-            songs = data.split("train")
-            captioned = changed.training_songs(songs)[: changed.captioned_songs]
+            songs = songs[:limit]
+            captioned = exchange_captions(songs, study.caption_noise)[: study.captioned_songs]
             # As many steps on few captions as on all.
             options = replace(options, epochs=options.epochs * len(songs) / len(captioned))
             write_bart(folder, data, captioned, options, progress)

@@ -11,7 +11,14 @@ Similarity = Literal["cosine", "dot"]
 Pooling = Literal["masked", "all"]
 Padding = Literal["batch", "corpus"]
 FusionSharing = Literal["shared", "per-layer"]
+# Those of transformers that need no other package and no settings of their own.
+Optimizer = Literal["adamw_torch", "adamw_torch_fused", "adafactor", "adagrad", "rmsprop", "sgd"]
+Schedule = Literal[
+    "linear", "constant", "constant_with_warmup", "cosine", "cosine_with_restarts", "inverse_sqrt", "polynomial"
+]
 BestBy = Literal["rougeL", "meteor", "caption_loss"]
+
+RECIPES_OWN = "the recipe's"  # in helps, the default of a setting that a recipe sets
 
 
 @dataclass(frozen=True)
@@ -32,10 +39,10 @@ class RecipeSettings:
     fusion_scale: Annotated[float, "public code"] = 0.1
     fusion_heads: Annotated[int, "public code"] = 1
     fusion_sharing: Annotated[FusionSharing, "public code"] = "shared"
-    optimizer: Annotated[str, "ours (the paper does not say); alcap: public code"] = "adamw_torch_fused"
+    optimizer: Annotated[Optimizer, "ours (the paper does not say); alcap: public code"] = "adamw_torch_fused"
     adam_beta2: Annotated[float, "AdamW's default; tiny: ours, for a run of some 1,500 steps"] = 0.999
     weight_decay: Annotated[float, "ours; alcap: Adafactor's default"] = 0.01
-    schedule: Annotated[str, "ours; alcap: public code never steps its scheduler"] = "linear"
+    schedule: Annotated[Schedule, "ours; alcap: public code never steps its scheduler"] = "linear"
     warmup: Annotated[float, "ours; share of the steps"] = 0.05
     lr: Annotated[float, "paper; alcap: public code (an Adafactor rate); tiny: ours"] = 6e-5
     batch_size: Annotated[int, "paper; alcap: public code; tiny: ours"] = 48

@@ -6,7 +6,6 @@ import shutil
 import sys
 import tempfile
 import time
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,20 +16,20 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 
-from recap_cli.errors import OptionError
 from recap_cli.files import cannot_write, replace_atomically, write_json
 from recap_cli.model.music_encoder import TIME_STRIDE
 from recap_cli.progress import Progress, SilentProgress
+from recap_cli.records import SCHEMA
 from recap_cli.runtime.device import choose_device
-from recap_cli.runtime.run_folder import FIGURES_FILE, begin_run, check_run_folder, hold_run, read_figures, read_log
+from recap_cli.runtime.run_folder import FIGURES_FILE, begin_run, hold_run, read_figures, read_log
 from recap_cli.training.build import build_model, build_trainer, choose_music, draw_model
-from recap_cli.training.checkpoints import best_record, choose_checkpoint, list_checkpoints, load_best
+from recap_cli.training.checkpoints import best_record, choose_checkpoint, load_best
 from recap_cli.training.interventions import ComputedStates, Music
 from recap_cli.training.options import TrainOptions
-from recap_cli.training.plan import RunPlan, plan_run
+from recap_cli.training.plan import RunPlan, check_run, nothing_to_resume
 from recap_cli.training.pretrain import STAND_IN_TOKENS, train_tokenizer
 from recap_cli.training.trainer import RecapTrainer
-from recap_cli.training.validation import EpochReport
+from recap_cli.training.validation import Board, EpochReport
 
 MEASURED_STEPS = 4
 
@@ -41,7 +40,7 @@ class TrainResult:
 
     out: Path  # its folder, a model for `from_pretrained`
     settings: dict[str, Any]
-    figures: dict[str, Any]  # best validation figures and the epoch they belong to
+    figures: dict[str, Any]  # best validation figures, the epoch they belong to, and how many songs were used
     log: list[dict[str, Any]] = field(default_factory=list)  # one record a validation
     data: dict[str, Any] = field(default_factory=dict)  # what is known of its data
     trained: bool = True  # False when the run was finished before and nothing was done
@@ -49,9 +48,21 @@ class TrainResult:
     validation_share: float = 0.0  # of the time
 
     def to_json(self) -> dict[str, Any]:
-        """The result as plain values."""
-        values = {"run": str(self.out), "settings": self.settings, "figures": self.figures, "log": self.log}
-        return {**values, "validation_share": round(self.validation_share, 3)}
+        """The result as plain values; its schema is `data/schemas/train.json`."""
+        return {
+            "schema": SCHEMA,
+            "run": str(self.out),
+            "settings": self.settings,
+            "figures": with_id(self.figures),
+            "log": list(map(with_id, self.log)),
+            "validation_share": round(self.validation_share, 3),
+        }
+
+
+def with_id(record: dict[str, Any]) -> dict[str, Any]:
+    """Returns a record whose sample names its song by `id`, as all our documents do; in logs it is `song`."""
+    sample = record["sample"]
+    return {**record, "sample": {"id" if name == "song" else name: value for name, value in sample.items()}}
 
 
 def train(options: TrainOptions, progress: Progress | None = None) -> TrainResult:
@@ -64,9 +75,9 @@ def train(options: TrainOptions, progress: Progress | None = None) -> TrainResul
     """
     state = PartialState(cpu=choose_device(options.device) == "cpu")
     progress = progress if progress and state.is_main_process else SilentProgress()
-    plan = plan_run(options, progress)
+    plan = check_run(options, progress)
     # The first process holds the folder for all of its run.
-    with hold_run(plan.out, plan.inputs) if state.is_main_process else nullcontext():
+    with hold_run(plan.out, plan.inputs):
         with state.main_process_first():
             finished = begin_run(plan.out, plan.signed_record)
         if finished:
@@ -85,6 +96,9 @@ def train_run(plan: RunPlan, progress: Progress) -> TrainResult:
     with state.main_process_first():
         music = choose_music(model, plan, progress)
     trainer = build_trainer(plan, model, processor, music, plan.out, progress)
+    if plan.has_more_epochs:
+        epochs, count = settings["epochs"], len(trainer.train_dataset)
+        progress.say(f"{count} captions are few: {epochs:g} epochs, so that the model learns to write (--epochs).")
     infonce = settings["alignment_loss"].startswith("infonce")
     if infonce and (trainer.micro_batch_tokens or plan.options.accumulate > 1):
         progress.say("InfoNCE's negatives come from each micro-batch, not from the whole batch.")
@@ -93,25 +107,16 @@ def train_run(plan: RunPlan, progress: Progress) -> TrainResult:
 
 
 def find_checkpoint(plan: RunPlan, progress: Progress) -> str | None:
-    """Returns the checkpoint that an interrupted run resumes from; the first process looks for all.
-
-    Raises:
-        OptionError: `--resume` was asked for and there is none.
-    """
+    """Returns the checkpoint that an interrupted run resumes from; the first process looks for all."""
     found: list[str | None] = [None]
     if PartialState().is_main_process:
         anew = not plan.options.resume
         path = choose_checkpoint(plan.out, plan.fingerprint, plan.settings["best_by"], progress, anew)
         found = [str(path) if path else None]
     (checkpoint,) = broadcast_object_list(found)
-    if plan.options.resume and checkpoint is None:
+    if plan.options.resume and checkpoint is None:  # one was whole, but the best weights up to it are lost
         raise nothing_to_resume(plan.out)
     return checkpoint
-
-
-def nothing_to_resume(out: Path) -> OptionError:
-    """Returns the error of `--resume` without a checkpoint."""
-    return OptionError(f"--resume: {out} holds no checkpoint to resume from", "leave --resume out to begin")
 
 
 def finish_run(trainer: RecapTrainer, plan: RunPlan) -> TrainResult:
@@ -121,11 +126,16 @@ def finish_run(trainer: RecapTrainer, plan: RunPlan) -> TrainResult:
         DataError: the disk refuses; started again, the run is saved from its last checkpoint.
     """
     out, settings, log = plan.out, plan.settings, read_log(plan.out)
-    best = best_record(log, settings["best_by"])
+    best, learned = best_record(log, settings["best_by"]), trainer.train_dataset
     figures = {
         "best": {name: value for name, value in best.items() if name != "sample"},
         "sample": best["sample"],
         "steps": trainer.state.global_step,
+        "used": {
+            "train": len(learned.songs),
+            "captions": sum(place >= 0 and song < learned.captioned for song, place in learned.rows),
+            "validation": len(trainer.validation.songs),
+        },
     }
     share = trainer.validation.seconds / max(time.monotonic() - trainer.began, 1e-9)
     writes = PartialState().is_main_process
@@ -167,6 +177,8 @@ def save_model(trainer: RecapTrainer, out: Path, settings: dict[str, Any]) -> No
 class Estimate:
     """What a training would take."""
 
+    out: str  # its run folder
+    music_encoder: str  # where the encoder comes from
     examples: int  # captions to learn from
     steps: int  # optimiser steps in all
     parameters: int  # that are trained
@@ -178,7 +190,7 @@ class Estimate:
 
     def to_json(self) -> dict[str, Any]:
         """The estimate as plain values."""
-        return asdict(self)
+        return {"schema": SCHEMA, "dry_run": True, **asdict(self)}
 
 
 def estimate(options: TrainOptions, progress: Progress | None = None) -> Estimate:
@@ -187,10 +199,7 @@ def estimate(options: TrainOptions, progress: Progress | None = None) -> Estimat
     Raises:
         RecapError: what `train` would raise.
     """
-    plan = plan_run(options, progress or SilentProgress())
-    check_run_folder(plan.out, plan.signed_record, plan.inputs)
-    if options.resume and not list_checkpoints(plan.out / "checkpoints"):
-        raise nothing_to_resume(plan.out)
+    plan = check_run(options, progress or SilentProgress())
     tokenizer = plan.source.tokenizer or train_tokenizer(plan.data.split("train"), STAND_IN_TOKENS)
     model, processor = draw_model(plan, tokenizer)
     clock = StepClock()
@@ -201,13 +210,16 @@ def estimate(options: TrainOptions, progress: Progress | None = None) -> Estimat
         steps = math.ceil(examples / plan.settings["batch_size"])
         trainer.args.max_steps = min(MEASURED_STEPS, steps)
         trainer.args.eval_strategy = trainer.args.save_strategy = "no"
-        trainer.remove_callback(EpochReport)
+        for told in (EpochReport, Board):
+            trainer.remove_callback(told)
         trainer.train()
     steps_taken = np.diff(clock.times)
     seconds = float(np.median(steps_taken[1:] if len(steps_taken) > 1 else steps_taken))  # the first one warms up
     total = math.ceil(steps * plan.settings["epochs"])
     device = choose_device(options.device)
     return Estimate(
+        out=str(plan.out),
+        music_encoder=plan.encoder_words,
         examples=examples,
         steps=total,
         parameters=sum(one.numel() for one in model.parameters() if one.requires_grad),
@@ -236,7 +248,7 @@ class StepClock(SilentProgress):
     def __init__(self) -> None:
         self.times: list[float] = []
 
-    def start(self, task: str, total: int | None = None) -> None:
+    def start(self, task: str, total: int | None = None, done: int = 0) -> None:
         """Notes the beginning."""
         self.times.append(time.monotonic())
 

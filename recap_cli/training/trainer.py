@@ -30,9 +30,9 @@ from recap_cli.processor import RecapProcessor
 from recap_cli.progress import Progress
 from recap_cli.runtime.device import choose_device
 from recap_cli.runtime.run_folder import read_log
-from recap_cli.training.batches import LengthGrouped, mark_aligned_rows, split_batch
+from recap_cli.training.batches import LengthGrouped, RunningLosses, gather, mark_aligned_rows, split_batch
 from recap_cli.training.checkpoints import STATE_FILE, read_seal, write_seal
-from recap_cli.training.validation import RunningLosses, Validation, gather
+from recap_cli.training.validation import Validation
 
 NO_NUMBER = "a lower --lr in another --out; the newest checkpoint is from before"
 
@@ -107,9 +107,7 @@ class ProgressCallback(TrainerCallback):
     ) -> None:
         """Opens the bar."""
         self.began, self.first = time.monotonic(), state.global_step
-        self.progress.start(self.task, state.max_steps)
-        if state.global_step:
-            self.progress.advance(state.global_step)
+        self.progress.start(self.task, state.max_steps, state.global_step)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Moves the bar by one step."""
@@ -162,6 +160,7 @@ class RecapTrainer(Seq2SeqTrainer):
         self.losses = RunningLosses()
         self.began = time.monotonic()
         self.songs_in_step: int | None = None
+        self.gradient_norm = 0.0  # of the last step, before clipping
         self.sampler: LengthGrouped | None = None
         self.remove_callback(PrinterCallback)  # a Progress reports instead
         self.add_callback(EpochOrder(self))
@@ -208,10 +207,13 @@ class RecapTrainer(Seq2SeqTrainer):
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:
         """Clips as the stock trainer does; a probe's projection is left out, so that captions do not depend on it."""
-        if not self.model.config.alignment_probe:
-            return super()._clip_grad_norm(model)
-        own = [one for name, one in self.model.named_parameters() if not name.startswith("alignment.")]
-        return self.accelerator.clip_grad_norm_(own, self.args.max_grad_norm)
+        if self.model.config.alignment_probe:
+            own = [one for name, one in self.model.named_parameters() if not name.startswith("alignment.")]
+            norm = self.accelerator.clip_grad_norm_(own, self.args.max_grad_norm)
+        else:
+            norm = super()._clip_grad_norm(model)
+        self.gradient_norm = float(norm)
+        return norm
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Validates and hands the figures to the callbacks, as the stock evaluation does; stops at NaN."""

@@ -1,28 +1,29 @@
 """How a run is watched: figures of the validation songs and of the losses, logged; the best weights are kept."""
 
+import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from accelerate import PartialState
-from accelerate.utils import gather_object
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from recap_cli.corpus.dataset import PreparedData, PreparedSong, SongCollator, SongDataset
 from recap_cli.errors import DataError
-from recap_cli.escaping import json_text
+from recap_cli.escaping import json_text, markdown_cell
 from recap_cli.files import cannot_write, write_json_lines
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.processor import RecapProcessor
-from recap_cli.progress import Progress, Table
+from recap_cli.progress import Progress
 from recap_cli.runtime.decoding import DecodingOptions, generate_captions
 from recap_cli.runtime.run_folder import LOG_FILE, read_log
 from recap_cli.scoring.alignment import measure_alignment
 from recap_cli.scoring.text import score_songs
+from recap_cli.training.batches import RunningLosses, gather
 from recap_cli.training.checkpoints import best_record, write_best
 from recap_cli.training.interventions import Music
 
@@ -31,16 +32,21 @@ if TYPE_CHECKING:
 
 # Standard deviation times sqrt(width) below which a side counts as collapsed (VICReg looks at the same figure).
 COLLAPSED = 0.2
-EPOCH_COLUMNS = {
-    "train_caption_loss": "caption loss",
-    "train_alignment_loss": "alignment loss",
-    "caption_loss": "validation loss",
-    "cosines": "cosine matched / mismatched",
-    "gradient_ratio": "gradient ratio",
-    "rougeL": "ROUGE-L",
-    "meteor": "METEOR",
-}
-Value = TypeVar("Value")
+# What an epoch's line shows behind its number: heading, width and figure of each column; 50 columns in all.
+EPOCH_COLUMNS = (
+    ("train", 6, "train_caption_loss"),
+    ("valid", 6, "caption_loss"),
+    ("align", 6, "train_alignment_loss"),
+    ("own", 6, "matched_cosine"),
+    ("other", 6, "mismatched_cosine"),
+    ("ROUGE-L", 8, "rougeL"),
+    ("METEOR", 7, "meteor"),
+)
+SCORES = ("rougeL", "meteor")
+EPOCH_LEGEND = (
+    "Below: caption loss (nats a token) in training and on validation songs, alignment loss, cosine of a song's music "
+    "with its own lyrics and with other lyrics, and scores of the validation captions from 0 to 100."
+)
 
 
 def validation_songs(data: PreparedData, most: int) -> list[PreparedSong]:
@@ -54,11 +60,6 @@ def validation_songs(data: PreparedData, most: int) -> list[PreparedSong]:
         raise DataError(f"{data.folder} has no captions in split 'validation'", "a best epoch cannot be chosen")
     chosen = np.random.default_rng(0).permutation(len(captioned))[: min(len(captioned), most)]
     return [captioned[index] for index in sorted(chosen)]
-
-
-def gather(value: Value) -> list[Value]:
-    """Returns the values of all processes, in their order."""
-    return list(gather_object([value]))
 
 
 class Validation:
@@ -146,38 +147,6 @@ def summarise_losses(parts: Sequence[dict[str, Any]]) -> dict[str, float]:
     return figures
 
 
-class RunningLosses:
-    """The parts of the training loss since the last validation, summed over steps."""
-
-    def __init__(self) -> None:
-        self.steps = 0
-        self.sums: dict[str, Tensor | float] = {}
-
-    def add(self, outputs: Any) -> None:
-        """Adds the parts of a micro-batch; over a step they add up to its loss."""
-        for name in ("caption_loss", "alignment_loss"):
-            value = getattr(outputs, name, None)
-            if value is not None:
-                self.sums[name] = self.sums.get(name, 0.0) + value.detach().double()
-
-    def to_json(self) -> dict[str, Any]:
-        """The sums over all processes as plain values; every process must call this at the same time."""
-        shares = gather({name: float(value) for name, value in self.sums.items()})
-        return {"steps": self.steps, "sums": {name: sum(share[name] for share in shares) for name in shares[0]}}
-
-    def restore(self, record: dict[str, Any]) -> None:
-        """Resumes from the sums of a checkpoint: the first process takes them all, so that they count once."""
-        first = PartialState().process_index == 0
-        self.steps = record["steps"]
-        self.sums = {name: value if first else 0.0 for name, value in record["sums"].items()}
-
-    def take(self) -> dict[str, float]:
-        """Returns the means per step over all processes, and starts from zero."""
-        shares = gather({f"train_{name}": float(total) / max(self.steps, 1) for name, total in self.sums.items()})
-        self.steps, self.sums = 0, {}
-        return {name: sum(share[name] for share in shares) for name in shares[0]}
-
-
 def measure_gradients(model: RecapForCaptioning, batch: Mapping[str, Tensor]) -> dict[str, float]:
     """Returns how strongly the alignment loss pulls beside the caption loss, over the parameters that both reach.
 
@@ -206,13 +175,12 @@ class EpochReport(TrainerCallback):
     """Logs and shows the figures of each validation, and keeps the best weights.
 
     Args:
-        progress: receives table, sample and warnings.
+        progress: receives figures, sample and warnings.
         out: the run's folder; only the first process writes there.
         validation: what was measured.
         best_by: the figure that chooses the best weights.
         patience: validations without a better figure after which training stops; None never stops early.
         balance_batch: a fixed batch on which the gradients of the two losses are compared; None where there is one.
-        board: also write TensorBoard events.
         run: fingerprint of the run's options, which seals the best weights.
     """
 
@@ -224,20 +192,20 @@ class EpochReport(TrainerCallback):
         best_by: str,
         patience: int | None = None,
         balance_batch: Mapping[str, Tensor] | None = None,
-        board: bool = False,
         run: str = "",
     ) -> None:
         self.progress, self.out, self.validation = progress, out, validation
         self.best_by, self.patience, self.balance_batch, self.run = best_by, patience, balance_batch, run
-        self.board = open_board(out) if board and PartialState().is_main_process else None
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Forgets what an interrupted run logged after its checkpoint; it is trained again."""
+        """Forgets what an interrupted run logged after its checkpoint, which is trained again; names the columns."""
         if state.is_world_process_zero:
             kept = [record for record in read_log(self.out) if record["step"] <= state.global_step]
             write_json_lines(self.out / LOG_FILE, kept)
+            self.progress.say(EPOCH_LEGEND)
+            self.progress.say("epoch" + "".join(heading.rjust(width) for heading, width, _ in EPOCH_COLUMNS))
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Validates and saves after the last step, too, wherever the others fall."""
@@ -277,35 +245,89 @@ class EpochReport(TrainerCallback):
 
     def show(self, record: dict[str, Any]) -> None:
         """Shows the figures, the sample and what is alarming."""
-        self.progress.show(epoch_table(record))
-        sample = record["sample"]
-        self.progress.say(f"{sample['song']}: {sample['caption']}")
-        self.progress.say(f"  reference: {sample['reference']}")
+        self.progress.say(epoch_line(record))
+        self.progress.say(f"caption: {record['sample']['caption']}")
+        self.progress.say(f"reference: {record['sample']['reference']}")
         low = [side for side in ("music", "lyrics") if record.get(f"{side}_deviation", 1.0) < COLLAPSED]
         if low:
             self.progress.warn(
                 f"the pooled {' and '.join(low)} {'has' if low == ['music'] else 'have'} collapsed (std x sqrt(d) "
                 f"below {COLLAPSED}); matched and mismatched pairs differ by {record['cosine_gap']:.3f} in cosine"
             )
-        if self.board is not None:
-            for name, value in record.items():
-                if isinstance(value, float):
-                    self.board.add_scalar(name, value, record["step"])
-            self.board.flush()
 
 
-def open_board(out: Path) -> "SummaryWriter":
-    """Opens a TensorBoard writer in the run's folder; the library is loaded only here, as it need not be there."""
-    from torch.utils.tensorboard import SummaryWriter
+def epoch_line(record: Mapping[str, Any]) -> str:
+    """Returns an epoch's figures in 50 columns: losses in nats a token, cosines, scores from 0 to 100."""
+    cells = (short(record.get(name), name).rjust(width) for _, width, name in EPOCH_COLUMNS)
+    return "".join([f"{record['epoch']:<5g}", *cells])
 
-    return SummaryWriter(str(out / "tensorboard"))
+
+def short(value: float | None, name: str) -> str:
+    """Returns a figure in five columns at most: 10.80, 1.025, -.033, and scores in points."""
+    if value is None:
+        return "-"
+    return f"{100 * value:.1f}" if name in SCORES else re.sub(r"^(-?)0\.", r"\1.", f"{value:.3f}")[:5]
 
 
-def epoch_table(record: Mapping[str, Any]) -> Table:
-    """Returns an epoch's figures on one row of 80 columns: losses in nats a token, cosines, scores from 0 to 1."""
-    cells = {name: f"{value:.3f}" for name, value in record.items() if isinstance(value, float)}
-    if "matched_cosine" in cells:
-        cells["cosines"] = f"{cells['matched_cosine']} / {cells['mismatched_cosine']}"
-    names = [name for name in EPOCH_COLUMNS if name in cells]
-    row = [f"{record['epoch']:g}", *(cells[name] for name in names)]
-    return Table("", ["epoch", *(EPOCH_COLUMNS[name] for name in names)], [row])
+class Board(TrainerCallback):
+    """Logs every step and every validation for TensorBoard.
+
+    Args:
+        out: the run's folder; only the first process writes there.
+        validation: what was measured.
+        losses: the parts of the steps' loss.
+        gradient_norm: returns the norm of a step's gradient before it was clipped.
+    """
+
+    def __init__(
+        self, out: Path, validation: Validation, losses: RunningLosses, gradient_norm: Callable[[], float]
+    ) -> None:
+        self.out, self.validation, self.losses, self.gradient_norm = out, validation, losses, gradient_norm
+        self.writer: SummaryWriter | None = None
+        self.ended = 0.0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Opens the log; what an interrupted run logged after its checkpoint is dropped, as it is trained again."""
+        self.ended = time.monotonic()
+        if state.is_world_process_zero:
+            from torch.utils.tensorboard import SummaryWriter  # an extra
+
+            self.writer = SummaryWriter(str(self.out / "tensorboard"), purge_step=state.global_step + 1)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Logs a step: its loss and the two parts, learning rate, gradient and speed."""
+        parts = self.losses.of_step()  # of all processes, which meet here
+        seconds, self.ended = time.monotonic() - self.ended, time.monotonic()
+        if self.writer is None:
+            return
+        examples = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+        alpha = self.validation.model.config.alpha
+        figures = {
+            "loss": parts["caption_loss"] + alpha * parts.get("alignment_loss", 0.0),
+            **parts,
+            "learning_rate": kwargs["lr_scheduler"].get_last_lr()[0],
+            "gradient_norm": self.gradient_norm(),
+            "examples_per_second": examples / max(seconds, 1e-9),
+        }
+        for name, value in figures.items():
+            self.writer.add_scalar(f"step/{name}", value, state.global_step)
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Logs the figures of a validation, and the sample."""
+        if self.writer is None:
+            return
+        for name, value in kwargs["metrics"].items():
+            self.writer.add_scalar(f"epoch/{name.removeprefix('eval_')}", value, state.global_step)
+        sample = {name: markdown_cell(text) for name, text in self.validation.sample.items()}
+        text = f"{sample['song']}: {sample['caption']}\n\nreference: {sample['reference']}"
+        self.writer.add_text("sample", text, state.global_step)
+        self.writer.flush()
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Closes the log."""
+        if self.writer is not None:
+            self.writer.close()

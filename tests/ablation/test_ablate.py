@@ -153,7 +153,7 @@ def test_what_runs_share_is_made_before_they_part(tiny_data, tmp_path, monkeypat
     assert seen == {"pretrained/music-*": 1, "pretrained/bart-*": 1, "features/*": 1}
 
 
-def test_arms_of_one_seed_start_from_equal_weights(tiny_data):
+def test_conditions_of_one_seed_start_from_equal_weights(tiny_data):
     def start(**options):
         options = TrainOptions(tiny_data.folder, device="cpu", **options)
         model, _ = build_model(plan_run(options, SilentProgress(), tiny_data), SilentProgress())
@@ -261,9 +261,9 @@ def test_a_bug_is_not_taken_for_a_failing_run(tiny_data, tmp_path, monkeypatch):
 
 
 def test_the_difference_to_alpha_0_is_paired(tiny_data, tmp_path, made_up):
-    base, arm = ablate(options_for(tiny_data, tmp_path, 0.1, seeds=3)).conditions
+    base, condition = ablate(options_for(tiny_data, tmp_path, 0.1, seeds=3)).conditions
     assert base.figures["rougeL"].mean == pytest.approx(0.5)
-    difference = arm.differences["rougeL"].difference
+    difference = condition.differences["rougeL"].difference
     assert (difference.mean, difference.low, difference.high) == pytest.approx((0.1, 0.1, 0.1))
 
 
@@ -284,11 +284,11 @@ def test_a_plan_before_and_after_the_first_runs(tiny_data, tmp_path, made_up):
     assert later.hours == pytest.approx(2 * 120 / 2 / 3600)
 
 
-def test_what_an_arm_sets(tiny_data, tmp_path):
+def test_what_a_condition_sets(tiny_data, tmp_path):
     options = options_for(tiny_data, tmp_path, 0.1, losses=("infonce", "positive"), align_layers=(0, 1))
 
-    def chosen(arm: Condition):
-        made = train_options(options, Task(arm, 3))
+    def chosen(condition: Condition):
+        made = train_options(options, Task(condition, 3))
         return made.alpha, made.alignment_loss, made.align_layer, made.no_music, made.probe, made.study.music
 
     assert chosen(Condition(FUSION)) == (0.0, "infonce", 0, False, True, "own")
@@ -317,6 +317,7 @@ def test_what_an_arm_sets(tiny_data, tmp_path):
         ({"weights": (0.1,), "align_layers": (1, 1)}, "--align-layers names 1 twice"),
         ({"weights": (0.1,), "baselines": ("silence",)}, "--baselines: silence is not known"),
         ({"weights": (0.1,), "jobs": 0}, "--jobs 0 is not possible"),
+        ({"weights": (0.1,), "train": {"lr": -1.0}}, "--lr -1.0 is not possible"),
     ],
 )
 def test_impossible_options(change, message):
@@ -328,7 +329,7 @@ def test_impossible_options(change, message):
 
 def test_alpha_0_is_always_trained_and_comes_first():
     def axis(*weights: float) -> list[float]:
-        return [arm.alpha for arm in AblateOptions(Path("data"), weights).conditions("positive")]
+        return [condition.alpha for condition in AblateOptions(Path("data"), weights).conditions("positive")]
 
     assert axis(0.1, 1e-3) == [0.0, 1e-3, 0.1]
     assert axis(0.1, 0.0) == [0.0, 0.1]
@@ -339,12 +340,12 @@ def test_losses_layers_and_baselines_multiply():
     options = AblateOptions(
         Path("data"), (0.1,), losses=("positive", "infonce"), align_layers=(0, 1), baselines=tuple(BASELINES)
     )
-    arms = options.conditions("positive")
-    assert [arm.baseline for arm in arms[:4]] == [FUSION, BART, LYRICS_ONLY, SHUFFLED]
-    assert [(arm.loss, arm.align_layer) for arm in arms[4:]] == [
+    conditions = options.conditions("positive")
+    assert [condition.baseline for condition in conditions[:4]] == [FUSION, BART, LYRICS_ONLY, SHUFFLED]
+    assert [(condition.loss, condition.align_layer) for condition in conditions[4:]] == [
         ("positive", 0), ("positive", 1), ("infonce", 0), ("infonce", 1),
     ]  # fmt: skip
-    assert len({Task(arm, 0).folder for arm in arms}) == len(arms)
+    assert len({Task(condition, 0).folder for condition in conditions}) == len(conditions)
 
 
 @pytest.mark.parametrize(
@@ -353,10 +354,9 @@ def test_losses_layers_and_baselines_multiply():
         ({"align_layers": (0, 9)}, "--align-layer 9 is out of range"),
         ({"align_layers": (2,)}, "--align-layer 2 lies behind fusion layer 1, where music has leaked into the lyrics"),
         ({"train": {"bart": "/nowhere"}}, "--bart: no folder /nowhere"),
-        ({"train": {"lr": -1.0}}, "--lr -1.0 is not possible"),
     ],
 )
-def test_an_arm_that_cannot_be_is_refused_before_any_run(tiny_data, tmp_path, made_up, change, message):
+def test_a_condition_that_cannot_be_is_refused_before_any_run(tiny_data, tmp_path, made_up, change, message):
     options = AblateOptions(**{**vars(options_for(tiny_data, tmp_path / "out", 0.1)), **change})
     for work in (ablate, foresee):
         with pytest.raises((OptionError, ModelError)) as caught:

@@ -36,7 +36,7 @@ def summed(tmp_path, *groups, failed=None) -> AblateResult:
 
 
 def test_order_of_the_table(tmp_path):
-    arms = [
+    conditions = [
         aligned(0.1, "infonce"),
         aligned(0.1, layer=2),
         aligned(0.02),
@@ -47,7 +47,7 @@ def test_order_of_the_table(tmp_path):
         Condition(BART),
         Condition(LYRICS_ONLY),
     ]
-    result = summed(tmp_path, *(runs(arm, [0.0]) for arm in arms))
+    result = summed(tmp_path, *(runs(condition, [0.0]) for condition in conditions))
     assert [one.condition for one in result.conditions] == [
         Condition(BART),
         Condition(LYRICS_ONLY),
@@ -59,7 +59,7 @@ def test_order_of_the_table(tmp_path):
         aligned(0.1, layer=2),
         aligned(0.1, "infonce"),
     ]
-    assert {name: len(arms) for name, arms in result.axes.items()} == {
+    assert {name: len(conditions) for name, conditions in result.axes.items()} == {
         "positive": 3,
         "positive, layer 2": 1,
         "infonce": 1,
@@ -176,8 +176,8 @@ def test_no_stars_below_five_seeds():
 
 
 def test_baselines_are_another_family(tmp_path):
-    arms = (Condition(BART), Condition(SHUFFLED), aligned(0.02), aligned(0.1), aligned(0.1, "infonce"))
-    result = summed(tmp_path, runs(ZERO, FIVE), *(runs(arm, BARELY) for arm in arms))
+    conditions = (Condition(BART), Condition(SHUFFLED), aligned(0.02), aligned(0.1), aligned(0.1, "infonce"))
+    result = summed(tmp_path, runs(ZERO, FIVE), *(runs(condition, BARELY) for condition in conditions))
     factors = {
         one.condition: one.differences["rougeL"].p_holm / one.differences["rougeL"].p
         for one in result.conditions
@@ -189,7 +189,7 @@ def test_baselines_are_another_family(tmp_path):
         if one.differences
     )
     p = result.conditions[0].differences["rougeL"].p
-    assert factors == {arm: pytest.approx(min(2 if arm.baseline else 3, 1 / p)) for arm in arms}
+    assert factors == {condition: pytest.approx(min(2 if condition.baseline else 3, 1 / p)) for condition in conditions}
     assert result.signature.startswith("made up; differences paired by seed and song")
     assert "one family, baselines (sanity check) another" in result.signature
 
@@ -301,13 +301,13 @@ def test_json(tmp_path):
     assert "NaN" not in text and "Infinity" not in text
     assert document["key"] == {"data": "abc123", "split": "test"}
     assert document["failed"] == {"alpha 0.1, positive, seed 3": "the loss is nan at step 3"}
-    assert document["runs"][0] == {"arm": "BART-fusion (alpha 0)", "seed": 0, "version": "0.1.0", "seconds": 12.5}
-    assert document["runs"][5] == {"arm": "alpha 0.02, positive", "seed": 0, "version": "0.1.0", "seconds": None}
+    assert document["runs"][0] == {"condition": "BART-fusion (alpha 0)", "seed": 0, "version": "0.1.0", "seconds": 12.5}
+    assert document["runs"][5] == {"condition": "alpha 0.02, positive", "seed": 0, "version": "0.1.0", "seconds": None}
     assert len(document["runs"]) == 15
-    zero, positive, _ = document["arms"]
-    assert (zero["effects"], zero["seeds"]) == ({}, [0, 1, 2, 3, 4])
-    assert positive["arm"] == {"baseline": "", "alpha": 0.02, "loss": "positive", "align_layer": None}
-    assert positive["effects"]["rougeL"]["difference"]["mean"] == pytest.approx(0.1004)
+    zero, positive, _ = document["conditions"]
+    assert (zero["differences"], zero["seeds"]) == ({}, [0, 1, 2, 3, 4])
+    assert positive["condition"] == {"baseline": "", "alpha": 0.02, "loss": "positive", "align_layer": None}
+    assert positive["differences"]["rougeL"]["difference"]["mean"] == pytest.approx(0.1004)
     assert document["best"]["name"].startswith("alpha 0.02")
     assert document["losses"][0]["name"] == "alpha 0.02, positive minus alpha 0.02, infonce, layer 2"
 
@@ -318,9 +318,9 @@ def test_csv(tmp_path):
     )
     with write_result(result)[1].open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [(row["arm"], row["figure"]) for row in rows[3:]] == [
-        (arm, figure)
-        for arm in ("BART-fusion (alpha 0)", "alpha 0.02, positive, layer 2")
+    assert [(row["condition"], row["figure"]) for row in rows[3:]] == [
+        (condition, figure)
+        for condition in ("BART-fusion (alpha 0)", "alpha 0.02, positive, layer 2")
         for figure in ("rougeL", "meteor", "attributes")
     ]
     bart, zero, swept = rows[0], rows[3], rows[6]

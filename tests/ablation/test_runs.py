@@ -99,8 +99,8 @@ def test_jobs_by_default():
 
 
 def test_runs_at_work_together_are_of_different_seeds():
-    arms = [Condition("", weight, "positive") for weight in (0.0, 0.1)]
-    tasks = [Task(arm, seed) for seed in range(3) for arm in arms]
+    conditions = [Condition("", weight, "positive") for weight in (0.0, 0.1)]
+    tasks = [Task(condition, seed) for seed in range(3) for condition in conditions]
     alone = spread(tasks, 1)
     assert alone == tasks
     pairs = spread(tasks, 2)

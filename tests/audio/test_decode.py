@@ -317,3 +317,17 @@ def test_ffmpeg_that_hangs(tmp_path, monkeypatch):
     (tmp_path / "song.m4a").write_bytes(b"ftypM4A")
     with pytest.raises(AudioError, match=r"ffmpeg took over 0.2 s"):
         read_excerpt(tmp_path / "song.m4a", SHORT)
+
+
+def test_what_decoders_print_of_odd_files_stays_inside(tmp_path, capfd):
+    """Of junk that is called mp3, and of an mp3 with junk inside; stderr is the caller's again afterwards."""
+    soundfile.write(tmp_path / "odd.mp3", tone(3.0, 16000), 16000)
+    whole = (tmp_path / "odd.mp3").read_bytes()
+    (tmp_path / "odd.mp3").write_bytes(whole[: len(whole) // 2] + b"junk" * 300 + whole[len(whole) // 2 :])
+    (tmp_path / "junk.mp3").write_text("junk\n" * 9)
+    with pytest.raises(AudioError):
+        read_excerpt(tmp_path / "junk.mp3", SHORT)
+    read_excerpt(tmp_path / "odd.mp3", AudioSettings(seconds=3.0))
+    assert capfd.readouterr().err == ""
+    os.write(2, b"still here")
+    assert capfd.readouterr().err == "still here"

@@ -146,7 +146,9 @@ def trials(folder: Path) -> dict[str, Trial]:
             lambda out: [row["song"] for path in captions_of(out) for row in rows_of(path)],
         ),
         "ablate": Trial(
-            sweep, without_times, lambda out: [f"{row['arm']} {row['seed']}" for row in rows_of(out / "results.jsonl")]
+            sweep,
+            without_times,
+            lambda out: [f"{row['condition']} {row['seed']}" for row in rows_of(out / "results.jsonl")],
         ),
     }
 

@@ -1,5 +1,6 @@
 """Many songs: a folder, a manifest, a prepared folder; resumed, in parts, in any batches, from any tags."""
 
+import csv
 import errno
 import json
 import os
@@ -59,7 +60,7 @@ def folder(tmp_path) -> Path:
     return tmp_path / "songs"
 
 
-def caption(audio: Path, tally: Tally | None = None, **options):
+def caption(audio: Path | tuple[Path, ...], tally: Tally | None = None, **options):
     options = {"decoding": SHORT, "jobs": 1, **options}
     return list(caption_songs(CaptionOptions(audio, **options), tally=tally))
 
@@ -131,6 +132,55 @@ def test_a_file_says_how_it_was_made(folder, tmp_path):
         caption(folder, out=out, decoding=replace(SHORT, beams=1))
     with pytest.raises(OptionError, match="excerpt start, now middle"):
         caption(folder, out=out, excerpt="middle")
+
+
+def test_songs_of_one_name_in_two_folders(folder, tmp_path):
+    """Named one by one, each has its own line under its own key, and is found again when more are named."""
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    out, tally = tmp_path / "captions.jsonl", Tally()
+    caption((folder / "0.wav", other / "0.wav"), out=out)
+    found = caption((other / "0.wav", folder / "0.wav", folder / "1.wav", folder / "4.wav"), tally, out=out)
+    assert [(Path(one.id), bool(one.error)) for one in found] == [(folder / "1.wav", False), (folder / "4.wav", True)]
+    assert (tally.skipped, tally.captioned, tally.failed) == (2, 1, 1)
+    assert lines(out).keys() == {
+        str(one) for one in (folder / "0.wav", other / "0.wav", folder / "1.wav", folder / "4.wav")
+    }
+    both = caption((other, folder / "0.wav"))
+    assert {one.id for one in both} == {str(other / f"{n}.wav") for n in range(10)} | {str(folder / "0.wav")}
+
+
+def test_a_song_has_the_same_words_alone_and_among_others(folder):
+    """With the lyrics beside it, under the same id."""
+    first, second = caption((folder / "1.wav", folder / "5.wav"))
+    assert caption(folder / "1.wav")[0].to_json() == first.to_json()
+    assert caption(folder / "5.wav")[0].to_json() == second.to_json()
+    assert first.lyrics_tokens != second.lyrics_tokens
+
+
+def test_a_table_is_there_when_all_songs_are(folder, tmp_path):
+    out = tmp_path / "captions.csv"
+    running = caption_songs(CaptionOptions(folder, decoding=SHORT, jobs=1, out=out))
+    next(running)
+    running.close()
+    assert not out.exists() and not list(tmp_path.glob(".*"))
+    caption(folder, out=out)
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    assert [row["id"] for row in rows] == [f"{number}.wav" for number in range(10)]
+    assert [row["id"] for row in rows if row["error"]] == ["4.wav", "7.wav"]
+    before = out.read_text()
+    caption(folder, out=out)  # ours may be replaced
+    assert out.read_text() == before
+
+
+def test_a_loaded_model_captions_many_songs(folder, captioner, monkeypatch):
+    monkeypatch.setattr(module, "load_captioner", lambda *_: pytest.fail("the model was loaded"))
+    songs = (folder / "1.wav", folder / "5.wav")
+    options = CaptionOptions(songs, decoding=SHORT, jobs=1)
+    found = list(caption_songs(options, captioner=captioner))
+    assert [one.caption for one in found] == [
+        captioner.caption(song, song.with_suffix(".txt"), decoding=SHORT).caption for song in songs
+    ]
 
 
 def test_parts_are_written_apart_and_make_the_whole(folder, tmp_path):
@@ -421,7 +471,7 @@ def test_slices_that_were_copied_together_stand_for_the_audio(tmp_path):
     for shard in ("1/2", "2/2"):
         prepare(PrepareOptions(limit=24, test_songs=4, jobs=1, out=tmp_path, shard=shard))
     assert not (tmp_path / "dataset.json").exists()
-    assert Catalogue(tmp_path).count() == len(PreparedData(tmp_path).songs) > 0
+    assert Catalogue((tmp_path,)).count() == len(PreparedData(tmp_path).songs) > 0
 
 
 def test_what_holds_no_songs_is_refused_first(tmp_path, monkeypatch):
@@ -434,13 +484,13 @@ def test_what_holds_no_songs_is_refused_first(tmp_path, monkeypatch):
 
 
 def test_how_many_there_are(folder, tiny_data, tmp_path):
-    assert Catalogue(folder).count() == 10
-    assert Catalogue(folder, limit=3).count() == 3
-    assert Catalogue(tiny_data.folder).count() == len(tiny_data.songs)
+    assert Catalogue((folder,)).count() == 10
+    assert Catalogue((folder,), limit=3).count() == 3
+    assert Catalogue((tiny_data.folder,)).count() == len(tiny_data.songs)
     (tmp_path / "x.jsonl").write_text('{"audio": "a.wav"}\n' * 7)
-    assert Catalogue(tmp_path / "x.jsonl").count() == 7
+    assert Catalogue((tmp_path / "x.jsonl",)).count() == 7
     (tmp_path / "x.csv").write_text("audio\na.wav\n")
-    assert Catalogue(tmp_path / "x.csv").count() is None
+    assert Catalogue((tmp_path / "x.csv",)).count() is None
 
 
 # a whole song ---------------------------------------------------------------------------------------------------------

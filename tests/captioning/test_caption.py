@@ -15,17 +15,18 @@ from recap_cli import Captioner
 from recap_cli.audio.decode import read_excerpt
 from recap_cli.audio.mel import log_mel
 from recap_cli.audio.settings import AudioSettings
-from recap_cli.captioning.caption import CaptionOptions, caption_songs, find_lyrics
+from recap_cli.captioning.caption import CaptionOptions, caption_songs, find_lyrics, load_captioner
+from recap_cli.captioning.captioner import NO_LYRICS
 from recap_cli.errors import AudioError, LyricsError, ModelError, OptionError
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.config import RecapConfig
 from recap_cli.model.published import FUSION_NAMES
 from recap_cli.processor import RecapProcessor
+from recap_cli.progress import SilentProgress
 from recap_cli.runtime.decoding import DecodingOptions, generate_captions
 
 SHORT = DecodingOptions(max_caption_tokens=12)
 LYRICS = "the rain falls over the river and I sing alone"
-NO_LYRICS = "no lyrics, so the caption comes from the music alone (--instrumental says there are none)"
 
 
 def tone(path: Path, hertz: float = 330.0, seconds: float = 8.0, rate: int = 16000, peak: float = 0.4) -> Path:
@@ -78,8 +79,8 @@ def test_music_and_lyrics_both_count(captioner, song, tmp_path):
 def test_the_same_song_gives_the_same_record(captioner, song):
     first = captioner.caption(song, LYRICS, decoding=SHORT).to_json()
     assert first == captioner.caption(song, LYRICS, decoding=SHORT).to_json()
-    made_by = ["model", "excerpt", "settings", "lyrics_tokens", "warnings", "weights", "recap"]
-    assert list(first) == ["audio", "caption", "captions", "scores", *made_by]
+    made_by = ["model", "excerpt", "settings", "lyrics_tokens", "warnings", "weights", "recap", "schema"]
+    assert list(first) == ["id", "audio", "caption", "captions", "scores", *made_by]
     assert first["settings"]["beams"] == 4
     json.dumps(first, allow_nan=False)
 
@@ -92,6 +93,10 @@ def test_lyrics_are_text_or_a_file(captioner, song, tmp_path):
     assert captioner.caption(song, tmp_path / "lyrics.lrc", decoding=SHORT).scores == told.scores
     with pytest.raises(LyricsError, match=r"none\.txt cannot be read: No such file"):
         captioner.caption(song, tmp_path / "none.txt", decoding=SHORT)
+    for name in ("none.txt", "Words.LRC", str(tmp_path / "lyrics.txt"), str(song)):
+        with pytest.raises(LyricsError, match="are the name of a file") as caught:
+            captioner.caption(song, name, decoding=SHORT)
+        assert caught.value.hint == f"pass Path({name!r}) to have it read"
 
 
 @pytest.mark.parametrize("excerpt", ["middle", 1.0, "1"])
@@ -123,7 +128,7 @@ def test_warnings(captioner, song, tmp_path, monkeypatch):
     half = ["short: the excerpt has less than half of the 15 s that the model can hear"]
     assert warnings(tone(tmp_path / "half.wav", seconds=7.0), LYRICS) == half
     long = captioner.caption(song, f"{LYRICS}\n" * 9, decoding=SHORT)
-    assert long.warnings == [f"lyrics of {long.lyrics_tokens} tokens were cut at 64"]
+    assert long.warnings == [f"lyrics cut at 64 tokens: they have {long.lyrics_tokens}"]
     assert long.lyrics_tokens > 64
 
 
@@ -132,7 +137,7 @@ def test_a_model_that_does_not_listen_says_so(tiny_config, tiny_processor, song,
     model = RecapForCaptioning(RecapConfig(**{**tiny_config.to_dict(), "use_music": False}))
     captioner = Captioner(model, tiny_processor, "deaf")
     result = captioner.caption(song, LYRICS, decoding=SHORT)
-    assert result.warnings == ["the model does not listen: it was trained without music"]
+    assert result.warnings == ["the model does not use the music: it was trained without"]
     other = captioner.caption(tone(tmp_path / "other.wav", hertz=2000), LYRICS, decoding=SHORT)
     assert other.captions == result.captions
 
@@ -150,6 +155,7 @@ def test_lyrics_beside_the_audio_are_found(song, tmp_path):
     (tmp_path / "song.txt").write_text("beside")
     (tmp_path / "named.txt").write_text("named")
     assert find_lyrics(CaptionOptions(song)).text == "beside"
+    assert find_lyrics(CaptionOptions(song)).source == str(tmp_path / "song.txt")
     assert find_lyrics(CaptionOptions(song, lyrics=tmp_path / "named.txt")).text == "named"
     assert find_lyrics(CaptionOptions(song, lyrics_text="[Chorus]\ntyped\n")).text == "typed"
     assert find_lyrics(CaptionOptions(song, instrumental=True)) is None
@@ -179,7 +185,7 @@ def test_a_bad_song_does_not_stop_the_others(folder, tiny_run):
     assert b.error == f"{folder / 'b.wav'} is not audio that can be decoded"
     assert b.to_json()["error"] == b.error
     alone = next(caption_songs(CaptionOptions(folder / "a.wav", model=str(tiny_run), decoding=SHORT, device="cpu")))
-    assert {"id": "a.wav", **alone.to_json()} == a.to_json()
+    assert {**alone.to_json(), "id": "a.wav"} == a.to_json()
 
 
 def test_a_manifest(folder, tiny_run):
@@ -208,6 +214,23 @@ def test_no_place_in_a_song(folder, song, excerpt):
 
 
 # which model ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_used_without_a_model_is_said(tmp_path, monkeypatch):
+    """The embedded model; where something was trained here, also how to caption with that."""
+    told = []
+    progress = SilentProgress()
+    monkeypatch.setattr(progress, "say", told.append, raising=False)
+    monkeypatch.setattr(Captioner, "from_pretrained", lambda *_, **__: None)
+    monkeypatch.chdir(tmp_path)
+    load_captioner(CaptionOptions(Path("x.wav")), progress)
+    assert len(told) == 1 and "embedded model" in told[0]
+    (tmp_path / "runs" / "my run").mkdir(parents=True)
+    (tmp_path / "runs" / "my run" / "figures.json").write_text("{}")
+    load_captioner(CaptionOptions(Path("x.wav")), progress)
+    assert len(told) == 3 and told[2].endswith("--model 'runs/my run'")
+    load_captioner(CaptionOptions(Path("x.wav"), model="m"), progress)
+    assert len(told) == 3
 
 
 def test_a_run_folder(tiny_run, song):
@@ -372,6 +395,6 @@ def test_no_such_device(tiny_run):
 
 
 def refused_device(source, device) -> tuple[str, str]:
-    with pytest.raises(ModelError) as caught:
+    with pytest.raises(OptionError) as caught:
         Captioner.from_pretrained(source, device=device)
     return caught.value.message, caught.value.hint

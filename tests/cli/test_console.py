@@ -1,49 +1,24 @@
 """What a person sees: bars at a terminal, lines in a pipe, data untouched by either."""
 
 import io
-import json
 import sys
-from types import SimpleNamespace
 
-import pytest
 from rich.console import Console
 
-from recap_cli.captioning.caption import Tally
-from recap_cli.captioning.captioner import SongCaption
 from recap_cli.cli import console as module
 from recap_cli.cli.console import (
     ConsoleProgress,
     render,
-    render_captions,
     stderr_console,
     stdout_console,
-    tell_rate,
-    write_caption,
     write_line,
 )
-from recap_cli.errors import DataError
 from recap_cli.progress import Table
 
 
 def plain(quiet: bool = False) -> tuple[ConsoleProgress, io.StringIO]:
     file = io.StringIO()
     return ConsoleProgress(Console(file=file, width=60), quiet), file
-
-
-def song(name: str = "a.wav", *captions: str, **changes) -> SongCaption:
-    fields = {
-        "audio": name,
-        "captions": list(captions) or ["A sad song."],
-        "scores": [-0.5],
-        "model": "tiny",
-        "excerpt": {"start": 0.0, "seconds": 6.5},
-        "settings": {"beams": 4},
-    }
-    return SongCaption(**{**fields, **changes})
-
-
-ONE = SimpleNamespace(is_batch=False, out=None, shard_out=None)
-MANY = SimpleNamespace(is_batch=True, out=None, shard_out=None)
 
 
 # progress -------------------------------------------------------------------------------------------------------------
@@ -60,8 +35,8 @@ def test_a_pipe_gets_a_line_now_and_then(monkeypatch):
     progress.finish()
     assert file.getvalue().splitlines() == [
         "Preparing songs ...",
-        "Preparing songs: 32/100 (2.0/s) 1 rejected",
-        "Preparing songs: 64/100 (2.0/s) 1 rejected",
+        "Preparing songs: 32/100, 2.0/s, 0:34 left, 1 rejected",
+        "Preparing songs: 64/100, 2.0/s, 0:18 left, 1 rejected",
     ]
 
 
@@ -72,7 +47,7 @@ def test_an_unknown_total(monkeypatch):
     progress.start("Scoring")
     clock[0] = 20.0
     progress.advance()
-    assert file.getvalue().splitlines() == ["Scoring ...", "Scoring: 1 (3.0/min)"]
+    assert file.getvalue().splitlines() == ["Scoring ...", "Scoring: 1, 3.0/min"]
 
 
 def test_a_terminal_gets_a_bar_that_goes_away():
@@ -82,7 +57,7 @@ def test_a_terminal_gets_a_bar_that_goes_away():
     progress.advance(4, note="epoch 1/2")
     progress.start("Encoding", 3)  # closes the one before
     progress.advance()
-    assert progress.bar.tasks[0].completed == 1
+    assert progress.task.done == 1
     progress.finish()
     assert progress.bar is None
     progress.finish()
@@ -99,10 +74,14 @@ def test_messages_stand_on_one_line_each_without_markup():
     assert file.getvalue().splitlines() == [long, "warning: b .wav: [/] is odd"]
 
 
-def test_tables_are_shown():
-    progress, file = plain()
-    progress.show(Table("", ["epoch", "loss"], [["1", "2.500"]]))
-    assert "epoch" in file.getvalue() and "2.500" in file.getvalue()
+def test_messages_wrap_at_words_on_a_terminal():
+    """A word that is longer than the screen, such as a path, stays whole, so that it can be copied."""
+    file = io.StringIO()
+    progress = ConsoleProgress(Console(file=file, width=30, force_terminal=True, highlight=False))
+    progress.say(f"a message that has some more words than fit, of /{'x' * 40} and [b] others")
+    assert file.getvalue().splitlines() == [
+        "a message that has some more", "words than fit, of", f"/{'x' * 40}", "and [b] others",
+    ]  # fmt: skip
 
 
 def test_quiet_leaves_only_warnings():
@@ -110,7 +89,6 @@ def test_quiet_leaves_only_warnings():
     progress.start("Training", 10)
     progress.advance()
     progress.say("hello")
-    progress.show(Table("", ["a"], [["1"]]))
     progress.finish()
     assert file.getvalue() == ""
     progress.warn("silent")
@@ -149,78 +127,3 @@ def test_no_color(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     assert stdout_console().no_color and stderr_console().no_color
     assert stderr_console().stderr
-
-
-def counted(tally: Tally, songs):
-    """Captions that are counted as they pass, as the workflow does."""
-    for one in songs:
-        tally.add(one)
-        yield one
-
-
-def test_captions_to_a_pipe_are_bare(capsys):
-    progress, file = plain()
-    render_captions(iter([song("a.wav", "First.", "Second.")]), ONE, False, progress, Tally())
-    assert capsys.readouterr().out == "First.\nSecond.\n"
-    assert file.getvalue() == ""
-
-
-def test_captions_to_a_terminal_are_framed(monkeypatch):
-    screen = io.StringIO()
-    monkeypatch.setattr(module, "stdout_console", lambda: Console(file=screen, width=64, force_terminal=True))
-    render_captions([song("[b]/a.wav", "A [sad] song.", seconds=0.25)], ONE, False, plain()[0], Tally())
-    lines = screen.getvalue().splitlines()
-    assert "[b]/a.wav" in lines[0] and lines[0].startswith("╭")
-    assert "A [sad] song." in lines[1]
-    assert "tiny · heard 0:00 to 0:06 · took 0.2 s" in lines[2] and lines[2].startswith("╰")
-
-
-def test_many_songs_are_json_lines(capsys):
-    progress, file = plain()
-    bad = song("b.wav", error="is empty", captions=[])
-    odd = [song(f"{name}.wav", warnings=["odd"]) for name in "cd"]
-    tally = Tally(skipped=3)
-    render_captions(counted(tally, [song(), bad, *odd]), MANY, False, progress, tally)
-    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [record["audio"] for record in records] == ["a.wav", "b.wav", "c.wav", "d.wav"]
-    assert records[1]["error"] == "is empty" and "error" not in records[0]
-    assert file.getvalue().splitlines() == [
-        "warning: 2 songs: odd",
-        "Captioned 3 songs, 3 done before.",
-        "warning: 1 song failed:",
-        "warning: b.wav: is empty",
-    ]
-
-
-def test_the_list_of_failures_ends(capsys):
-    progress, file = plain(quiet=True)
-    tally = Tally()
-    bad = [song(f"{name}.wav", error=f"{name}.wav is empty", captions=[]) for name in range(30)]
-    render_captions(counted(tally, bad), MANY, False, progress, tally)
-    lines = file.getvalue().splitlines()
-    assert lines[:2] == ["warning: 30 songs failed:", "warning: 0.wav is empty"]
-    assert lines[-1] == "warning: and 10 more, see the lines with an error"
-    assert len(lines) == 22
-
-
-def test_one_song_as_json(capsys, tmp_path):
-    render_captions([song()], ONE, True, plain()[0], Tally())
-    assert json.loads(capsys.readouterr().out)["caption"] == "A sad song."
-    out = tmp_path / "new" / "caption.json"
-    to_file = SimpleNamespace(is_batch=False, out=out, shard_out=out)
-    render_captions([song()], to_file, False, plain()[0], Tally())
-    assert json.loads(out.read_text())["caption"] == "A sad song."
-    assert capsys.readouterr().out == ""
-    assert [path.name for path in out.parent.iterdir()] == ["caption.json"]
-
-
-def test_a_file_that_cannot_be_written(tmp_path):
-    (tmp_path / "file").write_text("")
-    for out, reason in ((tmp_path, "Is a directory"), (tmp_path / "file" / "x.json", "Not a directory")):
-        with pytest.raises(DataError, match=f"cannot write .*: (File exists|{reason})"):
-            write_caption(song(), out, False)
-
-
-def test_slow_work_is_told_by_the_minute():
-    told = [tell_rate(done, seconds) for done, seconds in ((0, 5), (32, 16), (2, 300), (1, 3600))]
-    assert told == ["", "2.0/s", "0.4/min", "0.0/min"]

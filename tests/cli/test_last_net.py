@@ -38,7 +38,7 @@ def refused(capfd):
         lines = [
             line for line in err.splitlines() if not line.startswith(("No ", "Reading ", "Preparing ", "warning: "))
         ]
-        assert (code, out, len(lines)) == (1, "", 2), (code, out, err)
+        assert code in (1, 2) and (out, len(lines)) == ("", 2), (code, out, err)
         assert lines[0].startswith("recap: ") and lines[1].startswith("try: ")
         assert err.isprintable() or set(re.sub(r"[^\x00-\x1f\x7f-\x9f\u202e\ud800-\udfff]", "", err)) == {"\n"}
         return lines[0].removeprefix("recap: "), lines[1].removeprefix("try: ")
@@ -142,14 +142,17 @@ def test_json_nested_too_deeply(refused, opening, tmp_path):
         (OSError(errno.ELOOP, "Too many levels of symbolic links", "loop"), "loop: Too many levels"),
         (OSError("no library libsndfile"), "no library libsndfile"),
         (FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/x']"), "no folder for temporary"),
-        (UnicodeDecodeError("utf-8", b"sing \xff song", 5, 6, "invalid"), r"a text is not in utf-8: sing \xff song"),
+        (
+            UnicodeDecodeError("utf-8", b"sing \xff song", 5, 6, "invalid"),
+            r"a text is not encoded as utf-8: sing \xff song",
+        ),
         (UnicodeEncodeError("utf-8", "a\udce9", 1, 2, "surrogates not allowed"), r"cannot be written in utf-8: a\xe9"),
         (UnicodeError("label too long"), "a text cannot be read: label too long"),
         (MemoryError(), "there is not enough memory"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to"), "there is not enough memory"),
         (RecursionError("maximum recursion depth exceeded"), "folders or JSON are nested too deeply"),
         (RuntimeError("Could not determine home directory."), "there is no home folder"),
-        (ValueError("embedded null byte"), "a path holds the character zero"),
+        (ValueError("embedded null byte"), "a path contains a null character"),
         (
             ModuleNotFoundError("No module named 'tensorboard'", name="tensorboard.x"),
             "tensorboard cannot be loaded: No",
@@ -162,7 +165,7 @@ def test_what_the_machine_refuses(refused, error, message, monkeypatch):
         raise error
 
     monkeypatch.setattr("recap_cli.preparation.prepare.prepare", fail)
-    told, hint = refused("prepare", "x")
+    told, hint = refused("prepare", ".")
     assert message in told
     assert hint
 
@@ -174,7 +177,7 @@ def test_bugs_are_not_caught(error, monkeypatch):
 
     monkeypatch.setattr("recap_cli.preparation.prepare.prepare", fail)
     with pytest.raises(type(error)):
-        main(["prepare", "x"])
+        main(["prepare", "."])
 
 
 def test_a_missing_part_of_our_own_is_a_bug():
@@ -188,7 +191,7 @@ def test_the_traceback_of_a_bug_is_escaped():
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert done.stderr.startswith("Traceback (most recent call last):")
-    assert done.stderr.endswith("ValueError: \\x1b\\x9b\n")
+    assert "\nValueError: \\x1b\\x9b\n" in done.stderr and "recap doctor" in done.stderr
 
 
 # streams --------------------------------------------------------------------------------------------------------------
@@ -314,7 +317,7 @@ def test_terminals_of_all_kinds(env):
             break
     os.close(ours)
     assert process.wait(timeout=60) == 1
-    assert b"recap: no corpus at none.csv" in screen
+    assert b"recap: no corpus at none.csv" in b" ".join(screen.split())  # wrapped at words where it is narrow
     assert not re.search(rb"\x1b\[[0-9;]*3[0-7]m", screen)
 
 
@@ -447,7 +450,10 @@ def test_a_folder_that_is_gone(refused, tmp_path):
         for call in (("caption", "x.ogg"), ("prepare", "x.csv", "--out", "y"), ("eval", "--predictions", "x.jsonl")):
             refused(*call)
         found = explain_failure(FileNotFoundError(errno.ENOENT, "No such file or directory"))
-        assert (found.message, found.hint) == ("the folder that this was started in is gone", "go to another one: cd")
+        assert (found.message, found.hint) == (
+            "the folder that you are in no longer exists",
+            "change to another one with cd",
+        )
     finally:
         os.chdir(here)
 
@@ -468,9 +474,9 @@ def test_signals_end_a_command_in_order(number, monkeypatch, capfd):
             steps.append("cleaned up")
 
     monkeypatch.setattr("recap_cli.preparation.prepare.prepare", work)
-    assert main(["prepare", "x"]) == 128 + number
+    assert main(["prepare", "."]) == 128 + number
     assert steps == ["cleaned up"]
-    assert capfd.readouterr().err.splitlines() == ["", "ended; start the same command again to go on"]
+    assert capfd.readouterr().err.splitlines() == ["", "ended; start the same command again to resume"]
     assert signal.getsignal(number) == signal.SIG_DFL  # as before
 
 
@@ -482,7 +488,7 @@ def test_what_ignores_a_signal_goes_on_doing_so(monkeypatch):
             "recap_cli.preparation.prepare.prepare",
             lambda *arguments: (os.kill(os.getpid(), signal.SIGHUP), (_ for _ in ()).throw(MemoryError())),
         )
-        assert main(["prepare", "x"]) == 1
+        assert main(["prepare", "."]) == 1
     finally:
         signal.signal(signal.SIGHUP, before)
 
@@ -504,7 +510,7 @@ def test_an_ended_preparation_leaves_nothing_behind(tmp_path):
             break
     process.terminate()
     _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (143, "\nended; start the same command again to go on\n")
+    assert (process.returncode, err) == (143, "\nended; start the same command again to resume\n")
     assert not list(tmp_path.rglob("*partial*")) and not (tmp_path / "data" / "dataset.json").exists()
     for _ in range(100):  # the last of its helpers may take a moment
         if subprocess.run(["ps", "-s", str(process.pid), "-o", "pid="], capture_output=True).stdout.strip() == b"":

@@ -183,7 +183,7 @@ def test_what_is_no_file_is_never_waited_for(copy):
 
 def test_slices_without_end_are_not_counted_through(copy):
     (copy / "dataset.json").rename(copy / f"dataset-1-of-{10**15}.json")
-    with pytest.raises(DataError, match="lacks other slices"):
+    with pytest.raises(DataError, match="lacks other parts"):
         PreparedData(copy)
 
 

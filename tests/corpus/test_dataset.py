@@ -69,9 +69,9 @@ def test_a_split_that_is_not_there(tiny_data):
 
 
 def test_folders_that_are_not_prepared(tmp_path):
-    with pytest.raises(DataError, match=r"data is no prepared data folder: it has no dataset\.json") as caught:
+    with pytest.raises(DataError, match=r"no data folder .*data$") as caught:
         PreparedData(tmp_path / "data")
-    assert caught.value.hint == f"run recap prepare --out {tmp_path / 'data'}"
+    assert f"--out {tmp_path / 'data'}" in caught.value.hint
     (tmp_path / "data" / "mels").mkdir(parents=True)
     with pytest.raises(DataError, match="data was not finished"):
         PreparedData(tmp_path / "data")

@@ -111,6 +111,17 @@ def test_captions(tmp_path, given, captions):
         (" live ; mode = minor ;", {"live": "yes", "mode": "minor"}),
         (["live", "loud"], {"live": "yes", "loud": "yes"}),
         (None, {}),
+        ("tempo: slow, mood: sad", {"tempo": "slow", "mood": "sad"}),
+        ("mood = sad, tender; tempo = slow", {"mood": "sad, tender", "tempo": "slow"}),
+        ("slow, sad", {"slow": "yes", "sad": "yes"}),
+        ("slow | sad", {"slow": "yes", "sad": "yes"}),
+        ("#slow #sad", {"slow": "yes", "sad": "yes"}),
+        ("#slow, #sad", {"slow": "yes", "sad": "yes"}),
+        ("慢、悲伤", {"慢": "yes", "悲伤": "yes"}),
+        ("C# minor", {"C# minor": "yes"}),
+        ('["slow", "mood: sad"]', {"slow": "yes", "mood": "sad"}),
+        ('{"tempo": "slow", "live": true, "by": null}', {"tempo": "slow", "live": "yes"}),
+        (["tempo=slow", "#sad"], {"tempo": "slow", "sad": "yes"}),
     ],
 )
 def test_tags(tmp_path, tags, read):

@@ -125,7 +125,7 @@ def test_split_files(tmp_path, name, content):
         ("x.jsonl", "3\n", "line 1 has no id and split"),
         ("x.json", "[1]", "cannot be read"),
         ("x.json", '{"test": 3}', "cannot be read"),
-        ("x.txt", "s1 test", "is none"),
+        ("x.txt", "s1 test", "is of another kind"),
         ("gone.csv", None, "cannot read"),
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from recap_cli.captioning.captioner import Captioner
-from recap_cli.errors import DataError, RecapError
+from recap_cli.errors import DataError, ModelError, RecapError
 from recap_cli.evaluation import captions as module
 from recap_cli.evaluation.captions import (
     SongSet,
@@ -15,6 +15,7 @@ from recap_cli.evaluation.captions import (
     caption_file,
     caption_split,
     match_predictions,
+    weights_fingerprint,
 )
 from recap_cli.evaluation.predictions import read_predictions
 from recap_cli.files import write_json_lines
@@ -142,10 +143,9 @@ def test_captions_made_in_another_way_are_made_anew_and_it_is_said(
 
 
 def test_captions_of_earlier_versions_are_made_anew_and_it_is_said(captioner, tiny_data, songs, tmp_path, said):
-    """Their lines did not say how they were made; a note beside them did."""
+    """Their lines did not say how they were made."""
     file = file_of(tmp_path / "run.test.jsonl")
     write_json_lines(file.path, [{"song": songs[0].song.id, "prediction": "x", "references": ["y"]}])
-    (tmp_path / "run.test.made.json").write_text("{}")
     captions = write(captioner, tiny_data, songs, file)
     assert [row["caption"] for row in rows_of(file.path)] == captions
     assert [path.name for path in tmp_path.iterdir()] == ["run.test.jsonl"]
@@ -160,6 +160,25 @@ def test_weights_data_and_decoding_name_the_captions(tiny_data, tiny_run, tmp_pa
     embedded = caption_file(tmp_path, "runs/a", None, tiny_data, "test", DECODING)
     assert embedded.made_by["weights"] != file.made_by["weights"]
     assert caption_file(None, "runs/a", None, tiny_data, "test", DECODING) is None
+
+
+def test_other_partners_make_other_captions(captioner, tiny_data, songs, tmp_path, generated, said):
+    """With fewer songs each gets another one's music: captions of the same song's id are not the same control."""
+    for partners, generations in ((["a", "b"], 2), (["a", "b"], 2), (["b", "a"], 4)):
+        file = caption_file(tmp_path, "run, music of another song", None, tiny_data, "train", DECODING, partners)
+        write(captioner, tiny_data, songs[:2], file)
+        assert generated["songs"] == generations
+    assert len(said) == 1 and "partners" in said[0]
+
+
+def test_weights_are_hashed_whatever_their_size(tiny_run, tmp_path, monkeypatch):
+    """The bound on songs is none on models."""
+    before = weights_fingerprint(tiny_run)
+    monkeypatch.setattr("recap_cli.corpus.mel_cache.LARGEST", 1)
+    assert weights_fingerprint(tiny_run) == before
+    (tmp_path / "model.safetensors").symlink_to("nowhere")
+    with pytest.raises(ModelError, match="cannot be read"):
+        weights_fingerprint(tmp_path)
 
 
 def test_folders_that_cannot_be_written(captioner, tiny_data, songs, tmp_path):

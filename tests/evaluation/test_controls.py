@@ -152,7 +152,7 @@ def report_of(low):
 
 @pytest.mark.parametrize(
     ("low", "begins"),
-    [(0.001, "uses the music:"), (0.0, "no evidence that it uses the music:"), (-0.5, "no evidence that it uses")],
+    [(0.001, "uses the music:"), (0.0, "is not shown to use the music:"), (-0.5, "is not shown to use")],
 )
 def test_a_use_is_claimed_only_if_the_interval_excludes_nothing(low, begins):
     verdicts = report_of(low).verdicts

@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+import re
 
 import pytest
+from schemas import check_document
 
 from recap_cli.cli.app import main
 
@@ -40,36 +42,52 @@ def files(tmp_path):
 def test_formats(recap, files):
     calls = {form: recap("--predictions", files[0], "--format", form, "-q") for form in ("markdown", "latex", "csv")}
     assert {(code, tuple(err)) for code, _, err in calls.values()} == {(0, ())}
-    assert calls["markdown"][1].startswith("**2 songs of")
+    assert calls["markdown"][1].startswith("- a: ROUGE-L F1 ")
     assert calls["latex"][1].startswith("\\begin{table}")
     assert next(csv.DictReader(io.StringIO(calls["csv"][1])))["figure"] == "rouge1"
     code, out, _ = recap("--predictions", files[0], "--json")
     document = json.loads(out)
     assert code == 0 and document["systems"][0]["copied_5grams"] == 0.0
-    assert document["systems"][0]["mean_over_references"]["rouge1.f1"] < document["systems"][0]["all"]["rouge1.f1"]
+    best, mean = (document["systems"][0][name] for name in ("best_reference", "mean_of_references"))
+    assert mean["rouge1.f1"] < best["rouge1.f1"]
 
 
 def test_two_files_and_their_cases(recap, files, tmp_path):
     code, out, err = recap("--predictions", files[0], "--predictions", files[1], "--cases", "1", "--out", "cases")
     assert code == 0
-    assert "Differences to" in out and "p, Holm" in out
-    assert "Written: cases/cases.html" in err and "Captions and figures: cases" in err
+    assert out.startswith("Best in ROUGE-L F1: b, 100.0") and "b against a: " in out
+    assert "Differences to" not in out and "Differences to a" in (tmp_path / "cases" / "tables.md").read_text()
+    assert "Written: cases/cases.html" in err and "All figures and tables: cases" in err
+    assert err[-1].startswith("Next: ")
     assert (tmp_path / "cases" / "cases.html").read_text().startswith("<!DOCTYPE html>")
-    assert json.loads((tmp_path / "cases" / "evaluation.json").read_text())["cases"]["songs"]
+    assert json.loads((tmp_path / "cases" / "evaluation.json").read_text())["cases"]["ids"]
 
 
-def test_controls_and_alignment_of_a_run(recap, tiny_data, tiny_run):
-    code, out, err = recap(tiny_run, "--data", tiny_data.folder, "--beams", "1", "--controls", "--alignment")
+def test_what_is_scored_next_writes_over_nothing(recap, files, tmp_path):
+    for _ in range(2):
+        for file in files:
+            assert recap("--predictions", file, "-q")[0] == 0
+    places = sorted(path.parent.name for path in tmp_path.glob("runs/eval/*/evaluation.json"))
+    assert [place.partition("-")[0] for place in places] == ["a", "b"]
+
+
+def test_controls_and_alignment_of_a_run(recap, tiny_data, tiny_run, tmp_path):
+    code, out, err = recap(
+        tiny_run, "--data", tiny_data.folder, "--beams", "1", "--controls", "--alignment", "--details"
+    )
     assert code == 0
     for words in ("Controls of", "Alignment of", "Fusion attention of", "music states of zero", "InfoNCE bound"):
         assert words in out
     assert sum(".png" in line for line in err) == 2
-    assert any("uses the music" in line for line in err)
+    (document,) = tmp_path.glob("runs/eval/*/evaluation.json")
+    check_document("eval", json.loads(document.read_text()))
+    assert re.search(f"^{tiny_run.name} (uses|is not shown to use) the music: ", out, re.MULTILINE)
+    assert re.search(f"^{tiny_run.name}: music and lyrics of one song are ", out, re.MULTILINE)
 
 
 def refuse(recap, *arguments):
     code, out, err = recap(*arguments, "-q")
-    assert (code, out, len(err)) == (1, "", 2), (code, out, err)
+    assert code in (1, 2) and (out, len(err)) == ("", 2), (code, out, err)
     assert err[0].startswith("recap: ") and err[1].startswith("try: ")
     return err[0]
 
@@ -93,7 +111,7 @@ def test_files_that_cannot_be_scored(recap, tmp_path, rows, message):
 def test_more_that_cannot_be_scored(recap, files, tmp_path):
     (tmp_path / "bad.jsonl").write_bytes(b'{"prediction": "\xff", "reference": "x"}')
     assert "line 1 is no UTF-8" in refuse(recap, "--predictions", "bad.jsonl")
-    assert "cannot read none.csv" in refuse(recap, "--predictions", "none.csv")
+    assert "no file none.csv" in refuse(recap, "--predictions", "none.csv")
     fewer = write(tmp_path / "c.jsonl", ROWS[:1])
     assert "lacks 1 of the 2 songs, such as b" in refuse(recap, "--predictions", files[0], "--predictions", fewer)
     assert "--format xml" in refuse(recap, "--predictions", files[0], "--format", "xml")
@@ -109,4 +127,4 @@ def test_captions_of_100000_words(recap, tmp_path):
     )
     code, out, _ = recap("--predictions", path, "--json", "-q")
     assert code == 0
-    assert json.loads(out)["systems"][0]["all"]["length"] == 50_000
+    assert json.loads(out)["systems"][0]["words_per_caption"] == 50_000

@@ -12,6 +12,7 @@ from recap_cli.corpus.dataset import PreparedData
 from recap_cli.errors import DataError, ModelError, OptionError
 from recap_cli.evaluation import evaluate as module
 from recap_cli.evaluation.evaluate import EvaluateOptions, EvaluateResult, evaluate, oracle_accuracy
+from recap_cli.evaluation.options import CaseChoice
 from recap_cli.files import write_json_lines
 from recap_cli.progress import SilentProgress
 from recap_cli.runtime.decoding import DecodingOptions
@@ -113,9 +114,9 @@ def copy_of_run(tiny_run, tmp_path) -> Path:
 def test_json(result, tiny_data, tiny_run):
     document = json.loads(json.dumps(result.to_json(), allow_nan=False))
     assert (document["data"], document["split"], document["protocol"]) == (str(tiny_data.folder), "test", "f1")
-    assert document["systems"][0]["run"] == tiny_run.name
+    assert document["systems"][0]["name"] == tiny_run.name
     assert document["systems"][0]["songs"] == 3
-    assert set(document["systems"][0]["rougeL"]) == {"mean", "low", "high"}
+    assert set(document["systems"][0]["scores"]["rougeL"]) == {"mean", "low", "high"}
     assert document["decoding"]["beams"] == 1
     assert document["made"]["data"] == tiny_data.fingerprint
     assert len(document["made"]["weights"]) == 2 and len(set(document["made"]["weights"])) == 1
@@ -135,7 +136,7 @@ def test_limit_split_and_files(tiny_data, tiny_run, tmp_path, monkeypatch):
     (rows,) = (tmp_path / "out").glob("*.scores.jsonl")
     (row,) = [json.loads(line) for line in rows.read_text().splitlines()]
     assert row["id"] == tiny_data.split("validation")[0].song.id
-    assert set(row["best"]) == {"rouge1", "rouge2", "rougeL", "meteor"}
+    assert set(row["best_reference"]) == {"rouge1", "rouge2", "rougeL", "meteor"}
 
 
 def test_a_second_run_reads_its_captions(tiny_data, tiny_run, tmp_path, monkeypatch):
@@ -143,6 +144,31 @@ def test_a_second_run_reads_its_captions(tiny_data, tiny_run, tmp_path, monkeypa
     monkeypatch.setattr("recap_cli.evaluation.captions.generate_captions", lambda *rest: pytest.fail("written again"))
     again = score(tiny_data, tiny_run, out=tmp_path)
     assert again.to_json() == first.to_json()
+
+
+def test_notes_of_earlier_versions_are_removed_with_a_word(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(SilentProgress, "say", lambda self, message: said.append(message))
+    write_json_lines(tmp_path / "p.jsonl", [{"prediction": "x", "reference": "x"}])
+    out = tmp_path / "out"
+    out.mkdir()
+    note = {"system": "run", "weights": "abc", "decoding": {}}
+    (out / "run.test.made.json").write_text(json.dumps(note))
+    for name in ("run.test.jsonl.partial", "mine.jsonl.partial", "run.test.jsonl"):
+        (out / name).write_text("")
+    evaluate(EvaluateOptions(None, predictions=(tmp_path / "p.jsonl",), out=out))
+    left = {path.name for path in out.iterdir()}
+    assert {"mine.jsonl.partial", "run.test.jsonl"} < left
+    assert not left & {"run.test.made.json", "run.test.jsonl.partial"}
+    assert [line for line in said if "run.test.made.json" in line and str(out) in line]
+
+
+def test_other_two_systems_can_be_compared(tmp_path):
+    for name in "abc":
+        write_json_lines(tmp_path / f"{name}.jsonl", [{"id": 1, "prediction": name, "reference": "x"}])
+    files = tuple(tmp_path / f"{name}.jsonl" for name in "abc")
+    result = evaluate(EvaluateOptions(None, predictions=files, cases=CaseChoice(1, ("c", "b"))))
+    assert (result.cases.names, result.cases.cases[0].captions) == (("c", "b"), ("c", "b"))
 
 
 # files of captions ----------------------------------------------------------------------------------------------------
@@ -173,7 +199,7 @@ def test_two_files_are_compared(tmp_path):
             for number, (text, reference) in enumerate(zip(texts, ["sea", "road", "war"], strict=True))
         ]
         write_json_lines(tmp_path / f"{name}.jsonl", rows[::-1] if name == "b" else rows)
-    options = EvaluateOptions(None, predictions=(tmp_path / "a.jsonl", tmp_path / "b.jsonl"), cases=2)
+    options = EvaluateOptions(None, predictions=(tmp_path / "a.jsonl", tmp_path / "b.jsonl"), cases=CaseChoice(2))
     result = evaluate(options)
     found = next(one for one in result.contrasts if one.figure == "rougeL")
     assert found.comparison.difference.mean == 1.0
@@ -185,7 +211,7 @@ def test_a_file_takes_its_place_beside_a_run(tiny_data, tiny_run, tmp_path):
     rows = [{"song": entry.song.id, "prediction": entry.song.captions[1].text} for entry in songs]
     write_json_lines(tmp_path / "p.jsonl", rows)
     result = score(tiny_data, tiny_run, predictions=(tmp_path / "p.jsonl",))
-    assert [system.name for system in result.systems] == [tiny_run.name, "p.jsonl"]
+    assert [system.name for system in result.systems] == [tiny_run.name, "p"]
     assert result.systems[1].intervals["rougeL"].mean == 1.0
     assert result.systems[1].attributes["all"] == 1.0
 
@@ -285,8 +311,8 @@ def test_impossible_options(tiny_data):
     )
     for changes, message in (
         ({"limit": 0}, "--limit 0 is not possible"),
-        ({"cases": -1}, "--cases -1"),
-        ({"cases": 3}, "--cases compares two systems"),
+        ({"cases": CaseChoice(3)}, "--cases compares two systems"),
+        ({"predictions": (Path("p"), Path("q")), "cases": CaseChoice(3, ("p", "x"))}, "there is no system x"),
         ({"data": None}, "nothing to score"),
         ({"data": None, "runs": (Path("a"),), "predictions": (Path("p"),)}, "no data folder"),
         ({"predictions": (Path("p"),), "controls": True}, "need a model"),

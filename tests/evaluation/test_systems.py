@@ -1,6 +1,7 @@
 """Systems: what a run was trained as, seeds in one row, attributes, and differences corrected as a family."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -53,10 +54,10 @@ def system(name, seed=None, settings=None, shift=0, protocol="f1"):
 @pytest.mark.parametrize(
     ("changes", "model", "variant"),
     [
-        ({}, "RECAP", "Full"),
-        ({"alpha": 0.0}, "BART-fusion", "Full"),
-        ({"alignment_loss": "none"}, "BART-fusion", "Full"),
-        ({"no_music": True}, "BART", "Full"),
+        ({}, "RECAP", ""),
+        ({"alpha": 0.0}, "BART-fusion", ""),
+        ({"alignment_loss": "none"}, "BART-fusion", ""),
+        ({"no_music": True, "variant": "full"}, "BART", "Full"),
         ({"min_votes": 1}, "RECAP", "Votes > 0"),
         ({"min_votes": 4}, "RECAP", "Votes >= 4"),
         ({"variant": "positive"}, "RECAP", "Votes > 0"),
@@ -68,6 +69,25 @@ def test_rows_of_the_papers_table(tmp_path, changes, model, variant):
     origin = read_origin(tmp_path)
     assert (origin.model, origin.variant, origin.seed) == (model, variant, 3)
     assert "seed" not in origin.settings
+
+
+@pytest.mark.parametrize(
+    ("layout", "options", "variant"),
+    [
+        ("demo", {"variant": None}, ""),
+        ("manifest", {"variant": None}, ""),
+        ("alcap", {"variant": None}, "Full"),
+        ("alcap", {"variant": "not_negative"}, "Votes >= 0"),
+        ("song-interpretation", {"variant": None, "min_votes": 1}, "Votes > 0"),
+    ],
+)
+def test_the_data_tell_which_captions_a_run_saw(tmp_path, layout, options, variant):
+    """The paper's variants are those of the paper's corpus: made-up songs are not its full one."""
+    record = {"alpha": 0.02, "alignment_loss": "positive", "no_music": False, "seed": 3, "data_fingerprint": "abc"}
+    (tmp_path / "options.json").write_text(json.dumps(record))
+    data = SimpleNamespace(fingerprint="abc", info={"layout": layout, "options": options})
+    assert read_origin(tmp_path, data).variant == variant
+    assert read_origin(tmp_path, SimpleNamespace(fingerprint="other", info=data.info)).variant == ""
 
 
 def test_models_without_options(tmp_path):

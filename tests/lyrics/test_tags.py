@@ -37,7 +37,7 @@ from tagged_audio import (
 from test_encodings import CHINESE, FRENCH, HUNGARIAN, JAPANESE, RUSSIAN
 
 from recap_cli.lyrics.id3 import LARGEST_FRAME
-from recap_cli.lyrics.tags import UNREAD, lyrics_in_tags
+from recap_cli.lyrics.tags import UNREAD, lyrics_in_tags, title_in_tags
 
 TEXT = "Hola, señor\n雨が降る 🎵"
 PLAIN = LYRICS.encode()
@@ -310,3 +310,24 @@ def test_hostile_tags_take_neither_time_nor_memory(read, make):
     found = read(data)
     assert found is None or found.text == ""
     assert process_time() - began < 5
+
+
+@pytest.mark.parametrize("suffix", ["mp3", "wav", "flac", "ogg", "opus"])
+def test_the_title(song, suffix):
+    """Artist and title on one line, as short as a line; none where there is no title, or no song."""
+    path = song(f"song.{suffix}")
+    assert title_in_tags(path) == ""
+    file = mutagen.File(path, easy=True)
+    if suffix == "wav":  # mutagen has no easy names for it
+        file.add_tags()
+        file.tags.add(mutagen.id3.TIT2(encoding=3, text=["Señor\n雨"]))
+        file.tags.add(mutagen.id3.TPE1(encoding=3, text=["Nina"]))
+    else:
+        file["artist"] = "Nina"
+        file.save()
+        assert title_in_tags(path) == ""
+        file["title"] = "Señor\n雨"
+    file.save()
+    assert title_in_tags(path) == "Nina - Señor 雨"
+    path.write_bytes(b"ID3\3\0\0\x7f\x7f\x7f\x7f")
+    assert title_in_tags(path) == title_in_tags(path.with_name("none")) == ""

@@ -241,7 +241,7 @@ class Stop(SilentProgress):
     def __init__(self, after: int, action) -> None:
         self.left, self.action, self.task = after, action, ""
 
-    def start(self, task, total=None):
+    def start(self, task, total=None, done=0):
         self.task = task
 
     def advance(self, count=1, note=""):
@@ -333,7 +333,7 @@ def test_slices_merge_to_the_whole(corpus, out, tmp_path, monkeypatch, jobs):
         assert part.slice == f"{number}/2" and part.songs > 0
         shutil.copytree(tmp_path / f"part-{number}", merged, dirs_exist_ok=True)
         if number == 1:
-            with pytest.raises(DataError, match="lacks other slices"):
+            with pytest.raises(DataError, match="lacks other parts"):
                 PreparedData(merged)
     whole, data = PreparedData(out), PreparedData(merged)
     assert data.songs == whole.songs
@@ -344,7 +344,7 @@ def test_slices_merge_to_the_whole(corpus, out, tmp_path, monkeypatch, jobs):
     assert run(corpus, merged, max_rejected=1.0).reused == 6  # a whole run takes the slices over
     assert PreparedData(merged).songs == whole.songs
     run(corpus, merged, max_rejected=1.0, shard="1/2", seconds=1.0)
-    with pytest.raises(DataError, match="slices 1 and 2 differ in audio"):
+    with pytest.raises(DataError, match="parts 1 and 2 differ in audio"):
         PreparedData(merged)
 
 
@@ -382,14 +382,14 @@ def test_damaged_songs_are_set_aside(damaged, out):
     rejected = list(read_json_lines(out / "rejected.jsonl"))
     assert (result.rejected, sum(result.reasons.values())) == (5, 5)
     assert result.reasons["is empty (0 bytes)"] == result.reasons["no audio file"] == 1
-    assert {entry["song"]: entry["file"] for entry in rejected} == {
+    assert {entry["id"]: entry["file"] for entry in rejected} == {
         "outside": "../../etc/passwd",
         "text": str(audio / "text.wav"),
         "empty": str(audio / "empty.wav"),
         "gone": str(audio / "gone.wav"),
         "long": str(damaged.parent / ("x" * 3000 + ".wav")),
     }
-    reasons = {entry["song"]: entry["reason"] for entry in rejected}
+    reasons = {entry["id"]: entry["reason"] for entry in rejected}
     assert reasons["text"] == f"{audio / 'text.wav'} is not audio that can be decoded"
     assert reasons["empty"] == f"{audio / 'empty.wav'} is empty (0 bytes)"
     assert reasons["gone"] == f"no audio file {audio / 'gone.wav'}"
@@ -422,7 +422,7 @@ def test_mended_songs_are_no_longer_rejected(damaged, out):
     tone(damaged.parent / "audio" / "gone.wav", 321)
     result = run(damaged, out, max_rejected=1.0)
     assert (result.songs, result.reused) == (7, 6)
-    assert "gone" not in {entry["song"] for entry in read_json_lines(out / "rejected.jsonl")}
+    assert "gone" not in {entry["id"] for entry in read_json_lines(out / "rejected.jsonl")}
 
 
 def test_ids_are_unique(corpus, out):
@@ -504,10 +504,10 @@ def test_min_votes_without_votes(corpus, out):
         ({"variant": "best"}, "--variant best is not known"),
         ({"newlines": "tabs"}, "--newlines tabs is not known"),
         ({"instrumentals": "maybe"}, "--instrumentals maybe is not known"),
-        ({"shard": "9/8"}, "--shard 9/8 is no slice"),
-        ({"shard": "0/8"}, "--shard 0/8 is no slice"),
-        ({"shard": "one"}, "--shard one is no slice"),
-        ({"shard": "1/0"}, "--shard 1/0 is no slice"),
+        ({"shard": "9/8"}, "--shard 9/8 is no part"),
+        ({"shard": "0/8"}, "--shard 0/8 is no part"),
+        ({"shard": "one"}, "--shard one is no part"),
+        ({"shard": "1/0"}, "--shard 1/0 is no part"),
         ({"published_split": True, "resplit": True}, "--published-split decides all splits itself"),
         ({"published_split": True}, "--published-split needs a SOURCE, and none is named"),
     ],
@@ -535,7 +535,7 @@ def test_progress(damaged, out):
     class Recorder(SilentProgress):
         started, notes, finished = [], [], 0
 
-        def start(self, task, total=None):
+        def start(self, task, total=None, done=0):
             self.started.append((task, total))
 
         def advance(self, count=1, note=""):

@@ -17,9 +17,9 @@ FIGURES = ("rougeL", "meteor", "attributes")
 
 
 def point(
-    arm: Condition, mean: float, low: float, high: float, seeds: int = 1, figures=FIGURES[:1]
+    condition: Condition, mean: float, low: float, high: float, seeds: int = 1, figures=FIGURES[:1]
 ) -> ConditionSummary:
-    return ConditionSummary(arm, tuple(range(seeds)), dict.fromkeys(figures, Interval(mean, low, high)))
+    return ConditionSummary(condition, tuple(range(seeds)), dict.fromkeys(figures, Interval(mean, low, high)))
 
 
 POINTS = (
@@ -77,7 +77,7 @@ def test_the_figure_shows_what_was_measured(tmp_path, drawn):
     assert base.get_linestyle() == "--"
     assert [patch.get_extents().height > 0 for patch in axes.patches] == [True]  # the band of alpha 0
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0.001", "0.02", "0.1"]
-    assert axes.get_title() == "ROUGE-L F1 (points)"
+    assert axes.get_title() == "ROUGE-L F1 (0 to 100)"
     assert axes.get_xlabel() == "alpha, weight of the alignment loss (log scale)"
     assert "40 songs, one seed: no claim, 95 % intervals over songs" in figure.get_suptitle()
     (legend,) = figure.legends
@@ -92,8 +92,8 @@ def test_lines_stand_beside_each_other_and_the_legend_beside_all(tmp_path, drawn
     plot_ablation(swept(tmp_path, *of_all(*POINTS, *other)))
     (figure,) = drawn
     assert [axes.get_title() for axes in figure.axes] == [
-        "ROUGE-L F1 (points)",
-        "METEOR (points)",
+        "ROUGE-L F1 (0 to 100)",
+        "METEOR (0 to 100)",
         "attributes named rightly (%)",
     ]
     assert "5 seeds, 95 % intervals over seeds and songs" in figure.get_suptitle()
@@ -126,12 +126,10 @@ def test_close_weights_have_readable_labels(tmp_path, drawn):
     assert rotations == [0, 90]
 
 
-@pytest.mark.parametrize(
-    ("seeds", "caution"), [(5, "bars that overlap are no test"), (8, "not all have the same seeds")]
-)
+@pytest.mark.parametrize(("seeds", "caution"), [(5, "intervals may overlap"), (8, "not all have the same seeds")])
 def test_the_title_warns_of_what_the_heights_do_not_say(tmp_path, drawn, seeds, caution):
-    arms = [*of_all(*POINTS[:2]), *of_all(POINTS[2], seeds=seeds)]
-    plot_ablation(swept(tmp_path, *arms))
+    conditions = [*of_all(*POINTS[:2]), *of_all(POINTS[2], seeds=seeds)]
+    plot_ablation(swept(tmp_path, *conditions))
     assert caution in drawn[0].get_suptitle()
 
 
@@ -154,12 +152,14 @@ def test_files(tmp_path):
 
 
 @pytest.mark.parametrize("points", [POINTS[:1], POINTS[1:2], POINTS[1:], (point(Condition(BART), 0.4, 0.3, 0.5),)])
-def test_fewer_arms(tmp_path, points):
+def test_fewer_conditions(tmp_path, points):
     """Alpha 0 alone, one weight alone, a sweep whose alpha 0 failed, and a baseline alone."""
     png, _ = plot_ablation(swept(tmp_path, *points))
     assert png.stat().st_size > 5000
 
 
 def test_real_records(tmp_path):
-    records = [run(arm, seed, [0.2, 0.4, 0.5 + arm.alpha]) for arm in (ZERO, aligned(0.1)) for seed in (0, 1)]
+    records = [
+        run(condition, seed, [0.2, 0.4, 0.5 + condition.alpha]) for condition in (ZERO, aligned(0.1)) for seed in (0, 1)
+    ]
     assert [panel.figure for panel in panels_of(summarise(records, {}, tmp_path))] == list(FIGURES)

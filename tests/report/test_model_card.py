@@ -24,14 +24,15 @@ SAMPLE = {"song": "x", "caption": "a *song*\nabout <rain>", "reference": "rain &
 def card(tmp_path):
     """Write the card of a run of the paper's recipe with changes to settings and options."""
 
-    def write(options: dict | None = None, data: dict | None = None, **settings) -> str:
+    def write(options: dict | None = None, data: dict | None = None, used: dict | None = None, **settings) -> str:
         out = tmp_path / "my-run"
         out.mkdir(exist_ok=True)
         given = {"seed": 3, "music_encoder": "/home/someone/best_model.pth", "no_music": False, **(options or {})}
         (out / "options.json").write_text(json.dumps(given))
         chosen = {"recipe": "paper", **recipe_settings("paper"), **settings}
-        figures = {"best": BEST, "sample": SAMPLE, "steps": 6}
-        path = write_model_card(TrainResult(out, chosen, figures, [BEST] * 14, data or DATA))
+        figures = {"best": BEST, "sample": SAMPLE, "steps": 6, **({"used": used} if used else {})}
+        log = [BEST, {**BEST, "epoch": 14.5}]
+        path = write_model_card(TrainResult(out, chosen, figures, log, data or DATA))
         assert [entry.name for entry in out.iterdir() if entry.suffix == ".partial"] == []
         return path.read_text()
 
@@ -53,10 +54,28 @@ def test_it_has_data_recipe_figures_and_limits(card):
     table = rows(text)
     assert table["ROUGE-L F1"] == ["21.8"]
     assert table["caption loss (nats per token)"] == ["2.750"]
-    assert table["epochs trained"] == ["14"]
+    assert table["epochs trained"] == ["14.5"]
     assert table["seed"] == ["3", "this run"]
     assert table["music encoder"] == ["best_model.pth, frozen", "this run"]
     assert {line.setting.replace("_", " ") for line in RECIPE_LINES} <= set(table)
+
+
+def test_the_songs_that_were_used_are_named(card):
+    """Runs on parts of a corpus have cards of their own; runs of before know the corpus only."""
+
+    def line(train: int, **options) -> str:
+        text = card(options, used={"train": train, "captions": 5 * train, "validation": 3})
+        return next(line for line in text.splitlines() if line.startswith("- Data: "))
+
+    assert "trained on 17 of 17 songs with 85 captions for 14.5 epochs, judged on 3 validation songs" in line(17)
+    assert "trained on 9 of 17 songs (--limit 9) with 45 captions" in line(9, limit=9)
+    assert line(9, limit=9) != line(5, limit=5)
+    assert "train 17, test 3 songs" in card()
+
+
+def test_music_encoders_that_are_no_file_have_words(card):
+    assert "demo model of recap-cli" in rows(card({"music_encoder": "demo"}))["music encoder"][0]
+    assert "songs' tags" in rows(card({"music_encoder": None}))["music encoder"][0]
 
 
 def test_a_setting_of_ones_own_is_marked(card):

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 import yaml
 from markdown_it import MarkdownIt
@@ -22,17 +23,19 @@ from test_model_card import BEST, DATA
 from test_table_one import PAPER, contrast, evaluated, system
 
 from recap_cli.captioning.captioner import SongCaption
-from recap_cli.captioning.explain import AttentionMap, Explanation
+from recap_cli.captioning.explain import Explanation, Looks
 from recap_cli.cli.app import complain, main
-from recap_cli.cli.console import ConsoleProgress, SafeConsole, render, stderr_console, write_caption
+from recap_cli.cli.caption_screen import caption_block, caption_panel, write_caption
+from recap_cli.cli.console import ConsoleProgress, SafeConsole, render, stderr_console
 from recap_cli.errors import RecapError
 from recap_cli.escaping import csv_cell, figure_text, flat, json_text, visible
 from recap_cli.evaluation.system_differences import Case, CaseStudy
 from recap_cli.evaluation.systems import Origin
 from recap_cli.progress import Table
+from recap_cli.report.attention_maps import draw_explanation
 from recap_cli.report.case_page import case_html
 from recap_cli.report.model_card import write_model_card
-from recap_cli.report.pictures import draw_explanation, plot_alignment
+from recap_cli.report.pictures import plot_alignment
 from recap_cli.report.scores import to_markdown
 from recap_cli.report.table_one import to_csv, to_latex
 from recap_cli.training.recipes import recipe_settings
@@ -139,7 +142,7 @@ def scored(words: str):
 
 def study(words: str) -> CaseStudy:
     scores = {"rouge1": 0.5}, {"rouge1": 0.25}
-    case = Case(words, words, [words, "x"], (words, "y"), scores, 0.5)
+    case = Case(words, words, words, [words, "x"], (words, "elsewhere"), scores, 0.5)
     return CaseStudy((words, "b"), [case, replace(case, lyrics=None)], 9, 1, "f1", "signature")
 
 
@@ -170,15 +173,14 @@ def terminal_table(words: str) -> None:
 
 
 def terminal_panel(words: str) -> None:
-    from recap_cli.report.drawing import caption_panel
-
-    SafeConsole("stdout", width=200).print(caption_panel(song(words)))
+    SafeConsole("stdout", width=200).print(caption_panel(song(words), 1.0))
+    SafeConsole("stdout", width=200).print(caption_block(song(words)))
 
 
 def terminal_epochs(words: str) -> None:
     sample = {"song": words, "caption": words, "reference": words}
     record = {"epoch": 1.0, "step": 1, "caption_loss": 1.0, "rougeL": 0.1, "meteor": 0.1, "sample": sample}
-    report = SimpleNamespace(progress=ConsoleProgress(stderr_console()), board=None)
+    report = SimpleNamespace(progress=ConsoleProgress(stderr_console()))
     EpochReport.show(report, record)
 
 
@@ -362,7 +364,7 @@ def test_csv(kind):
 def test_negative_figures_of_ours_stay_numbers():
     changed = {**BASE.entries[0].intervals, "rougeL": replace(BASE.entries[0].intervals["rougeL"], low=-0.25)}
     text = to_csv(replace(BASE, entries=[replace(BASE.entries[0], intervals=changed)]))
-    assert ",-25.0000," in text
+    assert ",-0.250000," in text
 
 
 # figures --------------------------------------------------------------------------------------------------------------
@@ -373,10 +375,11 @@ def test_figures(tmp_path):
     lines = [words or "x" for words in PAYLOADS.values()]
     for start in range(0, len(lines), 30):
         some = lines[start : start + 30]
-        looks = AttentionMap(["word", *some], some, [[1 / len(some)] * len(some)] * (len(some) + 1), 1.0, 2.0)
-        found = Explanation(" ".join(some), None, [0.0], 0.1, looks, looks)
+        words = ["word", *some]
+        looks = Looks(np.full((len(words), len(some)), 1 / len(some)), np.full(len(some), 1 / len(some)), 0.0)
         path = tmp_path / f"map-{start}.svg"
-        draw_explanation(found, some[0].replace("/", "-"), path)
+        explained = Explanation(words, some, [], looks, None)
+        draw_explanation(replace(song(" ".join(some)), audio=some[0], explanation=explained), path)
         text = path.read_text(encoding="utf-8")
         ElementTree.fromstring(text)
         assert not UNSEEN.search(text)
@@ -385,8 +388,6 @@ def test_figures(tmp_path):
 
 @pytest.mark.parametrize("kind", ["signs", "script", "colour", "lone surrogates"])
 def test_titles_of_figures(kind, tmp_path):
-    import numpy as np
-
     vectors = np.eye(6, dtype=np.float32)
     files = plot_alignment(SimpleNamespace(name=PAYLOADS[kind], cosines=(vectors, vectors)), tmp_path)
     assert [path.read_bytes()[:4] for path in files] == [b"\x89PNG"] * 2

@@ -16,7 +16,7 @@ from recap_cli.evaluation.system_differences import Contrast
 from recap_cli.evaluation.systems import Entry, Origin, PaperRow, SystemScores, read_paper_table
 from recap_cli.outputs import file_stem
 from recap_cli.report import scores as scores_module
-from recap_cli.report.scores import attribute_table, control_table, parts_table, to_markdown
+from recap_cli.report.scores import attribute_table, control_table, habits_table, rouge_table, to_markdown
 from recap_cli.report.table_one import (
     contrast_table,
     percent,
@@ -75,7 +75,7 @@ def test_one_run():
 
 
 def test_files_have_no_model_column():
-    table = table_one(evaluated(system("p.jsonl", model="", variant=""), split="", data=Path("p.jsonl")))
+    table = table_one(evaluated(system("p", model="", variant=""), split="", data=Path("runs/p.jsonl")))
     assert table.columns[0] == "run"
     assert table.title == "2 songs of p.jsonl, protocol f1"
 
@@ -107,7 +107,7 @@ def test_the_papers_figures_are_marked():
     assert table.rows[0] == ["ALCAP", "as printed in the paper, on another corpus", "12.3", "", "", "4.0"]
     assert "the paper's own figures, from another corpus: not comparable" in table.caption
     assert "as printed in the paper, on another corpus" in to_markdown(result) and "another corpus" in to_latex(result)
-    assert result.to_json()["paper_on_another_corpus"][0]["figures"] == {"rouge1": 12.3, "meteor": 4.0}
+    assert result.to_json()["paper_on_another_corpus"][0]["scores"] == {"rouge1": 0.123, "meteor": 0.04}
 
 
 def contrast(**changes):
@@ -129,7 +129,7 @@ def test_stars_stand_beside_their_p():
     assert table.rows == [["runs/b", "ROUGE-L F1", "3.4 [1.0, 6.0]", "0.0123", "0.0494 *", "songs"]]
     summed = contrast(figure="chrf", comparison=Comparison(Interval(3.4, 1.0, 6.0), 0.01234))
     assert contrast_table(evaluated(system("a"), contrasts=[summed])).rows[0][1:3] == ["chrF", "3.4 [1.0, 6.0]"]
-    assert "corrected for the 1 comparisons" in table.caption
+    assert "corrected for the 1 comparisons;" in table.caption
     assert "compares two models, not two ways of training" in table.caption
     seeds = contrast_table(evaluated(system("runs/a"), contrasts=[contrast(seeds=(3, 3), test="Welch")]))
     assert seeds.rows[0][-2:] == ["0.0494", "Welch"]
@@ -140,7 +140,8 @@ def test_stars_stand_beside_their_p():
 
 def test_markdown():
     text = to_markdown(evaluated(system("a|b"), contrasts=[contrast()]))
-    lines = text.splitlines()
+    lines = text[text.index("**2 songs") :].splitlines()
+    assert text.startswith("- a\\|b: ROUGE-L F1 50.0") or text.startswith("- ")
     assert lines[2] == "| model | run | ROUGE-1 F1 | ROUGE-2 F1 | ROUGE-L F1 | METEOR |"
     assert lines[4] == f"| RECAP | a\\|b | {HALF} | {HALF} | {HALF} | {HALF} |"
     assert "| runs/b | ROUGE-L F1 | 3.4 [1.0, 6.0] | 0.0123 | 0.0494 * | songs |" in lines
@@ -151,6 +152,9 @@ def test_latex():
     assert f"RECAP & run\\_1\\&2 & {HALF} & {HALF} & {HALF} & {HALF} \\\\" in text
     assert "Trained on: Votes \\textgreater{} 0" in text
     assert text.count("\\begin{") == text.count("\\end{") == 2
+    both = to_latex(evaluated(system("a", variant=""), contrasts=[contrast()]))
+    assert both.count("\\toprule") == 2 and "runs/b & +3.4 * \\\\" in both
+    assert "Trained on" not in both
     assert not re.search(r"(?<!\\)[%#$_]", text)
     assert latex_text("a\\b{c}^~<|") == (
         "a\\textbackslash{}b\\{c\\}\\textasciicircum{}\\textasciitilde{}\\textless{}\\textbar{}"
@@ -159,14 +163,17 @@ def test_latex():
 
 def test_csv_holds_every_figure():
     control = Control("music of another song", system("x", 0.25), {})
-    result = evaluated(system('a "b", c'), paper=PAPER, controls=[ControlReport("a", [control])])
+    result = evaluated(
+        system('a "b", c'), paper=PAPER, controls=[ControlReport("a", [control])], contrasts=[contrast()]
+    )
     rows = list(csv.DictReader(io.StringIO(to_csv(result))))
-    assert [row["kind"] for row in rows] == ["paper"] * 2 + ["run"] * 6 + ["control"] * 6
+    assert [row["kind"] for row in rows] == ["paper"] * 2 + ["run"] * 6 + ["difference"] + ["control"] * 6
     run = {row["figure"]: row for row in rows if row["kind"] == "run"}
     assert run["rougeL"]["name"] == 'a "b", c'
-    assert [run["rougeL"][name] for name in ("points", "low", "high")] == ["50.0000", "40.0000", "60.0000"]
-    assert run["bleu"]["points"] == "12.3400"
-    assert rows[8]["points"] == "25.0000"
+    assert [run["rougeL"][name] for name in ("mean", "low", "high")] == ["0.500000", "0.400000", "0.600000"]
+    assert run["bleu_0_100"]["mean"] == "12.340000"
+    assert (rows[8]["name"], rows[8]["mean"], rows[8]["p_holm"]) == ('runs/b minus a "b", c', "0.034000", "0.049360")
+    assert (rows[9]["mean"], rows[0]["mean"]) == ("0.250000", "0.123000")
 
 
 def test_json_is_plain():
@@ -176,15 +183,14 @@ def test_json_is_plain():
 # beside it ------------------------------------------------------------------------------------------------------------
 
 
-def test_parts():
-    table = parts_table(evaluated(system("a"), system("b")))
-    cells = {row[0]: row[1:] for row in table.rows}
-    assert table.columns == ["", "a", "b"]
+def test_parts_and_other_figures():
+    result = evaluated(system("a"), system("b"))
     # Song a is its first reference, song b shares nothing with its own.
-    assert cells["ROUGE-1 P / R / F1"] == ["50.0 / 50.0 / 50.0"] * 2
-    assert cells["BLEU"] == ["12.3 [10.0, 15.0]"] * 2
-    assert cells["words a caption"] == ["3.0"] * 2
-    assert cells["copied"] == ["0.0 %"] * 2
+    assert rouge_table(result).rows[1][:2] == ["b", "50.0/50.0/50.0"]
+    table = habits_table(result)
+    assert [row[0] for row in table.rows] == ["a", "b"]
+    cells = dict(zip(table.columns, table.rows[1], strict=True))
+    assert (cells["BLEU"], cells["words"], cells["copied"]) == ("12.3 [10.0, 15.0]", "3.0", "0.0 %")
 
 
 def test_attributes_of_runs_controls_and_oracles():
@@ -207,10 +213,13 @@ def test_controls():
     control = Control(
         "music of another song", system("x", 0.25), {"rougeL": Comparison(Interval(0.25, 0.125, 0.375), 0.01)}
     )
-    table = control_table(ControlReport("runs/a", [control]))
-    assert table.rows == [["music of another song", *["25.0 [15.0, 35.0]"] * 4, "25.0 [12.5, 37.5]", "3.0"]]
-    assert table.caption.startswith("uses the music: ROUGE-L F1 +25.0 [+12.5, +37.5] over music of another song")
-    assert table.caption.endswith("does not take the lyrics")
+    report = ControlReport("runs/a", [control])
+    table = control_table(report)
+    assert table.rows == [
+        ["music of another song", "25.0", "25.0", "25.0 [15.0, 35.0]", "25.0", "25.0 [12.5, 37.5]", "3.0"]
+    ]
+    assert report.verdicts[0].startswith("uses the music: ROUGE-L F1 +25.0 [+12.5, +37.5]")
+    assert report.verdicts[1] == "does not take the lyrics"
 
 
 def test_alignment_and_attention(tiny_data, tiny_run):

@@ -6,50 +6,35 @@ from pathlib import Path
 import pytest
 from make_runs import ZERO, aligned, runs
 from rich.console import Console
+from screens import FOLDER, check_screen
 
+from recap_cli.ablation.ablate import SweepPlan
 from recap_cli.ablation.conditions import BART, LYRICS_ONLY, Condition
 from recap_cli.ablation.results import AblateResult, summarise
-from recap_cli.corpus.splits import Leakage
-from recap_cli.preparation.prepare import PreparePlan, PrepareResult
 from recap_cli.progress import Table
 from recap_cli.report.drawing import draw
 from recap_cli.report.model_card import write_model_card
-from recap_cli.report.recipes import recipe_table, write_value
+from recap_cli.report.recipes import recipe_screen, recipe_table, write_value
 from recap_cli.report.table_one import markdown_table
 from recap_cli.report.tables import (
     ablate_table,
     duration,
-    leakage_line,
+    estimate_table,
     losses_table,
     measures_table,
     measures_tables,
-    plan_table,
-    prepare_table,
+    next_steps,
+    sweep_table,
     train_table,
 )
 from recap_cli.training.recipes import RECIPE_LINES
-from recap_cli.training.train import TrainResult
+from recap_cli.training.train import Estimate, TrainResult
 
 
 def print_table(table: Table, width: int = 200) -> str:
     console = Console(width=width, record=True, file=StringIO())
     console.print(draw(table))
     return console.export_text()
-
-
-def test_draw_keeps_every_cell():
-    text = print_table(Table("Title", ["name", "value"], [["a", "1"], ["b", "22"]], "below"))
-    lines = text.splitlines()
-    assert lines[0].strip() == "Title"
-    assert "name" in lines[2] and "value" in lines[2]
-    assert [line.strip("│ ").split("│") for line in lines[4:6]] == [["a    ", "     1"], ["b    ", "    22"]]
-    assert lines[-1].strip() == "below"
-
-
-def test_narrow_terminals_lose_no_figure():
-    text = print_table(Table("t", ["run", *"abcdef"], [["r", *["12.5 [10.25, 15.75]"] * 6]]), width=40)
-    assert "\u2026" not in text
-    assert text.count("12") == 6
 
 
 def test_text_in_brackets_is_no_markup():
@@ -67,16 +52,34 @@ def trained(**changes) -> TrainResult:
 
 
 def test_train_table():
-    table = train_table(trained())
-    assert table.title == "Trained runs/x: best epoch on the validation songs"
+    result = trained(log=[{"epoch": 1.0}, {"epoch": 4.0}], validation_share=0.25)
+    table = train_table(result)
+    assert table.title == "Trained runs/x"
     assert table.rows == [
-        ["epoch", "2"],
-        ["step", "6"],
-        ["rougeL", "0.61803"],
-        ["meteor", "0.5"],
-        ["caption loss", "0.75"],
+        ["best epoch", "2 of 4, step 6"],
+        ["ROUGE-L F1", "61.8"],
+        ["METEOR", "50.0"],
+        ["caption loss, nats a token", "0.750"],
+        ["validation took", "25 % of the time"],
     ]
     assert train_table(trained(trained=False)).title.startswith("Trained before: runs/x")
+
+
+def test_screens_of_train():
+    log = [{"epoch": 1.0}, {"epoch": 4.0}]
+    best = {**trained().figures["best"], "matched_cosine": 0.412, "mismatched_cosine": -0.033}
+    expected = Estimate(
+        "runs/my-songs-tiny-alpha0.02-3f2a", "that of the demo model in the package", 1240, 208, 352_320, 0.25, 0.0144,
+        0.52, "cpu", 3,
+    )  # fmt: skip
+    check_screen("train-end", draw(train_table(trained(log=log, figures={"best": best}))))
+    check_screen("train-dry-run", draw(estimate_table(expected)))
+
+
+def test_a_training_ends_with_what_people_do_next():
+    told = next_steps(trained(out=Path("runs/my run")), Path("data"))
+    assert "recap caption song.mp3 --model 'runs/my run'" in told
+    assert "recap eval 'runs/my run' --data data" in told
 
 
 def test_model_card(tmp_path):
@@ -111,7 +114,7 @@ def large() -> AblateResult:
 def test_ablate_table_of_one_seed():
     table = ablate_table(swept(runs(ZERO, [0.0]), runs(aligned(0.02), [0.0125])))
     assert table.title == "Weight of the alignment loss, 4 songs (one seed: no claim)"
-    assert table.columns == ["arm", "seeds", "ROUGE-L F1", "METEOR", "right", "minus alpha 0", "cosine"]
+    assert table.columns == ["condition", "seeds", "ROUGE-L F1", "METEOR", "right", "minus alpha 0", "cosine"]
     zero, one = table.rows
     assert zero[:2] + zero[3:] == ["BART-fusion (alpha 0)", "1", "25.0", "100.0", "", "0.812\n0.250"]
     assert zero[2].startswith("50.0\n[")
@@ -160,7 +163,7 @@ def test_ablate_table_fits_80_columns():
         for part in (part for cell in row[1:] for part in cell.split("\n")):
             assert any(part in line for line in lines), part
     markdown = markdown_table(table).splitlines()
-    assert markdown[2].startswith("| arm | seeds | ROUGE-L F1 |")
+    assert markdown[2].startswith("| condition | seeds | ROUGE-L F1 |")
     assert all(line.count("|") == 9 for line in markdown[2:9])
     assert "| +10.0 [+" in markdown[7] and "| <.0001 *** |" in markdown[7]
 
@@ -169,8 +172,19 @@ def test_ablate_table_of_real_songs_has_no_attributes():
     records = runs(ZERO, [0.0])
     del records[0].values["attributes"], records[0].measures["matched"]
     table = ablate_table(swept(records))
-    assert table.columns == ["arm", "seeds", "ROUGE-L F1", "METEOR"]
+    assert table.columns == ["condition", "seeds", "ROUGE-L F1", "METEOR"]
     assert [len(row) for row in table.rows] == [4]
+
+
+def test_screens_of_ablate():
+    result = large()
+    plan = SweepPlan(
+        [("BART-fusion (alpha 0)", 5, 2), ("alpha 0.02, positive", 5, 0)], 2, 95.0, 0.21, "2 finished runs"
+    )
+    losses = losses_table(result)
+    assert losses is not None
+    check_screen("ablate", *(draw(one) for one in (ablate_table(result), losses, *measures_tables(result))))
+    check_screen("ablate-dry-run", draw(sweep_table(plan)))
 
 
 def test_losses_table():
@@ -185,7 +199,7 @@ def test_losses_table():
 def test_measures_table():
     measures = {"gap": 0.5, "recall_at_10": 0.25, "unknown": 1.0}
     table = measures_table(swept(runs(ZERO, [0.0, 0.1], measures=measures), runs(Condition(BART), [0.0], measures={})))
-    assert table.columns == ["arm", "all attributes right, %", "cosine gap", "lyrics from music, R@10, %"]
+    assert table.columns == ["condition", "all attributes right, %", "cosine gap", "lyrics from music, R@10, %"]
     assert table.rows == [["BART (no music)", "50.0", "", ""], ["BART-fusion (alpha 0)", "50.0", "0.500", "25.0"]]
 
 
@@ -199,8 +213,15 @@ def test_recipe_table(recipe):
     assert all(row[-1] for row in table.rows)
 
 
+def test_the_recipes_fit_80_columns():
+    check_screen("recipes", draw(recipe_screen()))
+    assert "┏" in (FOLDER / "recipes-80.txt").read_text(encoding="utf-8")  # a grid, no list of 150 lines
+    for full, short in zip(recipe_table().rows, recipe_screen().rows, strict=True):
+        assert [full[1] if cell == "=" else cell for cell in short] == full
+
+
 def test_measures_fit_80_columns():
-    """A column an arm, four arms a table; every figure of the wide table is in one of them."""
+    """A column a condition, four conditions a table; every figure of the wide table is in one of them."""
     result = large()
     whole, tables = measures_table(result), measures_tables(result)
     assert len(tables) == -(-len(result.conditions) // 4)
@@ -208,88 +229,11 @@ def test_measures_fit_80_columns():
     found = {}
     for table in tables:
         for row in table.rows:
-            for arm, cell in zip(table.columns[1:], row[1:], strict=True):
-                found[arm.replace("\n", " "), row[0]] = cell
-    assert found == {key: cell for key, cell in cells.items() if key[1] != "arm"}
+            for condition, cell in zip(table.columns[1:], row[1:], strict=True):
+                found[condition.replace("\n", " "), row[0]] = cell
+    assert found == {key: cell for key, cell in cells.items() if key[1] != "condition"}
     text = "".join(print_table(table, width=80) for table in tables)
     assert all(name in text for name in whole.columns[1:])
-
-
-# prepare --------------------------------------------------------------------------------------------------------------
-
-MEDIANS = {"seconds": 14.9, "lyrics_tokens": 260.0, "captions_per_song": 15.0, "caption_tokens": 90.5}
-
-
-def prepared(**changes) -> PrepareResult:
-    given = {
-        "out": Path("data"), "songs": 24, "captions": 120, "hours": 0.0412, "splits": {"test": 3, "train": 17},
-        "rejected": 3, "reasons": {"is empty (0 bytes)": 2, "torn": 1}, "reused": 5, "medians": MEDIANS,
-        "cleaned": {"page footers": 7}, "warnings": {"silent": 4}, "leakage": Leakage(0.046, 0.991, 0), "seconds": 65.0,
-        "spent": {"decoding": 10.0, "resampling": 85.0, "mels": 5.0, "hashing": 0.1},
-    }  # fmt: skip
-    return PrepareResult(**{**given, **changes})
-
-
-def test_prepare_table():
-    table = prepare_table(prepared())
-    assert table.title == "Prepared data"
-    assert table.rows == [
-        ["songs", "24"],
-        ["captions", "120"],
-        ["splits", "test 3, train 17"],
-        ["audio in the mels", "0.04 h"],
-        ["median length of the audio", "14.9 s"],
-        ["median captions a song", "15"],
-        ["median words and marks: lyrics, captions", "260, 90.5"],
-        ["mels found in the cache", "5"],
-        ["captions cleaned: page footers", "7"],
-        ["used, but silent", "4"],
-        ["rejected", "3"],
-        ["  is empty (0 bytes)", "2"],
-        ["  torn", "1"],
-        ["time", "65.0 s"],
-        ["where it went", "resampling 85 %, decoding 10 %, mels 5 %"],
-        ["quicker; differs above 7 kHz only", "--resampler soxr"],
-    ]
-    assert "4.6 % of the songs" in table.caption and "99.1 % of the held-out captions" in table.caption
-
-
-def test_soxr_is_named_only_where_it_helps():
-    def last(**changes) -> str:
-        return prepare_table(prepared(**changes)).rows[-1][0]
-
-    assert last() != "where it went"
-    assert last(resampler="soxr") == "where it went"
-    assert last(spent={"decoding": 60.0, "resampling": 40.0}) == "where it went"
-    assert last(spent={"resampling": 2.0}) == "where it went"  # a second of compiling is no reason
-    assert last(reused=24) == "  torn"  # nothing was heard
-
-
-def test_many_reasons_are_cut_short():
-    rows = prepare_table(prepared(reasons={f"reason {n}": 1 for n in range(30)}, rejected=30)).rows
-    assert ["  for other reasons", "22"] in rows
-
-
-def test_a_slice_is_named():
-    assert prepare_table(prepared(slice="3/8")).title == "Prepared data, slice 3/8"
-
-
-def test_leakage_line():
-    assert leakage_line(None) == ""
-    assert leakage_line(Leakage(0.0, 0.5, 12)).endswith("These splits do so for 12 songs.")
-
-
-def test_plan_table():
-    plan = PreparePlan(
-        out=Path("data"), layout="alcap", songs=27834, captions=310315, splits={"train": 27034, "test": 800}, missing=4,
-        rejected=2, reasons={"torn": 2}, cleaned={}, leakage=Leakage(0.0, 0.9, 0), seconds=7200.0, gigabytes=6.683,
-        jobs=16,
-    )  # fmt: skip
-    rows = dict(plan_table(plan).rows)
-    assert rows["audio files that are missing"] == "4"
-    assert rows["mels, at most"] == "6.68 GB"
-    assert rows["time with 16 processes"] == "about 2.0 h"
-    assert plan.to_json()["dry_run"] is True
 
 
 def test_durations():

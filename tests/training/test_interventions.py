@@ -15,7 +15,7 @@ from recap_cli.model.captioner import RecapForCaptioning, caption_loss
 from recap_cli.progress import SilentProgress
 from recap_cli.runtime.decoding import DecodingOptions
 from recap_cli.training.build import build_model
-from recap_cli.training.interventions import exchange_captions, shuffled_keys
+from recap_cli.training.interventions import change_states, exchange_captions, shuffled_keys
 from recap_cli.training.options import CONSTANT, SHUFFLED, Interventions
 from recap_cli.training.plan import plan_run
 from recap_cli.training.train import TrainOptions, train
@@ -38,32 +38,31 @@ def states(tiny_data) -> dict[str, np.ndarray]:
 
 def test_nothing_is_changed_by_default(tiny_data, states):
     songs = tiny_data.split("train")
-    assert Interventions().states(states, tiny_data) is states
-    assert Interventions().training_songs(songs) is songs
-    assert not Interventions().changes_captions
+    assert change_states(states, tiny_data, Interventions()) is states
+    assert exchange_captions(songs, Interventions().caption_noise) == songs
 
 
 def test_shuffled_music_is_one_derangement_within_each_split(tiny_data, states):
-    heard = Interventions(SHUFFLED).states(states, tiny_data)
+    heard = change_states(states, tiny_data, Interventions(SHUFFLED))
     for name in tiny_data.splits:
         keys = [entry.mel for entry in tiny_data.split(name)]
         others = [shuffled_keys(tiny_data)[key] for key in keys]
         assert sorted(others) == sorted(keys)
         assert all(own != other for own, other in zip(keys, others, strict=True))
         assert all(np.array_equal(heard[own], states[other]) for own, other in zip(keys, others, strict=True))
-    again = Interventions(SHUFFLED).states(states, tiny_data)
+    again = change_states(states, tiny_data, Interventions(SHUFFLED))
     assert all(np.array_equal(again[key], heard[key]) for key in states)
 
 
 def test_noise_is_as_large_as_asked_for_and_always_the_same(tiny_data, states):
-    quiet, loud = (Interventions(music_noise=noise).states(states, tiny_data) for noise in (0.5, 2.0))
+    quiet, loud = (change_states(states, tiny_data, Interventions(music_noise=noise)) for noise in (0.5, 2.0))
     spread = np.concatenate(list(states.values())).astype(float).std(axis=0)
     for noise, heard in ((0.5, quiet), (2.0, loud)):
         added = np.concatenate([heard[key].astype(float) - states[key] for key in states])
         assert added.std(axis=0) == pytest.approx(noise * spread, rel=0.35)
         assert heard[next(iter(states))].dtype == np.float16
     key = next(iter(states))
-    assert np.array_equal(quiet[key], Interventions(music_noise=0.5).states(states, tiny_data)[key])
+    assert np.array_equal(quiet[key], change_states(states, tiny_data, Interventions(music_noise=0.5))[key])
 
 
 def test_exchanged_captions_belong_to_other_songs(tiny_data):

@@ -3,19 +3,29 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from recap_cli.ablation.ablate import AblateOptions, ablate
 from recap_cli.corpus.dataset import PreparedData
 from recap_cli.errors import BusyError, DataError, ModelError, OptionError, RecapError
 from recap_cli.evaluation.evaluate import EvaluateOptions, evaluate
-from recap_cli.runtime.run_folder import LOCK, OPTIONS_FILE, hold_run
+from recap_cli.outputs import hold_folder
+from recap_cli.progress import SilentProgress
+from recap_cli.runtime.hub import EMBEDDED_MODEL
+from recap_cli.runtime.run_folder import A_RUN, LOCK, OPTIONS_FILE, hold_run, is_held
 from recap_cli.training import train as module
-from recap_cli.training.plan import check_cache
+from recap_cli.training.options import DEMO_ENCODER, TAGS_ENCODER
+from recap_cli.training.plan import check_cache, plan_run
 from recap_cli.training.train import TrainOptions, estimate, train
 
+SMALL = {"align_layer": 1, "fusion_layers": (1, 2)}  # layers that the tiny model has
 QUICK = {"limit": 4, "epochs": 1, "max_caption_tokens": 10, "device": "cpu"}
 
 
@@ -87,10 +97,12 @@ def test_a_split_that_is_missing(copy, tmp_path, no_work, split):
     ids=["none", "all alike", "of other names"],
 )
 def test_songs_without_tags_cannot_pretrain_a_music_encoder(copy, tmp_path, no_work, change):
+    """Refused where that is asked for; unasked, the encoder in the package is taken."""
     rewrite(copy / "songs.jsonl", change)
-    error = both_refuse(TrainOptions(copy, tmp_path / "run", **QUICK))
-    assert error.message == "the songs have no tags, so a music encoder cannot be pretrained"
-    assert error.hint == "name one: --music-encoder"
+    options = TrainOptions(copy, tmp_path / "run", **QUICK)
+    error = both_refuse(replace(options, music_encoder=TAGS_ENCODER))
+    assert "no tags that differ" in error.message and "--music-encoder" in error.hint
+    assert plan_run(options, SilentProgress()).music_encoder == DEMO_ENCODER
 
 
 @pytest.mark.parametrize(
@@ -100,11 +112,37 @@ def test_songs_without_tags_cannot_pretrain_a_music_encoder(copy, tmp_path, no_w
         ({"music_encoder": Path("none.pth")}, ModelError, "no weights file none.pth"),
         ({"min_votes": 99}, DataError, "has no captions with 99 votes or more to learn from"),
         ({"resume": True}, OptionError, "holds no checkpoint to resume from"),
+        ({"music_encoder": Path("text.pth")}, ModelError, "text.pth"),
+        ({"music_encoder": Path("other.safetensors")}, ModelError, "other.safetensors holds no music encoder"),
+        ({"init": EMBEDDED_MODEL, "music_encoder": Path("demo")}, OptionError, "brings its own music encoder"),
+        ({"init": Path("nowhere")}, ModelError, "--init: no folder nowhere"),
+        ({"bart": "nowhere"}, ModelError, "--bart: no folder nowhere"),
+        ({"bart": str(EMBEDDED_MODEL)}, ModelError, "holds no BART"),
+        ({"recipe": "paper", "bart": "pretrain"}, OptionError, "out of range"),
+        ({"recipe": "paper", "bart": "pretrain", **SMALL}, ModelError, "a pretrained music encoder is needed"),
+        ({"align_layer": 2}, OptionError, "lies behind fusion layer 1"),
+        ({"device": "tpu"}, OptionError, "--device tpu"),
+        ({"device": "mps" if sys.platform != "darwin" else "cuda"}, OptionError, "is not available here"),
     ],
 )
-def test_other_refusals_come_as_early(tiny_data, tmp_path, no_work, options, kind, message):
-    error = both_refuse(TrainOptions(tiny_data.folder, tmp_path / "run", **{**QUICK, **options}))
-    assert isinstance(error, kind) and message in error.message
+def test_other_refusals_come_as_early(tiny_data, tmp_path, no_work, monkeypatch, options, kind, message):
+    monkeypatch.chdir(tmp_path)
+    Path("text.pth").write_text("weights")
+    save_file({"a": torch.zeros(2)}, "other.safetensors")
+    with pytest.raises(kind) as caught:
+        raise both_refuse(TrainOptions(tiny_data.folder, tmp_path / "run", **{**QUICK, **options}))
+    assert message in caught.value.message
+
+
+def test_a_damaged_checkpoint_or_result_is_told_by_the_dry_run_too(tiny_run, tiny_data, tmp_path, no_work):
+    options = TrainOptions(tiny_data.folder, tmp_path / "run", epochs=1, max_caption_tokens=16, device="cpu")
+    shutil.copytree(tiny_run, options.out)
+    (options.out / "model.safetensors").write_bytes(b"cut")
+    assert "model.safetensors is damaged" in both_refuse(options).message
+    (options.out / "figures.json").unlink()
+    (options.out / "checkpoints" / "checkpoint-3").mkdir(parents=True)
+    (options.out / "checkpoints" / "checkpoint-3" / "recap_state.json").write_text("{}")
+    assert "no checkpoint to resume from" in both_refuse(replace(options, resume=True)).message
 
 
 def test_a_read_only_data_folder(tmp_path, monkeypatch):
@@ -155,7 +193,7 @@ def test_a_run_of_before_the_markers_is_known_by_its_options(tiny_run, tiny_data
 def test_a_dry_run_says_that_a_folder_is_busy_or_taken(tiny_data, tmp_path, no_work):
     out = tmp_path / "run"
     options = TrainOptions(tiny_data.folder, out, **QUICK)
-    with hold_run(out, []):
+    with hold_folder(out, A_RUN, "recap train", lock=LOCK):  # as another process holds it
         error = both_refuse(options)
     assert isinstance(error, BusyError) and error.message == f"another recap train is working on {out}"
     assert not (out / LOCK).exists() and not out.exists()
@@ -164,6 +202,32 @@ def test_a_dry_run_says_that_a_folder_is_busy_or_taken(tiny_data, tmp_path, no_w
     (out / "checkpoints" / "checkpoint-1").mkdir(parents=True)
     (out / "checkpoints" / "checkpoint-1" / "model.safetensors").write_bytes(b"x")
     assert "holds a run with other settings" in both_refuse(options).message
+
+
+def test_a_process_holds_a_run_once_and_its_helpers_do_not(tmp_path, monkeypatch):
+    """Within the process that holds a folder nothing more is taken; torchrun's further processes never hold one."""
+    out = tmp_path / "run"
+    with hold_run(out, []):
+        with hold_run(out, []):
+            assert is_held(out)
+        assert is_held(out) and (out / LOCK).exists()
+        with pytest.raises(BusyError), hold_folder(out, A_RUN, "recap train", lock=LOCK):
+            pass
+    assert not is_held(out) and not out.exists()
+    monkeypatch.setenv("RANK", "1")
+    with hold_run(out, []):
+        assert not out.exists()
+
+
+def test_a_second_training_is_refused_before_the_libraries_are_loaded(tiny_data, tmp_path):
+    """Whatever the first is doing; a process that died holds nothing."""
+    out = tmp_path / "run"
+    words = ["train", str(tiny_data.folder), "--out", str(out)]
+    ask = f"import sys\nfrom recap_cli.cli.app import main\ncode = main({words})\nprint(code, 'torch' in sys.modules)"
+    with hold_folder(out, A_RUN, "recap train", lock=LOCK):
+        found = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=False)
+    assert found.stdout.split() == ["1", "False"]
+    assert "another recap train is working on" in found.stderr
 
 
 def test_everything_a_run_writes_has_the_modes_that_the_umask_leaves(copy, tmp_path, monkeypatch, quick_pretraining):

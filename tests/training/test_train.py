@@ -3,8 +3,11 @@
 import json
 import math
 import shutil
+import sys
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -21,13 +24,18 @@ from recap_cli.processor import RecapProcessor
 from recap_cli.progress import SilentProgress
 from recap_cli.runtime.decoding import DecodingOptions
 from recap_cli.runtime.device import choose_device
+from recap_cli.runtime.hub import EMBEDDED_MODEL
 from recap_cli.runtime.run_folder import newest_run, read_log
 from recap_cli.settings import declared
 from recap_cli.training import build as builder
+from recap_cli.training import options as option_module
+from recap_cli.training import plan as plan_module
+from recap_cli.training import pretrain as pretrain_module
 from recap_cli.training import train as module
 from recap_cli.training.build import build_model
 from recap_cli.training.checkpoints import list_checkpoints
-from recap_cli.training.plan import plan_run, run_name
+from recap_cli.training.options import DEMO_ENCODER, TAGS_ENCODER
+from recap_cli.training.plan import plan_run
 from recap_cli.training.pretrain import (
     LyricsPretraining,
     MusicPretraining,
@@ -38,7 +46,14 @@ from recap_cli.training.pretrain import (
 from recap_cli.training.recipes import RECIPE_LINES, RECIPES, recipe_settings
 from recap_cli.training.train import TrainOptions, TrainResult, train
 from recap_cli.training.trainer import ProgressCallback, RecapTrainer
-from recap_cli.training.validation import EpochReport, Validation, validation_songs
+from recap_cli.training.validation import (
+    EPOCH_COLUMNS,
+    EPOCH_LEGEND,
+    EpochReport,
+    Validation,
+    epoch_line,
+    validation_songs,
+)
 
 QUICK = {"limit": 4, "epochs": 1, "max_lyrics_tokens": 64, "max_caption_tokens": 10, "device": "cpu"}
 MUSIC = "model.encoder.music_encoder."
@@ -67,8 +82,8 @@ def start(data: PreparedData, **options) -> dict[str, torch.Tensor]:
     return model.state_dict()
 
 
-def pretrained_music(data: PreparedData) -> Path:
-    return pretrain_music_encoder(data, MusicPretraining(RecapConfig.tiny(5).music_sizes), SilentProgress())
+def pretrained_music(data: PreparedData, limit: int | None = None) -> Path:
+    return pretrain_music_encoder(data, MusicPretraining(RecapConfig.tiny(5).music_sizes), SilentProgress(), limit)
 
 
 # recipes --------------------------------------------------------------------------------------------------------------
@@ -422,18 +437,197 @@ def test_a_collapse_is_said(tmp_path, music, lyrics, words):
     assert warned == ([f"{words} {end}"] if words else [])
 
 
-def test_bf16_and_gradient_checkpointing_and_tensorboard(tiny_data, tmp_path):
+def test_bf16_and_gradient_checkpointing(tiny_data, tmp_path):
     result = run(tiny_data, tmp_path / "run", precision="bf16", gradient_checkpointing=True)
     assert math.isfinite(result.log[0]["caption_loss"])
     assert weights(result.out)["model.shared.weight"].dtype == torch.float32
-    try:
-        import tensorboard  # noqa: F401
-    except ImportError:
-        with pytest.raises(OptionError, match="TensorBoard is not installed"):
-            run(tiny_data, tmp_path / "board", report_to="tensorboard")
-    else:
-        board = run(tiny_data, tmp_path / "board", report_to="tensorboard").out / "tensorboard"
-        assert list(board.glob("events.*"))
+
+
+# what is told ---------------------------------------------------------------------------------------------------------
+
+
+class Told(SilentProgress):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+
+def test_an_epoch_is_a_line_of_fixed_columns(whole, tiny_data, tmp_path):
+    """At most 50 columns wide, each figure below its name; the sample and its reference stand below."""
+    told = Told()
+    train(TrainOptions(tiny_data.folder, tmp_path / "run", **{**QUICK, "limit": 10, "epochs": 2}), told)
+    place = told.said.index("epoch train valid align   own other ROUGE-L METEOR")
+    assert told.said[place - 1] == EPOCH_LEGEND
+    lines = told.said[place + 1 :]
+    for record, line, caption, reference in zip(whole.log, lines[::3], lines[1::3], lines[2::3], strict=True):
+        assert len(line) == len(told.said[place]) == 50
+        figures = [float(cell) for cell in line.split()]
+        wanted = [record[name] * (100 if name in ("rougeL", "meteor") else 1) for _, _, name in EPOCH_COLUMNS]
+        assert figures == pytest.approx([record["epoch"], *wanted], abs=0.06)
+        assert caption.split(": ", 1)[1].strip() == record["sample"]["caption"].strip()
+        assert reference.endswith(record["sample"]["reference"])
+    assert epoch_line({"epoch": 12.5, "train_caption_loss": 10.8043, "rougeL": 1.0, "matched_cosine": -0.0334}) == (
+        "12.5  10.80     -     - -.033     -   100.0      -"
+    )
+
+
+class FakeWriter:
+    """Stands in for TensorBoard's writer: keeps what it is given."""
+
+    made: ClassVar[list["FakeWriter"]] = []
+
+    def __init__(self, folder: str, purge_step: int | None = None) -> None:
+        self.folder, self.purge_step, self.ended = folder, purge_step, False
+        self.scalars: dict[str, list[tuple[int, float]]] = {}
+        self.texts: list[tuple[int, str]] = []
+        FakeWriter.made.append(self)
+
+    def add_scalar(self, name: str, value: float, step: int) -> None:
+        self.scalars.setdefault(name, []).append((step, float(value)))
+
+    def add_text(self, name: str, text: str, step: int) -> None:
+        self.texts.append((step, text))
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.ended = True
+
+
+def test_tensorboard_gets_every_step_and_epoch(whole, tiny_data, tmp_path, monkeypatch):
+    """Each step's loss and its parts, rate, gradient and speed, on average as logged; training is the same."""
+    monkeypatch.setattr(option_module, "find_spec", lambda name: True)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=FakeWriter))
+    FakeWriter.made.clear()
+    result = run(tiny_data, tmp_path / "run", limit=10, epochs=2, report_to="tensorboard")
+    (board,) = FakeWriter.made
+    assert equal(weights(result.out), weights(whole.out)) and result.log == whole.log
+    assert (board.folder, board.purge_step, board.ended) == (str(tmp_path / "run" / "tensorboard"), 1, True)
+    steps = {name: values for name, values in board.scalars.items() if name.startswith("step/")}
+    names = ("loss", "caption_loss", "alignment_loss", "learning_rate", "gradient_norm", "examples_per_second")
+    assert set(steps) == {f"step/{name}" for name in names}
+    assert all([step for step, _ in values] == list(range(1, 7)) for values in steps.values())
+    values = {name: [value for _, value in steps[f"step/{name}"]] for name in names}
+    assert all(value > 0 for name in ("loss", "gradient_norm", "examples_per_second") for value in values[name])
+    for name in ("caption_loss", "alignment_loss"):
+        means = [sum(values[name][first : first + 3]) / 3 for first in (0, 3)]
+        assert means == pytest.approx([record[f"train_{name}"] for record in result.log], abs=1e-4)
+    both = zip(values["caption_loss"], values["alignment_loss"], strict=True)
+    assert values["loss"] == pytest.approx([caption + 0.02 * aligned for caption, aligned in both])
+    assert board.scalars["epoch/rougeL"] == [
+        (record["step"], pytest.approx(record["rougeL"], abs=1e-5)) for record in result.log
+    ]
+    assert [step for step, _ in board.texts] == [3, 6]
+    assert all("reference:" in text for _, text in board.texts)
+
+
+def test_tensorboard_events_can_be_read_back(tiny_data, tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    out = run(tiny_data, tmp_path / "run", report_to="tensorboard").out
+    events = accumulator.EventAccumulator(str(out / "tensorboard")).Reload()
+    assert {"step/loss", "step/gradient_norm", "epoch/rougeL"} <= set(events.Tags()["scalars"])
+
+
+def test_tensorboard_that_is_not_there(monkeypatch):
+    monkeypatch.setattr(option_module, "find_spec", lambda name: None)
+    with pytest.raises(OptionError, match="TensorBoard is not installed") as caught:
+        TrainOptions(Path("data"), report_to="tensorboard")
+    assert "[tensorboard]" in caught.value.hint
+
+
+# own songs ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_songs(tiny_data, tmp_path) -> Path:
+    """A prepared folder that is not the demo corpus's, without tags and caches."""
+    folder = tmp_path / "own"
+    shutil.copytree(tiny_data.folder, folder, ignore=shutil.ignore_patterns("features", "pretrained"))
+    info = json.loads((folder / "dataset.json").read_text())
+    del info["demo"]
+    (folder / "dataset.json").write_text(json.dumps({**info, "music_tags": [], "source": "music"}))
+    return folder
+
+
+def test_own_songs_train_offline_without_tags(own_songs, tmp_path):
+    """The frozen music encoder is that of the model in the package; the texts' tokenizer is made of their own words."""
+    told = Told()
+    options = TrainOptions(own_songs, tmp_path / "run", recipe="tiny", epochs=1, max_caption_tokens=10, device="cpu")
+    out = train(options, told).out
+    assert any("demo model in the package" in line for line in told.said)
+    ours, packaged = weights(out), load_file(EMBEDDED_MODEL / "model.safetensors")
+    assert all(torch.equal(ours[key], value) for key, value in packaged.items() if key.startswith(MUSIC))
+    assert json.loads((out / "options.json").read_text())["music_encoder"] == "demo"
+    assert [path.name[:4] for path in (own_songs / "pretrained").iterdir()] == ["bart"]
+
+
+def test_which_music_encoder_is_taken(own_songs, tiny_data, monkeypatch):
+    """Tags for made-up songs and where many songs have tags, else the encoder in the package; a name always wins."""
+
+    def chosen(data, **options):
+        return plan_run(TrainOptions(data, device="cpu", recipe="tiny", **options), SilentProgress()).music_encoder
+
+    assert chosen(own_songs) == DEMO_ENCODER
+    assert chosen(tiny_data.folder) == TAGS_ENCODER
+    assert chosen(tiny_data.folder, limit=1) == DEMO_ENCODER  # one song has nothing that differs
+    assert chosen(tiny_data.folder, music_encoder=DEMO_ENCODER) == DEMO_ENCODER
+    assert chosen(own_songs, no_music=True) is None
+    info = json.loads((own_songs / "dataset.json").read_text())
+    (own_songs / "dataset.json").write_text(json.dumps({**info, "music_tags": ["mode", "tempo"]}))
+    assert chosen(own_songs) == DEMO_ENCODER
+    assert chosen(own_songs, music_encoder=TAGS_ENCODER) == TAGS_ENCODER
+    monkeypatch.setattr(plan_module, "ENOUGH_TAGGED", 10)
+    assert chosen(own_songs) == TAGS_ENCODER
+
+
+def test_few_captions_of_ones_own_take_more_epochs(own_songs, tiny_data):
+    """A hundred steps at least, judged ten times; not where --epochs is given, and never on made-up songs."""
+
+    def plan(data, **options):
+        found = plan_run(TrainOptions(data, device="cpu", recipe="tiny", **options), SilentProgress())
+        assert found.record["epochs"] == found.settings["epochs"]
+        return found.settings["epochs"], found.validate_every
+
+    assert plan(own_songs) == (25, 2.5)  # 85 captions are 4 steps
+    assert plan(own_songs, limit=4) == (100, 10)
+    assert plan(own_songs, epochs=3) == (3, 1)
+    assert plan(own_songs, validate_every=5) == (25, 5)
+    assert plan(tiny_data.folder) == plan(tiny_data.folder, limit=4) == (4, 1)
+
+
+def test_a_resumed_run_tells_which_steps_were_done_before():
+    """So that the rate counts only those of this run."""
+    seen = []
+    progress = SimpleNamespace(start=lambda *arguments: seen.append(arguments))
+    ProgressCallback(progress, "Training").on_train_begin(None, SimpleNamespace(global_step=4, max_steps=6), None)
+    assert seen == [("Training", 6, 4)]
+
+
+def test_a_quick_look_works_on_its_songs_alone(tiny_data, tmp_path, monkeypatch):
+    """With --limit, stand-ins are pretrained on the limited songs, and no other song's music is encoded."""
+    folder = tmp_path / "data"
+    shutil.copytree(tiny_data.folder, folder, ignore=shutil.ignore_patterns("features", "pretrained"))
+    seen: dict[str, list[str]] = {}
+    for name in ("train_tagger", "write_bart"):
+        stock = getattr(pretrain_module, name)
+
+        def watch(*arguments, name=name, stock=stock):
+            seen[name] = [entry.song.id for entry in arguments[2]]
+            return stock(*arguments)
+
+        monkeypatch.setattr(pretrain_module, name, watch)
+    result = run(PreparedData(folder), tmp_path / "run", limit=6)
+    wanted = [entry.song.id for entry in tiny_data.split("train")[:6]]
+    assert seen == {"train_tagger": wanted, "write_bart": wanted}
+    (features,) = (folder / "features").iterdir()
+    used = [*tiny_data.split("train")[:6], *tiny_data.split("validation")]
+    assert set(ShardReader(features).shapes) == {entry.mel for entry in used}
+    assert result.figures["used"] == {"train": 6, "captions": 30, "validation": 2}
 
 
 def test_a_compiled_run(tiny_data, tmp_path, monkeypatch):
@@ -613,7 +807,7 @@ def test_validation_songs_are_fixed_and_counted(tiny_data):
 
 
 def test_the_music_encoder_is_left_as_it_was_pretrained(tiny_data, whole):
-    pretrained = load_file(pretrained_music(tiny_data))
+    pretrained = load_file(pretrained_music(tiny_data, limit=10))
     after = weights(whole.out)
     assert len(pretrained) > 50
     assert all(torch.equal(after[MUSIC + key], value) for key, value in pretrained.items())
@@ -624,7 +818,7 @@ def test_the_music_encoder_is_left_as_it_was_pretrained(tiny_data, whole):
 def test_training_the_music_encoder_end_to_end(tiny_data, tmp_path):
     result = run(tiny_data, tmp_path / "run", train_music_encoder=True, batch_size=10)
     assert result.figures["steps"] == 2
-    before, after = load_file(pretrained_music(tiny_data)), weights(result.out)
+    before, after = load_file(pretrained_music(tiny_data, limit=4)), weights(result.out)
     changed = {key for key, value in before.items() if not torch.equal(after[MUSIC + key], value)}
     assert {"blocks.0.conv_1.weight", "layers.1.linear1.weight", "input_norm.running_mean"} < changed
     assert json.loads((result.out / "config.json").read_text())["train_music_encoder"] is True
@@ -633,7 +827,7 @@ def test_training_the_music_encoder_end_to_end(tiny_data, tmp_path):
 def test_the_lyrics_only_baseline(tiny_data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = train(TrainOptions(tiny_data.folder, no_music=True, **QUICK))
-    assert result.out == Path("runs/tiny-bart-seed-0")
+    assert result.out.match("runs/demo-no-music-limit4-epochs1-*")
     assert json.loads((result.out / "config.json").read_text())["use_music"] is False
     assert not [key for key in weights(result.out) if "music" in key or "fusion" in key or "alignment" in key]
     assert not {"train_alignment_loss", "matched_cosine"} & result.log[0].keys()
@@ -687,18 +881,30 @@ def test_weights_that_cannot_be_had(tiny_data, tmp_path):
     assert run(tiny_data, tmp_path / "run").trained
 
 
-def test_names_of_runs():
-    def name(**options):
-        chosen = TrainOptions(Path("data"), **options)
-        return run_name(chosen, chosen.settings(demo=True))
+def test_a_run_folder_is_named_after_all_that_changes_the_training():
+    """Readable first, then a hash: so a second trial gets a folder of its own, and the same command finds its run."""
+    demo, own = {"fingerprint": "a1", "demo": {}}, {"fingerprint": "b2"}
 
-    assert name() == "tiny-alpha-0.02-seed-0"
-    assert name(alpha=1e-3, seed=2, alignment_loss="infonce") == "tiny-alpha-0.001-infonce-seed-2"
-    assert name(no_music=True, recipe="paper") == "paper-bart-seed-0"
+    def name(info=demo, **options):
+        return TrainOptions(**{"data": Path("music/My Songs"), **options}).folder(info).as_posix()
+
+    readable = {
+        name(): "runs/demo-alpha0.02-",
+        name(limit=300): "runs/demo-alpha0.02-limit300-",
+        name(alpha=1e-3, seed=2, alignment_loss="infonce", epochs=0.5): "runs/demo-alpha0.001-infonce-epochs0.5-seed2-",
+        name(no_music=True, recipe="paper"): "runs/demo-paper-no-music-",
+        name(own, recipe="tiny"): "runs/My-Songs-",
+    }
+    assert all(found.startswith(start) for found, start in readable.items())
+    others = ({"lr": 1e-4}, {"min_votes": 2}, {"music_encoder": Path("demo")}, {"patience": 3})
+    names = [*readable, name({**demo, "fingerprint": "c3"}), *(name(**one) for one in others)]
+    assert len(set(names)) == len(names)
+    assert name() == name(device="cpu", report_to=None, resume=True, data=Path("b"))
+    assert name(out=Path("x")) == "x"
 
 
 def test_devices():
     assert choose_device("cpu") == "cpu"
     assert choose_device("auto") in ("cpu", "cuda", "mps")
-    with pytest.raises(ModelError, match="--device tpu is not available here"):
+    with pytest.raises(OptionError, match="--device tpu is not available here"):
         choose_device("tpu")

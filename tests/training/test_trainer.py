@@ -22,14 +22,14 @@ from recap_cli.errors import DataError, ModelError, OptionError
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.config import RecapConfig
 from recap_cli.progress import SilentProgress
-from recap_cli.training.batches import LengthGrouped, group_order, mark_aligned_rows, split_batch
+from recap_cli.training.batches import LengthGrouped, RunningLosses, group_order, mark_aligned_rows, split_batch
 from recap_cli.training.build import build_model
 from recap_cli.training.checkpoints import STATE_FILE, read_seal, write_seal
 from recap_cli.training.plan import plan_run
 from recap_cli.training.pretrain import LyricsPretraining, pretrain_bart, tiny_bart
 from recap_cli.training.train import TrainOptions, train
 from recap_cli.training.trainer import RecapTrainer, training_arguments
-from recap_cli.training.validation import RunningLosses, measure_gradients
+from recap_cli.training.validation import measure_gradients
 
 ROOT = Path(__file__).parents[2]
 ROWS = 12
