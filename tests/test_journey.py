@@ -142,4 +142,4 @@ def test_a_run_from_published_weights_survives_kill_9(typed, monkeypatch, capsys
     found, _ = call(paper_run, monkeypatch, capsys, "--tiny", "--device", "cpu")
     assert (found["steps"], found["validated_before_the_kill"], found["validations"]) == (4, 1, 2)
     assert found["went_on"] and found["finished_run_is_kept"] and found["tiny"]
-    assert typed.told[1].count("  reference: ") == 1  # the first validation was not done again
+    assert typed.told[1].count("reference: ") == 1  # the first validation was not done again
