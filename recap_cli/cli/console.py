@@ -116,7 +116,7 @@ class ConsoleProgress:
             bar.stop()
         yield
         if bar is not None:
-            bar.start()
+            bar.start(refresh=True)
 
     def say(self, message: str) -> None:
         """Writes a message."""

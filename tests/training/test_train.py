@@ -398,9 +398,10 @@ def test_infonce_says_where_its_negatives_come_from(tiny_data, tmp_path):
 
 def test_standardised_music(tiny_data, tmp_path):
     """The saved figures are those of the training songs' pooled music states, and the model loads with them."""
-    result = run(tiny_data, tmp_path / "run", limit=10, standardise_music=True)
+    copy = shutil.copytree(tiny_data.folder, tmp_path / "data", ignore=shutil.ignore_patterns("features"))
+    result = run(PreparedData(copy), tmp_path / "run", limit=10, standardise_music=True)
     model = AutoModelForSeq2SeqLM.from_pretrained(result.out)
-    folder = next((tiny_data.folder / "features").iterdir())
+    (folder,) = (copy / "features").iterdir()
     states = ShardReader(folder)
     pooled = torch.stack(
         [torch.from_numpy(states[entry.mel]).float().mean(dim=0) for entry in tiny_data.split("train")]

@@ -200,7 +200,8 @@ def test_two_processes_learn_what_one_learns(
     assert done.stderr.count("2 processes share each step of 50 captions.") == 1
     assert len(done.stdout.splitlines()) == len((tmp_path / "two" / "log.jsonl").read_text().splitlines()) == 1
     (two,) = json.loads(done.stdout)["log"]
-    assert two["sample"] == one.log[0]["sample"]
+    sample = one.log[0]["sample"]
+    assert two["sample"] == {"id": sample["song"], **{name: sample[name] for name in ("caption", "reference")}}
     for figure in (
         "train_caption_loss",
         "train_alignment_loss",
@@ -327,7 +328,7 @@ def test_a_full_disk_at_a_checkpoint(tiny_data, tmp_path, monkeypatch):
 
 def test_a_checkpoint_holds_the_losses_of_all_processes(monkeypatch):
     """The first process takes them over, so that their sum over the processes is right again."""
-    owner = "recap_cli.training.validation"
+    owner = "recap_cli.training.batches"
     losses = RunningLosses()
     losses.steps, losses.sums = 4, {"caption_loss": 1.0}
     with monkeypatch.context() as patch:
