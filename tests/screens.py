@@ -15,7 +15,8 @@ WIDTHS = (50, 80, 120)
 
 def draw_screen(width: int, *drawn: RenderableType) -> str:
     """Returns what a terminal of that width shows, without colour and without spaces at the ends of lines."""
-    console = Console(width=width, record=True, file=StringIO(), force_terminal=True, highlight=False)
+    still = {"get_time": lambda: 0.0}  # or a spinner would have turned on a slow machine
+    console = Console(width=width, record=True, file=StringIO(), force_terminal=True, highlight=False, **still)
     for one in drawn:
         console.print(one)
     return "".join(line.rstrip() + "\n" for line in console.export_text().splitlines())
