@@ -17,10 +17,8 @@ from recap_cli.model.published import load_captioner, load_music_encoder
 from recap_cli.model.weight_files import read_folder_weights
 from recap_cli.processor import PROCESSOR_FILE, RecapProcessor
 from recap_cli.progress import Progress
-from recap_cli.runtime.hub import DEFAULT_BART, EMBEDDED_MODEL, find_model, is_folder, is_hub_id
+from recap_cli.runtime.hub import DEFAULT_BART, EMBEDDED_MODEL, EMBEDDED_NAME, find_model, is_weights
 
-EMBEDDED_NAME = "embedded demonstration model"
-WEIGHTS_SUFFIXES = (".pt", ".pth", ".bin")
 MEL_BANDS = math.prod(stride for stride, _ in STRIDES)
 
 
@@ -37,9 +35,8 @@ def load_model(
     """
     if source is None:
         return *load_folder(EMBEDDED_MODEL), EMBEDDED_NAME
-    path = Path(source)
-    if not is_hub_id(source) and not is_folder(path) and (path.suffix in WEIGHTS_SUFFIXES or is_file(path)):
-        return *load_published(path, music_encoder, bart, progress), str(source)
+    if is_weights(source):
+        return *load_published(Path(source), music_encoder, bart, progress), str(source)
     if music_encoder is not None:
         raise ModelError(
             f"--music-encoder {music_encoder} does not go with {source}, which holds a music encoder of its own",

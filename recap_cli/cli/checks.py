@@ -14,13 +14,11 @@ from recap_cli.files import kind_of
 from recap_cli.outputs import ABLATION, DATA, check_evaluation, check_output_folder, is_ablation, is_data_folder
 from recap_cli.preparation.options import PrepareOptions
 from recap_cli.records import read_model_record
-from recap_cli.runtime.hub import DEFAULT_BART, WANTED, is_folder, is_hub_id, read_hub_id
+from recap_cli.runtime.hub import DEFAULT_BART, WANTED, is_folder, is_hub_id, is_weights, read_hub_id
 from recap_cli.runtime.run_folder import A_RUN, is_run
 from recap_cli.settings import UNNAMED
-from recap_cli.training.options import TrainOptions
+from recap_cli.training.options import DEMO_ENCODER, TAGS_ENCODER, TrainOptions
 
-WEIGHTS_SUFFIXES = (".pt", ".pth", ".bin")
-NAMED_ENCODERS = ("demo", "tags")  # of --music-encoder, beside files
 PRETRAIN = "pretrain"  # of --bart
 
 
@@ -50,15 +48,9 @@ def check_train(options: TrainOptions) -> None:
 
 def check_start(options: TrainOptions, is_demo: bool) -> None:
     """Refuses weights to start from that are not there, and a recipe whose music encoder is not named."""
-    if options.init is not None and options.music_encoder is not None:
-        raise OptionError("--init brings its own music encoder", "leave --music-encoder out")
-    needs_encoder = not options.no_music and options.init is None and options.music_encoder is None
-    if needs_encoder and options.settings(is_demo)["recipe"] != "tiny":
-        raise ModelError(
-            "a pretrained music encoder is needed",
-            "name CNNSA weights: --music-encoder best_model.pth; or train a small model: --recipe tiny",
-        )
-    check_file(options.music_encoder, "--music-encoder", ModelError)
+    options.check_encoder(is_demo)
+    if options.music_encoder not in (DEMO_ENCODER, TAGS_ENCODER):
+        check_file(options.music_encoder, "--music-encoder", ModelError)
     if options.init is not None:
         check_model(options.init, "--init", ("recap",))
     elif options.bart not in (None, PRETRAIN):
@@ -150,15 +142,9 @@ def check_model(source: str | Path, flag: str, kinds: tuple[str, ...]) -> None:
         raise ModelError(f"{flag}: no folder {source}", WANTED)
 
 
-def is_weights(source: str) -> bool:
-    """Whether a source names a file of published weights rather than a folder or a model of the hub."""
-    path = Path(source)
-    return not is_hub_id(source) and not is_folder(path) and (path.suffix in WEIGHTS_SUFFIXES or path.is_file())
-
-
 def check_file(path: Path | None, flag: str, error: type[RecapError] = DataError) -> None:
     """Refuses a file that is missing, or that is a folder, a device or the like."""
-    if path is None or str(path) in NAMED_ENCODERS:
+    if path is None:
         return
     try:
         kind = kind_of(path.stat().st_mode)

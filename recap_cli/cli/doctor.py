@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -16,6 +15,7 @@ from typing import Any
 from recap_cli import __version__
 from recap_cli.errors import RecapError
 from recap_cli.progress import Table
+from recap_cli.records import SCHEMA
 from recap_cli.surroundings import NAME_A_CACHE, cache_folder, check_cache, count_cores
 
 # By the name that they are imported under; each of them is needed.
@@ -63,7 +63,7 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the report as plain values."""
-        return {"schema": 1, **{name.lower(): rows for name, rows in self.sections.items()}, "broken": self.broken}
+        return {"schema": SCHEMA, **{name.lower(): rows for name, rows in self.sections.items()}, "broken": self.broken}
 
 
 def examine() -> Report:
@@ -131,13 +131,10 @@ def ffmpeg_version() -> str:
 
 def fonts() -> str:
     """Returns the scripts that pictures of `--explain` can show on this machine, and those that they cannot."""
-    from matplotlib import font_manager, ft2font
+    from recap_cli.report.attention_maps import find_fonts
 
-    missing = dict(SCRIPTS)
-    for file in [font_manager.findfont("DejaVu Sans"), *font_manager.findSystemFonts()]:
-        with suppress(OSError, RuntimeError, ValueError):  # a damaged font, or one of an unknown kind
-            font = ft2font.FT2Font(file)
-            missing = {name: letter for name, letter in missing.items() if not font.get_char_index(ord(letter))}
+    undrawn = find_fonts("".join(SCRIPTS.values()))[1]
+    missing = [name for name, letter in SCRIPTS.items() if letter in undrawn]
     there = ", ".join(name for name in SCRIPTS if name not in missing) or "none beside European ones"
     return f"{there}; missing: {', '.join(missing)} (install Noto fonts to draw them)" if missing else there
 

@@ -21,7 +21,7 @@ from recap_cli.evaluation.captions import (
     weights_fingerprint,
 )
 from recap_cli.evaluation.controls import ControlReport, RunUnderTest, run_controls
-from recap_cli.evaluation.options import EMBEDDED, EvaluateOptions
+from recap_cli.evaluation.options import EvaluateOptions
 from recap_cli.evaluation.predictions import Prediction, read_predictions
 from recap_cli.evaluation.system_differences import (
     CaseStudy,
@@ -46,7 +46,7 @@ from recap_cli.outputs import EVALUATION, check_evaluation, hold_folder, is_eval
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.records import SCHEMA
 from recap_cli.runtime.decoding import DecodingOptions
-from recap_cli.runtime.hub import model_path
+from recap_cli.runtime.hub import EMBEDDED_NAME, model_path
 from recap_cli.scoring.bootstrap import LEVEL, RESAMPLES, TRIALS
 from recap_cli.scoring.text import headings
 
@@ -233,7 +233,7 @@ def score_run(name: str, run: Path | None, scene: Scene, options: EvaluateOption
     """Captions the songs with one run and scores them."""
     assert scene.data is not None
     captioner = Captioner.from_pretrained(run, device=options.device, progress=progress)
-    source = EMBEDDED if run is None else captioner.name
+    source = EMBEDDED_NAME if run is None else captioner.name
     file = caption_file(options.out, source, run, scene.data, options.split, options.decoding)
     captions = caption_split(captioner, scene.data, scene.songs, options.decoding, progress, file=file)
     origin = read_origin(EMBEDDED_MODEL if run is None else model_path(run), scene.data)

@@ -14,7 +14,6 @@ from recap_cli.runtime.options import DecodingOptions
 from recap_cli.settings import MACHINE, RESULT, Device, Group, Setting, check_settings
 
 SCORED, MEASURED = "What is scored", "What is measured"
-EMBEDDED = "embedded demonstration model"
 FILES_OF_CAPTIONS = (".jsonl", ".json", ".csv", ".tsv")
 LONGEST_NAME = 32  # letters: with six figures beside it, a row fits 100 columns
 USUAL_CASES = 10

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from recap_cli.corpus.folders import is_file
 from recap_cli.errors import ModelError
 from recap_cli.progress import Progress, SilentProgress
 
 EMBEDDED_MODEL = Path(__file__).parents[1] / "data" / "demo_model"  # comes with the package
+EMBEDDED_NAME = "embedded demonstration model"
+WEIGHTS_SUFFIXES = (".pt", ".pth", ".bin")  # of published weights
 SMALL_FILES = ["*.json", "*.txt"]
 TIMEOUT = 5.0
 DEFAULT_BART = "facebook/bart-base"
@@ -92,6 +95,12 @@ def is_folder(path: Path) -> bool:
         return path.is_dir()
     except (OSError, ValueError):
         return False
+
+
+def is_weights(source: str | Path) -> bool:
+    """Whether a source names a file of published weights rather than a folder or a model of the hub."""
+    path = Path(source)
+    return not is_hub_id(source) and not is_folder(path) and (path.suffix in WEIGHTS_SUFFIXES or is_file(path))
 
 
 def fetch(name: str, repository: str, revision: str | None, flag: str, progress: Progress) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from recap_cli import __version__
-from recap_cli.errors import OptionError
+from recap_cli.errors import ModelError, OptionError
 from recap_cli.settings import MACHINE, RESULT, Device, Setting, check_settings, plain
 from recap_cli.training.recipes import (
     RECIPES_OWN,
@@ -187,9 +187,7 @@ class TrainOptions:
     align_layer: Annotated[
         int | None,
         overrides(
-            "Encoder layer, from 0, whose incoming lyrics states are aligned with the music.",
-            ALIGNMENT,
-            minimum=0,
+            "Encoder layer, from 0, whose incoming lyrics states are aligned with the music.", ALIGNMENT, minimum=0
         ),
     ] = None
     allow_fused_alignment: Annotated[
@@ -308,6 +306,17 @@ class TrainOptions:
             )
         if self.init is not None and self.bart is not None:
             raise OptionError("--init and --bart both name weights to start from", "give one of them")
+
+    def check_encoder(self, demo: bool) -> None:
+        """Refuses an encoder beside that of `init` (OptionError), and a recipe without its encoder (ModelError)."""
+        if self.init is not None and self.music_encoder is not None:
+            raise OptionError("--init brings its own music encoder", "leave --music-encoder out")
+        needed = not self.no_music and self.init is None and self.music_encoder is None
+        if needed and self.settings(demo)["recipe"] != "tiny":
+            raise ModelError(
+                "a pretrained music encoder is needed",
+                "name CNNSA weights: --music-encoder best_model.pth; or train a small model: --recipe tiny",
+            )
 
     def settings(self, demo: bool) -> dict[str, Any]:
         """Returns every recipe setting with this run's overrides, and the recipe's name."""

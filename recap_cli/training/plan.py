@@ -249,15 +249,8 @@ def read_source(folder: Path, name: str = "") -> Source:
 
 def check_model(plan: RunPlan) -> None:
     """Refuses settings that fit no model, and a recipe whose music encoder is not named."""
-    options = plan.options
-    recap_config(plan, None if options.no_music else RecapConfig().music_sizes)
-    if options.init is not None and options.music_encoder is not None:
-        raise OptionError("--init brings its own music encoder", "leave --music-encoder out")
-    if plan.settings["recipe"] != "tiny" and plan.music_encoder is not None and options.music_encoder is None:
-        raise ModelError(
-            "a pretrained music encoder is needed",
-            "name CNNSA weights: --music-encoder best_model.pth; or train a small model: --recipe tiny",
-        )
+    recap_config(plan, None if plan.options.no_music else RecapConfig().music_sizes)
+    plan.options.check_encoder(plan.data.is_demo)
 
 
 def check_music_encoder(plan: RunPlan) -> None:

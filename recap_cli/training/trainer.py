@@ -160,7 +160,7 @@ class RecapTrainer(Seq2SeqTrainer):
         self.losses = RunningLosses()
         self.began = time.monotonic()
         self.songs_in_step: int | None = None
-        self.gradient_norm = 0.0  # of the last step, before clipping
+        self.gradient_norm: Tensor | float = 0.0  # of the last step, before clipping; stays on its device
         self.sampler: LengthGrouped | None = None
         self.remove_callback(PrinterCallback)  # a Progress reports instead
         self.add_callback(EpochOrder(self))
@@ -212,7 +212,7 @@ class RecapTrainer(Seq2SeqTrainer):
             norm = self.accelerator.clip_grad_norm_(own, self.args.max_grad_norm)
         else:
             norm = super()._clip_grad_norm(model)
-        self.gradient_norm = float(norm)
+        self.gradient_norm = norm
         return norm
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:

@@ -280,7 +280,7 @@ class Board(TrainerCallback):
     """
 
     def __init__(
-        self, out: Path, validation: Validation, losses: RunningLosses, gradient_norm: Callable[[], float]
+        self, out: Path, validation: Validation, losses: RunningLosses, gradient_norm: Callable[[], Tensor | float]
     ) -> None:
         self.out, self.validation, self.losses, self.gradient_norm = out, validation, losses, gradient_norm
         self.writer: SummaryWriter | None = None
@@ -308,7 +308,7 @@ class Board(TrainerCallback):
             "loss": parts["caption_loss"] + alpha * parts.get("alignment_loss", 0.0),
             **parts,
             "learning_rate": kwargs["lr_scheduler"].get_last_lr()[0],
-            "gradient_norm": self.gradient_norm(),
+            "gradient_norm": float(self.gradient_norm()),
             "examples_per_second": examples / max(seconds, 1e-9),
         }
         for name, value in figures.items():
