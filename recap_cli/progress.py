@@ -33,7 +33,7 @@ class Table:
     title: str
     columns: list[str]
     rows: list[list[str]]
-    caption: str = ""  # a line under the table, for example a signature
+    caption: str = ""  # notes under the table, a line each
 
 
 class SilentProgress:

@@ -25,7 +25,7 @@ from recap_cli.preparation.options import PreparePlan, PrepareResult
 from recap_cli.records import SCHEMA, read_schema
 from recap_cli.training.train import Estimate, TrainResult
 
-COMMANDS = ("prepare", "train", "caption", "eval", "ablate")
+COMMANDS = ("prepare", "train", "caption", "eval", "ablate", "doctor")
 LEAKAGE = Leakage(0.25, 0.5, 2)
 EPOCH = {"epoch": 1.0, "step": 7, "rougeL": 0.08, "meteor": 0.1, "caption_loss": 4.0, "cosine_gap": -0.1}
 SAMPLE = {"song": "a", "caption": "x", "reference": "y"}

@@ -65,7 +65,10 @@ class Catalogue:
         """Yields the songs of a prepared data folder, whatever the shard."""
         for one in data.songs:
             song = one.song
-            yield AudioTask(song.id, song.audio or song.id, song.lyrics, mel=one.mel, seconds=one.seconds)
+            title = title_of(song)
+            yield AudioTask(
+                song.id, song.audio or song.id, song.lyrics, mel=one.mel, seconds=one.seconds, title=title
+            )
 
     def files(self) -> Iterator[AudioTask]:
         """Yields the songs of audio files and folders, whatever the shard."""
@@ -110,9 +113,10 @@ class Catalogue:
             elif meeting == "new" and name and is_done(song):
                 yield None
             elif meeting == "new":
-                task = as_task(song_from_row(record, number, self.source, beside, beside))
+                found = song_from_row(record, number, self.source, beside, beside)
+                task = as_task(found)
                 if name or self.has(task.id):
-                    yield task
+                    yield replace(task, title=title_of(found)) if isinstance(found, Song) else task
 
     def has(self, name: str) -> bool:
         """Whether a song belongs to the shard."""
@@ -156,6 +160,11 @@ class KnownSongs:
         self.pairs.add(pair)
         self.last = (number, audio)
         return "new"
+
+
+def title_of(song: Song) -> str:
+    """Returns what a table calls a song: "artist - title", the title alone without an artist, "" without a title."""
+    return " - ".join(filter(None, (song.artist, song.title))) if song.title else ""
 
 
 def as_task(found: Song | Rejected) -> AudioTask:
@@ -237,10 +246,13 @@ class BatchCaptioner:
                 error=result.error,
                 id=task.id,
                 weights=self.captioner.weights,
+                title=task.title,
             )
         missing = () if self.instrumental or result.lyrics.strip() else (NO_LYRICS,)
         warnings = (*result.warnings, *missing)
-        return CaptionInput(task.audio, result.lyrics, result.decoded, warnings, task.id, self.named_excerpt)
+        return CaptionInput(
+            task.audio, result.lyrics, result.decoded, warnings, task.id, self.named_excerpt, title=task.title
+        )
 
     @property
     def named_excerpt(self) -> str | float:

@@ -43,6 +43,7 @@ class AudioTask:
     mel: str = ""  # the key of its mel in a prepared data folder, in place of the file
     seconds: float = 0.0  # what that mel covers
     warnings: tuple[str, ...] = ()  # about its lyrics, from where they were read
+    title: str = ""  # with the artist, where a table names them
 
 
 @dataclass(frozen=True)

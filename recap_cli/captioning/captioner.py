@@ -33,7 +33,7 @@ from recap_cli.runtime.hub import DEFAULT_BART
 
 NO_LYRICS = "no lyrics: the caption comes from the music alone (--instrumental says there are none)"
 WINDOWS_AT_ONCE = 4  # of a whole song
-UNTOLD = ("seconds", "lyrics_from", "explanation")  # times differ from run to run
+UNTOLD = ("seconds", "lyrics_from", "title", "explanation")  # times differ from run to run
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class SongCaption:
     recap: str = __version__
     explanation: Explanation | None = None
     lyrics_from: str = ""  # the file or tag that they were read from; "none" without lyrics, "" for words or a table
+    title: str = ""  # with the artist, where a table names them
 
     @property
     def caption(self) -> str:
@@ -99,6 +100,7 @@ class CaptionInput:
     excerpt: str | float = "start"  # that was asked for
     seconds: float = 0.0  # it took to decode
     lyrics_from: str = ""
+    title: str = ""  # with the artist, where a table names them
 
 
 class Captioner:
@@ -267,6 +269,7 @@ class Captioner:
                     weights=self.weights,
                     explanation=self.explain(song, decoded.captions[0]) if explain else None,
                     lyrics_from=song.lyrics_from,
+                    title=song.title,
                 )
             )
         return results

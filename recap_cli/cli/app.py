@@ -63,6 +63,7 @@ add("caption", commands.caption, "song.mp3 lyrics.txt", "a.mp3 b.mp3 c.ogg", "mu
 add("eval", commands.evaluate, "runs/one runs/two --controls", "--predictions captions.csv")
 add("ablate", commands.ablate, "data --weights 1e-3,2e-2,1e-1 --seeds 5 --baselines")
 add("doctor", commands.doctor, "", "--json")
+COMMANDS = tuple(one.name for one in app.registered_commands)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,7 +90,7 @@ def run(arguments: Sequence[str] | None) -> int:
     try:
         code = app(args=arguments, standalone_mode=False)
     except UsageError as error:
-        complain_usage(error)
+        complain_usage(error, sys.argv[1:] if arguments is None else arguments)
         return 2
     except (typer.Abort, KeyboardInterrupt):
         code = 130
@@ -141,13 +142,11 @@ def complain(error: RecapError) -> None:
     tell(f"try: {error.hint or 'recap COMMAND --help'}")
 
 
-def complain_usage(error: Any) -> None:
-    """Says how the command is called, and what was wrong."""
-    if error.ctx is not None:
-        tell(error.ctx.get_usage())
-        tell(f"Try '{error.ctx.command_path} --help' for help.")
-        tell("")
-    tell(f"Error: {error.format_message()}")
+def complain_usage(error: Any, arguments: Sequence[str]) -> None:
+    """Says what was wrong with how the command was called, in the form of all errors."""
+    message = " ".join(error.format_message().split()).removesuffix(".")
+    command = next((one for one in arguments if one in COMMANDS), "")
+    complain(RecapError(message[:1].lower() + message[1:], f"{f'recap {command}'.strip()} --help"))
 
 
 def show_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

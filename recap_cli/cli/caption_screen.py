@@ -110,18 +110,23 @@ def caption_panel(result: "SongCaption", loaded: float) -> Panel:
         "time": f"loaded in {loaded:.1f} s, captioned in {result.seconds:.1f} s",
     }.items():
         facts.add_row(name, words(told))
-    return Panel(Group(words(title_of(result), "bold"), "", words("\n\n".join(result.captions)), "", facts))
+    title = title_of(result) or Path(result.audio).name
+    return Panel(Group(words(title, "bold"), "", words("\n\n".join(result.captions)), "", facts))
 
 
 def caption_block(result: "SongCaption") -> RenderableType:
-    """Returns one song of many behind a blank line: its title, and its captions or why it has none."""
+    """Returns one song of many behind a blank line: its title, and its captions or why it has none.
+
+    A song without a title is called by its id, which tells two files of the same name apart.
+    """
     told = words("\n".join(result.captions)) if not result.error else words(f"failed: {result.error}", "red")
-    return Group("", words(title_of(result), "bold"), Padding(told, (0, 0, 0, 2)))
+    title = title_of(result) or result.id or result.audio
+    return Group("", words(title, "bold"), Padding(told, (0, 0, 0, 2)))
 
 
 def title_of(result: "SongCaption") -> str:
-    """Returns artist and title where the file's tags have them, else the file's name."""
-    return title_in_tags(result.audio) or Path(result.audio).name or result.id
+    """Returns artist and title where a table or the file's tags have them, "" where they do not."""
+    return result.title or title_in_tags(result.audio)
 
 
 # at the end -----------------------------------------------------------------------------------------------------------

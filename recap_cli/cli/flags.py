@@ -17,6 +17,8 @@ Given = Mapping[str, Any]
 
 LAST = (RESULT, MACHINE)  # panels
 MOST_CHOICES = 12  # letters; more would take the space of the helps
+EMPTY = "''"  # as it is typed
+NUMBERS = {int: ("a whole number", "16"), float: ("a number", "0.5")}  # in words, and an example
 VALUE_WORDS = {int: "N", float: "NUMBER", Path: "PATH"}
 
 
@@ -99,8 +101,8 @@ def is_bare(one: Declared) -> bool:
 
 
 def is_text(one: Declared) -> bool:
-    """Whether a flag's value comes as one text that is read here: several values with commas, or a form of its own."""
-    return one.setting.read is not None or (one.is_many and one.kind is not Path)
+    """Whether a flag's value comes as one text that is read here: numbers, several values with commas, own forms."""
+    return one.setting.read is not None or one.kind in NUMBERS or (one.is_many and one.kind is not Path)
 
 
 def default_of(one: Declared) -> Any:
@@ -117,6 +119,7 @@ def shown_default(one: Declared) -> bool | str:
     if one.setting.default == RECIPES_OWN:
         return recipe_default(one.name)
     values = one.default if one.is_many and isinstance(one.default, tuple) else ()
+    values = values or ((one.default,) if one.kind in NUMBERS and isinstance(one.default, int | float) else ())
     in_words = one.setting.default or ",".join(map(str, values))
     return in_words or not (is_bare(one) or default_of(one) is None)
 
@@ -210,7 +213,7 @@ def read_value(one: Declared, value: Any) -> Any:
     """Returns a value as the options hold it.
 
     Raises:
-        OptionError: it is no list of what it should be.
+        OptionError: it is not what it should be.
     """
     setting = one.setting
     if setting.stands_for is not None:
@@ -219,7 +222,20 @@ def read_value(one: Declared, value: Any) -> Any:
         return setting.read(value)
     if one.is_many:
         return tuple(value) if isinstance(value, list) else read_list(one, value)
-    return value
+    return read_number(one, value) if one.kind in NUMBERS and isinstance(value, str) else value
+
+
+def read_number(one: Declared, text: str) -> Any:
+    """Returns a number of the setting's kind.
+
+    Raises:
+        OptionError: the text is none.
+    """
+    try:
+        return one.kind(text)
+    except ValueError:
+        kind, example = NUMBERS[one.kind]
+        raise OptionError(f"{one.flag} {text or EMPTY} is not {kind}", f"give {kind} such as {example}") from None
 
 
 def read_list(one: Declared, text: str) -> tuple[Any, ...]:

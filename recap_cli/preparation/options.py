@@ -29,7 +29,8 @@ class PrepareOptions:
         Path | None,
         Setting(
             "A folder of songs, a manifest (.csv, .tsv, .jsonl), the Song Interpretation Dataset (.json), a "
-            "folder of ALCAP's CSV files, or a Music4All folder.",
+            "folder of ALCAP's CSV files, or a Music4All folder. A manifest has the columns audio, lyrics and caption, "
+            "and if known id, title, artist, split, votes and tags (such as: slow, sad).",
             argument="SOURCE",
             default="the demo corpus of made-up songs",
         ),

@@ -43,12 +43,23 @@ class Drawn:
             yield words(table.title, "table.title")
         yield body
         if table.caption:
-            yield words(table.caption, "table.caption")
+            yield notes(table.caption)
 
 
 def draw(table: Table) -> Drawn:
     """Returns what any console draws of a table; see `Drawn`."""
     return Drawn(table)
+
+
+def notes(caption: str) -> RenderableType:
+    """Returns the notes under a table; each of several begins with a dot and hangs behind it."""
+    lines = caption.split("\n")
+    if len(lines) == 1:
+        return words(caption, "table.caption")
+    listed = RichTable.grid(padding=(0, 1, 0, 0))
+    for line in lines:
+        listed.add_row(words("\N{MIDDLE DOT}", "table.caption"), words(line, "table.caption"))
+    return listed
 
 
 def fit_grid(rows: Rows, width: int, padding: int) -> RichTable | None:

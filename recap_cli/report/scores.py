@@ -81,8 +81,8 @@ def habits_table(result: EvaluateResult) -> Table:
         rows.append([system.name, *cells, "" if copied is None else f"{100 * copied:.1f} %"])
     columns = ["system", *(HEADINGS[name] for name in SUMMED), "words", "distinct", "copied"]
     caption = (
-        "words: of a caption; distinct: captions that differ from one another; copied: 5-grams that stand in the "
-        "lyrics, where these are known"
+        "words: of a caption\ndistinct: captions that differ from one another\n"
+        "copied: 5-grams that stand in the lyrics, where these are known"
     )
     return Table("Other figures", columns, rows, caption)
 
@@ -112,7 +112,7 @@ def control_table(report: ControlReport) -> Table:
         lost = percent(control.differences["rougeL"].difference)
         rows.append([control.name, *cells.values(), lost, f"{control.system.scores.means()['length']:.1f}"])
     columns = ["control", *(HEADINGS[name] for name in HEADLINE), "lost", "words"]
-    caption = f"ROUGE: {protocol_named(report.protocol).aim}; lost: ROUGE-L of the run minus that of the control"
+    caption = f"ROUGE: {protocol_named(report.protocol).aim}\nlost: ROUGE-L of the run minus that of the control"
     return Table(f"Controls of {report.name}", columns, rows, caption)
 
 
@@ -124,8 +124,8 @@ def alignment_table(report: AlignmentReport) -> Table:
     chance = retrieval_cell(report.trained.chance)
     rows = [[name, trained[name], probe[name], chance if "median rank" in name else ""] for name in trained]
     caption = (
-        f"{report.trained.pool} held-out songs; ties count against the model. Probe: a fresh projection trained with "
-        f"the same loss ({report.probe_loss}) on the detached encoder; only what goes beyond the probe of a run with "
+        f"{report.trained.pool} held-out songs; ties count against the model\nprobe: a fresh projection trained with "
+        f"the same loss ({report.probe_loss}) on the detached encoder\nonly what goes beyond the probe of a run with "
         "alpha 0 was taught to the encoder"
     )
     return Table(f"Alignment of {report.name}", ["", "as trained", "probe", "chance"], rows, caption)

@@ -73,7 +73,7 @@ def overview_table(result: EvaluateResult) -> Table:
     if result.paper:
         notes.append("(paper): printed there, from another corpus, so not comparable")
     columns = ["system", *(HEADINGS[name] for name in FIGURES)]
-    return Table(title_of(result), columns, rows, "; ".join(notes))
+    return Table(title_of(result), columns, rows, "\n".join(notes))
 
 
 def overview_cell(entry: Entry, figure: str, sign: str) -> str:
@@ -114,7 +114,7 @@ def table_one(result: EvaluateResult) -> Table:
             rows.append([f"trained on: {variant or 'not known'}", *[""] * (named + len(HEADLINE))])
         rows += [[*([line.model] if named else []), line.run, *line.cells] for line in lines]
     columns = [*(["model"] if named else []), "run", *(headings(result.protocol)[name] for name in HEADLINE)]
-    return Table(title_of(result), columns, rows, "; ".join(notes_of(result)))
+    return Table(title_of(result), columns, rows, "\n".join(notes_of(result)))
 
 
 def contrast_table(result: EvaluateResult) -> Table | None:
@@ -131,7 +131,7 @@ def contrast_table(result: EvaluateResult) -> Table | None:
         notes.append(f"below {ENOUGH_SEEDS} seeds a side no stars")
     if len(result.entries) > MOST_TOLD:
         notes.insert(0, "positive: better than the first; intervals and p of each stand in evaluation.json")
-        return Table(title, ["run", *(HEADINGS[name] for name in FIGURES)], difference_rows(result), "; ".join(notes))
+        return Table(title, ["run", *(HEADINGS[name] for name in FIGURES)], difference_rows(result), "\n".join(notes))
     names = headings(result.protocol)
     rows = [
         [
@@ -144,7 +144,7 @@ def contrast_table(result: EvaluateResult) -> Table | None:
         ]
         for found in result.contrasts
     ]
-    return Table(title, ["run", "figure", "difference", "p", "p, Holm", "test"], rows, "; ".join(notes))
+    return Table(title, ["run", "figure", "difference", "p", "p, Holm", "test"], rows, "\n".join(notes))
 
 
 def difference_rows(result: EvaluateResult) -> list[list[str]]:
@@ -167,9 +167,8 @@ def markdown_table(table: Table) -> str:
 
     rule = "|---|" + "---:|" * (len(table.columns) - 1)
     rows = [line(row) for row in table.rows]
-    return "\n".join(
-        [f"**{markdown_cell(table.title)}**", "", line(table.columns), rule, *rows, "", markdown_cell(table.caption)]
-    ).rstrip("\n")
+    notes = markdown_cell(table.caption.replace("\n", "; "))
+    return "\n".join([f"**{markdown_cell(table.title)}**", "", line(table.columns), rule, *rows, "", notes]).rstrip("\n")
 
 
 def to_latex(result: EvaluateResult) -> str:

@@ -146,7 +146,7 @@ def ablate_caption(result: "AblateResult", shown: dict[str, bool]) -> str:
         notes.append(f"* p < .05, ** p < .01, *** p < .001, not below {ENOUGH_SEEDS} seeds")
     if any("(" in seeds_cell(one) for one in result.conditions):
         notes.append("seeds in brackets: those that alpha 0 has too")
-    return "; ".join([*notes, result.signature])
+    return "\n".join([*notes, result.signature])
 
 
 def seeds_cell(one: "ConditionSummary") -> str:
@@ -231,7 +231,7 @@ def losses_table(result: "AblateResult") -> Table | None:
     ]
     if not rows:
         return None
-    caption = "the test songs chose nothing; paired by seed and song, p corrected after Holm over the pairs of losses"
+    caption = "the test songs chose nothing\npaired by seed and song, p corrected after Holm over the pairs of losses"
     title = "Losses, each at its best weight on the validation songs"
     return Table(title, ["losses", "seeds", "figure", "difference", "p, Holm"], rows, caption)
 

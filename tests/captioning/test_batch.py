@@ -408,8 +408,9 @@ def test_a_manifest(tmp_path):
     caption(manifest, again, out=out)
     assert (again.captioned, again.failed) == (0, 3)
     table = tmp_path / "songs.csv"
-    table.write_text("id,audio,lyrics\n1,a.wav,the rain\n2,b.wav,\n")
+    table.write_text("id,audio,lyrics,title,artist\n1,a.wav,the rain,Rain,Nina\n2,b.wav,,,\n")
     by_id = {one.id: one for one in caption(table)}
+    assert [by_id[name].title for name in "12"] == ["Nina - Rain", ""]
     assert by_id["1"].caption == found["1"]["caption"] and by_id["2"].caption == found["b.wav"]["caption"]
 
 

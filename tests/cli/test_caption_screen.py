@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
-from screens import check_screen
+from screens import check_screen, draw_screen
 
 from recap_cli.captioning.caption import Tally
 from recap_cli.captioning.captioner import NO_LYRICS, SongCaption
@@ -87,8 +87,14 @@ def test_the_dry_run():
 def test_the_title_comes_from_the_tags(monkeypatch):
     monkeypatch.setattr(module, "title_in_tags", lambda audio: "Nina - Feeling")
     assert module.title_of(song("x/y.mp3")) == "Nina - Feeling"
+    assert module.title_of(song("x/y.mp3", title="Nina - Sinnerman")) == "Nina - Sinnerman"  # a table is the owner's word
     monkeypatch.undo()
-    assert module.title_of(song("x/y.mp3")) == "y.mp3"
+    assert module.title_of(song("x/y.mp3")) == ""
+
+
+def test_two_files_of_the_same_name_are_told_apart():
+    shown = [draw_screen(80, caption_block(song(f"{disc}/01.mp3", ODE))) for disc in ("disc 1", "disc 2")]
+    assert "disc 1/01.mp3" in shown[0] and "disc 2/01.mp3" in shown[1]
 
 
 # one song -------------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from pages import ROOT
+from schemas import check_document
 from screens import check_screen
 
 from recap_cli.cli import doctor
@@ -24,6 +25,7 @@ def test_a_healthy_machine(healthy, capsys, tmp_path):
     assert main(["doctor", "--json", "-q"]) == 0
     out, err = capsys.readouterr()
     found = json.loads(out)
+    check_document("doctor", found)
     assert err == "" and found["broken"] == {} and found["schema"] == 1
     assert found["versions"].keys() == {"recap", "python", "system", "rich", "numpy", "libsndfile"}
     assert found["machine"]["devices"].endswith("cpu")

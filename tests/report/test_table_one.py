@@ -69,7 +69,7 @@ def test_one_run():
     assert table.title == "2 songs of split test, protocol f1"
     assert table.columns == ["model", "run", "ROUGE-1 F1", "ROUGE-2 F1", "ROUGE-L F1", "METEOR"]
     assert table.rows == [["RECAP", "runs/a", HALF, HALF, HALF, HALF]]
-    assert table.caption == "95 % intervals over songs; how it was made"
+    assert table.caption == "95 % intervals over songs\nhow it was made"
     published = table_one(evaluated(system("a"), protocol="published"))
     assert published.columns[2:] == ["ROUGE-1 recall", "ROUGE-2 recall", "ROUGE-L recall", "METEOR"]
 

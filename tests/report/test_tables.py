@@ -121,7 +121,7 @@ def test_ablate_table_of_one_seed():
     assert one[0] == "alpha 0.02, positive"
     assert one[5] == "+1.2\n[+1.2, +1.2]"
     assert "*" not in print_table(table) and "best" not in "".join(one)
-    assert table.caption.startswith("differences may be luck of the training: none is marked best; 95 % intervals over")
+    assert table.caption.startswith("differences may be luck of the training: none is marked best\n95 % intervals over")
     assert table.caption.count("over songs") == 1
     assert table.caption.endswith(swept(runs(ZERO, [0.0])).signature)
 
