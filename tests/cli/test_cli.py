@@ -109,7 +109,7 @@ def test_version(recap):
         (["caption"], "missing argument"),
         (["caption", "--nope", "x.wav"], "no such option: --nope"),
         (["frobnicate"], "no such command 'frobnicate'"),
-        (["train", "--epochs", "many"], "--epochs many is not a whole number"),
+        (["train", "--epochs", "many"], "--epochs many is not a number"),
         (["prepare", "a", "b"], "unexpected extra argument"),
         (["eval", "--data"], "option '--data' requires an argument"),
         (["ablate", "--seeds", "1.5"], "--seeds 1.5 is not a whole number"),
