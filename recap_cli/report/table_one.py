@@ -70,10 +70,24 @@ def overview_table(result: EvaluateResult) -> Table:
     notes = ["figures from 0 to 100", f"ROUGE: {protocol_named(result.protocol).aim}", "[95 % interval]"]
     if result.contrasts:
         notes.append(f"+ better, - worse than {result.entries[0].name} beyond chance (p below 0.05 after Holm)")
+    notes += tell_captions(result)
     if result.paper:
         notes.append("(paper): printed there, from another corpus, so not comparable")
     columns = ["system", *(HEADINGS[name] for name in FIGURES)]
     return Table(title_of(result), columns, rows, "\n".join(notes))
+
+
+def tell_captions(result: EvaluateResult) -> list[str]:
+    """Says which systems have several captions of a song, and how they count; nothing where none has."""
+    kinds: dict[str, list[str]] = {}
+    for system in result.systems:
+        counts = system.scores.rows.captions
+        if counts.max() > 1:
+            each = f"{counts.min()} to {counts.max()}" if counts.min() < counts.max() else f"{counts.max()}"
+            kinds.setdefault(f"{each} captions a song, {counts.sum():,} in all", []).append(system.name)
+    everyone = len(kinds) == 1 and len(next(iter(kinds.values()))) == len(result.systems)
+    told = [words if everyone else f"{', '.join(names)}: {words}" for words, names in kinds.items()]
+    return [*told, "several captions of a song are all scored; it counts with their mean"] if told else []
 
 
 def overview_cell(entry: Entry, figure: str, sign: str) -> str:
