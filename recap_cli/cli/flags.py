@@ -1,6 +1,7 @@
 """The flags of a command, made from the options that it takes: names, types, helps, defaults and choices."""
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from pathlib import Path
@@ -48,8 +49,9 @@ def with_flags(body: Callable[..., None]) -> Callable[..., None]:
         body(**{one.name: read_parameter(one, given) for one in parameters})
 
     shown = [one for parameter in parameters for one in settings_of(parameter) if one.flag]
-    # Panels come in the order of their first flags.
+    # Panels come in the order of their first flags, what is named by its place before all.
     shown.sort(key=lambda one: 1 + LAST.index(one.setting.panel) if one.setting.panel in LAST else 0)
+    shown.sort(key=lambda one: not one.setting.argument)
     signature = inspect.Signature([make_parameter(one) for one in shown])
     command.__signature__ = signature  # type: ignore[attr-defined]  # Typer reads it
     command.__annotations__ = {name: one.annotation for name, one in signature.parameters.items()}
@@ -235,7 +237,10 @@ def read_number(one: Declared, text: str) -> Any:
         return one.kind(text)
     except ValueError:
         kind, example = NUMBERS[one.kind]
-        raise OptionError(f"{one.flag} {text or EMPTY} is not {kind}", f"give {kind} such as {example}") from None
+        hint = f"give {kind} such as {example}"
+        if one.kind is float and re.fullmatch(r"-?\d+,\d+", text):
+            hint = f"write a decimal point: {text.replace(',', '.')}"
+        raise OptionError(f"{one.flag} {text or EMPTY} is not {kind}", hint) from None
 
 
 def read_list(one: Declared, text: str) -> tuple[Any, ...]:
@@ -244,8 +249,11 @@ def read_list(one: Declared, text: str) -> tuple[Any, ...]:
     Raises:
         OptionError: a number is none.
     """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
     try:
-        return tuple(one.kind(part.strip()) for part in text.split(",") if part.strip())
+        if one.kind is float and any(re.fullmatch(r"0\d+", part) for part in parts):
+            raise ValueError("a decimal comma, as in 0,02")
+        return tuple(map(one.kind, parts))
     except ValueError:
         kind = "whole numbers" if one.kind is int else "numbers"
         example = "4,5" if one.kind is int else "1e-3,2e-2,1e-1"
