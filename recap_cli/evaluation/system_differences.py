@@ -8,7 +8,7 @@ import numpy as np
 
 from recap_cli.evaluation.captions import SongSet
 from recap_cli.evaluation.systems import Entry, SystemScores
-from recap_cli.scoring.bootstrap import Comparison, holm, paired_difference, summed_difference
+from recap_cli.scoring.bootstrap import Comparison, holm, paired_difference, summed_differences
 from recap_cli.scoring.seeds import ENOUGH_SEEDS, STARS, paired_seeds, unpaired_seeds
 from recap_cli.scoring.text import HEADINGS, HEADLINE, KEYS, SUMMED, protocol_named
 
@@ -91,7 +91,7 @@ def compare_runs(test: TestName, ours: Runs, theirs: Runs, figure: str, protocol
         return paired_seeds(a, b) if test == "paired seeds" else unpaired_seeds(a, b)
     first, second = ours[0].scores, theirs[0].scores
     if figure in SUMMED:
-        return summed_difference(SUMMED[figure], first.statistics(figure), second.statistics(figure))
+        return summed_differences(SUMMED[figure], [(first.statistics(figure), second.statistics(figure))])[0]
     return paired_difference(
         first.headline_values(figure, protocol),
         second.headline_values(figure, protocol),
