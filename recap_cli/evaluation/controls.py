@@ -11,8 +11,9 @@ from recap_cli.captioning.captioner import Captioner
 from recap_cli.corpus.dataset import PreparedData, PreparedSong
 from recap_cli.corpus.shards import ShardReader
 from recap_cli.errors import DataError
-from recap_cli.evaluation.captions import SongSet, caption_file, caption_split, music_states
+from recap_cli.evaluation.captions import caption_file, caption_split, music_states
 from recap_cli.evaluation.pooled_vectors import pool_songs
+from recap_cli.evaluation.songs import SongSet
 from recap_cli.evaluation.systems import SystemScores, score_system
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.runtime.decoding import DecodingOptions

@@ -12,17 +12,15 @@ from recap_cli.corpus.dataset import PreparedData, PreparedSong
 from recap_cli.demo.songs import lyrics_only_oracle, music_only_oracle
 from recap_cli.evaluation.alignment_report import AlignmentReport, measure_run
 from recap_cli.evaluation.captions import (
-    SongSet,
     caption_file,
     caption_split,
     captioned_songs,
-    find_failed,
-    match_predictions,
     weights_fingerprint,
 )
 from recap_cli.evaluation.controls import ControlReport, RunUnderTest, run_controls
 from recap_cli.evaluation.options import EvaluateOptions
 from recap_cli.evaluation.predictions import Prediction, read_predictions
+from recap_cli.evaluation.songs import SongSet, find_failed, match_predictions
 from recap_cli.evaluation.system_differences import (
     CaseStudy,
     Contrast,

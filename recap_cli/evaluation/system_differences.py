@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from recap_cli.evaluation.captions import SongSet
+from recap_cli.evaluation.songs import SongSet
 from recap_cli.evaluation.systems import Entry, SystemScores
 from recap_cli.scoring.bootstrap import Comparison, holm, paired_difference, summed_differences
 from recap_cli.scoring.seeds import ENOUGH_SEEDS, STARS, paired_seeds, unpaired_seeds
@@ -186,7 +186,7 @@ def choose_cases(
                 title=songs.titles[row] if songs.titles else "",
                 lyrics=songs.lyrics[row],
                 references=songs.references[row],
-                captions=(first.captions[row], second.captions[row]),
+                captions=(" / ".join(first.captions[row]), " / ".join(second.captions[row])),
                 scores=(scores[0], scores[1]),
                 difference=float(differences[row]),
             )

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from itertools import repeat
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -189,6 +189,9 @@ class TextScores:
             f"NLTK {version('nltk')}, WordNet {WORDNET_VERSION} synonyms, Punkt sentences + NLTKWordTokenizer",
             *(f"sacreBLEU {signature}" for signature in self.sacrebleu_signatures),
         ]
+        if self.rows.captions.max() > 1:
+            least, most = self.rows.captions.min(), self.rows.captions.max()
+            parts.append(f"{f'{least} to ' if least < most else ''}{most} captions a song, each scored, their mean")
         by_characters = int(self.rows.by_characters.sum())
         if by_characters:
             parts.append(
@@ -200,16 +203,16 @@ class TextScores:
 
 def score_songs(
     ids: Sequence[str],
-    predictions: Sequence[str],
+    predictions: Sequence[str | tuple[str, ...]],
     references: Sequence[Sequence[str]],
     progress: Progress | None = None,
     lyrics: Sequence[str | None] | None = None,
 ) -> TextScores:
-    """Scores one caption a song against the song's references.
+    """Scores one caption a song, or several, against the song's references; a song's row is the mean of its captions.
 
     Args:
         ids: unique ids [songs].
-        predictions: captions [songs]; an empty one scores 0.
+        predictions: captions [songs], or several of each [songs][captions]; an empty one scores 0.
         references: captions of each song [songs][references]; blank ones are left out.
         progress: where to report; None reports to nobody.
         lyrics: the lyrics of each song [songs], for the share that was copied; None where they are not known.
@@ -223,21 +226,25 @@ def score_songs(
     ]
     _check_songs(ids, predictions, kept)
     progress = progress or SilentProgress()
-    progress.start("Scoring captions", len(ids))
-    rows = SongRows(ids)
-    sung = repeat(None) if lyrics is None else lyrics
-    songs = zip(ids, predictions, kept, sung, strict=lyrics is not None)
-    for place, (song, prediction, texts, words) in enumerate(songs):
-        rows.put(place, score_song(song, prediction, texts, words))
+    said = [(one,) if isinstance(one, str) else one for one in predictions]
+    owners = [place for place, captions in enumerate(said) for _ in captions]
+    progress.start("Scoring captions", len(owners))
+    rows = SongRows([ids[place] for place in owners])
+    for row, (place, caption) in enumerate(zip(owners, chain.from_iterable(said), strict=True)):
+        rows.put(row, score_song(ids[place], caption, kept[place], lyrics[place] if lyrics is not None else None))
         progress.advance()
     progress.finish()
+    if len(owners) > len(ids):
+        rows = rows.averaged(ids, [len(captions) for captions in said])
     bleu = float(bleu_of(rows.bleu.sum(axis=0, dtype=float)))
     chrf = float(chrf_of(rows.chrf.sum(axis=0, dtype=float)))
     signatures = sacrebleu_signatures([int(rows.references.min()), int(rows.references.max())])
-    return TextScores(rows, bleu, chrf, signatures, len(set(predictions)) / len(predictions))
+    return TextScores(rows, bleu, chrf, signatures, len(set(chain.from_iterable(said))) / len(owners))
 
 
-def _check_songs(ids: Sequence[str], predictions: Sequence[str], references: Sequence[Sequence[str]]) -> None:
+def _check_songs(
+    ids: Sequence[str], predictions: Sequence[str | tuple[str, ...]], references: Sequence[Sequence[str]]
+) -> None:
     """Refuses songs that cannot be scored."""
     if not len(ids) == len(predictions) == len(references):
         raise DataError(
@@ -252,3 +259,5 @@ def _check_songs(ids: Sequence[str], predictions: Sequence[str], references: Seq
     for song, texts in zip(ids, references, strict=True):
         if not texts:
             raise DataError(f"Song {song} has no reference caption", "leave it out, or add a reference")
+    if () in predictions:
+        raise DataError(f"Song {ids[predictions.index(())]} has no caption", "leave it out, or add one")

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from recap_cli.evaluation.captions import SongSet
+from recap_cli.evaluation.songs import SongSet
 from recap_cli.evaluation.system_differences import Contrast, compare_entries
 from recap_cli.evaluation.systems import (
     Origin,
