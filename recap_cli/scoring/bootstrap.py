@@ -1,4 +1,4 @@
-"""Intervals and paired tests over songs or over clusters of them: bootstrap, approximate randomisation, and Holm's correction."""
+"""Intervals and paired tests over songs or clusters: bootstrap, approximate randomisation, Holm's correction."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -113,7 +113,7 @@ def paired_differences(
     means = terms.sum(axis=0) / weights.sum()
     bounds = np.array([_just_under(float(found)) for found in terms.sum(axis=0)])
     extreme = np.zeros(len(bounds), np.int64)
-    for swaps in _swaps(trials, *terms.shape, seed):
+    for swaps in _swaps(trials, terms.shape[0], terms.shape[1], seed):
         extreme += np.count_nonzero(np.abs((2.0 * swaps - 1.0) @ terms) >= bounds, axis=0)
     shares = draws[:, :-1] / draws[:, -1:]
     return [
@@ -145,7 +145,8 @@ def summed_differences(
     totals = [(a.sum(axis=0), b.sum(axis=0)) for a, b in summed]
     seen = [float(score(a)) - float(score(b)) for a, b in totals]
     extreme = [0] * len(pairs)
-    for swaps in _swaps(trials, *summed[0][0].shape, seed):
+    clusters_drawn, columns = summed[0][0].shape
+    for swaps in _swaps(trials, clusters_drawn, columns, seed):
         for place, ((a, b), (first, second)) in enumerate(zip(summed, totals, strict=True)):
             one = first + swaps @ (b - a)
             differences = score(one) - score(first + second - one)

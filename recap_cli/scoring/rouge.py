@@ -120,8 +120,8 @@ def rouge_pairs(
     found = {name: np.zeros((len(captions), len(reference_sets))) for name in ROUGE_TYPES}
     others = np.array([is_other_script(texts) for texts in reference_sets])
     for by_characters in (False, True):
-        columns = np.flatnonzero(others == by_characters)
-        if not len(columns):
+        columns = np.flatnonzero(others == by_characters).tolist()
+        if not columns:
             continue
         sets = [reference_sets[column] for column in columns]
         texts = {text: place for place, text in enumerate(dict.fromkeys(text for one in sets for text in one))}
@@ -198,7 +198,7 @@ def lcs_table(predictions: Sequence[Sequence[str]], references: Sequence[Sequenc
     # Numbers of 64 bits that a reference needs; longer ones would make short ones wait.
     sizes = np.array([-(-len(tokens) // 64) for tokens in references])
     for size in np.unique(sizes[sizes > 0]):
-        columns = np.flatnonzero(sizes == size)
+        columns = np.flatnonzero(sizes == size).tolist()
         words = len({word for column in columns for word in references[column]})
         block = max(1, TABLE_CELLS // (words * int(size)))
         for start in range(0, len(columns), block):

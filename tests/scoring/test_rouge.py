@@ -77,8 +77,8 @@ def some_texts(count, longest, rng):
 def test_tables_of_many_pairs_are_those_of_single_pairs():
     """Digit by digit; references of up to four numbers of 64 bits, empty captions, other scripts."""
     rng = random.Random(0)
-    captions = [*some_texts(25, 300, rng), "", "海の歌", "песня о море"]
-    sets = [some_texts(3, 250, rng) for _ in range(8)] + [["a " * 64], ["b a " * 64], ["海の歌だ", "夜の海"], ["море"]]
+    captions = [*some_texts(6, 300, rng), "", "海の歌", "песня о море"]
+    sets = [some_texts(2, 250, rng) for _ in range(3)] + [["a " * 64], ["b a " * 64], ["海の歌だ", "夜の海"], ["море"]]
     for part, over in (("f1", "best"), ("recall", "mean")):
         tables = rouge_pairs(captions, sets, part, over)
         for row, caption in enumerate(captions):
