@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
@@ -73,7 +74,9 @@ def all_tables(result: EvaluateResult) -> list[Table]:
 
 def to_markdown(result: EvaluateResult) -> str:
     """Verdicts and all tables in Markdown."""
-    verdicts = "\n".join(f"- {markdown_cell(line)}" for line in result.verdicts)
+    # A line may begin with a system's name, which could be the mark of a heading or of another list.
+    lines = (re.sub(r"^(\d*)([#+.)=-])", r"\1\\\2", markdown_cell(line)) for line in result.verdicts)
+    verdicts = "\n".join(f"- {line}" for line in lines)
     return "\n\n".join([verdicts, *map(markdown_table, all_tables(result))])
 
 

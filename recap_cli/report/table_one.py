@@ -218,7 +218,9 @@ def difference_matrix(result: EvaluateResult) -> tuple[str, list[str], list[list
     if len(others) == 1:
         rows = [
             [name, *(difference_cell(own[figure]) if figure in own else "" for figure in FIGURES)]
-            for (name, _), own in sorted(found.items(), key=lambda pair: order.index(pair[0][0]) if pair[0][0] in order else 0)
+            for (name, _), own in sorted(
+                found.items(), key=lambda pair: order.index(pair[0][0]) if pair[0][0] in order else 0
+            )
         ]
         return f"Differences to {others[0]}, paired by song", ["run", *(HEADINGS[one] for one in FIGURES)], rows
 
