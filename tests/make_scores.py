@@ -9,7 +9,9 @@ from recap_cli.evaluation.system_differences import Contrast
 from recap_cli.evaluation.systems import Entry, Origin, SystemScores
 from recap_cli.runtime.decoding import DecodingOptions
 from recap_cli.scoring.bootstrap import Comparison, Interval
+from recap_cli.scoring.rouge import ROUGE_TYPES
 from recap_cli.scoring.text import HEADLINE, score_songs
+from recap_cli.specificity.results import ControlRow, Share, Specificity, TextControls
 
 SONGS = 40
 LEVELS = {"rouge1": 0.52, "rouge2": 0.21, "rougeL": 0.41, "meteor": 0.38, "bleu": 14.2, "chrf": 39.5}
@@ -33,14 +35,14 @@ def system(name: str, gain: float = 0.0) -> SystemScores:
     return SystemScores(name, captions, scores, intervals, {}, Origin("", "", 0, {}), f"runs/{name}")
 
 
-def contrasts(name: str, gain: float, test: str) -> list[Contrast]:
-    """Differences of a system to the first; in METEOR it is the other way round."""
+def contrasts(name: str, gain: float, test: str, against: str = "one") -> list[Contrast]:
+    """Differences of a system to another; in METEOR it is the other way round."""
     seeds = (1, 1) if test == "songs" else (2, 2)
     found = []
     for figure, level in LEVELS.items():
         mean = (-gain if figure == "meteor" else gain) * (100 if level > 1 else 1)
         comparison = Comparison(around(mean, abs(mean) / 2), P_HOLM[figure] / 6)
-        found.append(Contrast(name, figure, comparison, P_HOLM[figure], seeds, test))
+        found.append(Contrast(name, against, figure, comparison, P_HOLM[figure], seeds, test))
     return found
 
 
@@ -52,6 +54,31 @@ def control_report(of: SystemScores) -> ControlReport:
         differences = dict.fromkeys(HEADLINE, Comparison(around(loss, reach), 0.01))
         controls.append(Control(name, system(f"{of.name} {name}", -loss), differences))
     return ControlReport(of.name, controls)
+
+
+def all_pairs(*names: str) -> list[Contrast]:
+    """Differences between all pairs of systems, each later one being worse."""
+    pairs = [(later, earlier) for place, earlier in enumerate(names) for later in names[place + 1 :]]
+    return [
+        found
+        for later, earlier in pairs
+        for found in contrasts(later, -0.01 * (names.index(later) - names.index(earlier)), "songs", earlier)
+    ]
+
+
+def specificity(*names: str) -> TextControls:
+    """What controls without a model find: each system is more specific than the one before it."""
+
+    def row(name: str, kind: str, gain: float, songs: int, share: bool = False, text: str = "") -> ControlRow:
+        moved = Specificity(around(0.2 + gain, 0.01), around(0.2, 0.005), around(gain, 0.008), 0.002)
+        people = Share(around(0.2 + gain, 0.02), around(1 + gain, 0.1), around(20 * gain, 0.2))
+        shares = dict.fromkeys(ROUGE_TYPES, people) if share else {}
+        return ControlRow(name, kind, songs, 24.0, dict.fromkeys(ROUGE_TYPES, moved), shares, text)
+
+    rows = [row(name, "system", 0.03 * number, SONGS, True) for number, name in enumerate(names)]
+    rows += [row("lyrics, first lines", "lyrics", 0.001, 12), row("people", "people", 0.05, 18)]
+    rows.append(row("one reference for all songs", "constant", 0.0, SONGS, text="a song of the sea"))
+    return TextControls(rows, SONGS, 17, 39)
 
 
 def evaluation(
@@ -68,7 +95,7 @@ def evaluation(
         "systems": systems,
         "entries": [Entry((one,), one.intervals) for one in systems],
         "oracles": {},
-        "contrasts": [found for name, more in later for found in contrasts(name, more, test)],
+        "contrasts": [found for name, more in later for found in contrasts(name, more, test, names[0])],
         "signature": "how all of it was made",
         "decoding": DecodingOptions(),
         "controls": [control_report(systems[-1])] if controls else [],

@@ -1,27 +1,44 @@
 """What the terminal shows of an evaluation, and what stands beside Table 1: parts, attributes, controls, alignment."""
 
-from collections.abc import Sequence
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
 from rich.text import Text
 
-from recap_cli.escaping import markdown_cell
+from recap_cli.escaping import csv_cell, markdown_cell
 from recap_cli.evaluation.alignment_report import AlignmentReport
 from recap_cli.evaluation.controls import ControlReport
 from recap_cli.evaluation.evaluate import EvaluateResult
 from recap_cli.evaluation.options import EvaluateOptions
 from recap_cli.progress import Table
 from recap_cli.report.drawing import draw, words
-from recap_cli.report.table_one import contrast_table, markdown_table, overview_table, percent, points, table_one
+from recap_cli.report.table_one import (
+    PRINTED,
+    contrast_table,
+    markdown_table,
+    overview_table,
+    percent,
+    points,
+    specificity_table,
+    table_one,
+)
 from recap_cli.scoring.alignment import AlignmentMeasures, InformationBounds, Retrieval
 from recap_cli.scoring.bootstrap import Interval
 from recap_cli.scoring.rouge import PARTS, ROUGE_TYPES
-from recap_cli.scoring.text import HEADINGS, HEADLINE, SUMMED, protocol_named
+from recap_cli.scoring.text import HEADINGS, HEADLINE, KEYS, SUMMED, protocol_named
 
 
 def evaluation_screen(result: EvaluateResult, details: bool = False) -> list[RenderableType]:
     """Returns what a person sees first: the verdicts and one table; with `details` all others, too."""
-    tables = [overview_table(result), *(all_tables(result) if details else [])]
+    first = specificity_table(result)
+    tables = [
+        *([first] if first else []),
+        overview_table(result),
+        *(all_tables(result)[bool(first) :] if details else []),
+    ]
     return [words("\n".join(result.verdicts)), *(part for table in tables for part in (Text(), draw(table)))]
 
 
@@ -29,6 +46,8 @@ def next_step(options: EvaluateOptions) -> str:
     """Says what people do next."""
     if options.models and not options.controls:
         return "Next: add --controls to see whether the music and the lyrics are used."
+    if not options.controls:
+        return "Next: add --controls to see whether captions belong to their songs."
     if len(options.names) > 1 and not options.cases.count:
         return "Next: add --cases 20 to read the songs on which two systems differ most."
     if len(options.names) == 1:
@@ -38,7 +57,13 @@ def next_step(options: EvaluateOptions) -> str:
 
 def all_tables(result: EvaluateResult) -> list[Table]:
     """Returns Table 1 and every table beside it that there is."""
-    tables = [table_one(result), contrast_table(result), rouge_table(result), habits_table(result)]
+    tables = [
+        specificity_table(result),
+        table_one(result),
+        contrast_table(result),
+        rouge_table(result),
+        habits_table(result),
+    ]
     tables.append(attribute_table(result))
     tables += [control_table(report) for report in result.controls]
     for report in result.alignment:
@@ -49,7 +74,9 @@ def all_tables(result: EvaluateResult) -> list[Table]:
 
 def to_markdown(result: EvaluateResult) -> str:
     """Verdicts and all tables in Markdown."""
-    verdicts = "\n".join(f"- {markdown_cell(line)}" for line in result.verdicts)
+    # A line may begin with a system's name, which could be the mark of a heading or of another list.
+    lines = (re.sub(r"^(\d*)([#+.)=-])", r"\1\\\2", markdown_cell(line)) for line in result.verdicts)
+    verdicts = "\n".join(f"- {line}" for line in lines)
     return "\n\n".join([verdicts, *map(markdown_table, all_tables(result))])
 
 
@@ -205,3 +232,61 @@ def attention_table(report: AlignmentReport) -> Table:
         rows,
         "mean over lyrics tokens and fusion layers; the halves belong to songs whose timbre changes half-way",
     )
+
+
+def specificity_figures(result: EvaluateResult) -> Iterator[tuple[str, str, str, Interval, *tuple[float, ...]]]:
+    """Yields what controls without a model found: the row, the kind of figure, the figure, its interval, and any p."""
+    for row in result.specificity.rows if result.specificity else ():
+        for figure, moved in row.figures.items():
+            yield row.name, "own songs", figure, moved.score
+            yield row.name, "shuffled", figure, moved.shuffled
+            yield row.name, "specificity", figure, moved.specificity, moved.p
+        for figure, share in row.people.items():
+            kinds = {"share of people": share.of_score, "share of people's specificity": share.of_specificity}
+            yield from ((row.name, kind, figure, found) for kind, found in kinds.items() if found is not None)
+
+
+def to_csv(result: EvaluateResult) -> str:
+    """All figures of Table 1, its differences and the controls, one a line; no name in it is a formula.
+
+    Figures are from 0 to 1 but those whose names say otherwise, as in JSON.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ["kind", "variant", "model", "name", "seeds", "figure", "mean", "low", "high", "p", "p_holm", "protocol"]
+    )
+
+    def write(kind: str, names: Sequence[str], seeds: int, figure: str, found: Interval, *ps: float) -> None:
+        cells = [f"{value:.6f}" for value in (found.mean, found.low, found.high, *ps)]
+        writer.writerow(
+            [
+                kind,
+                *map(csv_cell, names),
+                seeds,
+                KEYS.get(figure, figure),
+                *cells,
+                *[""] * (2 - len(ps)),
+                result.protocol,
+            ]
+        )
+
+    for row in result.paper:
+        for figure, value in row.figures.items():
+            head = ["paper", csv_cell(row.variant), csv_cell(row.model), PRINTED]
+            writer.writerow([*head, "", figure, f"{value / 100:.6f}", "", "", "", "", ""])
+    for entry in result.entries:
+        names = (entry.origin.variant, entry.origin.model, entry.name)
+        for figure, figures in entry.intervals.items():
+            write("run", names, len(entry.systems), figure, figures)
+    for contrast in result.contrasts:
+        names = ("", "", f"{contrast.name} minus {contrast.against}")
+        difference, p = contrast.comparison.difference, contrast.comparison.p
+        write("difference", names, min(contrast.seeds), contrast.figure, difference, p, contrast.p_holm)
+    for name, kind, figure, found, *ps in specificity_figures(result):
+        write(kind, ("", "", name), 1, figure, found, *ps)
+    for report in result.controls:
+        for control in report.controls:
+            for figure, figures in control.system.intervals.items():
+                write("control", ("", report.name, control.name), 1, figure, figures)
+    return text.getvalue().rstrip("\n")
