@@ -152,7 +152,7 @@ def read_hostile(path: Path) -> tuple[int, int]:
         read_columns(path)
         if kind == "predictions":
             found = read_predictions(path)
-            texts = [text for row in found for text in (row.id, row.prediction, *row.references)]
+            texts = [text for row in found for text in (row.id, *row.captions, *row.references)]
             rejected: list[str] = []
         elif kind == "splits":
             found = list(read_split_file(path))

@@ -10,8 +10,9 @@ from recap_cli.captioning.captioner import Captioner
 from recap_cli.corpus.dataset import PreparedData, PreparedSong
 from recap_cli.demo.lexicon import ATTRIBUTES, read_attributes
 from recap_cli.evaluation.alignment_report import attend, compare_maps
-from recap_cli.evaluation.captions import SongSet, caption_split, music_states
+from recap_cli.evaluation.captions import caption_split, music_states
 from recap_cli.evaluation.controls import swap_music
+from recap_cli.evaluation.songs import SongSet
 from recap_cli.evaluation.systems import attribute_accuracy
 from recap_cli.progress import Progress
 from recap_cli.runtime.decoding import DecodingOptions

@@ -13,6 +13,7 @@ from recap_cli.tables.text_files import Row, json_lines, json_list, open_text
 
 ID_COLUMNS = ("song", "id", "song_id", "music4all_id")
 PREDICTION_COLUMNS = ("prediction", "caption")
+ARTIST_COLUMNS = ("artist", "artist_id")
 REFERENCE_COLUMNS = ("references", "reference", "ground_truth")
 
 
@@ -23,11 +24,12 @@ class Prediction:
     noun: str  # what `number` counts: "line", or "entry" of a list
     number: int
     id: str  # of the song, "" where the file has none
-    prediction: str  # the caption, possibly empty
+    captions: tuple[str, ...]  # one or several, all of which are scored; one may be empty; none where the song failed
     references: tuple[str, ...]  # to compare with; empty where the file has none
     lyrics: str | None
     error: str = ""  # why `recap caption` wrote no caption
     title: str = ""  # with the artist, where the file has them
+    artist: str = ""
 
     @property
     def place(self) -> str:
@@ -116,10 +118,10 @@ def read_row(place: str, noun: str, number: int, record: Mapping[str, Any]) -> P
             names = ", ".join(shown(name)[1:-1] for name in list(record)[:20])
             raise DataError(f"{place} has no prediction", f"its columns are {names}")
         if isinstance(error, str) and error.strip() and not record[column]:
-            return Prediction(noun, number, song, "", (), None, error)
+            return Prediction(noun, number, song, (), (), None, error)
         texts = read_texts(column, record[column])
-        if len(texts) != 1:
-            raise ValueError(f"{column} is a list of {len(texts)} texts, and one caption a song is scored")
+        if not texts:
+            raise ValueError(f"{column} is a list without a text")
         references = read_references(record)
     except ValueError as error:
         hint = 'give a text; "" is an empty caption'
@@ -127,7 +129,8 @@ def read_row(place: str, noun: str, number: int, record: Mapping[str, Any]) -> P
     lyrics = record.get("lyrics")
     known = isinstance(lyrics, str) and is_unicode(lyrics)
     title = title_of(record.get("title"), record.get("artist"))
-    return Prediction(noun, number, song, texts[0], references, lyrics if known else None, title=title)
+    artist = read_artist(record)
+    return Prediction(noun, number, song, texts, references, lyrics if known else None, title=title, artist=artist)
 
 
 def title_of(title: object, artist: object) -> str:
@@ -135,6 +138,12 @@ def title_of(title: object, artist: object) -> str:
     return " \N{MIDDLE DOT} ".join(
         part.strip() for part in (title, artist) if isinstance(part, str) and part.strip() and is_unicode(part)
     )
+
+
+def read_artist(record: Mapping[str, Any]) -> str:
+    """Returns the artist that a row names, "" for none; songs of one artist are not independent."""
+    found = read_name(record.get(first_of(record, ARTIST_COLUMNS) or ""), "artist").strip()
+    return found if is_unicode(found) else ""
 
 
 def first_of(record: Mapping[str, Any], names: Sequence[str]) -> str | None:

@@ -12,7 +12,7 @@ import numpy as np
 from recap_cli.corpus.dataset import PreparedData
 from recap_cli.demo.lexicon import ATTRIBUTES, read_attributes
 from recap_cli.errors import DataError
-from recap_cli.evaluation.captions import SongSet
+from recap_cli.evaluation.songs import SongSet
 from recap_cli.outputs import file_stem
 from recap_cli.progress import Progress
 from recap_cli.runtime.run_folder import OPTIONS_FILE
@@ -43,7 +43,7 @@ class SystemScores:
     """One system's captions and their scores."""
 
     name: str  # the run, file or control
-    captions: list[str]  # one a song, in the songs' order
+    captions: list[tuple[str, ...]]  # of each song, in the songs' order: one or several
     scores: TextScores
     intervals: dict[str, Interval]  # the protocol's figures, over songs
     attributes: dict[str, float]  # on demo songs, the share of captions that name each attribute correctly
@@ -67,6 +67,7 @@ class SystemScores:
             "variant": self.origin.variant,
             "seed": self.origin.seed,
             "songs": len(self.captions),
+            "captions": sum(map(len, self.captions)),
             "scores": scores_to_json(self.intervals),
             "best_reference": best,
             "mean_of_references": mean,
@@ -114,22 +115,29 @@ def scores_to_json(intervals: Mapping[str, Interval]) -> dict[str, dict[str, flo
 
 def score_system(
     name: str,
-    captions: list[str],
+    captions: Sequence[str | tuple[str, ...]],
     songs: SongSet,
     protocol: str,
     progress: Progress,
     origin: Origin | None = None,
     source: str = "",
 ) -> SystemScores:
-    """Scores a system's captions."""
-    scores = score_songs(songs.ids, captions, songs.references, progress, songs.lyrics)
-    attributes = attribute_accuracy(songs.tags, captions) if songs.tags else {}
-    return SystemScores(name, captions, scores, scores.intervals(protocol), attributes, origin or Origin(), source)
+    """Scores a system's captions, one or several a song."""
+    several = [(one,) if isinstance(one, str) else one for one in captions]
+    scores = score_songs(songs.ids, several, songs.references, progress, songs.lyrics, songs.clusters)
+    attributes = attribute_accuracy(songs.tags, several) if songs.tags else {}
+    return SystemScores(name, several, scores, scores.intervals(protocol), attributes, origin or Origin(), source)
 
 
-def attribute_accuracy(tags: Sequence[dict[str, str]], captions: Sequence[str]) -> dict[str, float]:
-    """Returns the share of captions that name each attribute of their demo song correctly, and all of them."""
-    return share_right(tags, [read_attributes(caption) for caption in captions])
+def attribute_accuracy(tags: Sequence[dict[str, str]], captions: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Returns the share of captions that name each attribute of their demo song correctly, and all of them.
+
+    Args:
+        tags: true attributes [songs].
+        captions: one or several of each song [songs][captions].
+    """
+    pairs = [(truth, read_attributes(caption)) for truth, said in zip(tags, captions, strict=True) for caption in said]
+    return share_right([truth for truth, _ in pairs], [said for _, said in pairs])
 
 
 def share_right(truth: Sequence[dict[str, str]], said: Sequence[Mapping[str, str | None]]) -> dict[str, float]:

@@ -40,15 +40,18 @@ class Match:
 
 @dataclass(frozen=True)
 class SongScore:
-    """The row of one song; corpus figures and bootstraps are made from rows alone."""
+    """The row of one song; corpus figures and bootstraps are made from rows alone.
+
+    Where a song has several captions, it is their mean, counts for BLEU and chrF too.
+    """
 
     id: str
     best: Match  # for each measure the best reference, by F1 for ROUGE (its precision and recall come along)
     mean: Match  # mean over the references
     references: int
-    length: int  # words of the prediction; a character is a word in scripts without spaces
-    bleu: tuple[int, ...]  # see `bleu.bleu_statistics`
-    chrf: tuple[int, ...]  # see `bleu.chrf_statistics`
+    length: float  # words of the prediction; a character is a word in scripts without spaces
+    bleu: tuple[float, ...]  # see `bleu.bleu_statistics`
+    chrf: tuple[float, ...]  # see `bleu.chrf_statistics`
     copied: float | None  # share of the caption's 5-grams that stand in the lyrics; None where no lyrics are known
     by_characters: bool  # read with our tokenizer, because the references are not mainly in Latin letters
 
@@ -76,6 +79,7 @@ class SongRows:
         self.best = np.zeros((count, len(MEASURES)))  # against the best reference of each [songs, measures]
         self.mean = np.zeros((count, len(MEASURES)))  # over the references [songs, measures]
         self.references = np.zeros(count, np.int32)
+        self.captions = np.ones(count, np.int32)  # of which each row is the mean
         self.length = np.zeros(count, np.int32)
         self.copied = np.full(count, np.nan)  # NaN where no lyrics are known
         self.by_characters = np.zeros(count, bool)
@@ -90,6 +94,22 @@ class SongRows:
         self.by_characters[place] = row.by_characters
         self.bleu[place], self.chrf[place] = row.bleu, row.chrf
 
+    def averaged(self, ids: Sequence[str], counts: Sequence[int]) -> "SongRows":
+        """Returns a row a song: the mean of the rows of its captions, which follow each other here.
+
+        Args:
+            ids: the songs.
+            counts: how many captions each of them has.
+        """
+        found = SongRows(ids)
+        starts = np.cumsum(counts, dtype=np.intp) - np.array(counts, np.intp)
+        for name in ("best", "mean", "length", "copied", "bleu", "chrf"):
+            sums = np.add.reduceat(getattr(self, name), starts, axis=0, dtype=float)
+            setattr(found, name, (sums.T / counts).T)
+        found.captions[:] = counts
+        found.references, found.by_characters = self.references[starts], self.by_characters[starts]
+        return found
+
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -100,7 +120,7 @@ class SongRows:
             best=_match_of(self.best[place].tolist()),
             mean=_match_of(self.mean[place].tolist()),
             references=int(self.references[place]),
-            length=int(self.length[place]),
+            length=self.length[place].item(),
             bleu=tuple(self.bleu[place].tolist()),
             chrf=tuple(self.chrf[place].tolist()),
             copied=None if np.isnan(copied) else copied,

@@ -7,14 +7,12 @@ from pathlib import Path
 import pytest
 
 from recap_cli.captioning.captioner import Captioner
-from recap_cli.errors import DataError, ModelError, RecapError
+from recap_cli.errors import ModelError, RecapError
 from recap_cli.evaluation import captions as module
 from recap_cli.evaluation.captions import (
-    SongSet,
     SplitFile,
     caption_file,
     caption_split,
-    match_predictions,
     weights_fingerprint,
 )
 from recap_cli.evaluation.predictions import read_predictions
@@ -71,7 +69,9 @@ def test_captions_are_kept_beside_their_references(captioner, tiny_data, songs, 
         for entry, text in zip(songs, captions, strict=True)
     ]
     assert all(file.made_by.items() <= row.items() for row in rows)
-    assert [row.prediction for row in read_predictions(file.path)] == captions, "eval --predictions reads it"
+    assert [row.captions for row in read_predictions(file.path)] == [(text,) for text in captions], (
+        "eval --predictions reads it"
+    )
 
 
 @pytest.fixture
@@ -192,39 +192,3 @@ def test_no_two_systems_and_splits_share_a_file(tiny_data, tmp_path):
     paths = [caption_file(tmp_path, name, None, tiny_data, split, DECODING).path for name, split in pairs]
     assert len({path.name.casefold() for path in paths}) == len(pairs)
     assert not [path for path in paths if path.name.endswith(".scores.jsonl")]
-
-
-# files of captions ----------------------------------------------------------------------------------------------------
-
-
-SONGS = SongSet(["a", "b"], [["x"], ["y", "z"]], [None, None], [])
-
-
-def match(tmp_path, *rows):
-    write_json_lines(tmp_path / "p.jsonl", rows)
-    path = tmp_path / "p.jsonl"
-    return match_predictions(path, read_predictions(path), SONGS, SilentProgress())
-
-
-def test_predictions_are_put_in_order_by_id(tmp_path):
-    rows = [{"id": "b", "prediction": "2"}, {"id": "c", "prediction": "3"}, {"id": "a", "prediction": "1"}]
-    assert match(tmp_path, *rows) == ["1", "2"]
-    with pytest.raises(DataError, match="lacks 1 of the 2 songs, such as b"):
-        match(tmp_path, *rows[1:])
-
-
-def test_other_references_are_told_of(tmp_path, said):
-    match(tmp_path, {"id": "a", "prediction": "1", "reference": "x"}, {"id": "b", "prediction": "2", "reference": "z"})
-    assert said == []
-    match(tmp_path, {"id": "a", "prediction": "1", "reference": "x"}, {"id": "b", "prediction": "2", "reference": "w"})
-    assert len(said) == 1
-    assert "has other references for 1 songs; all systems are scored on the same, not these" in said[0]
-
-
-def test_rows_without_ids_are_known_by_their_references(tmp_path):
-    rows = [{"prediction": "1", "reference": "x"}, {"prediction": "2", "references": ["y", "z"]}]
-    assert match(tmp_path, *rows) == ["1", "2"]
-    with pytest.raises(DataError, match="references in line 1 are not those"):
-        match(tmp_path, *rows[::-1])
-    with pytest.raises(DataError, match="1 rows for 2 songs"):
-        match(tmp_path, rows[0])

@@ -8,7 +8,7 @@ from recap_cli.corpus.dataset import PreparedSong
 from recap_cli.corpus.song import Caption, Song
 from recap_cli.errors import DataError
 from recap_cli.evaluation import controls as module
-from recap_cli.evaluation.captions import SongSet, caption_split, music_states
+from recap_cli.evaluation.captions import caption_split, music_states
 from recap_cli.evaluation.controls import (
     OTHER_LYRICS,
     OTHER_MUSIC,
@@ -21,6 +21,7 @@ from recap_cli.evaluation.controls import (
     nearest_captions,
     run_controls,
 )
+from recap_cli.evaluation.songs import SongSet
 from recap_cli.evaluation.systems import score_system
 from recap_cli.progress import SilentProgress
 from recap_cli.runtime.decoding import DecodingOptions

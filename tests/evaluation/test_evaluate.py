@@ -130,7 +130,7 @@ def test_json(result, tiny_data, tiny_run):
 def test_limit_split_and_files(tiny_data, tiny_run, tmp_path, monkeypatch):
     say(monkeypatch, "one", "two")
     result = score(tiny_data, tiny_run, split="validation", limit=1, out=tmp_path / "out")
-    assert result.systems[0].captions == ["one"]
+    assert result.systems[0].captions == [("one",)]
     document = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert document["split"] == "validation" and document["made"]["data"] == tiny_data.fingerprint
     (rows,) = (tmp_path / "out").glob("*.scores.jsonl")
@@ -231,7 +231,7 @@ def test_songs_that_failed_are_left_out_for_all(tmp_path, monkeypatch):
     write_json_lines(tmp_path / "ours.jsonl", ours)
     write_json_lines(tmp_path / "right.jsonl", right)
     result = evaluate(EvaluateOptions(None, predictions=(tmp_path / "ours.jsonl", tmp_path / "right.jsonl")))
-    assert [system.captions for system in result.systems] == [["a", "c"], ["x", "x"]]
+    assert [system.captions for system in result.systems] == [[("a",), ("c",)], [("x",), ("x",)]]
     assert result.systems[0].intervals["rouge1"].mean == 1.0
     assert "1 of 3 songs failed" in said[0] and "such as b: needs ffmpeg" in said[0]
     write_json_lines(tmp_path / "ours.jsonl", [{**row, "caption": "", "error": "full"} for row in ours])

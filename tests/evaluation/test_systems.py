@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from recap_cli.evaluation.captions import SongSet
+from recap_cli.evaluation.songs import SongSet
 from recap_cli.evaluation.system_differences import Contrast, compare_entries
 from recap_cli.evaluation.systems import (
     Origin,
@@ -211,7 +211,7 @@ def test_one_run_a_side_is_compared_over_songs():
 )
 def test_stars_need_a_corrected_p_and_seeds_enough(p_holm, seeds, stars):
     test = "songs" if seeds == (1, 1) else "Welch"
-    assert Contrast("b", "rougeL", None, p_holm, seeds, test).stars == stars
+    assert Contrast("b", "a", "rougeL", None, p_holm, seeds, test).stars == stars
 
 
 # attributes -----------------------------------------------------------------------------------------------------------

@@ -79,8 +79,8 @@ def test_lists_as_python_writes_them():
         "c": ["calm"],
     }
     lists, right = (read_predictions(FAULTS / name) for name in ("preds-pylist.csv", "preds-right.jsonl"))
-    assert [(row.id, row.prediction, row.references) for row in lists] == [
-        (row.id, row.prediction, row.references) for row in right
+    assert [(row.id, row.captions, row.references) for row in lists] == [
+        (row.id, row.captions, row.references) for row in right
     ]
 
 
