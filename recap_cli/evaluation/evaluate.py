@@ -21,6 +21,7 @@ from recap_cli.evaluation.captions import (
     weights_fingerprint,
 )
 from recap_cli.evaluation.controls import ControlReport, RunUnderTest, control_texts, run_controls
+from recap_cli.evaluation.judges import find_judges, pair_scorers
 from recap_cli.evaluation.options import EvaluateOptions
 from recap_cli.evaluation.predictions import Prediction, read_predictions
 from recap_cli.evaluation.songs import SongSet, find_failed, match_predictions
@@ -161,7 +162,8 @@ def evaluate_systems(options: EvaluateOptions, progress: Progress) -> EvaluateRe
     paper = read_paper_table(options.paper) if options.paper else []
     rows = {path: read_predictions(path) for path in options.predictions}
     scene = set_scene(options, rows, progress)
-    scene = replace(scene, scored=scene.scored.clustered(options.cluster, progress))
+    scored = scene.scored.clustered(options.cluster, progress)
+    scene = replace(scene, scored=replace(scored, judges=find_judges(scored, options, progress)))
     for note in scene.data.notes if scene.data else ():
         progress.say(note)
     files = {
@@ -182,7 +184,10 @@ def evaluate_systems(options: EvaluateOptions, progress: Progress) -> EvaluateRe
         score_system(next(names), files[path], scene.scored, options.protocol, progress, source=str(path))
         for path in options.predictions
     ]
-    texts = control_texts(systems, scene.scored, options.protocol, progress) if options.controls else None
+    texts = None
+    if options.controls:
+        scorers = pair_scorers(scene.scored)
+        texts = control_texts(systems, scene.scored, options.protocol, progress, scorers)
     return gather(options, scene, systems, controls=controls, specificity=texts, alignment=alignment, paper=paper)
 
 

@@ -11,6 +11,7 @@ from recap_cli.corpus.dataset import PreparedSong
 from recap_cli.errors import DataError
 from recap_cli.evaluation.predictions import Prediction, title_of
 from recap_cli.progress import Progress
+from recap_cli.scoring.song_scores import Judges
 
 ENOUGH_ARTISTS = 10  # from which on artists are drawn in place of songs without being asked for
 
@@ -27,6 +28,7 @@ class SongSet:
     titles: list[str] = field(default_factory=list)  # "title, artist" of each song, where they are known
     artists: list[str] = field(default_factory=list)  # of each song, "" where unknown; [] where no song has one
     clusters: np.ndarray | None = None  # numbers of artists whose songs are drawn together [songs]; None: songs alone
+    judges: Judges = field(default_factory=Judges)  # what else captions are scored by
 
     def without(self, left_out: Collection[str]) -> "SongSet":
         """Returns the other songs.
