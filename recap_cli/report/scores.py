@@ -5,6 +5,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 from rich.console import RenderableType
 from rich.text import Text
 
@@ -22,23 +23,24 @@ from recap_cli.report.table_one import (
     overview_table,
     percent,
     points,
+    shown_interval,
     specificity_table,
     table_one,
 )
 from recap_cli.scoring.alignment import AlignmentMeasures, InformationBounds, Retrieval
 from recap_cli.scoring.bootstrap import Interval
+from recap_cli.scoring.facts import facts_of
 from recap_cli.scoring.rouge import PARTS, ROUGE_TYPES
-from recap_cli.scoring.text import HEADINGS, HEADLINE, KEYS, SUMMED, protocol_named
+from recap_cli.scoring.text import HEADINGS, HEADLINE, KEYS, protocol_named
+
+FACT_COLUMNS = ("precision", "recall", "contradicted")
 
 
 def evaluation_screen(result: EvaluateResult, details: bool = False) -> list[RenderableType]:
     """Returns what a person sees first: the verdicts and one table; with `details` all others, too."""
-    first = specificity_table(result)
-    tables = [
-        *([first] if first else []),
-        overview_table(result),
-        *(all_tables(result)[bool(first) :] if details else []),
-    ]
+    first, asked = specificity_table(result), judges_table(result)
+    more = all_tables(result)[bool(first) :] if details else [asked] if asked else []
+    tables = [*([first] if first else []), overview_table(result), *more]
     return [words("\n".join(result.verdicts)), *(part for table in tables for part in (Text(), draw(table)))]
 
 
@@ -63,6 +65,8 @@ def all_tables(result: EvaluateResult) -> list[Table]:
         contrast_table(result),
         rouge_table(result),
         habits_table(result),
+        facts_table(result),
+        judges_table(result),
     ]
     tables.append(attribute_table(result))
     tables += [control_table(report) for report in result.controls]
@@ -103,15 +107,56 @@ def habits_table(result: EvaluateResult) -> Table:
     rows = []
     for system in result.systems:
         copied = system.scores.copied
-        cells = [points(system.intervals[name]) for name in SUMMED]
+        cells = [points(system.intervals[name]) for name in ("bleu", "chrf")]
         cells += [f"{system.scores.means()['length']:.1f}", f"{100 * system.scores.distinct:.0f} %"]
         rows.append([system.name, *cells, "" if copied is None else f"{100 * copied:.1f} %"])
-    columns = ["system", *(HEADINGS[name] for name in SUMMED), "words", "distinct", "copied"]
+    columns = ["system", HEADINGS["bleu"], HEADINGS["chrf"], "words", "distinct", "copied"]
     caption = (
         "words: of a caption\ndistinct: captions that differ from one another\n"
         "copied: 5-grams that stand in the lyrics, where these are known"
     )
     return Table("Other figures", columns, rows, caption)
+
+
+def facts_table(result: EvaluateResult) -> Table:
+    """What captions say beyond their words: CIDEr-D, and the facts that they state beside those of the references."""
+    rows = []
+    for system in result.systems:
+        cells = [shown_interval(name, system.intervals[name]) for name in ("cider", "facts")]
+        rows.append([system.name, *cells, *facts_cells(system.scores.rows.facts)])
+    caption = (
+        "CIDEr-D: from 0 to 10\n"
+        "facts: F1 of instruments, genres, voices, tempo, key and mood against all references together\n"
+        "precision, recall, contradicted: in % of the facts stated, of those in the references, of those stated"
+    )
+    return Table("CIDEr-D and facts", ["system", "CIDEr-D", "facts", *FACT_COLUMNS], rows, caption)
+
+
+def judges_table(result: EvaluateResult) -> Table | None:
+    """Meaning by a sentence encoder, and facts by uploaders' tags, as far as they are asked for."""
+    figures = [name for name in ("meaning", "meaning_mean", "tag_facts") if name in result.systems[0].intervals]
+    if not figures:
+        return None
+    rows = []
+    for system in result.systems:
+        tagged = system.scores.rows.tag_facts
+        cells = [shown_interval(name, system.intervals[name]) for name in figures]
+        rows.append([system.name, *cells, *(facts_cells(tagged) if tagged is not None else [])])
+    notes = []
+    if "meaning" in figures:
+        notes.append("meaning: cosine to the best reference; mean: over all references; from -1 to 1")
+    if "tag_facts" in figures:
+        notes.append("facts by tags: F1; tags are few, so that a fact without a tag can be true all the same")
+    columns = ["system", *(HEADINGS[name] for name in figures), *(FACT_COLUMNS if "tag_facts" in figures else ())]
+    title = {1: "Facts by tags", 2: "Meaning", 3: "Meaning, and facts by tags"}[len(figures)]
+    return Table(title, columns, rows, "\n".join(notes))
+
+
+def facts_cells(counts: np.ndarray) -> list[str]:
+    """Returns precision, recall and the contradicted share of counts of facts [songs, 4], in %."""
+    sums = counts.sum(axis=0, dtype=float)
+    shares = [*(float(facts_of(sums, part)) for part in ("precision", "recall")), sums[2] / max(sums[0], 1)]
+    return [f"{100 * share:.1f}" for share in shares]
 
 
 def attribute_table(result: EvaluateResult) -> Table | None:

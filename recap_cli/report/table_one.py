@@ -10,7 +10,7 @@ from recap_cli.evaluation.systems import FULL, Entry, PaperRow
 from recap_cli.progress import Table
 from recap_cli.scoring.bootstrap import Interval
 from recap_cli.scoring.seeds import ENOUGH_SEEDS
-from recap_cli.scoring.text import HEADINGS, HEADLINE, SUMMED, headings, protocol_named
+from recap_cli.scoring.text import HEADINGS, HEADLINE, headings, protocol_named
 
 TESTS = {
     "songs": "one run a side: this compares two models, not two ways of training; interval of a paired bootstrap "
@@ -20,7 +20,9 @@ TESTS = {
     "Student": "one run against several, taken to vary as they do; Student's t, seeds and songs both a sample",
 }
 PRINTED = "as printed in the paper, on another corpus"
-FIGURES = (*HEADLINE, *SUMMED)
+FIGURES = (*HEADLINE, "bleu", "chrf")  # of the overview, which 80 columns hold
+SHARES = (*HEADLINE, "facts", "tag_facts")  # from 0 to 1, shown from 0 to 100
+PLAIN = ("cider", "meaning", "meaning_mean")  # shown as they are, with three digits
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,13 @@ def percent(interval: Interval) -> str:
 def points(interval: Interval) -> str:
     """Returns a figure from 0 to 100 with its 95 % interval."""
     return f"{interval.mean:.1f} [{interval.low:.1f}, {interval.high:.1f}]"
+
+
+def shown_interval(figure: str, found: Interval) -> str:
+    """Returns a figure, or a difference in it, with its 95 % interval."""
+    if figure in PLAIN:
+        return f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
+    return percent(found) if figure in SHARES else points(found)
 
 
 def group_lines(result: EvaluateResult) -> dict[str, list[Line]]:
@@ -145,7 +154,7 @@ def paper_cells(row: PaperRow, names: Sequence[str]) -> list[str]:
 
 def scaled(figure: str) -> int:
     """Returns what turns a headline figure into points from 0 to 100."""
-    return 100 if figure in HEADLINE else 1
+    return 100 if figure in SHARES else 1
 
 
 def notes_of(result: EvaluateResult) -> list[str]:
@@ -193,7 +202,7 @@ def contrast_table(result: EvaluateResult) -> Table | None:
         [
             found.name if len(others) == 1 else f"{found.name} minus {found.against}",
             names[found.figure],
-            (percent if found.figure in HEADLINE else points)(found.comparison.difference),
+            shown_interval(found.figure, found.comparison.difference),
             f"{found.comparison.p:.4f}",
             f"{found.p_holm:.4f} {found.stars}".rstrip(),
             found.test,
@@ -216,13 +225,14 @@ def difference_matrix(result: EvaluateResult) -> tuple[str, list[str], list[list
     others = list(dict.fromkeys(one.against for one in result.contrasts))
     order = [entry.name for entry in result.ordered]
     if len(others) == 1:
+        figures = list(dict.fromkeys(one.figure for one in result.contrasts))
         rows = [
-            [name, *(difference_cell(own[figure]) if figure in own else "" for figure in FIGURES)]
+            [name, *(difference_cell(own[figure]) if figure in own else "" for figure in figures)]
             for (name, _), own in sorted(
                 found.items(), key=lambda pair: order.index(pair[0][0]) if pair[0][0] in order else 0
             )
         ]
-        return f"Differences to {others[0]}, paired by song", ["run", *(HEADINGS[one] for one in FIGURES)], rows
+        return f"Differences to {others[0]}, paired by song", ["run", *(HEADINGS[one] for one in figures)], rows
 
     def cell(name: str, other: str) -> str:
         if (name, other) in found:
@@ -240,7 +250,8 @@ def difference_matrix(result: EvaluateResult) -> tuple[str, list[str], list[list
 
 def difference_cell(found: Contrast, sign: int = 1) -> str:
     """Returns a difference in points with its stars; a sign of -1 turns it round."""
-    return f"{sign * scaled(found.figure) * found.comparison.difference.mean:+.1f} {found.stars}".rstrip()
+    digits = 3 if found.figure in PLAIN else 1
+    return f"{sign * scaled(found.figure) * found.comparison.difference.mean:+.{digits}f} {found.stars}".rstrip()
 
 
 def markdown_table(table: Table) -> str:
