@@ -186,7 +186,7 @@ class SongCache(EncoderDecoderCache):
         if self.copies == 1:
             self.past = [(key.index_select(0, beam_idx), value.index_select(0, beam_idx)) for key, value in self.past]
         elif self.seen is not None:
-            origin = beam_idx.view(-1, self.copies) % self.copies
+            origin = beam_idx.long().view(-1, self.copies) % self.copies  # torch 2.6 gathers by int64 alone
             self.seen = self.seen.gather(1, origin[:, :, None].expand(-1, -1, self.seen.shape[2]))
 
 
