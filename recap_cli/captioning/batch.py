@@ -66,9 +66,7 @@ class Catalogue:
         for one in data.songs:
             song = one.song
             title = title_of(song)
-            yield AudioTask(
-                song.id, song.audio or song.id, song.lyrics, mel=one.mel, seconds=one.seconds, title=title
-            )
+            yield AudioTask(song.id, song.audio or song.id, song.lyrics, mel=one.mel, seconds=one.seconds, title=title)
 
     def files(self) -> Iterator[AudioTask]:
         """Yields the songs of audio files and folders, whatever the shard."""

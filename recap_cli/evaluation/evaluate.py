@@ -67,6 +67,7 @@ class EvaluateResult:
     controls: list[ControlReport] = field(default_factory=list)  # one a run, where asked for
     alignment: list[AlignmentReport] = field(default_factory=list)  # one a run with music, where asked for
     cases: CaseStudy | None = None  # where asked for
+    songs: SongSet | None = None  # what was scored on, for the page
     made: dict[str, Any] = field(default_factory=dict)  # versions and fingerprints
     paper: list[PaperRow] = field(default_factory=list)  # a paper's own figures, in points
 
@@ -169,15 +170,15 @@ def gather(options: EvaluateOptions, scene: Scene, systems: list[SystemScores], 
     entries = group_seeds(systems, options.protocol)
     signature = make_signature(entries, options.protocol)
     cases = None
-    if options.cases.count:
-        named = {system.name: system for system in systems}
-        first, second = (named[name] for name in options.cases.systems or options.names[:2])
-        cases = choose_cases(first, second, scene.scored, options.protocol, options.cases.count, signature)
+    if count := options.shown_cases:
+        chosen = [one for one in systems if one.name in (options.cases.systems or options.names)]
+        cases = choose_cases(chosen, scene.scored, options.protocol, count)
     return EvaluateResult(
         data=options.data or options.predictions[0],
         split=options.split if scene.data else "",
         protocol=options.protocol,
         systems=systems,
+        songs=scene.scored,
         entries=entries,
         oracles=oracle_accuracy(scene.songs) if scene.data and scene.data.is_demo else {},
         contrasts=compare_entries(entries, options.protocol),
