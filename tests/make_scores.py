@@ -33,14 +33,14 @@ def system(name: str, gain: float = 0.0) -> SystemScores:
     return SystemScores(name, captions, scores, intervals, {}, Origin("", "", 0, {}), f"runs/{name}")
 
 
-def contrasts(name: str, gain: float, test: str) -> list[Contrast]:
-    """Differences of a system to the first; in METEOR it is the other way round."""
+def contrasts(name: str, gain: float, test: str, against: str = "one") -> list[Contrast]:
+    """Differences of a system to another; in METEOR it is the other way round."""
     seeds = (1, 1) if test == "songs" else (2, 2)
     found = []
     for figure, level in LEVELS.items():
         mean = (-gain if figure == "meteor" else gain) * (100 if level > 1 else 1)
         comparison = Comparison(around(mean, abs(mean) / 2), P_HOLM[figure] / 6)
-        found.append(Contrast(name, figure, comparison, P_HOLM[figure], seeds, test))
+        found.append(Contrast(name, against, figure, comparison, P_HOLM[figure], seeds, test))
     return found
 
 
@@ -68,7 +68,7 @@ def evaluation(
         "systems": systems,
         "entries": [Entry((one,), one.intervals) for one in systems],
         "oracles": {},
-        "contrasts": [found for name, more in later for found in contrasts(name, more, test)],
+        "contrasts": [found for name, more in later for found in contrasts(name, more, test, names[0])],
         "signature": "how all of it was made",
         "decoding": DecodingOptions(),
         "controls": [control_report(systems[-1])] if controls else [],

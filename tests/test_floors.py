@@ -23,6 +23,7 @@ FLOORS = (
     ("demo/",),
     ("runtime/",),
     ("preparation/", "training/", "captioning/"),
+    ("specificity/",),
     ("evaluation/",),
     ("ablation/",),
     ("report/",),

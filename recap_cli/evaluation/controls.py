@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,11 @@ from recap_cli.progress import Progress, SilentProgress
 from recap_cli.runtime.decoding import DecodingOptions
 from recap_cli.scoring.alignment import unit_vectors
 from recap_cli.scoring.bootstrap import Comparison, paired_difference
-from recap_cli.scoring.rouge import is_other_script, rouge, rouge_tokens
+from recap_cli.scoring.rouge import is_other_script, rouge, rouge_pairs, rouge_tokens
 from recap_cli.scoring.text import HEADLINE, headings, protocol_named
+from recap_cli.specificity.moving import PairScores, Songs
+from recap_cli.specificity.results import TextControls
+from recap_cli.specificity.study import study_captions
 from recap_cli.training.interventions import partners
 
 CONSTANT_CAPTION = "This song is about love."
@@ -118,6 +122,27 @@ def run_controls(test: RunUnderTest, progress: Progress) -> ControlReport:
     return ControlReport(test.system.name, controls, test.protocol)
 
 
+def control_texts(
+    systems: Sequence[SystemScores],
+    songs: SongSet,
+    protocol: str,
+    progress: Progress,
+    scorers: Sequence[PairScores] = (),
+) -> TextControls:
+    """Scores the controls that need no model, of all systems on the same songs; `scorers` add figures to ROUGE.
+
+    Raises:
+        DataError: there is one song only.
+    """
+    chosen = protocol_named(protocol)
+    rouge = partial(rouge_pairs, part=chosen.part, over="best" if chosen.over == "best" else "mean")
+    references = [[text for text in texts if text.strip()] for texts in songs.references]
+    weights = systems[0].scores.weights(chosen.over)
+    asked = Songs(references, songs.artist_numbers, weights, songs.lyrics, songs.clusters)
+    captions = {system.name: system.captions for system in systems}
+    return study_captions(captions, asked, (rouge, *scorers), protocol, progress)
+
+
 def subtract(system: SystemScores, control: SystemScores, protocol: str) -> dict[str, Comparison]:
     """Compares a run with a control in every headline figure, paired by song."""
     weights = system.scores.weights(protocol_named(protocol).over)
@@ -126,6 +151,7 @@ def subtract(system: SystemScores, control: SystemScores, protocol: str) -> dict
             system.scores.headline_values(name, protocol),
             control.scores.headline_values(name, protocol),
             weights=weights,
+            clusters=system.scores.clusters,
         )
         for name in HEADLINE
     }

@@ -1,9 +1,12 @@
 """Score runs and files of captions: every song once, against all its references."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from statistics import fmean
+from typing import Any, Literal
+
+import numpy as np
 
 from recap_cli import __version__
 from recap_cli.captioning.captioner import Captioner
@@ -17,7 +20,7 @@ from recap_cli.evaluation.captions import (
     captioned_songs,
     weights_fingerprint,
 )
-from recap_cli.evaluation.controls import ControlReport, RunUnderTest, run_controls
+from recap_cli.evaluation.controls import ControlReport, RunUnderTest, control_texts, run_controls
 from recap_cli.evaluation.options import EvaluateOptions
 from recap_cli.evaluation.predictions import Prediction, read_predictions
 from recap_cli.evaluation.songs import SongSet, find_failed, match_predictions
@@ -25,9 +28,11 @@ from recap_cli.evaluation.system_differences import (
     CaseStudy,
     Contrast,
     choose_cases,
+    choose_pairs,
     compare_entries,
     tell_best,
     tell_differences,
+    trials_of,
 )
 from recap_cli.evaluation.systems import (
     Entry,
@@ -45,8 +50,9 @@ from recap_cli.progress import Progress, SilentProgress
 from recap_cli.records import SCHEMA
 from recap_cli.runtime.decoding import DecodingOptions
 from recap_cli.runtime.hub import EMBEDDED_NAME, model_path
-from recap_cli.scoring.bootstrap import LEVEL, RESAMPLES, TRIALS
+from recap_cli.scoring.bootstrap import LEVEL, RESAMPLES
 from recap_cli.scoring.text import headings
+from recap_cli.specificity.results import TextControls
 
 RESULT_FILE = "evaluation.json"
 
@@ -61,15 +67,28 @@ class EvaluateResult:
     systems: list[SystemScores]  # one a run or file
     entries: list[Entry]  # rows of the table: systems, runs that are seeds of one training joined
     oracles: dict[str, dict[str, float]]  # on demo songs, what a perfect captioner with only one input could name
-    contrasts: list[Contrast]  # each later entry against the first
+    contrasts: list[Contrast]  # each other entry against the first, or as --against asks
     signature: str  # how the figures were made
     decoding: DecodingOptions
     controls: list[ControlReport] = field(default_factory=list)  # one a run, where asked for
+    specificity: TextControls | None = None  # controls without a model, where asked for
+    sort: Literal["given", "score", "specificity"] = "given"  # order of the rows in tables
     alignment: list[AlignmentReport] = field(default_factory=list)  # one a run with music, where asked for
     cases: CaseStudy | None = None  # where asked for
     songs: SongSet | None = None  # what was scored on, for the page
     made: dict[str, Any] = field(default_factory=dict)  # versions and fingerprints
     paper: list[PaperRow] = field(default_factory=list)  # a paper's own figures, in points
+
+    @property
+    def ordered(self) -> list[Entry]:
+        """The rows in the order in which tables show them."""
+        if self.sort == "given":
+            return self.entries
+        worth = {entry.name: entry.intervals["rougeL"].mean for entry in self.entries}
+        if self.sort == "specificity" and self.specificity:
+            found = {row.name: row.figures["rougeL"].specificity.mean for row in self.specificity.rows}
+            worth = {entry.name: fmean(found[run.name] for run in entry.systems) for entry in self.entries}
+        return sorted(self.entries, key=lambda entry: -worth[entry.name])
 
     @property
     def verdicts(self) -> list[str]:
@@ -78,13 +97,13 @@ class EvaluateResult:
         return [
             *tell_best(self.entries, part),
             *tell_differences(self.entries, self.contrasts, part),
+            *(self.specificity.verdicts if self.specificity else ()),
             *(f"{report.name} {verdict}." for report in self.controls for verdict in report.verdicts),
             *(report.verdict for report in self.alignment),
         ]
 
     def to_json(self) -> dict[str, Any]:
         """The result as one JSON document; its schema is `data/schemas/eval.json`."""
-        first = self.entries[0].name
         return {
             "schema": SCHEMA,
             "verdicts": self.verdicts,
@@ -97,7 +116,8 @@ class EvaluateResult:
             "systems": [system.to_json() for system in self.systems],
             "table": [entry.to_json() for entry in self.entries],
             "oracles": self.oracles,
-            "comparisons": [{"against": first, **contrast.to_json()} for contrast in self.contrasts],
+            "comparisons": [contrast.to_json() for contrast in self.contrasts],
+            **({"specificity": self.specificity.to_json()} if self.specificity else {}),
             **({"controls": [report.to_json() for report in self.controls]} if self.controls else {}),
             **({"alignment": [report.to_json() for report in self.alignment]} if self.alignment else {}),
             **({"cases": self.cases.to_json()} if self.cases else {}),
@@ -142,6 +162,7 @@ def evaluate_systems(options: EvaluateOptions, progress: Progress) -> EvaluateRe
     paper = read_paper_table(options.paper) if options.paper else []
     rows = {path: read_predictions(path) for path in options.predictions}
     scene = set_scene(options, rows, progress)
+    scene = replace(scene, scored=scene.scored.clustered(options.cluster, progress))
     for note in scene.data.notes if scene.data else ():
         progress.say(note)
     files = {
@@ -162,13 +183,14 @@ def evaluate_systems(options: EvaluateOptions, progress: Progress) -> EvaluateRe
         score_system(next(names), files[path], scene.scored, options.protocol, progress, source=str(path))
         for path in options.predictions
     ]
-    return gather(options, scene, systems, controls=controls, alignment=alignment, paper=paper)
+    texts = control_texts(systems, scene.scored, options.protocol, progress) if options.controls else None
+    return gather(options, scene, systems, controls=controls, specificity=texts, alignment=alignment, paper=paper)
 
 
 def gather(options: EvaluateOptions, scene: Scene, systems: list[SystemScores], **found: Any) -> EvaluateResult:
     """Puts rows together, compares them, chooses the cases, and says how all was made."""
     entries = group_seeds(systems, options.protocol)
-    signature = make_signature(entries, options.protocol)
+    signature = make_signature(entries, options.protocol, options.against, found["specificity"])
     cases = None
     if count := options.shown_cases:
         chosen = [one for one in systems if one.name in (options.cases.systems or options.names)]
@@ -181,8 +203,9 @@ def gather(options: EvaluateOptions, scene: Scene, systems: list[SystemScores], 
         songs=scene.scored,
         entries=entries,
         oracles=oracle_accuracy(scene.songs) if scene.data and scene.data.is_demo else {},
-        contrasts=compare_entries(entries, options.protocol),
+        contrasts=compare_entries(entries, options.protocol, options.against),
         signature=signature,
+        sort=options.sort,
         decoding=options.decoding,
         cases=cases,
         made={
@@ -194,14 +217,23 @@ def gather(options: EvaluateOptions, scene: Scene, systems: list[SystemScores], 
     )
 
 
-def make_signature(entries: Sequence[Entry], protocol: str) -> str:
+def make_signature(
+    entries: Sequence[Entry], protocol: str, against: str = "", specificity: TextControls | None = None
+) -> str:
     """Says how figures, intervals and tests were made."""
+    scores = entries[0].systems[0].scores
     several = any(len(entry.systems) > 1 for entry in entries)
-    seeds = "rows of several seeds: intervals and tests by Student's t over seeds and songs; " if several else ""
-    return (
-        f"{entries[0].systems[0].scores.signature(protocol)}; {100 * LEVEL:g} % percentile intervals of {RESAMPLES} "
-        f"bootstrap samples of songs, seed 0; paired tests by {TRIALS} random swaps; {seeds}recap-cli {__version__}"
-    )
+    samples = "songs"
+    if scores.clusters is not None:
+        samples = f"{len(np.unique(scores.clusters))} artists, whose songs are drawn and swapped together"
+    parts = [
+        scores.signature(protocol),
+        f"{100 * LEVEL:g} % percentile intervals of {RESAMPLES} bootstrap samples of {samples}, seed 0",
+        f"paired tests by {trials_of(choose_pairs(entries, against))} random swaps",
+    ]
+    parts += ["rows of several seeds: intervals and tests by Student's t over seeds and songs"] if several else []
+    parts += [specificity.signature] if specificity else []
+    return "; ".join([*parts, f"recap-cli {__version__}"])
 
 
 def set_scene(options: EvaluateOptions, files: Mapping[Path, list[Prediction]], progress: Progress) -> Scene:

@@ -82,8 +82,33 @@ class EvaluateOptions:
         ),
     ] = "f1"
     controls: Annotated[
-        bool, Setting("Also score each run with wrong music, with wrong lyrics, and trivial captions.", MEASURED)
+        bool,
+        Setting(
+            "Also score captions moved to other songs, people's own captions, lyrics and one caption for all; and each "
+            "run with wrong music and with wrong lyrics.",
+            MEASURED,
+        ),
     ] = False
+    sort: Annotated[
+        Literal["given", "score", "specificity"],
+        Setting("Order of the systems in tables: by ROUGE-L, or by what it loses on other songs (--controls).", RESULT),
+    ] = "given"
+    against: Annotated[
+        str,
+        Setting(
+            "Which system the others are compared with: a name, best (in ROUGE-L), or all for every pair.",
+            MEASURED,
+            default="the first",
+        ),
+    ] = ""
+    cluster: Annotated[
+        Literal["auto", "artist", "song"],
+        Setting(
+            "What intervals and tests take for independent: songs, or artists with all their songs; auto takes artists "
+            "where they are known.",
+            MEASURED,
+        ),
+    ] = "auto"
     alignment: Annotated[
         bool, Setting("Also measure how music and lyrics are aligned, and where the fusion looks.", MEASURED)
     ] = False
@@ -126,8 +151,15 @@ class EvaluateOptions:
             raise OptionError("There is nothing to score", "name --data or --predictions")
         if self.data is None and self.runs:
             raise OptionError("Runs caption songs, and no data folder is named", "name it with --data")
-        if (self.controls or self.alignment) and not self.models:
-            raise OptionError("--controls and --alignment need a model", "name a run instead of --predictions")
+        if self.alignment and not self.models:
+            raise OptionError("--alignment needs a model", "name a run instead of --predictions")
+        if self.sort == "specificity" and not self.controls:
+            raise OptionError("--sort specificity orders by what controls find", "add --controls")
+        if self.against not in ("", "best", "all", *self.names):
+            names = ", ".join(self.names)
+            raise OptionError(
+                f"--against {self.against}: there is no such system", f"choose best, all, or one of {names}"
+            )
         if self.cases.count and len(self.names) < 2:
             raise OptionError("--cases compares two systems", "name two runs, or a run and --predictions")
         if unknown := [name for name in self.cases.systems if name not in self.names]:

@@ -3,11 +3,16 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
+
+import numpy as np
 
 from recap_cli.corpus.dataset import PreparedSong
 from recap_cli.errors import DataError
 from recap_cli.evaluation.predictions import Prediction, title_of
 from recap_cli.progress import Progress
+
+ENOUGH_ARTISTS = 10  # from which on artists are drawn in place of songs without being asked for
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,7 @@ class SongSet:
     unnamed: Path | None = None  # the file that the songs came from, where it has no ids: places are their names
     titles: list[str] = field(default_factory=list)  # "title, artist" of each song, where they are known
     artists: list[str] = field(default_factory=list)  # of each song, "" where unknown; [] where no song has one
+    clusters: np.ndarray | None = None  # numbers of artists whose songs are drawn together [songs]; None: songs alone
 
     def without(self, left_out: Collection[str]) -> "SongSet":
         """Returns the other songs.
@@ -39,7 +45,39 @@ class SongSet:
             tags=[self.tags[place] for place in kept] if self.tags else [],
             titles=[self.titles[place] for place in kept] if self.titles else [],
             artists=[self.artists[place] for place in kept] if self.artists else [],
+            clusters=None if self.clusters is None else self.clusters[kept],
         )
+
+    @property
+    def artist_numbers(self) -> np.ndarray:
+        """A number for each song's artist [songs]; a song without a known one has a number of its own."""
+        names = self.artists or [""] * len(self.ids)
+        keys = [("artist", name) if name else ("song", song) for name, song in zip(names, self.ids, strict=True)]
+        numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+        return np.array([numbers[key] for key in keys])
+
+    def clustered(self, by: Literal["auto", "artist", "song"], progress: Progress) -> "SongSet":
+        """Returns the same songs with the clusters that intervals and tests take for samples.
+
+        Songs of one artist are not independent; "auto" takes artists where at least `ENOUGH_ARTISTS` are known.
+
+        Raises:
+            DataError: artists are asked for, and there are fewer than two or none is known.
+        """
+        if by == "song" or not self.artists:
+            if by == "artist":
+                raise DataError(
+                    "--cluster artist: no song has an artist", "add a column artist, or name a file with --references"
+                )
+            return self
+        numbers = self.artist_numbers
+        artists = len(np.unique(numbers))
+        if artists < (ENOUGH_ARTISTS if by == "auto" else 2):
+            if by == "artist":
+                raise DataError("--cluster artist: all songs are of one artist", "take --cluster song")
+            progress.say(f"The songs are of {artists} artists, too few to draw from: songs count as independent.")
+            return self
+        return self if artists == len(numbers) else replace(self, clusters=numbers)
 
     @classmethod
     def from_prepared(cls, songs: Sequence[PreparedSong], is_demo: bool) -> "SongSet":

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 
 from recap_cli.evaluation.songs import SongSet
 from recap_cli.evaluation.systems import Entry, SystemScores
-from recap_cli.scoring.bootstrap import Comparison, holm, paired_difference, summed_difference
+from recap_cli.scoring.bootstrap import TRIALS, Comparison, enough_trials, holm, paired_differences, summed_differences
 from recap_cli.scoring.seeds import ENOUGH_SEEDS, STARS, paired_seeds, unpaired_seeds
 from recap_cli.scoring.text import HEADINGS, HEADLINE, KEYS, SUMMED, protocol_named
 
@@ -20,11 +21,12 @@ MOST_TOLD = 4  # systems of which every figure is told in words
 
 @dataclass(frozen=True)
 class Contrast:
-    """A later system against the first, in one figure."""
+    """A system against another, in one figure."""
 
-    name: str  # the later system
+    name: str  # the system
+    against: str  # the other one
     figure: str  # of `HEADLINE`, from 0 to 1, or of `SUMMED`, from 0 to 100
-    comparison: Comparison  # later minus first
+    comparison: Comparison  # the system minus the other
     p_holm: float  # corrected for all contrasts of the table
     seeds: tuple[int, int]  # of the two sides, those that were compared
     test: TestName
@@ -38,13 +40,14 @@ class Contrast:
 
     @property
     def sign(self) -> str:
-        """Says + where the later system is better beyond chance, - where it is worse, else nothing."""
+        """Says + where the system is better beyond chance, - where it is worse, else nothing."""
         return ("+" if self.comparison.difference.mean > 0 else "-") if self.stars else ""
 
     def to_json(self) -> dict[str, Any]:
         """The contrast as plain values."""
         return {
             "name": self.name,
+            "against": self.against,
             "figure": KEYS[self.figure],
             "difference": vars(self.comparison.difference),
             "p": self.comparison.p,
@@ -54,20 +57,49 @@ class Contrast:
         }
 
 
-def compare_entries(entries: Sequence[Entry], protocol: str) -> list[Contrast]:
-    """Compares every later entry with the first, in every headline figure; all of them are one family.
+def choose_pairs(entries: Sequence[Entry], against: str) -> list[tuple[Entry, Entry]]:
+    """Returns which rows are compared: every other one with the one named, the first, the best, or all with all.
 
-    One run a side: paired bootstrap and approximate randomisation over songs. Several: the tests of `scoring.seeds`,
-    for which seeds and songs both are samples.
+    Args:
+        entries: the rows.
+        against: "" for the first, "best" for the one with the highest ROUGE-L, "all", or the name of a run.
     """
-    found = []
-    for entry in entries[1:]:
-        test, ours, theirs = choose_test(entry.systems, entries[0].systems)
-        for figure in (*HEADLINE, *SUMMED):
-            comparison = compare_runs(test, ours, theirs, figure, protocol)
-            found.append(Contrast(entry.name, figure, comparison, 1.0, (len(ours), len(theirs)), test))
+    if against == "all":
+        return [(later, earlier) for place, earlier in enumerate(entries) for later in entries[place + 1 :]]
+    chosen = entries[0]
+    if against == "best":
+        chosen = max(entries, key=lambda entry: entry.intervals["rougeL"].mean)
+    elif against:
+        chosen = next(entry for entry in entries if against in [run.name for run in entry.systems])
+    return [(entry, chosen) for entry in entries if entry is not chosen]
+
+
+def compare_entries(entries: Sequence[Entry], protocol: str, against: str = "") -> list[Contrast]:
+    """Compares pairs of rows, see `choose_pairs`, in every headline figure; all of them are one family.
+
+    One run a side: paired bootstrap and approximate randomisation over songs, or over artists. Several: the tests of
+    `scoring.seeds`, for which seeds and songs both are samples.
+    """
+    pairs = choose_pairs(entries, against)
+    sides = [choose_test(ours.systems, theirs.systems) for ours, theirs in pairs]
+    trials = trials_of(pairs)
+    found: list[Contrast] = []
+    for figure in (*HEADLINE, *SUMMED):
+        singles = [(ours[0], theirs[0]) for test, ours, theirs in sides if test == "songs"]
+        compared = iter(compare_single_runs(singles, figure, protocol, trials) if singles else ())
+        for (one, other), (test, ours, theirs) in zip(pairs, sides, strict=True):
+            comparison = next(compared) if test == "songs" else compare_seeds(test, ours, theirs, figure, protocol)
+            seeds = (len(ours), len(theirs))
+            found.append(Contrast(one.name, other.name, figure, comparison, 1.0, seeds, test))
     corrected = holm([contrast.comparison.p for contrast in found])
-    return [replace(contrast, p_holm=float(p)) for contrast, p in zip(found, corrected, strict=True)]
+    found = [replace(contrast, p_holm=float(p)) for contrast, p in zip(found, corrected, strict=True)]
+    places = {(one.name, other.name): place for place, (one, other) in enumerate(pairs)}
+    return sorted(found, key=lambda contrast: places[contrast.name, contrast.against])
+
+
+def trials_of(pairs: Sequence[tuple[Entry, Entry]]) -> int:
+    """Returns how many random swaps the tests of some pairs of rows need."""
+    return enough_trials(len(pairs) * len((*HEADLINE, *SUMMED)))
 
 
 def choose_test(ours: Runs, theirs: Runs) -> tuple[TestName, Runs, Runs]:
@@ -84,19 +116,26 @@ def choose_test(ours: Runs, theirs: Runs) -> tuple[TestName, Runs, Runs]:
     return ("Student" if 1 in (len(ours), len(theirs)) else "Welch"), ours, theirs
 
 
-def compare_runs(test: TestName, ours: Runs, theirs: Runs, figure: str, protocol: str) -> Comparison:
-    """Compares two sides in one headline figure: ours minus theirs."""
-    if test != "songs":
-        a, b = (np.array([run.scores.shares(figure, protocol) for run in side]) for side in (ours, theirs))
-        return paired_seeds(a, b) if test == "paired seeds" else unpaired_seeds(a, b)
-    first, second = ours[0].scores, theirs[0].scores
+def compare_seeds(test: TestName, ours: Runs, theirs: Runs, figure: str, protocol: str) -> Comparison:
+    """Compares two sides of several runs in one headline figure: ours minus theirs."""
+    a, b = (np.array([run.scores.shares(figure, protocol) for run in side]) for side in (ours, theirs))
+    return paired_seeds(a, b) if test == "paired seeds" else unpaired_seeds(a, b)
+
+
+def compare_single_runs(
+    pairs: Sequence[tuple[SystemScores, SystemScores]], figure: str, protocol: str, trials: int = TRIALS
+) -> list[Comparison]:
+    """Compares pairs of systems in one headline figure, the first minus the second, all with the same random swaps."""
+    scores = [(one.scores, other.scores) for one, other in pairs]
+    clusters = scores[0][0].clusters
     if figure in SUMMED:
-        return summed_difference(SUMMED[figure], first.statistics(figure), second.statistics(figure))
-    return paired_difference(
-        first.headline_values(figure, protocol),
-        second.headline_values(figure, protocol),
-        weights=first.weights(protocol_named(protocol).over),
-    )
+        rows = [(one.statistics(figure), other.statistics(figure)) for one, other in scores]
+        return summed_differences(SUMMED[figure], rows, trials=trials, clusters=clusters)
+    differences = [
+        one.headline_values(figure, protocol) - other.headline_values(figure, protocol) for one, other in scores
+    ]
+    weights = scores[0][0].weights(protocol_named(protocol).over)
+    return paired_differences(np.array(differences), trials=trials, weights=weights, clusters=clusters)
 
 
 def tell_best(entries: Sequence[Entry], heading: str) -> list[str]:
@@ -111,15 +150,19 @@ def tell_best(entries: Sequence[Entry], heading: str) -> list[str]:
 
 
 def tell_differences(entries: Sequence[Entry], contrasts: Sequence[Contrast], heading: str) -> list[str]:
-    """Says which differences to the first system are beyond chance: in all figures, or of many systems in ROUGE-L."""
+    """Says which differences are beyond chance: in all figures, or of many systems in ROUGE-L."""
     if not contrasts:
         return []
-    first = entries[0].name
+    others = list(dict.fromkeys(one.against for one in contrasts))
     if len(entries) <= MOST_TOLD:
-        lines = [tell_figures(entry.name, first, contrasts) for entry in entries[1:]]
+        pairs = dict.fromkeys((one.name, one.against) for one in contrasts)
+        lines = [tell_figures(*pair, contrasts) for pair in pairs]
+    elif len(others) > 1:
+        lines = tell_all_pairs(entries, contrasts, heading)
     else:
         found = {one.name: one.sign for one in contrasts if one.figure == "rougeL"}
-        kinds = {"+": f"Better than {first}", "-": f"Worse than {first}", "": f"Not shown to differ from {first}"}
+        kinds = {"+": f"Better than {others[0]}", "-": f"Worse than {others[0]}"}
+        kinds[""] = f"Not shown to differ from {others[0]}"
         sides = {words: [name for name, sign in found.items() if sign == kind] for kind, words in kinds.items()}
         lines = [f"{words} in {heading}: {', '.join(names)}." for words, names in sides.items() if names]
     if all(one.test == "songs" for one in contrasts):
@@ -129,9 +172,18 @@ def tell_differences(entries: Sequence[Entry], contrasts: Sequence[Contrast], he
     return lines
 
 
-def tell_figures(name: str, first: str, contrasts: Sequence[Contrast]) -> str:
-    """Says in which figures a later system is better or worse than the first beyond chance."""
-    own = [one for one in contrasts if one.name == name]
+def tell_all_pairs(entries: Sequence[Entry], contrasts: Sequence[Contrast], heading: str) -> list[str]:
+    """Says how many pairs of systems differ beyond chance, and which neighbours in the ranking do not."""
+    pairs = {frozenset((one.name, one.against)): one.sign for one in contrasts if one.figure == "rougeL"}
+    ranked = [entry.name for entry in sorted(entries, key=lambda entry: -entry.intervals["rougeL"].mean)]
+    alike = [f"{one} and {other}" for one, other in pairwise(ranked) if not pairs[frozenset((one, other))]]
+    lines = [f"{sum(map(bool, pairs.values()))} of {len(pairs)} pairs differ beyond chance in {heading}."]
+    return [*lines, f"Neighbours not shown to differ: {', '.join(alike)}."] if alike else lines
+
+
+def tell_figures(name: str, other: str, contrasts: Sequence[Contrast]) -> str:
+    """Says in which figures a system is better or worse than another beyond chance."""
+    own = [one for one in contrasts if (one.name, one.against) == (name, other)]
     kinds = {"+": "better in", "-": "worse in", "": "no difference shown in"}
     parts = []
     for kind, words in kinds.items():
@@ -139,7 +191,7 @@ def tell_figures(name: str, first: str, contrasts: Sequence[Contrast]) -> str:
         every = "every figure" if kind else "any figure"
         told = every if len(figures) == len(own) else ", ".join(figures)
         parts += [f"{words} {told}"] if figures else []
-    return f"{name} against {first}: {'; '.join(parts)}."
+    return f"{name} against {other}: {'; '.join(parts)}."
 
 
 @dataclass(frozen=True)

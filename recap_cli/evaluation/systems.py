@@ -124,7 +124,7 @@ def score_system(
 ) -> SystemScores:
     """Scores a system's captions, one or several a song."""
     several = [(one,) if isinstance(one, str) else one for one in captions]
-    scores = score_songs(songs.ids, several, songs.references, progress, songs.lyrics)
+    scores = score_songs(songs.ids, several, songs.references, progress, songs.lyrics, songs.clusters)
     attributes = attribute_accuracy(songs.tags, several) if songs.tags else {}
     return SystemScores(name, several, scores, scores.intervals(protocol), attributes, origin or Origin(), source)
 

@@ -12,7 +12,15 @@ from recap_cli.evaluation.evaluate import EvaluateResult
 from recap_cli.evaluation.options import EvaluateOptions
 from recap_cli.progress import Table
 from recap_cli.report.drawing import draw, words
-from recap_cli.report.table_one import contrast_table, markdown_table, overview_table, percent, points, table_one
+from recap_cli.report.table_one import (
+    contrast_table,
+    markdown_table,
+    overview_table,
+    percent,
+    points,
+    specificity_table,
+    table_one,
+)
 from recap_cli.scoring.alignment import AlignmentMeasures, InformationBounds, Retrieval
 from recap_cli.scoring.bootstrap import Interval
 from recap_cli.scoring.rouge import PARTS, ROUGE_TYPES
@@ -21,7 +29,12 @@ from recap_cli.scoring.text import HEADINGS, HEADLINE, SUMMED, protocol_named
 
 def evaluation_screen(result: EvaluateResult, details: bool = False) -> list[RenderableType]:
     """Returns what a person sees first: the verdicts and one table; with `details` all others, too."""
-    tables = [overview_table(result), *(all_tables(result) if details else [])]
+    first = specificity_table(result)
+    tables = [
+        *([first] if first else []),
+        overview_table(result),
+        *(all_tables(result)[bool(first) :] if details else []),
+    ]
     return [words("\n".join(result.verdicts)), *(part for table in tables for part in (Text(), draw(table)))]
 
 
@@ -29,6 +42,8 @@ def next_step(options: EvaluateOptions) -> str:
     """Says what people do next."""
     if options.models and not options.controls:
         return "Next: add --controls to see whether the music and the lyrics are used."
+    if not options.controls:
+        return "Next: add --controls to see whether captions belong to their songs."
     if len(options.names) > 1 and not options.cases.count:
         return "Next: add --cases 20 to read the songs on which two systems differ most."
     if len(options.names) == 1:
@@ -38,7 +53,13 @@ def next_step(options: EvaluateOptions) -> str:
 
 def all_tables(result: EvaluateResult) -> list[Table]:
     """Returns Table 1 and every table beside it that there is."""
-    tables = [table_one(result), contrast_table(result), rouge_table(result), habits_table(result)]
+    tables = [
+        specificity_table(result),
+        table_one(result),
+        contrast_table(result),
+        rouge_table(result),
+        habits_table(result),
+    ]
     tables.append(attribute_table(result))
     tables += [control_table(report) for report in result.controls]
     for report in result.alignment:

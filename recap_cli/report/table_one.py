@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from recap_cli.escaping import csv_cell, latex_text, markdown_cell
@@ -49,7 +49,7 @@ def group_lines(result: EvaluateResult) -> dict[str, list[Line]]:
     groups: dict[str, list[Line]] = {}
     for row in result.paper:
         groups.setdefault(row.variant, []).append(Line(row.model, PRINTED, tuple(paper_cells(row, HEADLINE))))
-    for entry in result.entries:
+    for entry in result.ordered:
         cells = tuple(percent(entry.intervals[name]) for name in HEADLINE)
         groups.setdefault(entry.origin.variant, []).append(Line(entry.origin.model, entry.name, cells))
     return dict(sorted(groups.items(), key=lambda group: (group[0] != FULL, group[0] == "")))
@@ -63,17 +63,60 @@ def title_of(result: EvaluateResult) -> str:
 
 def overview_table(result: EvaluateResult) -> Table:
     """The systems in a few figures each, a row a system: what the terminal shows without being asked for more."""
-    signs = {(found.name, found.figure): found.sign for found in result.contrasts}
+    others = list(dict.fromkeys(found.against for found in result.contrasts))
+    signs = {(found.name, found.figure): found.sign for found in result.contrasts if len(others) == 1}
     rows = [[f"{row.model} (paper)", *paper_cells(row, FIGURES)] for row in result.paper]
-    for entry in result.entries:
+    for entry in result.ordered:
         rows.append([entry.name, *(overview_cell(entry, name, signs.get((entry.name, name), "")) for name in FIGURES)])
     notes = ["figures from 0 to 100", f"ROUGE: {protocol_named(result.protocol).aim}", "[95 % interval]"]
-    if result.contrasts:
-        notes.append(f"+ better, - worse than {result.entries[0].name} beyond chance (p below 0.05 after Holm)")
+    if len(others) == 1:
+        notes.append(f"+ better, - worse than {others[0]} beyond chance (p below 0.05 after Holm)")
     if result.paper:
         notes.append("(paper): printed there, from another corpus, so not comparable")
     columns = ["system", *(HEADINGS[name] for name in FIGURES)]
     return Table(title_of(result), columns, rows, "\n".join(notes))
+
+
+def specificity_table(result: EvaluateResult) -> Table | None:
+    """Whether captions belong to their songs: what they score there, on others' songs, and beside people."""
+    found = result.specificity
+    if found is None:
+        return None
+    rows = []
+    named = {row.name: row for row in found.rows}
+    runs = [named[run.name] for entry in result.ordered for run in entry.systems]
+    for row in [*runs, *(row for row in found.rows if row.kind != "system")]:
+        moved, share = row.figures["rougeL"], row.people.get("rougeL")
+        shares = [share_cell(share.of_score), share_cell(share.of_specificity)] if share else ["", ""]
+        name = row.name if row.songs == found.songs else f"{row.name} ({row.songs:,} songs)"
+        rows.append(
+            [name, percent_only(moved.score), percent_only(moved.shuffled), percent(moved.specificity), *shares]
+        )
+        rows[-1].append(f"{row.words:.0f}")
+    heading = headings(result.protocol)["rougeL"]
+    notes = [
+        f"shuffled: on songs of other artists, mean of {found.shifts} shifts; specificity: what is lost there "
+        "[95 % interval]",
+        "of people: what people's captions reach against the other references of their songs, systems scored alike; "
+        "of their specificity: the same of what is lost",
+    ]
+    columns = ["system", heading, "shuffled", "specificity", "of people", "of their specificity", "words"]
+    songs = (
+        f"{found.songs:,} songs of {found.artists:,} artists"
+        if found.artists < found.songs
+        else f"{found.songs:,} songs"
+    )
+    return Table(f"Does a caption belong to its song? {songs}", columns, rows, "\n".join(notes))
+
+
+def percent_only(found: Interval) -> str:
+    """Returns a share as points, its interval left to JSON."""
+    return f"{100 * found.mean:.1f}"
+
+
+def share_cell(found: Interval | None) -> str:
+    """Returns a share of what people reach, in %; "" where it is not known."""
+    return "" if found is None else f"{100 * found.mean:.0f} %"
 
 
 def overview_cell(entry: Entry, figure: str, sign: str) -> str:
@@ -118,10 +161,9 @@ def table_one(result: EvaluateResult) -> Table:
 
 
 def contrast_table(result: EvaluateResult) -> Table | None:
-    """Later rows of Table 1 against the first: every figure with its interval and p, or of many systems a matrix."""
+    """Differences between rows of Table 1: every figure with its interval and p, or of many systems a matrix."""
     if not result.contrasts:
         return None
-    title = f"Differences to {result.entries[0].name}, paired by song"
     notes = [
         f"p, Holm: corrected for the {len(result.contrasts)} comparisons; * below 0.05, ** below 0.01, *** below 0.001"
     ]
@@ -130,12 +172,14 @@ def contrast_table(result: EvaluateResult) -> Table | None:
     if used != {"songs"}:
         notes.append(f"below {ENOUGH_SEEDS} seeds a side no stars")
     if len(result.entries) > MOST_TOLD:
-        notes.insert(0, "positive: better than the first; intervals and p of each stand in evaluation.json")
-        return Table(title, ["run", *(HEADINGS[name] for name in FIGURES)], difference_rows(result), "\n".join(notes))
+        title, columns, rows = difference_matrix(result)
+        notes.insert(0, "positive: the row is better; intervals and p of each stand in evaluation.json")
+        return Table(title, columns, rows, "\n".join(notes))
+    others = list(dict.fromkeys(found.against for found in result.contrasts))
     names = headings(result.protocol)
     rows = [
         [
-            found.name,
+            found.name if len(others) == 1 else f"{found.name} minus {found.against}",
             names[found.figure],
             (percent if found.figure in HEADLINE else points)(found.comparison.difference),
             f"{found.comparison.p:.4f}",
@@ -144,19 +188,45 @@ def contrast_table(result: EvaluateResult) -> Table | None:
         ]
         for found in result.contrasts
     ]
+    title = f"Differences to {others[0]}, paired by song" if len(others) == 1 else "Differences, paired by song"
     return Table(title, ["run", "figure", "difference", "p", "p, Holm", "test"], rows, "\n".join(notes))
 
 
-def difference_rows(result: EvaluateResult) -> list[list[str]]:
-    """Returns a row a later system: its differences to the first in points, starred."""
-    found: dict[str, dict[str, Contrast]] = {}
+def difference_matrix(result: EvaluateResult) -> tuple[str, list[str], list[list[str]]]:
+    """Returns title, columns and rows of all differences in points, starred.
+
+    To one system: a row each other system, a column each figure. Of all pairs: a row and a column each system in the
+    order of the tables, in ROUGE-L; each pair once.
+    """
+    found: dict[tuple[str, str], dict[str, Contrast]] = {}
     for one in result.contrasts:
-        found.setdefault(one.name, {})[one.figure] = one
+        found.setdefault((one.name, one.against), {})[one.figure] = one
+    others = list(dict.fromkeys(one.against for one in result.contrasts))
+    order = [entry.name for entry in result.ordered]
+    if len(others) == 1:
+        rows = [
+            [name, *(difference_cell(own[figure]) if figure in own else "" for figure in FIGURES)]
+            for (name, _), own in sorted(found.items(), key=lambda pair: order.index(pair[0][0]))
+        ]
+        return f"Differences to {others[0]}, paired by song", ["run", *(HEADINGS[one] for one in FIGURES)], rows
 
-    def cell(one: Contrast) -> str:
-        return f"{scaled(one.figure) * one.comparison.difference.mean:+.1f} {one.stars}".rstrip()
+    def cell(name: str, other: str) -> str:
+        if (name, other) in found:
+            return difference_cell(found[name, other]["rougeL"])
+        return difference_cell(found[other, name]["rougeL"], -1)
 
-    return [[name, *(cell(own[figure]) for figure in FIGURES if figure in own)] for name, own in found.items()]
+    rows = [
+        [f"{place} {name}", *(cell(name, other) for other in order[: place - 1]), *[""] * (len(order) - place)]
+        for place, name in enumerate(order, start=1)
+    ]
+    heading = headings(result.protocol)["rougeL"]
+    columns = ["run", *map(str, range(1, len(order)))]
+    return f"Differences in {heading} between all systems, row minus column, paired by song", columns, rows
+
+
+def difference_cell(found: Contrast, sign: int = 1) -> str:
+    """Returns a difference in points with its stars; a sign of -1 turns it round."""
+    return f"{sign * scaled(found.figure) * found.comparison.difference.mean:+.1f} {found.stars}".rstrip()
 
 
 def markdown_table(table: Table) -> str:
@@ -186,13 +256,15 @@ def to_latex(result: EvaluateResult) -> str:
         body += [latex_row((line.model, line.run, *line.cells)) for line in lines]
     tables = [latex_table("ll" + "r" * len(HEADLINE), columns, body, [title_of(result), *notes_of(result)])]
     if result.contrasts:
-        notes = [
-            f"Differences to {result.entries[0].name} in points, paired by song",
-            f"after Holm over {len(result.contrasts)} comparisons * p below 0.05, ** below 0.01, *** below 0.001",
-        ]
-        body = [r"\midrule", *map(latex_row, difference_rows(result))]
-        columns = ["Run", *(headings(result.protocol)[name] for name in FIGURES)]
-        tables.append(latex_table("l" + "r" * len(FIGURES), columns, body, notes))
+        title, columns, rows = difference_matrix(result)
+        stars = f"after Holm over {len(result.contrasts)} comparisons * p below 0.05, ** below 0.01, *** below 0.001"
+        body = [r"\midrule", *map(latex_row, rows)]
+        notes = [f"{title}, in points", stars]
+        tables.append(latex_table("l" + "r" * (len(columns) - 1), columns, body, notes))
+    if (found := specificity_table(result)) is not None:
+        body = [r"\midrule", *map(latex_row, found.rows)]
+        notes = [found.title, *found.caption.split("\n")]
+        tables.append(latex_table("l" + "r" * (len(found.columns) - 1), found.columns, body, notes))
     return "\n".join(tables)  # a blank line would be a paragraph of the paper
 
 
@@ -206,6 +278,18 @@ def latex_table(places: str, columns: Sequence[str], body: Sequence[str], notes:
     head = [r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{{places}}}", r"\toprule", latex_row(columns)]
     caption = rf"\caption{{{latex_text('; '.join(notes))}.}}"
     return "\n".join([*head, *body, r"\bottomrule", r"\end{tabular}", caption, r"\end{table}"])
+
+
+def specificity_figures(result: EvaluateResult) -> Iterator[tuple[str, str, str, Interval, *tuple[float, ...]]]:
+    """Yields what controls without a model found: the row, the kind of figure, the figure, its interval, and any p."""
+    for row in result.specificity.rows if result.specificity else ():
+        for figure, moved in row.figures.items():
+            yield row.name, "own songs", figure, moved.score
+            yield row.name, "shuffled", figure, moved.shuffled
+            yield row.name, "specificity", figure, moved.specificity, moved.p
+        for figure, share in row.people.items():
+            kinds = {"share of people": share.of_score, "share of people's specificity": share.of_specificity}
+            yield from ((row.name, kind, figure, found) for kind, found in kinds.items() if found is not None)
 
 
 def to_csv(result: EvaluateResult) -> str:
@@ -222,7 +306,15 @@ def to_csv(result: EvaluateResult) -> str:
     def write(kind: str, names: Sequence[str], seeds: int, figure: str, found: Interval, *ps: float) -> None:
         cells = [f"{value:.6f}" for value in (found.mean, found.low, found.high, *ps)]
         writer.writerow(
-            [kind, *map(csv_cell, names), seeds, KEYS[figure], *cells, *[""] * (2 - len(ps)), result.protocol]
+            [
+                kind,
+                *map(csv_cell, names),
+                seeds,
+                KEYS.get(figure, figure),
+                *cells,
+                *[""] * (2 - len(ps)),
+                result.protocol,
+            ]
         )
 
     for row in result.paper:
@@ -231,14 +323,16 @@ def to_csv(result: EvaluateResult) -> str:
             writer.writerow([*head, "", figure, f"{value / 100:.6f}", "", "", "", "", ""])
     for entry in result.entries:
         names = (entry.origin.variant, entry.origin.model, entry.name)
-        for figure, found in entry.intervals.items():
-            write("run", names, len(entry.systems), figure, found)
+        for figure, figures in entry.intervals.items():
+            write("run", names, len(entry.systems), figure, figures)
     for contrast in result.contrasts:
-        names = ("", "", f"{contrast.name} minus {result.entries[0].name}")
+        names = ("", "", f"{contrast.name} minus {contrast.against}")
         difference, p = contrast.comparison.difference, contrast.comparison.p
         write("difference", names, min(contrast.seeds), contrast.figure, difference, p, contrast.p_holm)
+    for name, kind, figure, found, *ps in specificity_figures(result):
+        write(kind, ("", "", name), 1, figure, found, *ps)
     for report in result.controls:
         for control in report.controls:
-            for figure, found in control.system.intervals.items():
-                write("control", ("", report.name, control.name), 1, figure, found)
+            for figure, figures in control.system.intervals.items():
+                write("control", ("", report.name, control.name), 1, figure, figures)
     return text.getvalue().rstrip("\n")

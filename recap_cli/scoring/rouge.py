@@ -2,9 +2,10 @@
 
 import re
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 
@@ -15,6 +16,9 @@ COPIED_WORDS = 5
 # Positions of a word from here on are packed by numpy, and kept whatever the length of the text.
 FREQUENT = 32
 LONG_TEXT = 4096
+
+# Tables of many texts against many are filled for this many cells at a time: 128 MB.
+TABLE_CELLS = 16_000_000
 
 # Letters by script: rouge-score keeps [a-z0-9] only, so that Japanese or Russian would score 0 against itself.
 LATIN = re.compile("[a-zA-Z\u00c0-\u024f\u1e00-\u1eff]+")
@@ -100,6 +104,157 @@ def _mask(places: list[int]) -> int:
     bits = np.zeros(places[-1] + 1, dtype=bool)
     bits[places] = True
     return int.from_bytes(np.packbits(bits, bitorder="little").tobytes(), "little")
+
+
+def rouge_pairs(
+    captions: Sequence[str],
+    reference_sets: Sequence[Sequence[str]],
+    part: Literal["f1", "recall"] = "f1",
+    over: Literal["best", "mean"] = "best",
+) -> dict[str, np.ndarray]:
+    """Returns ROUGE-1, ROUGE-2 and ROUGE-L of every caption against every set of references [captions, sets].
+
+    Equal to `rouge` of each pair, digit by digit; the best reference of a set counts, or the mean over it. No set may
+    be empty.
+    """
+    found = {name: np.zeros((len(captions), len(reference_sets))) for name in ROUGE_TYPES}
+    others = np.array([is_other_script(texts) for texts in reference_sets])
+    for by_characters in (False, True):
+        columns = np.flatnonzero(others == by_characters).tolist()
+        if not columns:
+            continue
+        sets = [reference_sets[column] for column in columns]
+        texts = {text: place for place, text in enumerate(dict.fromkeys(text for one in sets for text in one))}
+        flat = [texts[text] for one in sets for text in one]
+        sizes = np.array([len(one) for one in sets])
+        starts = np.cumsum(sizes) - sizes
+        said, meant = ([rouge_tokens(text, by_characters) for text in side] for side in (captions, texts))
+        for name, table in overlap_tables(said, meant, part).items():
+            spread = table[:, flat]
+            if over == "best":
+                found[name][:, columns] = np.maximum.reduceat(spread, starts, axis=1)
+            else:
+                found[name][:, columns] = np.add.reduceat(spread, starts, axis=1) / sizes
+    return found
+
+
+def overlap_tables(
+    predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]], part: Literal["f1", "recall"]
+) -> dict[str, np.ndarray]:
+    """Returns one part of each ROUGE measure for every prediction and reference [predictions, references]."""
+    pairs = [[list(pairwise(tokens)) for tokens in side] for side in (predictions, references)]
+    shared = {
+        "rouge1": shared_table(predictions, references),
+        "rouge2": shared_table(*pairs),
+        "rougeL": lcs_table(predictions, references),
+    }
+    tables = {}
+    for name, counts in shared.items():
+        said, meant = pairs if name == "rouge2" else (predictions, references)
+        recall = counts / np.maximum([len(tokens) for tokens in meant], 1)
+        if part == "recall":
+            tables[name] = recall
+            continue
+        precision = counts / np.maximum([len(tokens) for tokens in said], 1)[:, None]
+        tables[name] = 2 * precision * recall / np.where(counts > 0, precision + recall, 1.0)
+    return tables
+
+
+def shared_table(predictions: Sequence[Sequence[Hashable]], references: Sequence[Sequence[Hashable]]) -> np.ndarray:
+    """Counts the items that every prediction shares with every reference, each as often as both have it [., .].
+
+    An item that comes a second time is an item of its own, so that counts are products of matrices of 0 and 1.
+    """
+    from scipy.sparse import csr_array
+
+    known: dict[tuple[Hashable, int], int] = {}
+    numbers = [[known.setdefault(item, len(known)) for item in numbered(items)] for items in references]
+    asked = [[known[item] for item in numbered(items) if item in known] for items in predictions]
+
+    def ones(rows: Sequence[Sequence[int]]) -> csr_array:
+        ends = np.cumsum([0, *map(len, rows)])
+        places = np.fromiter((number for row in rows for number in row), np.int32, ends[-1])
+        return csr_array((np.ones(len(places), np.int32), places, ends), shape=(len(rows), len(known)))
+
+    return (ones(asked) @ ones(numbers).T).toarray()
+
+
+def numbered(items: Iterable[Hashable]) -> list[tuple[Hashable, int]]:
+    """Returns items with how often each has come before."""
+    seen: Counter[Hashable] = Counter()
+    found = []
+    for item in items:
+        found.append((item, seen[item]))
+        seen[item] += 1
+    return found
+
+
+def lcs_table(predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> np.ndarray:
+    """Returns the longest common subsequence of every prediction and reference [predictions, references].
+
+    As `lcs_length`, with a reference a column: a step takes one word of a prediction through all references at once.
+    """
+    found = np.zeros((len(predictions), len(references)), np.int32)
+    # Numbers of 64 bits that a reference needs; longer ones would make short ones wait.
+    sizes = np.array([-(-len(tokens) // 64) for tokens in references])
+    for size in np.unique(sizes[sizes > 0]):
+        columns = np.flatnonzero(sizes == size).tolist()
+        words = len({word for column in columns for word in references[column]})
+        block = max(1, TABLE_CELLS // (words * int(size)))
+        for start in range(0, len(columns), block):
+            part = columns[start : start + block]
+            found[:, part] = lcs_columns(predictions, [references[column] for column in part], int(size))
+    return found
+
+
+def lcs_columns(predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]], size: int) -> np.ndarray:
+    """Returns what `lcs_table` does, for references that need `size` numbers of 64 bits each."""
+    masks = word_masks(references, size)
+    rows = np.empty((len(predictions), size, len(references)), np.uint64)
+    hits, rest = np.empty((2, size, len(references)), np.uint64)
+    for row, tokens in zip(rows, predictions, strict=True):
+        row[:] = ~np.uint64(0)
+        for word in tokens:
+            mask = masks.get(word)
+            if mask is None:
+                continue
+            np.bitwise_and(row, mask, out=hits)
+            np.bitwise_xor(row, hits, out=rest)
+            np.add(row, hits, out=row)
+            if size > 1:
+                carry_over(row, hits)
+            np.bitwise_or(row, rest, out=row)
+    # A word found in order has left a 0; bits beyond a reference are 1 all the time.
+    zeros = 8 - _BITS[rows.view(np.uint8)].reshape(len(predictions), size, len(references), 8)
+    return zeros.sum(axis=(1, 3), dtype=np.int32)
+
+
+# How many bits of a byte are set.
+_BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)
+
+
+def word_masks(references: Sequence[Sequence[str]], size: int) -> Mapping[str, np.ndarray]:
+    """Returns where each word stands in each reference, a bit a place [size, references]."""
+    numbers: dict[str, int] = {}
+    cells = [
+        (numbers.setdefault(word, len(numbers)), place // 64, column, place % 64)
+        for column, tokens in enumerate(references)
+        for place, word in enumerate(tokens)
+    ]
+    rows, parts, columns, bits = np.array(cells, np.int64).T
+    table = np.zeros((len(numbers), size, len(references)), np.uint64)
+    np.bitwise_or.at(table, (rows, parts, columns), np.uint64(1) << bits.astype(np.uint64))
+    return dict(zip(numbers, table, strict=True))
+
+
+def carry_over(total: np.ndarray, added: np.ndarray) -> None:
+    """Carries what overflows in a sum of long numbers [size, columns] on to the next 64 bits, in place."""
+    carry = np.zeros(total.shape[1], np.uint64)
+    for sums, summand in zip(total, added, strict=True):
+        over = sums < summand
+        sums += carry
+        over |= sums < carry
+        carry = over.astype(np.uint64)
 
 
 def copied_share(prediction: Sequence[str], lyrics: Sequence[str]) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 from recap_cli.errors import DataError, OptionError
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.scoring.bleu import bleu_of, chrf_of, sacrebleu_signatures
-from recap_cli.scoring.bootstrap import RESAMPLES, Interval, draw_sums, interval
+from recap_cli.scoring.bootstrap import RESAMPLES, Interval, cluster_sums, draw_sums, interval
 from recap_cli.scoring.meteor import METEOR_SETTINGS, WORDNET_VERSION
 from recap_cli.scoring.rouge import ROUGE_TYPES
 from recap_cli.scoring.song_scores import MEASURES, SongRows, score_song
@@ -88,6 +88,7 @@ class TextScores:
     chrf: float  # sacreBLEU's corpus chrF, 0 to 100
     sacrebleu_signatures: tuple[str, str]
     distinct: float  # share of captions that differ from one another, 1 when no two are equal
+    clusters: np.ndarray | None = None  # songs that are drawn together have one number [songs]; None: each alone
 
     @property
     def copied(self) -> float | None:
@@ -135,7 +136,7 @@ class TextScores:
         return {"bleu": self.rows.bleu, "chrf": self.rows.chrf}[figure].astype(float)
 
     def shares(self, figure: str, protocol: str = "f1") -> np.ndarray:
-        """Returns each song's share [songs] in any headline figure; their plain mean is the figure.
+        """Returns each song's share [songs] in any headline figure, or each cluster's; their plain mean is the figure.
 
         Of a plain mean these are the songs' values. Of a weighted mean and of BLEU and chrF they are its linear part
         (the jackknife's, Efron 1982): the figure plus n - 1 times what it loses without the song. So a test that
@@ -145,8 +146,9 @@ class TextScores:
             weights = self.weights(protocol_named(protocol).over)
             values = self.headline_values(figure, protocol)
             mean = np.average(values, weights=weights)
-            return mean + weights * (values - mean) / weights.mean()
-        rows = self.statistics(figure)
+            parts = cluster_sums((weights * (values - mean) / weights.mean())[:, None], self.clusters)[:, 0]
+            return mean + parts * len(parts) / len(weights)
+        rows = cluster_sums(self.statistics(figure), self.clusters)
         total = rows.sum(axis=0)
         losses = SUMMED[figure](total) - SUMMED[figure](total - rows)
         return SUMMED[figure](total) + (len(rows) - 1) * (losses - losses.mean())
@@ -166,7 +168,7 @@ class TextScores:
             table[:, column] = weights * self.headline_values(name, protocol)
         for start, part in zip(edges, parts.values(), strict=False):
             table[:, start : start + part.shape[1]] = part
-        sums = draw_sums(table, resamples, seed)
+        sums = draw_sums(table, resamples, seed, self.clusters)
         means = {name: sums[:, column] / sums[:, 0] for column, name in enumerate(HEADLINE, start=1)}
         pieces = np.split(sums, edges[:-1], axis=1)[1:]
         return means | {name: SUMMED[name](piece) for name, piece in zip(parts, pieces, strict=True)}
@@ -207,6 +209,7 @@ def score_songs(
     references: Sequence[Sequence[str]],
     progress: Progress | None = None,
     lyrics: Sequence[str | None] | None = None,
+    clusters: np.ndarray | None = None,
 ) -> TextScores:
     """Scores one caption a song, or several, against the song's references; a song's row is the mean of its captions.
 
@@ -216,6 +219,7 @@ def score_songs(
         references: captions of each song [songs][references]; blank ones are left out.
         progress: where to report; None reports to nobody.
         lyrics: the lyrics of each song [songs], for the share that was copied; None where they are not known.
+        clusters: numbers of the songs' artists [songs], for intervals; None takes songs as independent.
 
     Raises:
         DataError: no songs, lists of different lengths, an id that comes twice, or a song without references.
@@ -239,7 +243,7 @@ def score_songs(
     bleu = float(bleu_of(rows.bleu.sum(axis=0, dtype=float)))
     chrf = float(chrf_of(rows.chrf.sum(axis=0, dtype=float)))
     signatures = sacrebleu_signatures([int(rows.references.min()), int(rows.references.max())])
-    return TextScores(rows, bleu, chrf, signatures, len(set(chain.from_iterable(said))) / len(owners))
+    return TextScores(rows, bleu, chrf, signatures, len(set(chain.from_iterable(said))) / len(owners), clusters)
 
 
 def _check_songs(

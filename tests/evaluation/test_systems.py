@@ -211,7 +211,7 @@ def test_one_run_a_side_is_compared_over_songs():
 )
 def test_stars_need_a_corrected_p_and_seeds_enough(p_holm, seeds, stars):
     test = "songs" if seeds == (1, 1) else "Welch"
-    assert Contrast("b", "rougeL", None, p_holm, seeds, test).stars == stars
+    assert Contrast("b", "a", "rougeL", None, p_holm, seeds, test).stars == stars
 
 
 # attributes -----------------------------------------------------------------------------------------------------------

@@ -113,6 +113,7 @@ def test_the_papers_figures_are_marked():
 def contrast(**changes):
     fields = {
         "name": "runs/b",
+        "against": "runs/a",
         "figure": "rougeL",
         "comparison": Comparison(Interval(0.034, 0.01, 0.06), 0.01234),
         "p_holm": 0.04936,

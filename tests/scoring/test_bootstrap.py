@@ -8,13 +8,17 @@ from sacrebleu.metrics import BLEU, CHRF
 from recap_cli.errors import DataError
 from recap_cli.scoring import bootstrap
 from recap_cli.scoring.bootstrap import (
+    TRIALS,
     bootstrap_interval,
+    cluster_sums,
     draw_sums,
+    enough_trials,
     holm,
     interval,
     paired_difference,
+    paired_differences,
     song_counts,
-    summed_difference,
+    summed_differences,
 )
 from recap_cli.scoring.text import SUMMED, score_songs
 
@@ -182,8 +186,10 @@ SACREBLEU = {"bleu": BLEU(), "chrf": CHRF()}
 
 def compare(figure, ours, theirs, **options):
     ids = [str(row) for row in range(8)]
-    sides = (score_songs(ids, texts, [[text] for text in REFERENCES]).statistics(figure) for texts in (ours, theirs))
-    return summed_difference(SUMMED[figure], *sides, **options)
+    sides = tuple(
+        score_songs(ids, texts, [[text] for text in REFERENCES]).statistics(figure) for texts in (ours, theirs)
+    )
+    return summed_differences(SUMMED[figure], [sides], **options)[0]
 
 
 def directly(figure, texts, rows=range(8)):
@@ -225,4 +231,54 @@ def test_equal_and_unequal_systems(figure):
 
 def test_other_songs_are_refused():
     with pytest.raises(DataError, match="not the same number of songs"):
-        summed_difference(SUMMED["bleu"], np.ones((3, 10)), np.ones((2, 10)))
+        summed_differences(SUMMED["bleu"], [(np.ones((3, 10)), np.ones((2, 10)))])
+
+
+# clusters -------------------------------------------------------------------------------------------------------------
+
+
+def test_songs_of_one_cluster_count_as_one():
+    """Ten copies of every song under one number say no more than the songs alone."""
+    values, copies = scores(30), np.repeat(scores(30), 10)
+    clusters = np.repeat(np.arange(30), 10)
+    alone, together = bootstrap_interval(values), bootstrap_interval(copies, clusters=clusters)
+    assert vars(together) == pytest.approx(vars(alone))
+    assert bootstrap_interval(copies).high - bootstrap_interval(copies).low < 0.5 * (alone.high - alone.low)
+    noise = scores(30, seed=1)
+    alone, together = (
+        paired_difference(values, noise),
+        paired_difference(copies, np.repeat(noise, 10), clusters=clusters),
+    )
+    assert together.p == alone.p and vars(together.difference) == pytest.approx(vars(alone.difference))
+    assert paired_difference(copies, np.repeat(noise, 10)).p < alone.p
+
+
+def test_numbers_of_clusters_may_be_any():
+    values = scores(6)
+    expected = bootstrap_interval(values, clusters=np.array([0, 0, 1, 1, 2, 2]))
+    assert bootstrap_interval(values, clusters=np.array([-7, -7, 3, 3, 90, 90])) == expected
+    rows = np.arange(12.0).reshape(6, 2)
+    assert cluster_sums(rows, np.array([5, 1, 5, 1, 5, 2])).tolist() == [[8, 10], [10, 11], [12, 15]]
+
+
+def test_summed_figures_swap_clusters():
+    """One cluster has two ways only: as it is, or with the systems exchanged; both differ as much as seen."""
+    rng = np.random.default_rng(0)
+    sides = tuple(rng.integers(1, 9, size=(2, 20, 10)).astype(float))
+    (found,) = summed_differences(SUMMED["bleu"], [sides], trials=99, clusters=np.zeros(20))
+    assert found.p == 1.0 and found.difference.low == pytest.approx(found.difference.high)
+
+
+def test_many_pairs_at_once_are_those_one_by_one():
+    rng = np.random.default_rng(3)
+    systems, clusters = rng.normal(size=(4, 40)), rng.integers(0, 12, size=40)
+    found = paired_differences(systems[1:] - systems[0], clusters=clusters)
+    for system, one in zip(systems[1:], found, strict=True):
+        alone = paired_difference(system, systems[0], clusters=clusters)
+        assert one.p == alone.p and vars(one.difference) == pytest.approx(vars(alone.difference))
+
+
+def test_more_comparisons_get_more_swaps():
+    """Holm multiplies the least p by their number, which must leave room for 0.01."""
+    assert enough_trials(1) == enough_trials(6) == TRIALS
+    assert 330 / (enough_trials(330) + 1) < 0.01

@@ -1,10 +1,20 @@
 import random
+from statistics import fmean
 
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
 
 from recap_cli.scoring import rouge as overlap
-from recap_cli.scoring.rouge import ROUGE_TYPES, copied_share, lcs_length, rouge, rouge_tokens
+from recap_cli.scoring.rouge import (
+    ROUGE_TYPES,
+    copied_share,
+    is_other_script,
+    lcs_length,
+    lcs_table,
+    rouge,
+    rouge_pairs,
+    rouge_tokens,
+)
 
 
 def table_length(a, b):
@@ -58,3 +68,46 @@ def test_copied_groups_count_each_time():
     assert copied_share(list("abcde"), lyrics) == 1.0
     assert copied_share(list("abcdeabcdex"), lyrics) == pytest.approx(2 / 7)
     assert copied_share(list("abcd"), lyrics) == 0.0
+
+
+def some_texts(count, longest, rng):
+    return [" ".join(rng.choices("abcdefgh", k=rng.randrange(longest))) for _ in range(count)]
+
+
+def test_tables_of_many_pairs_are_those_of_single_pairs():
+    """Digit by digit; references of up to four numbers of 64 bits, empty captions, other scripts."""
+    rng = random.Random(0)
+    captions = [*some_texts(6, 300, rng), "", "海の歌", "песня о море"]
+    sets = [some_texts(2, 250, rng) for _ in range(3)] + [["a " * 64], ["b a " * 64], ["海の歌だ", "夜の海"], ["море"]]
+    for part, over in (("f1", "best"), ("recall", "mean")):
+        tables = rouge_pairs(captions, sets, part, over)
+        for row, caption in enumerate(captions):
+            for column, texts in enumerate(sets):
+                own = is_other_script(texts)
+                found = [rouge(rouge_tokens(text, own), rouge_tokens(caption, own)) for text in texts]
+                for place, name in enumerate(ROUGE_TYPES):
+                    values = [getattr(one[place], part) for one in found]
+                    expected = max(values) if over == "best" else fmean(values)
+                    assert tables[name][row, column] == pytest.approx(expected, abs=1e-15)
+
+
+def test_tables_are_those_of_rouge_score():
+    rng = random.Random(1)
+    captions, references = some_texts(12, 90, rng), [f"x {text}" for text in some_texts(12, 90, rng)]
+    tables = rouge_pairs(captions, [[text] for text in references])
+    scorer = RougeScorer(ROUGE_TYPES)
+    for row, caption in enumerate(captions):
+        for column, text in enumerate(references):
+            expected = scorer.score(text, caption)
+            assert {name: tables[name][row, column] for name in ROUGE_TYPES} == {
+                name: expected[name].fmeasure for name in ROUGE_TYPES
+            }
+
+
+def test_tables_come_in_blocks(monkeypatch):
+    rng = random.Random(2)
+    captions, references = some_texts(5, 200, rng), some_texts(9, 200, rng)
+    sides = [[text.split() for text in side] for side in (captions, references)]
+    whole = lcs_table(*sides)
+    monkeypatch.setattr(overlap, "TABLE_CELLS", 20)
+    assert (lcs_table(*sides) == whole).all() and whole.any()
