@@ -18,7 +18,7 @@ from recap_cli.ablation.ablate import SweepPlan
 from recap_cli.ablation.results import summarise
 from recap_cli.captioning.captioner import SongCaption
 from recap_cli.corpus.splits import Leakage
-from recap_cli.evaluation.captions import SongSet
+from recap_cli.evaluation.songs import SongSet
 from recap_cli.evaluation.system_differences import choose_cases
 from recap_cli.evaluation.systems import PaperRow
 from recap_cli.preparation.options import PreparePlan, PrepareResult

@@ -71,6 +71,7 @@ def overview_table(result: EvaluateResult) -> Table:
     notes = ["figures from 0 to 100", f"ROUGE: {protocol_named(result.protocol).aim}", "[95 % interval]"]
     if len(others) == 1:
         notes.append(f"+ better, - worse than {others[0]} beyond chance (p below 0.05 after Holm)")
+    notes += tell_captions(result)
     if result.paper:
         notes.append("(paper): printed there, from another corpus, so not comparable")
     columns = ["system", *(HEADINGS[name] for name in FIGURES)]
@@ -89,10 +90,8 @@ def specificity_table(result: EvaluateResult) -> Table | None:
         moved, share = row.figures["rougeL"], row.people.get("rougeL")
         shares = [share_cell(share.of_score), share_cell(share.of_specificity)] if share else ["", ""]
         name = row.name if row.songs == found.songs else f"{row.name} ({row.songs:,} songs)"
-        rows.append(
-            [name, percent_only(moved.score), percent_only(moved.shuffled), percent(moved.specificity), *shares]
-        )
-        rows[-1].append(f"{row.words:.0f}")
+        means = [f"{100 * one.mean:.1f}" for one in (moved.score, moved.shuffled)]
+        rows.append([name, *means, percent(moved.specificity), *shares, f"{row.words:.0f}"])
     heading = headings(result.protocol)["rougeL"]
     notes = [
         f"shuffled: on songs of other artists, mean of {found.shifts} shifts; specificity: what is lost there "
@@ -109,14 +108,22 @@ def specificity_table(result: EvaluateResult) -> Table | None:
     return Table(f"Does a caption belong to its song? {songs}", columns, rows, "\n".join(notes))
 
 
-def percent_only(found: Interval) -> str:
-    """Returns a share as points, its interval left to JSON."""
-    return f"{100 * found.mean:.1f}"
-
-
 def share_cell(found: Interval | None) -> str:
     """Returns a share of what people reach, in %; "" where it is not known."""
     return "" if found is None else f"{100 * found.mean:.0f} %"
+
+
+def tell_captions(result: EvaluateResult) -> list[str]:
+    """Says which systems have several captions of a song, and how they count; nothing where none has."""
+    kinds: dict[str, list[str]] = {}
+    for system in result.systems:
+        counts = system.scores.rows.captions
+        if counts.max() > 1:
+            each = f"{counts.min()} to {counts.max()}" if counts.min() < counts.max() else f"{counts.max()}"
+            kinds.setdefault(f"{each} captions a song, {counts.sum():,} in all", []).append(system.name)
+    everyone = len(kinds) == 1 and len(next(iter(kinds.values()))) == len(result.systems)
+    told = [words if everyone else f"{', '.join(names)}: {words}" for words, names in kinds.items()]
+    return [*told, "several captions of a song are all scored; it counts with their mean"] if told else []
 
 
 def overview_cell(entry: Entry, figure: str, sign: str) -> str:
