@@ -306,7 +306,7 @@ def _claims(table: np.ndarray) -> Sides:
     other = np.roll(table, half, axis=1)
     choices = np.zeros_like(table)
     for columns, unless in _choices():
-        lone = table[:, columns].sum(axis=1) == 1
+        lone: np.ndarray = table[:, columns].sum(axis=1) == 1
         if unless >= 0:
             lone &= ~table[:, unless]
         choices[:, columns] = table[:, columns] & lone[:, None]
@@ -319,7 +319,7 @@ def _against(table: np.ndarray) -> Sides:
     choices = np.zeros_like(table)
     for columns, _ in _choices():
         chosen = claims.choices[:, columns]
-        choices[:, columns] = chosen.any(axis=1)[:, None] & ~chosen
+        choices[:, columns] = chosen.any(axis=1, keepdims=True) & ~chosen
     return Sides(np.roll(claims.denials, table.shape[1] // 2, axis=1), choices)
 
 
