@@ -192,7 +192,7 @@ def check_evaluation(out: Path, predictions: Sequence[Path], inputs: Sequence[Pa
     names that depend on the data.
     """
     check_output_folder(out, EVALUATION, is_ours=is_evaluation)
-    written = {"evaluation.json", "tables.md", "report.html"}
+    written = {"evaluation.json", "tables.md", "report.html", "systems.png", "systems.svg"}
     written |= {f"{file_stem(str(path))}.scores.jsonl" for path in predictions}
     for path in (*predictions, *inputs):
         place = true_path(path)

@@ -205,11 +205,14 @@ def render_evaluation(
     from recap_cli.page.evaluation_page import write_evaluation_page
     from recap_cli.report import scores, table_one
     from recap_cli.report.pictures import plot_alignment
+    from recap_cli.report.systems_figure import plot_systems, systems_chart
 
     out = options.out
     assert out is not None
     write_text(out / "tables.md", scores.to_markdown(result) + "\n")
     files = [file for report in result.alignment for file in plot_alignment(report, out)]
+    if (chart := systems_chart(result)) is not None:
+        files += plot_systems(chart, out)
     if options.report is not None or options.cases.count:
         files.append(write_evaluation_page(result, options.report or out / "report.html"))
     if form == "rich":

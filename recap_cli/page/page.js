@@ -53,7 +53,7 @@ function addSong(song) {
     const box = add(boxes, "div", "", "caption");
     add(box, "h4", name);
     for (const text of song.captions[place]) add(box, "p", text || "(empty)", text ? "" : "empty").dir = "auto";
-    if (song.facts) addFacts(box, song.facts[place]);
+    addFacts(box, song.facts[place]);
     add(box, "p", `${data.figure} ${song.scores[place].toFixed(1)}`, "scores");
   });
   return article;

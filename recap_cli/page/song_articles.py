@@ -1,28 +1,15 @@
 """Songs on which systems differ, as HTML: captions side by side, what differs marked, facts beside the references."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from recap_cli.escaping import html_text
 from recap_cli.evaluation.system_differences import Case, CaseStudy
+from recap_cli.page.stated_facts import StatedFacts, sort_facts
 from recap_cli.scoring.text import headings
 
 NOTHING = '<span class="empty">(empty)</span>'
 MARKS = ".,;:!?\"'()"  # around words, no part of them
 KINDS = ("agreed", "contradicted", "alone")
-
-
-@dataclass(frozen=True)
-class StatedFacts:
-    """What a caption states, beside what its song's references state; each fact in a few words."""
-
-    agreed: tuple[str, ...] = ()  # a reference states it, too
-    contradicted: tuple[str, ...] = ()  # a reference states what excludes it
-    alone: tuple[str, ...] = ()  # no reference speaks of it
-
-
-FactReader = Callable[[str, Sequence[str]], StatedFacts]  # of a caption and its references
 
 
 def introduction(study: CaseStudy) -> str:
@@ -37,21 +24,19 @@ whole.{same}</p>
 their order. Scores go from 0 to 100.</p>"""
 
 
-def articles(study: CaseStudy, facts: FactReader | None = None) -> str:
+def articles(study: CaseStudy) -> str:
     """Returns all songs of a study as HTML."""
-    return "\n".join(article(number, case, study.protocol, facts) for number, case in enumerate(study.cases, start=1))
+    return "\n".join(article(number, case, study.protocol) for number, case in enumerate(study.cases, start=1))
 
 
-def article(number: int, case: Case, protocol: str, facts: FactReader | None) -> str:
+def article(number: int, case: Case, protocol: str) -> str:
     """One song of the page."""
-    sides = zip(
-        ("first", "second"), case.names, case.captions, mark_differences(*case.captions), case.scores, strict=True
-    )
+    stated = sort_facts(case.captions, [case.references] * 2)
+    sides = zip(("first", "second"), case.names, mark_differences(*case.captions), stated, case.scores, strict=True)
     boxes = "".join(
         f'<div class="caption {place}"><h4>{html_text(name)}</h4><p dir="auto">{marked or NOTHING}</p>'
-        f"{fact_list(facts(caption, case.references)) if facts else ''}"
-        f'<p class="scores">{score_line(scores, protocol)}</p></div>'
-        for place, name, caption, marked, scores in sides
+        f'{fact_list(facts)}<p class="scores">{score_line(scores, protocol)}</p></div>'
+        for place, name, marked, facts, scores in sides
     )
     references = "".join(f'<li dir="auto">{html_text(text)}</li>' for text in case.references)
     lyrics = "not known" if case.lyrics is None else case.lyrics

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
-from recap_cli.escaping import markdown_cell
+from recap_cli.escaping import markdown_line
 from recap_cli.evaluation.alignment_report import AlignmentReport
 from recap_cli.evaluation.controls import ControlReport
 from recap_cli.evaluation.evaluate import EvaluateResult
@@ -70,7 +70,7 @@ def all_tables(result: EvaluateResult) -> list[Table]:
 
 def to_markdown(result: EvaluateResult) -> str:
     """Verdicts and all tables in Markdown."""
-    verdicts = "\n".join(f"- {markdown_cell(line)}" for line in result.verdicts)
+    verdicts = "\n".join(f"- {markdown_line(line)}" for line in result.verdicts)
     return "\n\n".join([verdicts, *map(markdown_table, all_tables(result))])
 
 

@@ -8,9 +8,12 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Literal
 
 from recap_cli.escaping import figure_text, flat
+from recap_cli.evaluation.evaluate import EvaluateResult
 from recap_cli.report.attention_maps import find_fonts, quiet
 from recap_cli.report.pictures import save_picture
 from recap_cli.scoring.bootstrap import Interval
+from recap_cli.scoring.text import headings
+from recap_cli.specificity.results import Specificity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +27,9 @@ NAME_LETTERS = 36  # of a line; a longer name takes two
 FROM_ZERO = 0.6  # an axis whose values begin below this share of the highest begins at 0
 STEPS = (1, 2, 5, 10)
 MOST_TICKS = 6
+
+
+Order = Literal["real", "specificity"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class SystemsChart:
     points: tuple[SystemPoint, ...]
     songs: int
     people: Interval | None = None  # None where no song has several references
-    order: Literal["real", "specificity"] = "real"
+    order: Order = "real"
     notes: tuple[str, ...] = ()  # on how it was measured
 
     @property
@@ -76,6 +82,37 @@ class SystemsChart:
         step = next(step * power for step in STEPS if room / (step * power) <= MOST_TICKS)
         first, last = math.floor(low / step), math.ceil(high / step)
         return [round(number * step, 10) for number in range(first, max(last, first + 1) + 1)]
+
+
+def systems_chart(result: EvaluateResult) -> SystemsChart | None:
+    """Returns the figure of an evaluation; None where no captions were moved to other songs (--controls)."""
+    found = result.specificity
+    if found is None:
+        return None
+
+    def point(name: str, figure: Specificity) -> SystemPoint:
+        return SystemPoint(name, in_points(figure.score), in_points(figure.shuffled))
+
+    points = tuple(point(row.name, row.figures["rougeL"]) for row in found.rows if row.kind == "system")
+    notes = [f"Other songs: of other artists, all {found.shifts} shifts; the bar is where 95 % of single shifts lie."]
+    people = None
+    for row in found.rows:
+        if row.kind == "people":
+            one = point(row.name, row.figures["rougeL"])
+            people = one.real
+            notes.append(
+                f"People: on the {row.songs:,} songs with several references, each against the others; moved to other "
+                f"songs {one.shuffled.mean:.1f}. They are scored against one reference less than systems, so shares of "
+                "their level are in the table, on equal terms."
+            )
+    figure = f"{headings(result.protocol)['rougeL']} (0 to 100)"
+    order: Order = "specificity" if result.sort == "specificity" else "real"
+    return SystemsChart(figure, points, found.songs, people, order, tuple(notes))
+
+
+def in_points(share: Interval) -> Interval:
+    """Returns a share from 0 to 1 as points."""
+    return Interval(100 * share.mean, 100 * share.low, 100 * share.high)
 
 
 def plot_systems(chart: SystemsChart, out: Path) -> list[Path]:

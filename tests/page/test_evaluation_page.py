@@ -17,7 +17,6 @@ from recap_cli.page import evaluation_page
 from recap_cli.page.evaluation_page import choose_songs, evaluation_html, write_evaluation_page
 from recap_cli.page.html_page import html_page, html_table, script_json
 from recap_cli.page.inline_figure import inline_figure
-from recap_cli.page.song_articles import StatedFacts
 from recap_cli.progress import Table
 from recap_cli.report.systems_figure import SystemPoint, SystemsChart
 from recap_cli.scoring.bootstrap import Interval
@@ -41,7 +40,7 @@ def options(tmp_path_factory) -> EvaluateOptions:
         rows = [{"song": song, "prediction": texts[place], "references": texts[2]} for song, texts in SONGS.items()]
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     files = (folder / "a.jsonl", folder / "b.jsonl")
-    return EvaluateOptions(None, predictions=files, report=folder / "page.html")
+    return EvaluateOptions(None, predictions=files, report=folder / "page.html", controls=True)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +50,7 @@ def result(options):
 
 @pytest.fixture(scope="module")
 def page(result) -> str:
-    return evaluation_html(result, CHART, lambda text, _: StatedFacts(tuple(text.split()[-1:])))
+    return evaluation_html(result)
 
 
 class Reader(HTMLParser):
@@ -113,7 +112,8 @@ def test_songs_are_there_for_the_search(page):
     first = data["songs"][0]
     assert first["captions"] == [["a song of the sea"], ["a road"]] and first["references"] == SONGS["one"][2]
     assert first["scores"][0] == 100.0
-    assert [data["facts"][fact] for fact in first["facts"][0][0]] == ["sea"]
+    slow = [[[data["facts"][fact] for fact in told] for told in kinds] for kinds in data["songs"][1]["facts"]]
+    assert slow == [[["guitar"], [], []], [["guitar", "slow"], [], []]]
     assert [song["id"] for song in data["songs"]] == list(SONGS)
 
 
@@ -124,7 +124,7 @@ def test_the_songs_that_differ_are_all_systems_or_two_that_are_named(options, re
 
 
 def test_one_system_has_no_songs_that_differ(options):
-    one = evaluate(replace(options, predictions=options.predictions[:1]))
+    one = evaluate(replace(options, predictions=options.predictions[:1], controls=False))
     assert one.cases is None
     page = evaluation_html(one)
     assert "differ most</h2>" not in page and len(data_of(page)["songs"]) == 3
@@ -132,9 +132,10 @@ def test_one_system_has_no_songs_that_differ(options):
 
 def test_of_too_much_text_the_widest_differences_stay(monkeypatch, result):
     monkeypatch.setattr(evaluation_page, "MOST_TEXT", 100)
-    sizes, spreads = np.array([60, 30, 30, 60]), np.array([0.1, 0.5, 0.2, 0.0])
-    assert choose_songs(sizes, spreads) == [1, 2]
-    assert choose_songs(np.array([900]), np.array([0.0])) == [0]
+    references = [["x" * 60], ["x" * 15, "x" * 10], ["x" * 25], ["x" * 60]]
+    captions = [["xxx", "xx"]] * 4
+    assert choose_songs([references, captions], np.array([0.1, 0.5, 0.2, 0.0])) == [1, 2]
+    assert choose_songs([[["x" * 900]]], np.array([0.0])) == [0]
     monkeypatch.setattr(evaluation_page, "MOST_TEXT", 80)
     assert "2 of 3 songs on which systems differ most" in evaluation_html(result)
 

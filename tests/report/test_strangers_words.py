@@ -33,7 +33,6 @@ from recap_cli.evaluation.songs import SongSet
 from recap_cli.evaluation.system_differences import Case, CaseStudy
 from recap_cli.evaluation.systems import Origin
 from recap_cli.page.evaluation_page import evaluation_html
-from recap_cli.page.song_articles import StatedFacts
 from recap_cli.progress import Table
 from recap_cli.report.attention_maps import draw_explanation
 from recap_cli.report.model_card import write_model_card
@@ -42,6 +41,7 @@ from recap_cli.report.scores import to_markdown
 from recap_cli.report.systems_figure import SystemPoint, SystemsChart, plot_systems
 from recap_cli.report.table_one import to_csv, to_latex
 from recap_cli.scoring.bootstrap import Interval
+from recap_cli.specificity.results import ControlRow, Specificity, TextControls
 from recap_cli.training.recipes import recipe_settings
 from recap_cli.training.train import TrainResult
 from recap_cli.training.validation import EpochReport
@@ -152,10 +152,12 @@ def page(words: str) -> str:
     result = scored(words)
     systems = [replace(one, name=words, captions=[(words, "x"), ("y",)]) for one in result.systems]
     songs = SongSet([words, "b"], [[words], ["x"]], [words, None], [], titles=[words, ""])
-    point = SystemPoint(words, Interval(0.5, 0.4, 0.6), Interval(0.3, 0.2, 0.4))
-    chart = SystemsChart(words, (point, point), 9, point.real, notes=(words,))
-    told = replace(result, systems=systems, songs=songs, cases=study)
-    return evaluation_html(told, chart, lambda *_: StatedFacts((words,), (words,), (words,)))
+    level = Interval(0.5, 0.4, 0.6)
+    rows = [ControlRow(words, "system", 2, 3.0, {"rougeL": Specificity(level, level, level, 0.5)}) for _ in range(2)]
+    rows[1] = replace(rows[1], name="b")
+    found = TextControls([*rows, replace(rows[0], kind="people")], 2, 2, 1)
+    told = replace(result, systems=systems, songs=songs, cases=study, specificity=found)
+    return evaluation_html(told)
 
 
 def model_card(words: str, folder: Path) -> str:

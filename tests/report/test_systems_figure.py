@@ -1,11 +1,13 @@
 """The figure of systems: dots, rings and people's level stand where they were measured, in files that are ours."""
 
 import pytest
+from test_table_one import evaluated, system
 
 from recap_cli.outputs import is_picture
 from recap_cli.report import systems_figure
-from recap_cli.report.systems_figure import SystemPoint, SystemsChart, draw_points, plot_systems
+from recap_cli.report.systems_figure import SystemPoint, SystemsChart, draw_points, plot_systems, systems_chart
 from recap_cli.scoring.bootstrap import Interval
+from recap_cli.specificity.results import ControlRow, Specificity, TextControls
 
 
 def point(name: str, real: float, shuffled: float) -> SystemPoint:
@@ -76,3 +78,21 @@ def test_dot_and_ring_differ_in_shape_and_not_only_in_colour():
     draw_points(axes, CHART, CHART.ordered)
     dots, rings = (one.get_facecolor()[0].tolist() for one in axes.collections if len(one.get_offsets()) == 3)
     assert rings == [1, 1, 1, 1] and dots != rings
+
+
+def row(name: str, kind: str, score: float, shuffled: float) -> ControlRow:
+    figure = Specificity(*(Interval(one, one - 0.01, one + 0.01) for one in (score, shuffled, score - shuffled)), 0.1)
+    return ControlRow(name, kind, 230 if kind == "people" else 706, 9.0, {"rougeL": figure})
+
+
+def test_the_figure_is_that_of_the_controls():
+    rows = [row("a", "system", 0.2, 0.14), row("people", "people", 0.17, 0.11), row("x", "constant", 0.18, 0.18)]
+    controls = TextControls(rows, 706, 191, 705)
+    chart = systems_chart(evaluated(system("a"), specificity=controls, sort="specificity"))
+    (one,) = chart.points
+    assert [one.name, one.real.mean, one.shuffled.mean, one.real.low] == ["a", *map(pytest.approx, (20, 14, 19))]
+    assert chart.people.mean == pytest.approx(17) and chart.order == "specificity" and chart.songs == 706
+    assert "705 shifts" in chart.notes[0] and "230 songs" in chart.notes[1] and "11.0" in chart.notes[1]
+    assert systems_chart(evaluated(system("a"))) is None
+    alone = systems_chart(evaluated(system("a"), specificity=TextControls(rows[:1], 706, 191, 705)))
+    assert alone.people is None and len(alone.notes) == 1
