@@ -184,15 +184,16 @@ def true_path(path: Path) -> Path:
         return path
 
 
-def check_evaluation(out: Path, predictions: Sequence[Path], paper: Path | None, has_models: bool) -> None:
+def check_evaluation(out: Path, predictions: Sequence[Path], inputs: Sequence[Path], has_models: bool) -> None:
     """Refuses a folder that is not for evaluations, or that holds an input that they would replace (OptionError).
 
-    `has_models` says that models' captions are written there, too, under names that depend on the data.
+    `inputs` are further files that are read. `has_models` says that models' captions are written there, too, under
+    names that depend on the data.
     """
     check_output_folder(out, EVALUATION, is_ours=is_evaluation)
     written = {"evaluation.json", "tables.md", "cases.html"}
     written |= {f"{file_stem(str(path))}.scores.jsonl" for path in predictions}
-    for path in (*predictions, *([paper] if paper else [])):
+    for path in (*predictions, *inputs):
         place = true_path(path)
         if place.parent == true_path(out) and (has_models or place.name in written):
             raise OptionError(

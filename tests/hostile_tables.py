@@ -11,7 +11,7 @@ from recap_cli.corpus.readers import choose_layout, read_corpus
 from recap_cli.corpus.song import Rejected, Song
 from recap_cli.corpus.splits import read_split_file
 from recap_cli.errors import RecapError
-from recap_cli.evaluation.predictions import read_predictions
+from recap_cli.evaluation.predictions import FileReader
 from recap_cli.evaluation.systems import read_paper_table
 from recap_cli.tables.rows import read_columns
 
@@ -151,7 +151,7 @@ def read_hostile(path: Path) -> tuple[int, int]:
     try:
         read_columns(path)
         if kind == "predictions":
-            found = read_predictions(path)
+            found = FileReader().read(path)
             texts = [text for row in found for text in (row.id, *row.captions, *row.references)]
             rejected: list[str] = []
         elif kind == "splits":

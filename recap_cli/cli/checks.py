@@ -79,10 +79,14 @@ def check_captioner(model: str | None, music_encoder: Path | None, bart: str, de
 def check_evaluate(options: EvaluateOptions, out: Path) -> None:
     """Refuses runs, files and data that are not there, and a folder in which something would be lost."""
     has_models = bool(options.runs) or not options.predictions
-    check_evaluation(out, options.predictions, options.paper, has_models=has_models)
+    check_evaluation(out, options.files, options.inputs, has_models=has_models)
     check_device(options.device)
-    for path in options.predictions:
+    for path in options.files:
         check_file(path, "--predictions")
+    if options.references is not None and not is_folder(options.references):
+        check_file(options.references, "--references")
+    if options.lyrics is not None and not is_folder(options.lyrics):
+        raise DataError(f"--lyrics: no folder {options.lyrics}", "name the folder that holds MulJam's train and test")
     check_file(options.paper, "--paper")
     check_file(options.tags, "--tags")
     if options.embedding is not None:

@@ -79,13 +79,13 @@ def song_from_row(row: Row, number: int, path: Path, audio: CorpusRoot, beside: 
             return Rejected(name[:LONGEST_ID], named, f"the audio lies outside {audio.folder}")
         if len(name) > LONGEST_ID and row.get("id"):
             raise ValueError(f"its id has over {LONGEST_ID} characters")
-        lyrics = _lyrics(row, beside)
+        lyrics = read_row_lyrics(row, beside)
         split = row.get("split")
         return Song(
             id=name,
             audio=str(file),
             lyrics=lyrics.text,
-            captions=_captions(row),
+            captions=read_row_captions(row),
             split="" if is_missing(split) else split_name(read_name(split, "split")),
             title=read_name(row.get("title"), "title"),
             artist=read_name(row.get("artist"), "artist"),
@@ -96,7 +96,7 @@ def song_from_row(row: Row, number: int, path: Path, audio: CorpusRoot, beside: 
         return Rejected(name[:LONGEST_ID], named if file is None else str(file), str(error))
 
 
-def _lyrics(row: dict[str, Any], beside: CorpusRoot) -> Lyrics:
+def read_row_lyrics(row: dict[str, Any], beside: CorpusRoot) -> Lyrics:
     """Returns a row's lyrics, inline or from a file beside the manifest."""
     named = row.get("lyrics_file")
     if not is_missing(named):
@@ -112,7 +112,7 @@ def _lyrics(row: dict[str, Any], beside: CorpusRoot) -> Lyrics:
     return lyrics_of_text(lyrics)
 
 
-def _captions(row: dict[str, Any]) -> tuple[Caption, ...]:
+def read_row_captions(row: dict[str, Any]) -> tuple[Caption, ...]:
     """Returns a row's captions: a text, or a list of texts or of objects with text and votes, in JSON or as a cell."""
     several, one = (_entries(row.get(name)) for name in ("captions", "caption"))
     found = [_caption(entry, row) for entry in several]

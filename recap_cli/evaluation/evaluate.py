@@ -1,6 +1,6 @@
 """Score runs and files of captions: every song once, against all its references."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
@@ -11,20 +11,19 @@ import numpy as np
 from recap_cli import __version__
 from recap_cli.captioning.captioner import Captioner
 from recap_cli.captioning.load_model import EMBEDDED_MODEL
-from recap_cli.corpus.dataset import PreparedData, PreparedSong
+from recap_cli.corpus.dataset import PreparedSong
 from recap_cli.demo.songs import lyrics_only_oracle, music_only_oracle
 from recap_cli.evaluation.alignment_report import AlignmentReport, measure_run
 from recap_cli.evaluation.captions import (
     caption_file,
     caption_split,
-    captioned_songs,
     weights_fingerprint,
 )
 from recap_cli.evaluation.controls import ControlReport, RunUnderTest, control_texts, run_controls
 from recap_cli.evaluation.judges import find_judges, pair_scorers
 from recap_cli.evaluation.options import EvaluateOptions
-from recap_cli.evaluation.predictions import Prediction, read_predictions
-from recap_cli.evaluation.songs import SongSet, find_failed, match_predictions
+from recap_cli.evaluation.predictions import FileReader
+from recap_cli.evaluation.songs import Scene, match_files, set_scene
 from recap_cli.evaluation.system_differences import (
     CaseStudy,
     Contrast,
@@ -125,15 +124,6 @@ class EvaluateResult:
         }
 
 
-@dataclass(frozen=True)
-class Scene:
-    """The songs that all systems are scored on."""
-
-    data: PreparedData | None  # None where a file gives the songs
-    songs: Sequence[PreparedSong]  # empty where a file gives them
-    scored: SongSet  # the same for scoring
-
-
 def evaluate(options: EvaluateOptions, progress: Progress | None = None) -> EvaluateResult:
     """Captions a split with each run, reads each file, and scores all captions on the same songs.
 
@@ -146,7 +136,7 @@ def evaluate(options: EvaluateOptions, progress: Progress | None = None) -> Eval
     progress = progress or SilentProgress()
     if options.out is None:
         return evaluate_systems(options, progress)
-    check_evaluation(options.out, options.predictions, options.paper, bool(options.models))
+    check_evaluation(options.out, options.files, options.inputs, bool(options.models))
     with hold_folder(options.out, EVALUATION, "recap eval", is_ours=is_evaluation):
         remove_stale_partials(options.out)
         remove_earlier_files(options.out, progress)
@@ -160,15 +150,15 @@ def evaluate_systems(options: EvaluateOptions, progress: Progress) -> EvaluateRe
     names = iter(options.names)
     # Files are read before any model works: a bad row shows at once.
     paper = read_paper_table(options.paper) if options.paper else []
-    rows = {path: read_predictions(path) for path in options.predictions}
-    scene = set_scene(options, rows, progress)
+    reader = FileReader(options.columns, options.song_key)
+    rows = {path: reader.read(path) for path in options.files}
+    scene = set_scene(options, rows, reader, progress)
     scored = scene.scored.clustered(options.cluster, progress)
     scene = replace(scene, scored=replace(scored, judges=find_judges(scored, options, progress)))
     for note in scene.data.notes if scene.data else ():
         progress.say(note)
-    files = {
-        path: match_predictions(path, rows.pop(path), scene.scored, progress, options.limit) for path in list(rows)
-    }
+    files = match_files(rows, scene.scored, progress, options.limit, options.common)
+    del rows
     systems: list[SystemScores] = []
     controls: list[ControlReport] = []
     alignment: list[AlignmentReport] = []
@@ -182,7 +172,7 @@ def evaluate_systems(options: EvaluateOptions, progress: Progress) -> EvaluateRe
             progress.say(f"{test.system.name} takes no music, so it has no alignment to measure")
     systems += [
         score_system(next(names), files[path], scene.scored, options.protocol, progress, source=str(path))
-        for path in options.predictions
+        for path in options.files
     ]
     texts = None
     if options.controls:
@@ -201,7 +191,7 @@ def gather(options: EvaluateOptions, scene: Scene, systems: list[SystemScores], 
         first, second = (named[name] for name in options.cases.systems or options.names[:2])
         cases = choose_cases(first, second, scene.scored, options.protocol, options.cases.count, signature)
     return EvaluateResult(
-        data=options.data or options.predictions[0],
+        data=options.data or options.references or options.files[0],
         split=options.split if scene.data else "",
         protocol=options.protocol,
         systems=systems,
@@ -238,30 +228,6 @@ def make_signature(
     parts += ["rows of several seeds: intervals and tests by Student's t over seeds and songs"] if several else []
     parts += [specificity.signature] if specificity else []
     return "; ".join([*parts, f"recap-cli {__version__}"])
-
-
-def set_scene(options: EvaluateOptions, files: Mapping[Path, list[Prediction]], progress: Progress) -> Scene:
-    """Finds the songs: those of the data, or of the first file with references; none that failed in a file.
-
-    Raises:
-        DataError: there are none with references.
-    """
-    failed: set[str] = set()
-    for path, rows in files.items():
-        failed |= find_failed(path, rows, progress)
-    if options.data is None:
-        path, rows = next(
-            ((path, rows) for path, rows in files.items() if any(row.references for row in rows)),
-            next(iter(files.items())),
-        )
-        songs = SongSet.from_predictions(path, rows[: options.limit])
-        return Scene(None, [], songs.without(failed) if failed else songs)
-    data = PreparedData(options.data)
-    chosen = captioned_songs(data, options.split)[: options.limit]
-    songs = SongSet.from_prepared(chosen, data.is_demo)
-    if not failed:
-        return Scene(data, chosen, songs)
-    return Scene(data, [entry for entry in chosen if entry.song.id not in failed], songs.without(failed))
 
 
 def score_run(name: str, run: Path | None, scene: Scene, options: EvaluateOptions, progress: Progress) -> RunUnderTest:

@@ -1,6 +1,8 @@
 """What `recap eval` is asked for, what the systems are called, and where the result goes."""
 
 import hashlib
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,11 +11,12 @@ from typing import Annotated, Literal
 
 from recap_cli.errors import OptionError
 from recap_cli.escaping import json_text
+from recap_cli.evaluation.predictions import KNOWN_COLUMNS, Columns
 from recap_cli.outputs import file_stem, plain_name
 from recap_cli.runtime.options import DecodingOptions
-from recap_cli.settings import MACHINE, RESULT, Device, Group, Setting, check_settings
+from recap_cli.settings import MACHINE, RESULT, UNNAMED, Device, Group, Setting, check_settings
 
-SCORED, MEASURED = "What is scored", "What is measured"
+SCORED, MEASURED, READ = "What is scored", "What is measured", "How files of captions are read"
 FILES_OF_CAPTIONS = (".jsonl", ".json", ".csv", ".tsv")
 LONGEST_NAME = 32  # letters: with six figures beside it, a row fits 100 columns
 USUAL_CASES = 10
@@ -51,7 +54,7 @@ class EvaluateOptions:
         Setting(
             "Folder that recap prepare made, with the songs and their reference captions.",
             SCORED,
-            default="./data, else the demo corpus; with --predictions alone, the references in the first file",
+            default="./data, else the demo corpus; with --predictions alone, the references in a file",
         ),
     ]
     runs: Annotated[
@@ -65,12 +68,55 @@ class EvaluateOptions:
     predictions: Annotated[
         tuple[Path, ...],
         Setting(
-            "Captions of another system (JSON lines, JSON or CSV), scored without a model. Can be given several times.",
+            "Captions of another system (JSON lines, JSON, CSV or TSV), scored without a model: FILE, or NAME=FILE to "
+            "say what tables call it. Can be given several times.",
             SCORED,
         ),
     ] = ()
+    references: Annotated[
+        Path | None,
+        Setting(
+            "What people wrote of the songs, to compare with: Song Describer's CSV, a manifest (its artists and lyrics "
+            "count, too), or a folder of recap prepare.",
+            SCORED,
+            default="those in the first file that has some",
+        ),
+    ] = None
+    subset: Annotated[
+        Literal["all", "validated"], Setting("Which of Song Describer's captions are references.", SCORED)
+    ] = "all"
+    lyrics: Annotated[
+        Path | None,
+        Setting("Folder with the songs' lyrics: MulJam's, or text files called after the songs.", SCORED),
+    ] = None
     split: Annotated[str, Setting("Songs to score: test, validation, or another split of the data.", SCORED)] = "test"
+    common: Annotated[
+        bool,
+        Setting(
+            "Score the songs that all files have, and --lyrics where it is named. Else a song that a file lacks is an "
+            "error.",
+            SCORED,
+        ),
+    ] = False
     limit: Annotated[int | None, Setting("Score this many songs only, for a quick look.", SCORED, minimum=1)] = None
+    columns: Annotated[
+        Columns,
+        Setting(
+            "Columns of files in a layout that is not known: prediction=response,song=audioid,reference=correct_answer "
+            "(also artist, title, lyrics).",
+            READ,
+            default="those of known layouts",
+            read=Columns.parse,
+        ),
+    ] = KNOWN_COLUMNS
+    song_key: Annotated[
+        str | None,
+        Setting(
+            "Regular expression whose first group, found in a song's id, tells songs apart: 'track_0*(\\d+)'.",
+            READ,
+            default="the id; of an audio file, its name without folder, suffix and parts such as .2min",
+        ),
+    ] = None
     decoding: Annotated[DecodingOptions, Group(DecodingOptions, ("beams",))] = field(default_factory=DecodingOptions)
 
     protocol: Annotated[
@@ -153,6 +199,7 @@ class EvaluateOptions:
             raise OptionError("There is nothing to score", "name --data or --predictions")
         if self.data is None and self.runs:
             raise OptionError("Runs caption songs, and no data folder is named", "name it with --data")
+        self.check_files()
         if self.alignment and not self.models:
             raise OptionError("--alignment needs a model", "name a run instead of --predictions")
         if self.sort == "specificity" and not self.controls:
@@ -167,6 +214,36 @@ class EvaluateOptions:
         if unknown := [name for name in self.cases.systems if name not in self.names]:
             raise OptionError(f"--cases: there is no system {unknown[0]}", f"choose two of {', '.join(self.names)}")
 
+    def check_files(self) -> None:
+        """Refuses what goes with files of captions only, and a pattern without a group (OptionError)."""
+        if self.references is not None and (self.runs or self.data not in (None, UNNAMED)):
+            raise OptionError(
+                "--references and --data both say what people wrote", "name one of them; runs need --data"
+            )
+        if self.subset != "all" and self.references is None:
+            raise OptionError("--subset chooses among Song Describer's captions", "name them: --references FILE.csv")
+        for flag in ("references", "lyrics", "common", "song_key"):
+            if getattr(self, flag) and not self.predictions:
+                raise OptionError(
+                    f"--{flag.replace('_', '-')} goes with files of captions", "name them: --predictions FILE"
+                )
+        try:
+            groups = 1 if self.song_key is None else re.compile(self.song_key).groups
+        except re.error as error:
+            raise OptionError(f"--song-key {self.song_key} is no pattern: {error}", "such as '([0-9]+)'") from error
+        if not groups:
+            raise OptionError(f"--song-key {self.song_key} has no group", "put what counts in brackets: '([0-9]+)'")
+
+    @cached_property
+    def files(self) -> tuple[Path, ...]:
+        """The files of captions, without the names that were given to them."""
+        return tuple(path for _, path in map(split_name, self.predictions))
+
+    @property
+    def inputs(self) -> list[Path]:
+        """Further files that are read, which the result must not replace."""
+        return [path for path in (self.paper, self.references) if path is not None]
+
     @property
     def models(self) -> tuple[Path | None, ...]:
         """The models to run; None stands for the embedded one."""
@@ -175,15 +252,18 @@ class EvaluateOptions:
     @cached_property
     def names(self) -> list[str]:
         """What the systems are called, models first."""
-        return name_systems([str(run or "embedded model") for run in self.models] + list(map(str, self.predictions)))
+        models = [str(run or "embedded model") for run in self.models]
+        given = [name for name, _ in map(split_name, self.predictions)]
+        return name_systems(models + list(map(str, self.files)), [""] * len(models) + given)
 
     @property
     def default_out(self) -> Path:
         """The folder where none is named: other systems, songs, captions or figures have another one."""
-        scored = [self.names, [str(run) for run in (*self.models, *self.predictions)], str(self.data), self.split]
+        scored = [self.names, [str(run) for run in (*self.models, *self.files)], str(self.data), self.split]
         made: list[object] = [self.limit, self.decoding.to_json(), self.protocol]
         made += [str(self.embedding), str(self.tags)] if self.embedding or self.tags else []
-        digest = hashlib.sha256(json_text([scored, made]).encode("utf-8", "replace")).hexdigest()[:8]
+        read = [str(self.references), self.subset, str(self.lyrics), self.common, self.columns.named, self.song_key]
+        digest = hashlib.sha256(json_text([scored, made, read]).encode("utf-8", "replace")).hexdigest()[:8]
         more = f"-and-{len(self.names) - 1}-more" if len(self.names) > 1 else ""
         return Path("runs", "eval", f"{file_stem(self.names[0])}{more}-{digest}")
 
@@ -191,16 +271,41 @@ class EvaluateOptions:
 # names ----------------------------------------------------------------------------------------------------------------
 
 
-def name_systems(sources: Sequence[str]) -> list[str]:
+def split_name(given: Path) -> tuple[str, Path]:
+    """Returns the name and the file of `NAME=FILE`, "" for none; a file that is called so is one.
+
+    Raises:
+        OptionError: the name is empty.
+    """
+    name, mark, file = str(given).partition("=")
+    if not mark or "/" in name or os.sep in name or os.path.exists(given):  # noqa: PTH110  too long a name is none
+        return "", given
+    if not name.strip() or not file:
+        raise OptionError(f"--predictions {given} is no NAME=FILE", "give a name before the mark and a file behind it")
+    return name.strip(), Path(file).expanduser()  # the shell leaves ~ alone behind a mark
+
+
+def name_systems(sources: Sequence[str], given: Sequence[str] = ()) -> list[str]:
     """Returns a short name for each path, never a path: its last part, and the nearest folder that tells it apart.
 
-    Where no folder does, and where names differ by case or by the form of their accents only, a number tells.
+    Where no folder does, and where names differ by case or by the form of their accents only, a number tells. Names
+    that are `given`, where not "", stay as they are.
+
+    Raises:
+        OptionError: a name is given twice.
     """
+    given = given or [""] * len(sources)
+    fixed = [plain_name(name) for name in given if name]
+    if twice := next((name for name in given if name and fixed.count(plain_name(name)) > 1), ""):
+        raise OptionError(f"--predictions names two systems {twice}", "give each a name of its own")
     paths = [Path(source) for source in sources]
     lasts = [shorten(path.stem if path.suffix.lower() in FILES_OF_CAPTIONS else path.name or ".") for path in paths]
     names: list[str] = []
-    taken: set[str] = set()
-    for path, last in zip(paths, lasts, strict=True):
+    taken = set(fixed)
+    for path, last, fix in zip(paths, lasts, given, strict=True):
+        if fix:
+            names.append(fix)
+            continue
         alike = [other for other, same in zip(paths, lasts, strict=True) if plain_name(same) == plain_name(last)]
         base = f"{last} ({shorten(folder)})" if len(alike) > 1 and (folder := telling_folder(path, alike)) else last
         name, number = base, 2

@@ -1,19 +1,23 @@
-"""The songs that captions are scored on, and the captions of a file put in their order."""
+"""The songs that captions are scored on: where they come from, which all files have, and captions in their order."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from recap_cli.corpus.dataset import PreparedSong
+from recap_cli.corpus.dataset import PreparedData, PreparedSong
 from recap_cli.errors import DataError
-from recap_cli.evaluation.predictions import Prediction, title_of
+from recap_cli.evaluation.captions import captioned_songs
+from recap_cli.evaluation.options import EvaluateOptions
+from recap_cli.evaluation.predictions import FileReader, Prediction, read_lyrics_folder, title_of
 from recap_cli.progress import Progress
 from recap_cli.scoring.song_scores import Judges
 
 ENOUGH_ARTISTS = 10  # from which on artists are drawn in place of songs without being asked for
+Files = Mapping[Path, list[Prediction]]
+MOST_TOLD = 3  # songs and files in a message
 
 
 @dataclass(frozen=True)
@@ -29,16 +33,16 @@ class SongSet:
     artists: list[str] = field(default_factory=list)  # of each song, "" where unknown; [] where no song has one
     clusters: np.ndarray | None = None  # numbers of artists whose songs are drawn together [songs]; None: songs alone
     judges: Judges = field(default_factory=Judges)  # what else captions are scored by
+    named: list[str] = field(default_factory=list)  # what files call the songs; [] where these are their ids
+
+    @property
+    def keys(self) -> list[str]:
+        """What files call the songs."""
+        return self.named or self.ids
 
     def without(self, left_out: Collection[str]) -> "SongSet":
-        """Returns the other songs.
-
-        Raises:
-            DataError: there are none.
-        """
-        kept = [place for place, song in enumerate(self.ids) if song not in left_out]
-        if not kept:
-            raise DataError("all songs to score failed when they were captioned", "caption them again")
+        """Returns the songs whose keys are not among those left out."""
+        kept = [place for place, key in enumerate(self.keys) if key not in left_out]
         return replace(
             self,
             ids=[self.ids[place] for place in kept],
@@ -48,6 +52,7 @@ class SongSet:
             titles=[self.titles[place] for place in kept] if self.titles else [],
             artists=[self.artists[place] for place in kept] if self.artists else [],
             clusters=None if self.clusters is None else self.clusters[kept],
+            named=[self.named[place] for place in kept] if self.named else [],
         )
 
     @property
@@ -102,7 +107,9 @@ class SongSet:
         """
         rows = [row for row in rows if not row.error] or list(rows)
         if not rows[0].references:
-            raise DataError(f"{path} has no references to compare with", "add a column reference, or name --data")
+            raise DataError(
+                f"{path} has no references to compare with", "add a column reference, or name --references or --data"
+            )
         return cls(
             [row.id or row.place for row in rows],
             [row.references for row in rows],
@@ -117,6 +124,77 @@ class SongSet:
 def known_artists(artists: list[str]) -> list[str]:
     """Returns the artists, [] where none is known."""
     return artists if any(artists) else []
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The songs that all systems are scored on."""
+
+    data: PreparedData | None  # None where a file gives the songs
+    songs: Sequence[PreparedSong]  # empty where a file gives them
+    scored: SongSet  # the same for scoring
+
+
+def set_scene(options: EvaluateOptions, files: Files, reader: FileReader, progress: Progress) -> Scene:
+    """Finds the songs: of the data, the references, or the first file with references; none that failed in a file.
+
+    Raises:
+        DataError: there are none with references, or a file lacks some and `--common` is not set.
+    """
+    failed: set[str] = set()
+    for path, rows in files.items():
+        failed |= find_failed(path, rows, progress)
+    scene = find_songs(options, files, reader)
+    songs = scene.scored
+    if options.lyrics is not None:
+        songs = replace(songs, lyrics=add_lyrics(options.lyrics, songs, progress))
+    reader.check()
+    if failed:
+        songs = songs.without(failed)
+    if not songs.ids:
+        raise DataError("all songs to score failed when they were captioned", "caption them again")
+    lacking = find_lacking(songs, files)
+    if options.common:
+        if options.lyrics is not None:
+            silent = [key for key, words in zip(songs.keys, songs.lyrics, strict=True) if words is None]
+            lacking |= {options.lyrics: silent} if silent else {}
+        songs = keep_common(songs, lacking, files, progress)
+    elif lacking:
+        raise lacks_songs(songs, lacking, files)
+    kept = set(songs.ids)
+    return Scene(scene.data, [entry for entry in scene.songs if entry.song.id in kept], songs)
+
+
+def find_songs(options: EvaluateOptions, files: Files, reader: FileReader) -> Scene:
+    """Returns all songs that could be scored; a DataError where there are none with references."""
+    folder = options.data
+    if folder is None and options.references is not None and options.references.is_dir():
+        folder = options.references
+    if folder is not None:
+        data = PreparedData(folder)
+        chosen = captioned_songs(data, options.split)[: options.limit]
+        songs = SongSet.from_prepared(chosen, data.is_demo)
+        return Scene(data, chosen, replace(songs, named=reader.keys([reader.song_of(name) for name in songs.ids])))
+    if options.references is not None:
+        path = options.references
+        rows = reader.read(path, as_references=True, validated=options.subset == "validated")
+    else:
+        with_references = (pair for pair in files.items() if any(row.references for row in pair[1]))
+        path, rows = next(with_references, next(iter(files.items())))
+    return Scene(None, [], SongSet.from_predictions(path, rows[: options.limit]))
+
+
+def add_lyrics(folder: Path, songs: SongSet, progress: Progress) -> list[str | None]:
+    """Returns the lyrics of the songs, those of the folder first, and says how many have any (DataError: none)."""
+    found = read_lyrics_folder(folder, set(songs.keys))
+    if not found:
+        hint = f"its files are called after songs, such as {songs.keys[0]}.json or {songs.keys[0]}.txt"
+        raise DataError(f"--lyrics {folder} has no lyrics of the {len(songs.ids):,} songs", hint)
+    progress.say(f"{folder} has the lyrics of {len(found):,} of the {len(songs.ids):,} songs")
+    return [found.get(key, words) for key, words in zip(songs.keys, songs.lyrics, strict=True)]
+
+
+# what files lack ------------------------------------------------------------------------------------------------------
 
 
 def find_failed(path: Path, rows: Sequence[Prediction], progress: Progress) -> set[str]:
@@ -138,41 +216,89 @@ def find_failed(path: Path, rows: Sequence[Prediction], progress: Progress) -> s
     return {row.id for row in failed}
 
 
-def match_predictions(
-    path: Path, rows: Sequence[Prediction], songs: SongSet, progress: Progress, limit: int | None = None
-) -> list[tuple[str, ...]]:
-    """Puts the captions of a file in the order of the songs.
+def find_lacking(songs: SongSet, files: Files) -> dict[Path, list[str]]:
+    """Returns the songs that each file lacks; files without ids are matched by place, later."""
+    lacking: dict[Path, list[str]] = {}
+    for path, rows in files.items():
+        if rows[0].id and songs.unnamed is None:
+            known = {row.id for row in rows}
+            lacking[path] = [key for key in songs.keys if key not in known]
+    return {path: missing for path, missing in lacking.items() if missing}
+
+
+def lacks_songs(songs: SongSet, lacking: Mapping[Path, list[str]], files: Files) -> DataError:
+    """Returns the error that counts the songs that files lack, and says what to do about it."""
+    parts = [
+        f"{path} lacks {len(missing):,} of the {len(songs.ids):,} songs, such as {', '.join(missing[:MOST_TOLD])}"
+        for path, missing in list(lacking.items())[:MOST_TOLD]
+    ]
+    if len(lacking) > MOST_TOLD:
+        parts.append(f"{len(lacking) - MOST_TOLD} more files lack some")
+    kept = len(songs.ids) - len(set().union(*lacking.values()))
+    if kept:
+        return DataError("; ".join(parts), f"add --common to score the songs that all have: {kept:,}")
+    path = max(lacking, key=lambda one: len(lacking[one]))
+    called = f"{path} has {files[path][0].id}" if path in files else f"it is empty of {lacking[path][0]}"
+    return DataError("; ".join(parts), f"no song is in all: {called}; --song-key says which part of an id tells songs")
+
+
+def keep_common(songs: SongSet, lacking: Mapping[Path, list[str]], files: Files, progress: Progress) -> SongSet:
+    """Returns the songs that nothing lacks, and says how many are left out (DataError: none is left)."""
+    common = songs.without(set().union(*lacking.values()))
+    if not common.ids:
+        raise lacks_songs(songs, lacking, files)
+    told = ", ".join(f"{len(missing):,} that {path} lacks" for path, missing in list(lacking.items())[:MOST_TOLD])
+    more = f", and those of {len(lacking) - MOST_TOLD} more files" if len(lacking) > MOST_TOLD else ""
+    left = f"; left out: {told}{more}" if lacking else ""
+    progress.say(f"All have {len(common.ids):,} of {len(songs.ids):,} songs, which are scored{left}")
+    return common
+
+
+# captions in the order of the songs -----------------------------------------------------------------------------------
+
+
+def match_files(
+    files: Files, songs: SongSet, progress: Progress, limit: int | None = None, common: bool = False
+) -> dict[Path, list[tuple[str, ...]]]:
+    """Returns the captions of each file in the order of the songs, and says what else the files hold.
 
     Args:
-        path: the file, for messages.
-        rows: what it holds.
-        songs: the songs.
+        files: the rows of each.
+        songs: the songs, which all files with ids have.
         progress: where to report.
         limit: where rows have no ids, the first N of them stand for songs.
+        common: it was said already that other songs are left out.
 
     Raises:
-        DataError: the file has other songs, or other references and no ids.
+        DataError: a file has no ids, and is not known to hold these songs by its references.
     """
-    if not rows[0].id:
-        rows = rows[:limit]
-        match_by_place(path, rows, songs)
-        return [row.captions for row in rows]
-    if songs.unnamed is not None:
-        hint = "add a column song with the songs' ids, or leave them out in all files"
-        raise DataError(f"{songs.unnamed} has no ids, so its songs cannot be found in {path}", hint)
-    by_id = {row.id: row for row in rows}
-    lacking = [song for song in songs.ids if song not in by_id]
-    if lacking:
-        raise DataError(
-            f"{path} lacks {len(lacking)} of the {len(songs.ids)} songs, such as {lacking[0]}",
-            "give a row for each song, or choose the songs with --split and --limit",
-        )
-    if others := sum(not row.error for row in rows) - len(songs.ids):
-        progress.say(f"{path}: {others} rows belong to other songs and are left out.")
-    texts = zip(songs.ids, songs.references, strict=True)
-    if others := sum(not set(by_id[song].references) <= set(references) for song, references in texts):
-        progress.say(f"{path} has other references for {others} songs; all systems are scored on the same, not these")
-    return [by_id[song].captions for song in songs.ids]
+    found: dict[Path, list[tuple[str, ...]]] = {}
+    notes: dict[str, list[str]] = {}  # what is said once, however many files it holds of
+    for path, rows in files.items():
+        if not rows[0].id:
+            match_by_place(path, rows[:limit], songs)
+            matched = rows[:limit]
+        elif songs.unnamed is not None:
+            hint = "add a column song with the songs' ids, or leave them out in all files"
+            raise DataError(f"{songs.unnamed} has no ids, so its songs cannot be found in {path}", hint)
+        else:
+            by_id = {row.id: row for row in rows}
+            matched = [by_id[key] for key in songs.keys]
+        found[path] = [tuple(row.captions) for row in matched]
+        others = sum(not row.error for row in rows[: None if rows[0].id else limit]) - len(matched)
+        pairs = zip(matched, songs.references, strict=True)
+        strange = sum(not set(row.references) <= set(references) for row, references in pairs)
+        empty = sum(not text.strip() for row in matched for text in row.captions)
+        for count, words in (
+            (0 if common else others, "songs are not among those scored and are left out"),
+            (strange, "songs have other references there; all systems are scored on the same, not these"),
+            (empty, "captions are empty and score 0"),
+        ):
+            notes.setdefault(words, []).extend([f"{path}: {count:,}"] if count else [])
+    for words, places in notes.items():
+        if places:
+            progress.say(f"{places[0]} {words}" + (f"; so in {len(places) - 1} more files" if places[1:] else ""))
+    return found
 
 
 def match_by_place(path: Path, rows: Sequence[Prediction], songs: SongSet) -> None:

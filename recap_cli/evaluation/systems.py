@@ -135,19 +135,16 @@ def score_system(
     """Scores a system's captions, one or several a song."""
     several = [(one,) if isinstance(one, str) else one for one in captions]
     scores = score_songs(songs.ids, several, songs.references, progress, songs.lyrics, songs.clusters, songs.judges)
-    attributes = attribute_accuracy(songs.tags, several) if songs.tags else {}
+    attributes = {}
+    if songs.tags:
+        tags = [truth for truth, said in zip(songs.tags, several, strict=True) for _ in said]
+        attributes = attribute_accuracy(tags, [caption for said in several for caption in said])
     return SystemScores(name, several, scores, scores.intervals(protocol), attributes, origin or Origin(), source)
 
 
-def attribute_accuracy(tags: Sequence[dict[str, str]], captions: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Returns the share of captions that name each attribute of their demo song correctly, and all of them.
-
-    Args:
-        tags: true attributes [songs].
-        captions: one or several of each song [songs][captions].
-    """
-    pairs = [(truth, read_attributes(caption)) for truth, said in zip(tags, captions, strict=True) for caption in said]
-    return share_right([truth for truth, _ in pairs], [said for _, said in pairs])
+def attribute_accuracy(tags: Sequence[dict[str, str]], captions: Sequence[str]) -> dict[str, float]:
+    """Returns the share of captions that name each attribute of their demo song correctly, and all of them."""
+    return share_right(tags, [read_attributes(caption) for caption in captions])
 
 
 def share_right(truth: Sequence[dict[str, str]], said: Sequence[Mapping[str, str | None]]) -> dict[str, float]:

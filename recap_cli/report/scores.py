@@ -1,12 +1,15 @@
 """What the terminal shows of an evaluation, and what stands beside Table 1: parts, attributes, controls, alignment."""
 
-from collections.abc import Sequence
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from rich.console import RenderableType
 from rich.text import Text
 
-from recap_cli.escaping import markdown_cell
+from recap_cli.escaping import csv_cell, markdown_cell
 from recap_cli.evaluation.alignment_report import AlignmentReport
 from recap_cli.evaluation.controls import ControlReport
 from recap_cli.evaluation.evaluate import EvaluateResult
@@ -14,6 +17,7 @@ from recap_cli.evaluation.options import EvaluateOptions
 from recap_cli.progress import Table
 from recap_cli.report.drawing import draw, words
 from recap_cli.report.table_one import (
+    PRINTED,
     contrast_table,
     markdown_table,
     overview_table,
@@ -27,7 +31,7 @@ from recap_cli.scoring.alignment import AlignmentMeasures, InformationBounds, Re
 from recap_cli.scoring.bootstrap import Interval
 from recap_cli.scoring.facts import facts_of
 from recap_cli.scoring.rouge import PARTS, ROUGE_TYPES
-from recap_cli.scoring.text import HEADINGS, HEADLINE, protocol_named
+from recap_cli.scoring.text import HEADINGS, HEADLINE, KEYS, protocol_named
 
 FACT_COLUMNS = ("precision", "recall", "contradicted")
 
@@ -74,7 +78,9 @@ def all_tables(result: EvaluateResult) -> list[Table]:
 
 def to_markdown(result: EvaluateResult) -> str:
     """Verdicts and all tables in Markdown."""
-    verdicts = "\n".join(f"- {markdown_cell(line)}" for line in result.verdicts)
+    # A line may begin with a system's name, which could be the mark of a heading or of another list.
+    lines = (re.sub(r"^(\d*)([#+.)=-])", r"\1\\\2", markdown_cell(line)) for line in result.verdicts)
+    verdicts = "\n".join(f"- {line}" for line in lines)
     return "\n\n".join([verdicts, *map(markdown_table, all_tables(result))])
 
 
@@ -271,3 +277,61 @@ def attention_table(report: AlignmentReport) -> Table:
         rows,
         "mean over lyrics tokens and fusion layers; the halves belong to songs whose timbre changes half-way",
     )
+
+
+def specificity_figures(result: EvaluateResult) -> Iterator[tuple[str, str, str, Interval, *tuple[float, ...]]]:
+    """Yields what controls without a model found: the row, the kind of figure, the figure, its interval, and any p."""
+    for row in result.specificity.rows if result.specificity else ():
+        for figure, moved in row.figures.items():
+            yield row.name, "own songs", figure, moved.score
+            yield row.name, "shuffled", figure, moved.shuffled
+            yield row.name, "specificity", figure, moved.specificity, moved.p
+        for figure, share in row.people.items():
+            kinds = {"share of people": share.of_score, "share of people's specificity": share.of_specificity}
+            yield from ((row.name, kind, figure, found) for kind, found in kinds.items() if found is not None)
+
+
+def to_csv(result: EvaluateResult) -> str:
+    """All figures of Table 1, its differences and the controls, one a line; no name in it is a formula.
+
+    Figures are from 0 to 1 but those whose names say otherwise, as in JSON.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ["kind", "variant", "model", "name", "seeds", "figure", "mean", "low", "high", "p", "p_holm", "protocol"]
+    )
+
+    def write(kind: str, names: Sequence[str], seeds: int, figure: str, found: Interval, *ps: float) -> None:
+        cells = [f"{value:.6f}" for value in (found.mean, found.low, found.high, *ps)]
+        writer.writerow(
+            [
+                kind,
+                *map(csv_cell, names),
+                seeds,
+                KEYS.get(figure, figure),
+                *cells,
+                *[""] * (2 - len(ps)),
+                result.protocol,
+            ]
+        )
+
+    for row in result.paper:
+        for figure, value in row.figures.items():
+            head = ["paper", csv_cell(row.variant), csv_cell(row.model), PRINTED]
+            writer.writerow([*head, "", figure, f"{value / 100:.6f}", "", "", "", "", ""])
+    for entry in result.entries:
+        names = (entry.origin.variant, entry.origin.model, entry.name)
+        for figure, figures in entry.intervals.items():
+            write("run", names, len(entry.systems), figure, figures)
+    for contrast in result.contrasts:
+        names = ("", "", f"{contrast.name} minus {contrast.against}")
+        difference, p = contrast.comparison.difference, contrast.comparison.p
+        write("difference", names, min(contrast.seeds), contrast.figure, difference, p, contrast.p_holm)
+    for name, kind, figure, found, *ps in specificity_figures(result):
+        write(kind, ("", "", name), 1, figure, found, *ps)
+    for report in result.controls:
+        for control in report.controls:
+            for figure, figures in control.system.intervals.items():
+                write("control", ("", report.name, control.name), 1, figure, figures)
+    return text.getvalue().rstrip("\n")

@@ -1,18 +1,16 @@
 """Systems side by side, as the paper's Table 1 has them, and their differences: for a terminal, a page and a paper."""
 
-import csv
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from recap_cli.escaping import csv_cell, latex_text, markdown_cell
+from recap_cli.escaping import latex_text, markdown_cell
 from recap_cli.evaluation.evaluate import EvaluateResult
 from recap_cli.evaluation.system_differences import MOST_TOLD, Contrast
 from recap_cli.evaluation.systems import FULL, Entry, PaperRow
 from recap_cli.progress import Table
 from recap_cli.scoring.bootstrap import Interval
 from recap_cli.scoring.seeds import ENOUGH_SEEDS
-from recap_cli.scoring.text import HEADINGS, HEADLINE, KEYS, headings, protocol_named
+from recap_cli.scoring.text import HEADINGS, HEADLINE, headings, protocol_named
 
 TESTS = {
     "songs": "one run a side: this compares two models, not two ways of training; interval of a paired bootstrap "
@@ -80,6 +78,7 @@ def overview_table(result: EvaluateResult) -> Table:
     notes = ["figures from 0 to 100", f"ROUGE: {protocol_named(result.protocol).aim}", "[95 % interval]"]
     if len(others) == 1:
         notes.append(f"+ better, - worse than {others[0]} beyond chance (p below 0.05 after Holm)")
+    notes += tell_captions(result)
     if result.paper:
         notes.append("(paper): printed there, from another corpus, so not comparable")
     columns = ["system", *(HEADINGS[name] for name in FIGURES)]
@@ -126,6 +125,19 @@ def percent_only(found: Interval) -> str:
 def share_cell(found: Interval | None) -> str:
     """Returns a share of what people reach, in %; "" where it is not known."""
     return "" if found is None else f"{100 * found.mean:.0f} %"
+
+
+def tell_captions(result: EvaluateResult) -> list[str]:
+    """Says which systems have several captions of a song, and how they count; nothing where none has."""
+    kinds: dict[str, list[str]] = {}
+    for system in result.systems:
+        counts = system.scores.rows.captions
+        if counts.max() > 1:
+            each = f"{counts.min()} to {counts.max()}" if counts.min() < counts.max() else f"{counts.max()}"
+            kinds.setdefault(f"{each} captions a song, {counts.sum():,} in all", []).append(system.name)
+    everyone = len(kinds) == 1 and len(next(iter(kinds.values()))) == len(result.systems)
+    told = [words if everyone else f"{', '.join(names)}: {words}" for words, names in kinds.items()]
+    return [*told, "several captions of a song are all scored; it counts with their mean"] if told else []
 
 
 def overview_cell(entry: Entry, figure: str, sign: str) -> str:
@@ -216,7 +228,9 @@ def difference_matrix(result: EvaluateResult) -> tuple[str, list[str], list[list
         figures = list(dict.fromkeys(one.figure for one in result.contrasts))
         rows = [
             [name, *(difference_cell(own[figure]) if figure in own else "" for figure in figures)]
-            for (name, _), own in sorted(found.items(), key=lambda pair: order.index(pair[0][0]))
+            for (name, _), own in sorted(
+                found.items(), key=lambda pair: order.index(pair[0][0]) if pair[0][0] in order else 0
+            )
         ]
         return f"Differences to {others[0]}, paired by song", ["run", *(HEADINGS[one] for one in figures)], rows
 
@@ -289,61 +303,3 @@ def latex_table(places: str, columns: Sequence[str], body: Sequence[str], notes:
     head = [r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{{places}}}", r"\toprule", latex_row(columns)]
     caption = rf"\caption{{{latex_text('; '.join(notes))}.}}"
     return "\n".join([*head, *body, r"\bottomrule", r"\end{tabular}", caption, r"\end{table}"])
-
-
-def specificity_figures(result: EvaluateResult) -> Iterator[tuple[str, str, str, Interval, *tuple[float, ...]]]:
-    """Yields what controls without a model found: the row, the kind of figure, the figure, its interval, and any p."""
-    for row in result.specificity.rows if result.specificity else ():
-        for figure, moved in row.figures.items():
-            yield row.name, "own songs", figure, moved.score
-            yield row.name, "shuffled", figure, moved.shuffled
-            yield row.name, "specificity", figure, moved.specificity, moved.p
-        for figure, share in row.people.items():
-            kinds = {"share of people": share.of_score, "share of people's specificity": share.of_specificity}
-            yield from ((row.name, kind, figure, found) for kind, found in kinds.items() if found is not None)
-
-
-def to_csv(result: EvaluateResult) -> str:
-    """All figures of Table 1, its differences and the controls, one a line; no name in it is a formula.
-
-    Figures are from 0 to 1 but those whose names say otherwise, as in JSON.
-    """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["kind", "variant", "model", "name", "seeds", "figure", "mean", "low", "high", "p", "p_holm", "protocol"]
-    )
-
-    def write(kind: str, names: Sequence[str], seeds: int, figure: str, found: Interval, *ps: float) -> None:
-        cells = [f"{value:.6f}" for value in (found.mean, found.low, found.high, *ps)]
-        writer.writerow(
-            [
-                kind,
-                *map(csv_cell, names),
-                seeds,
-                KEYS.get(figure, figure),
-                *cells,
-                *[""] * (2 - len(ps)),
-                result.protocol,
-            ]
-        )
-
-    for row in result.paper:
-        for figure, value in row.figures.items():
-            head = ["paper", csv_cell(row.variant), csv_cell(row.model), PRINTED]
-            writer.writerow([*head, "", figure, f"{value / 100:.6f}", "", "", "", "", ""])
-    for entry in result.entries:
-        names = (entry.origin.variant, entry.origin.model, entry.name)
-        for figure, figures in entry.intervals.items():
-            write("run", names, len(entry.systems), figure, figures)
-    for contrast in result.contrasts:
-        names = ("", "", f"{contrast.name} minus {contrast.against}")
-        difference, p = contrast.comparison.difference, contrast.comparison.p
-        write("difference", names, min(contrast.seeds), contrast.figure, difference, p, contrast.p_holm)
-    for name, kind, figure, found, *ps in specificity_figures(result):
-        write(kind, ("", "", name), 1, figure, found, *ps)
-    for report in result.controls:
-        for control in report.controls:
-            for figure, figures in control.system.intervals.items():
-                write("control", ("", report.name, control.name), 1, figure, figures)
-    return text.getvalue().rstrip("\n")

@@ -6,6 +6,7 @@ A file is checked as a whole before its first line is used.
 import codecs
 import io
 import json
+import re
 import shlex
 import stat
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ LONGEST_LINE = 4_000_000  # characters; the longest songs with all their caption
 CHUNK = 1 << 20  # characters of a JSON list that are read at once
 _NO_NAME = "\u200b\ufeff\u00a0"  # invisible around names that were copied from pages
 _SPACES = " \t\r\n"  # of JSON
+# A JSON object of rows by their numbers, as pandas and LP-MusicCaps write them, in place of a list.
+_NUMBERED = re.compile(r'\{\s*"\d+"\s*:\s*\{')
 UTF_8 = "utf-8"
 MARKS = (
     (codecs.BOM_UTF8, UTF_8),
@@ -194,14 +197,27 @@ def _checked_object(value: Any, may_be_torn: bool = True) -> Row:
     return row if len(row) == len(value) else "two of its keys differ in spaces or case only"
 
 
+def holds_list(path: Path) -> bool:
+    """Whether a file is one JSON list of rows, or one object of numbered rows, whatever its suffix says.
+
+    Raises:
+        DataError: the file cannot be opened.
+    """
+    with open_text(path, checked=False) as file:
+        while text := file.read(1 << 16):
+            if start := text.lstrip():
+                return start.startswith("[") or _NUMBERED.match(start) is not None
+    return False
+
+
 def json_list(path: Path) -> Iterator[tuple[int, Row]]:
-    """Yields numbers and objects of a JSON file that is one list, without ever holding the whole of it.
+    """Yields numbers and objects of a JSON file that `holds_list`, without ever holding the whole of it.
 
     A DataError where it is no list, is cut off, or is broken; what came before was given.
     """
     with open_text(path) as file:
         text = file.read(CHUNK).lstrip()
-        if not text.startswith("["):
+        if not text.startswith("[") and not _NUMBERED.match(text):
             raise DataError(f"{path} is no JSON list", "give a list of objects")
         for number, value in enumerate(_values_of_list(file, text, path), start=1):
             try:
@@ -211,17 +227,17 @@ def json_list(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def _values_of_list(file: TextIO, text: str, path: Path) -> Iterator[Any]:
-    """Yields the values of a list whose beginning is `text`; more is read as it is needed."""
-    place, count = 1, 0
+    """Yields the values of a list or object whose beginning is `text`; more is read as it is needed."""
+    place, count, closing = 1, 0, "]" if text[0] == "[" else "}"
     while True:
         place = _beyond_spaces(text, place)
-        if place < len(text) and text[place] == "]":
+        if place < len(text) and text[place] == closing:
             if text[place + 1 :].strip() or file.read(CHUNK).strip():
                 raise DataError(f"{path} is no JSON: something follows its list", "give one list of objects")
             return
         start = _beyond_spaces(text, place + (count > 0 and text[place : place + 1] == ","))
         try:
-            value, end = DECODER.raw_decode(text, start)
+            value, end = DECODER.raw_decode(text, start if closing == "]" else _behind_key(text, start))
         except RecursionError:
             reason, end = "it is nested too deeply", len(text)
         except ValueError as error:
@@ -238,6 +254,15 @@ def _values_of_list(file: TextIO, text: str, path: Path) -> Iterator[Any]:
                 f"{path} is no JSON: it is damaged after item {count}: {reason or 'it is cut off'}", "fetch it again"
             )
         text, place = text[place:] + more, 0
+
+
+def _behind_key(text: str, place: int) -> int:
+    """Returns where the value behind a key of an object begins; a ValueError where there is none (yet)."""
+    _, end = DECODER.raw_decode(text, place)
+    end = _beyond_spaces(text, end)
+    if text[end : end + 1] != ":":
+        raise ValueError("its key has no value")
+    return _beyond_spaces(text, end + 1)
 
 
 def _beyond_spaces(text: str, place: int) -> int:

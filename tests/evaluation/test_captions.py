@@ -15,7 +15,7 @@ from recap_cli.evaluation.captions import (
     caption_split,
     weights_fingerprint,
 )
-from recap_cli.evaluation.predictions import read_predictions
+from recap_cli.evaluation.predictions import FileReader
 from recap_cli.files import write_json_lines
 from recap_cli.progress import SilentProgress
 from recap_cli.runtime.decoding import DecodingOptions
@@ -69,7 +69,7 @@ def test_captions_are_kept_beside_their_references(captioner, tiny_data, songs, 
         for entry, text in zip(songs, captions, strict=True)
     ]
     assert all(file.made_by.items() <= row.items() for row in rows)
-    assert [row.captions for row in read_predictions(file.path)] == [(text,) for text in captions], (
+    assert [row.captions for row in FileReader().read(file.path)] == [[text] for text in captions], (
         "eval --predictions reads it"
     )
 

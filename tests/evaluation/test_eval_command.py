@@ -4,12 +4,14 @@ import csv
 import io
 import json
 import re
+from pathlib import Path
 
 import pytest
 from schemas import check_document
 
 from recap_cli.cli.app import main
 
+LAYOUTS = Path(__file__).parents[1] / "fixtures" / "captions"
 ROWS = [
     {"song": "a", "prediction": "a song of love", "references": ["a love song", "of love"], "lyrics": "la la la"},
     {"song": "b", "prediction": "the sea at night", "references": ["the sea"]},
@@ -85,6 +87,27 @@ def test_controls_and_alignment_of_a_run(recap, tiny_data, tiny_run, tmp_path):
     assert re.search(f"^{tiny_run.name}: music and lyrics of one song are ", out, re.MULTILINE)
 
 
+def test_captions_of_others_and_their_references(recap, tmp_path):
+    """Two systems' files in layouts of their own, references, artists and lyrics from elsewhere: one call."""
+    given = (
+        "--predictions",
+        f"Waltz={LAYOUTS / 'cmi_bench.jsonl'}",
+        "--predictions",
+        LAYOUTS / "lp_musiccaps_infer.json",
+    )
+    from_elsewhere = ("--references", LAYOUTS / "song_describer.csv", "--lyrics", LAYOUTS / "MulJam", "--common")
+    code, out, err = recap(*given, *from_elsewhere, "--out", "out")
+    assert code == 0 and "2 songs of song_describer.csv" in out
+    assert "1 to 2 captions a song, 3 in all" in out and "it counts with their mean" in out
+    assert re.search(r"^. Waltz .*\n. lp_musiccaps_infer ", out, re.MULTILINE)
+    assert any("All have 2 of 3 songs" in line for line in err)
+    document = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    check_document("eval", document)
+    system = document["systems"][0]
+    assert (system["name"], system["songs"], system["captions"]) == ("Waltz", 2, 3)
+    assert system["copied_5grams"] is not None and "1 to 2 captions a song" in document["signature"]
+
+
 def refuse(recap, *arguments):
     code, out, err = recap(*arguments, "-q")
     assert code in (1, 2) and (out, len(err)) == ("", 2), (code, out, err)
@@ -99,7 +122,7 @@ def refuse(recap, *arguments):
         ([{"song": "a", "prediction": None, "reference": "x"}], "line 1: prediction is None"),
         ([{"song": "a", "prediction": float("nan"), "reference": "x"}], "line 1: prediction is nan"),
         ([{"song": "a", "prediction": "x", "references": [""]}], "line 1: references is empty"),
-        ([*ROWS, ROWS[0]], "line 3: song a comes again"),
+        ([{**ROWS[0], "artist": name} for name in "xy"], "line 2: song a is by 'y'"),
         ([ROWS[0], {"prediction": "x", "reference": "y"}], "line 2 has no song id"),
     ],
 )
@@ -114,6 +137,10 @@ def test_more_that_cannot_be_scored(recap, files, tmp_path):
     assert "no file none.csv" in refuse(recap, "--predictions", "none.csv")
     fewer = write(tmp_path / "c.jsonl", ROWS[:1])
     assert "lacks 1 of the 2 songs, such as b" in refuse(recap, "--predictions", files[0], "--predictions", fewer)
+    assert "no file none.csv" in refuse(recap, "--predictions", "A=none.csv")
+    assert "no file none.csv" in refuse(recap, "--predictions", files[0], "--references", "none.csv")
+    assert "no folder none" in refuse(recap, "--predictions", files[0], "--lyrics", "none")
+    assert not (tmp_path / "runs").exists()
     assert "--format xml" in refuse(recap, "--predictions", files[0], "--format", "xml")
     assert "need a model" in refuse(recap, "--predictions", files[0], "--controls")
     (tmp_path / "taken").write_text("")

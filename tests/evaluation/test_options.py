@@ -7,7 +7,9 @@ import pytest
 
 from recap_cli.errors import OptionError
 from recap_cli.evaluation.options import LONGEST_NAME, CaseChoice, EvaluateOptions, name_systems
+from recap_cli.evaluation.predictions import Columns
 from recap_cli.runtime.options import DecodingOptions
+from recap_cli.settings import UNNAMED
 
 FILES = EvaluateOptions(None, predictions=(Path("a/one.jsonl"), Path("b/two.csv")))
 
@@ -29,6 +31,38 @@ def test_names_are_short_and_never_paths(paths, names):
     assert name_systems(paths) == names
 
 
+def test_names_that_are_given_stay(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x=y.csv").write_text("")
+    given = ("GAMA=runs/gama_SDD.jsonl", "runs/gama.jsonl", "x=y.csv", "dir/a=b.csv", "Q 2=~/q=2.csv")
+    options = EvaluateOptions(None, predictions=tuple(map(Path, given)))
+    assert options.names == ["GAMA", "gama (2)", "x=y", "a=b", "Q 2"]
+    assert options.files[0] == Path("runs/gama_SDD.jsonl") and options.files[4] == Path.home() / "q=2.csv"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"predictions": (Path("A=x"), Path("a=y"))}, "two systems A"),
+        ({"predictions": (Path("=x"),)}, "no NAME=FILE"),
+        ({"predictions": (Path("A="),)}, "no NAME=FILE"),
+        ({"references": Path("r"), "data": Path("d")}, "--references and --data"),
+        ({"references": Path("r"), "predictions": (), "data": UNNAMED}, "goes with files of captions"),
+        ({"common": True, "predictions": (), "data": Path("d")}, "--common goes with files"),
+        ({"subset": "validated"}, "--subset"),
+        ({"alignment": True}, "--alignment needs a model"),
+        ({"sort": "specificity"}, "--sort specificity"),
+        ({"against": "three"}, "--against three"),
+        ({"song_key": "(["}, "is no pattern"),
+        ({"song_key": "[0-9]+"}, "has no group"),
+    ],
+)
+def test_what_does_not_go_together(options, message):
+    with pytest.raises(OptionError, match=message) as caught:
+        assert replace(FILES, **options).names
+    assert caught.value.hint
+
+
 def test_long_names_lose_their_middle():
     (name,) = name_systems(["runs/" + "x" * 40 + "end"])
     assert len(name) <= LONGEST_NAME and name.startswith("xx") and name.endswith("end")
@@ -42,6 +76,12 @@ def test_what_is_scored_decides_where_the_result_goes():
         replace(FILES, predictions=FILES.predictions[:1]),
         replace(FILES, limit=3),
         replace(FILES, protocol="published"),
+        replace(FILES, references=Path("r.csv")),
+        replace(FILES, references=Path("r.csv"), subset="validated"),
+        replace(FILES, lyrics=Path("l")),
+        replace(FILES, common=True),
+        replace(FILES, columns=Columns.parse("song=x")),
+        replace(FILES, song_key="(x)"),
         replace(FILES, data=Path("d")),
         replace(FILES, data=Path("d"), split="validation"),
         replace(FILES, data=Path("d"), runs=(Path("r"),), decoding=DecodingOptions(beams=2)),

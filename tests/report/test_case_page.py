@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import pytest
 
 from recap_cli.escaping import html_text
-from recap_cli.evaluation.captions import SongSet
+from recap_cli.evaluation.songs import SongSet
 from recap_cli.evaluation.system_differences import choose_cases
 from recap_cli.evaluation.systems import score_system
 from recap_cli.progress import SilentProgress

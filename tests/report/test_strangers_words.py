@@ -36,8 +36,8 @@ from recap_cli.report.attention_maps import draw_explanation
 from recap_cli.report.case_page import case_html
 from recap_cli.report.model_card import write_model_card
 from recap_cli.report.pictures import plot_alignment
-from recap_cli.report.scores import to_markdown
-from recap_cli.report.table_one import to_csv, to_latex
+from recap_cli.report.scores import to_csv, to_markdown
+from recap_cli.report.table_one import to_latex
 from recap_cli.training.recipes import recipe_settings
 from recap_cli.training.train import TrainResult
 from recap_cli.training.validation import EpochReport

@@ -359,6 +359,37 @@ def test_a_song_takes_little_memory(scores):
     assert rows[4].to_json() == {names.get(name, name): value for name, value in row.items()}
 
 
+# several captions of a song -------------------------------------------------------------------------------------------
+
+
+def test_several_captions_of_a_song_count_with_their_mean():
+    """Whatever their number, each song counts once; counts for BLEU and chrF are means, too."""
+    references = [["the sea at night", "a long night"], ["a road"]]
+    several = score_songs(
+        ["a", "b"], [("the sea", "a night", "the sea"), "a long road"], references, lyrics=["x", None]
+    )
+    alone = [
+        score_songs(["a", "b"], [text, "a long road"], references, lyrics=["x", None])
+        for text in ("the sea", "a night", "the sea")
+    ]
+    assert several.rows.captions.tolist() == [3, 1] and several.distinct == 3 / 4
+    for figure in ("rouge1", "rougeL.recall", "meteor", "length"):
+        for over in ("best", "mean"):
+            mean = np.mean([one.values(figure, over) for one in alone], axis=0)
+            assert several.values(figure, over) == pytest.approx(mean)
+    for figure in ("bleu", "chrf"):
+        assert several.statistics(figure) == pytest.approx(np.mean([one.statistics(figure) for one in alone], axis=0))
+    assert "1 to 3 captions a song" in several.signature() and "captions a song" not in alone[0].signature()
+    assert set(several.intervals()) == set(alone[0].intervals())
+    same = score_songs(["a", "b"], [("the sea",) * 4, ("a long road",) * 2], references)
+    assert same.headline() == pytest.approx(alone[0].headline()), "said again is said once"
+
+
+def test_a_song_without_a_caption_is_refused():
+    with pytest.raises(DataError, match="Song b has no caption"):
+        score_songs(["a", "b"], ["x", ()], [["x"], ["y"]])
+
+
 # CIDEr-D, facts and meaning -------------------------------------------------------------------------------------------
 
 MUSIC = [

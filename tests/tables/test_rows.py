@@ -14,7 +14,7 @@ import pytest
 from recap_cli.corpus.readers import choose_layout, read_corpus
 from recap_cli.corpus.song import Rejected, Song
 from recap_cli.errors import DataError, RecapError
-from recap_cli.evaluation.predictions import read_predictions
+from recap_cli.evaluation.predictions import FileReader
 from recap_cli.tables.cells import is_blank, is_missing, read_list, spelled
 from recap_cli.tables.rows import read_rows, read_table
 
@@ -78,7 +78,7 @@ def test_lists_as_python_writes_them():
         "b": ["a dance", "it's quick"],
         "c": ["calm"],
     }
-    lists, right = (read_predictions(FAULTS / name) for name in ("preds-pylist.csv", "preds-right.jsonl"))
+    lists, right = (FileReader().read(FAULTS / name) for name in ("preds-pylist.csv", "preds-right.jsonl"))
     assert [(row.id, row.captions, row.references) for row in lists] == [
         (row.id, row.captions, row.references) for row in right
     ]
@@ -276,7 +276,7 @@ def test_lists_that_are_cut_off_are_no_captions(tmp_path, text):
     path = put(tmp_path / "t.jsonl", json.dumps({"audio": "a.ogg", "caption": text}) + "\n")
     assert captions(path) == {} and "looks like a list" in refusals(path)[0][1]
     with pytest.raises(DataError, match="line 1: it looks like a list"):
-        read_predictions(put(tmp_path / "p.jsonl", json.dumps({"prediction": "x", "references": text}) + "\n"))
+        FileReader().read(put(tmp_path / "p.jsonl", json.dumps({"prediction": "x", "references": text}) + "\n"))
 
 
 def test_endless_lists_are_bounded():
@@ -370,7 +370,7 @@ def test_no_pipe_device_or_folder_is_waited_for(tmp_path):
     (tmp_path / "zero.jsonl").symlink_to("/dev/zero")
     (tmp_path / "folder.json").mkdir()
     for name in ("pipe.csv", "zero.jsonl", "folder.json", "none.tsv", "n\0ull.csv", "x" * 300 + ".csv"):
-        for read in (read_predictions, lambda path: list(read_rows(path, "audio")), choose_layout):
+        for read in (FileReader().read, lambda path: list(read_rows(path, "audio")), choose_layout):
             began = time.process_time()
             try:
                 assert read(tmp_path / name) == "folder"
