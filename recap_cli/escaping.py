@@ -76,7 +76,6 @@ _INLINE = re.compile(
     r"[\\`*\[\]<>|~$]|_(?![A-Za-z0-9])|(?<![A-Za-z0-9])_|&(?=#|\w+;)"
     r"|:(?=//|[\w+-]+:)|(?i:(?<=www)\.)|(?<=\w)@(?=\w)"
 )
-_BLOCK = re.compile(r"^(\d*)([#=+.)-])")
 _FIGURES = re.compile(r"[-+0-9., \[\]%/<*\n]*")
 
 
@@ -84,11 +83,6 @@ def markdown_cell(text: str) -> str:
     """Returns one line for a cell or within a line of Markdown; figures with their interval stay as they are."""
     text = flat(text).strip()
     return text if _FIGURES.fullmatch(text) else _INLINE.sub(r"\\\g<0>", text)
-
-
-def markdown_line(text: str) -> str:
-    """Returns a line that begins a paragraph or an item of a list: what would begin a heading or a list does not."""
-    return _BLOCK.sub(r"\1\\\2", markdown_cell(text))
 
 
 _LATEX = {

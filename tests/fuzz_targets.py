@@ -21,7 +21,7 @@ def file_of(content: bytes, suffixes: tuple[str, ...]) -> Path:
 def read_table(content: bytes) -> None:
     """Read bytes as a manifest and as a file of captions."""
     from recap_cli.corpus.readers import read_corpus
-    from recap_cli.evaluation.predictions import read_predictions
+    from recap_cli.evaluation.predictions import FileReader
 
     if not content:
         return
@@ -29,7 +29,7 @@ def read_table(content: bytes) -> None:
     with suppress(RecapError):
         list(read_corpus(path, layout="manifest"))
     with suppress(RecapError):
-        list(read_predictions(path))
+        FileReader().read(path)
 
 
 def read_text(content: bytes) -> None:

@@ -9,11 +9,15 @@ from recap_cli.evaluation.system_differences import Contrast
 from recap_cli.evaluation.systems import Entry, Origin, SystemScores
 from recap_cli.runtime.decoding import DecodingOptions
 from recap_cli.scoring.bootstrap import Comparison, Interval
+from recap_cli.scoring.rouge import ROUGE_TYPES
 from recap_cli.scoring.text import HEADLINE, score_songs
+from recap_cli.specificity.results import ControlRow, Share, Specificity, TextControls
 
 SONGS = 40
 LEVELS = {"rouge1": 0.52, "rouge2": 0.21, "rougeL": 0.41, "meteor": 0.38, "bleu": 14.2, "chrf": 39.5}
+LEVELS |= {"cider": 0.31, "facts": 0.33}
 P_HOLM = {"rouge1": 0.001, "rouge2": 0.3, "rougeL": 0.02, "meteor": 0.04, "bleu": 1.0, "chrf": 0.06}
+P_HOLM |= {"cider": 0.2, "facts": 0.03}
 
 
 def around(mean: float, reach: float) -> Interval:
@@ -52,6 +56,31 @@ def control_report(of: SystemScores) -> ControlReport:
         differences = dict.fromkeys(HEADLINE, Comparison(around(loss, reach), 0.01))
         controls.append(Control(name, system(f"{of.name} {name}", -loss), differences))
     return ControlReport(of.name, controls)
+
+
+def all_pairs(*names: str) -> list[Contrast]:
+    """Differences between all pairs of systems, each later one being worse."""
+    pairs = [(later, earlier) for place, earlier in enumerate(names) for later in names[place + 1 :]]
+    return [
+        found
+        for later, earlier in pairs
+        for found in contrasts(later, -0.01 * (names.index(later) - names.index(earlier)), "songs", earlier)
+    ]
+
+
+def specificity(*names: str) -> TextControls:
+    """What controls without a model find: each system is more specific than the one before it."""
+
+    def row(name: str, kind: str, gain: float, songs: int, share: bool = False, text: str = "") -> ControlRow:
+        moved = Specificity(around(0.2 + gain, 0.01), around(0.2, 0.005), around(gain, 0.008), 0.002)
+        people = Share(around(0.2 + gain, 0.02), around(1 + gain, 0.1), around(20 * gain, 0.2))
+        shares = dict.fromkeys(ROUGE_TYPES, people) if share else {}
+        return ControlRow(name, kind, songs, 24.0, dict.fromkeys(ROUGE_TYPES, moved), shares, text)
+
+    rows = [row(name, "system", 0.03 * number, SONGS, True) for number, name in enumerate(names)]
+    rows += [row("lyrics, first lines", "lyrics", 0.001, 12), row("people", "people", 0.05, 18)]
+    rows.append(row("one reference for all songs", "constant", 0.0, SONGS, text="a song of the sea"))
+    return TextControls(rows, SONGS, 17, 39)
 
 
 def evaluation(

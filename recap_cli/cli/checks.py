@@ -24,6 +24,7 @@ from recap_cli.preparation.options import PrepareOptions
 from recap_cli.records import read_model_record
 from recap_cli.runtime.hub import DEFAULT_BART, WANTED, is_folder, is_hub_id, is_weights, read_hub_id
 from recap_cli.runtime.run_folder import A_RUN, is_run
+from recap_cli.runtime.sentence_encoder import check_source
 from recap_cli.settings import UNNAMED
 from recap_cli.training.options import DEMO_ENCODER, TAGS_ENCODER, TrainOptions
 
@@ -97,6 +98,9 @@ def check_evaluate(options: EvaluateOptions, out: Path) -> None:
     if options.lyrics is not None and not is_folder(options.lyrics):
         raise DataError(f"--lyrics: no folder {options.lyrics}", "name the folder that holds MulJam's train and test")
     check_file(options.paper, "--paper")
+    check_file(options.tags, "--tags")
+    if options.embedding is not None:
+        check_source(options.embedding)
     for run in options.runs:
         check_model(run, "RUN", ("recap",))
     if options.data is not None and (has_models or options.data is not UNNAMED):

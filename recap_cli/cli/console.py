@@ -222,7 +222,7 @@ def render_evaluation(
     elif form == "json":
         write_line(json_text(result.to_json()))
     else:
-        writers = {"markdown": scores.to_markdown, "latex": table_one.to_latex, "csv": table_one.to_csv}
+        writers = {"markdown": scores.to_markdown, "latex": table_one.to_latex, "csv": scores.to_csv}
         write_line(writers[form](result))
     progress.say(f"All figures and tables: {out}")
     for file in files:

@@ -20,6 +20,7 @@ from recap_cli.evaluation.captions import (
     weights_fingerprint,
 )
 from recap_cli.evaluation.controls import ControlReport, RunUnderTest, control_texts, run_controls
+from recap_cli.evaluation.judges import find_judges, pair_scorers
 from recap_cli.evaluation.options import EvaluateOptions
 from recap_cli.evaluation.predictions import FileReader
 from recap_cli.evaluation.songs import Scene, SongSet, match_files, set_scene
@@ -153,7 +154,8 @@ def evaluate_systems(options: EvaluateOptions, progress: Progress) -> EvaluateRe
     reader = FileReader(options.columns, options.song_key)
     rows = {path: reader.read(path) for path in options.files}
     scene = set_scene(options, rows, reader, progress)
-    scene = replace(scene, scored=scene.scored.clustered(options.cluster, progress))
+    scored = scene.scored.clustered(options.cluster, progress)
+    scene = replace(scene, scored=replace(scored, judges=find_judges(scored, options, progress)))
     for note in scene.data.notes if scene.data else ():
         progress.say(note)
     files = match_files(rows, scene.scored, progress, options.limit, options.common)
@@ -173,7 +175,10 @@ def evaluate_systems(options: EvaluateOptions, progress: Progress) -> EvaluateRe
         score_system(next(names), files[path], scene.scored, options.protocol, progress, source=str(path))
         for path in options.files
     ]
-    texts = control_texts(systems, scene.scored, options.protocol, progress) if options.controls else None
+    texts = None
+    if options.controls:
+        scorers = pair_scorers(scene.scored)
+        texts = control_texts(systems, scene.scored, options.protocol, progress, scorers)
     return gather(options, scene, systems, controls=controls, specificity=texts, alignment=alignment, paper=paper)
 
 

@@ -155,6 +155,17 @@ class EvaluateOptions:
             MEASURED,
         ),
     ] = "auto"
+    embedding: Annotated[
+        Path | None,
+        Setting(
+            "Also score the meaning of captions, by the sentence vectors of this model: a folder, or hf://OWNER/NAME.",
+            MEASURED,
+        ),
+    ] = None
+    tags: Annotated[
+        Path | None,
+        Setting("Also score facts by uploaders' tags: a table with a song and tags such as genre---rock.", MEASURED),
+    ] = None
     alignment: Annotated[
         bool, Setting("Also measure how music and lyrics are aligned, and where the fusion looks.", MEASURED)
     ] = False
@@ -263,7 +274,8 @@ class EvaluateOptions:
     def default_out(self) -> Path:
         """The folder where none is named: other systems, songs, captions or figures have another one."""
         scored = [self.names, [str(run) for run in (*self.models, *self.files)], str(self.data), self.split]
-        made = [self.limit, self.decoding.to_json(), self.protocol]
+        made: list[object] = [self.limit, self.decoding.to_json(), self.protocol]
+        made += [str(self.embedding), str(self.tags)] if self.embedding or self.tags else []
         read = [str(self.references), self.subset, str(self.lyrics), self.common, self.columns.named, self.song_key]
         digest = hashlib.sha256(json_text([scored, made, read]).encode("utf-8", "replace")).hexdigest()[:8]
         more = f"-and-{len(self.names) - 1}-more" if len(self.names) > 1 else ""

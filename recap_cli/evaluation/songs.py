@@ -13,6 +13,7 @@ from recap_cli.evaluation.captions import captioned_songs
 from recap_cli.evaluation.options import EvaluateOptions
 from recap_cli.evaluation.predictions import FileReader, Prediction, read_lyrics_folder, title_of
 from recap_cli.progress import Progress
+from recap_cli.scoring.song_scores import Judges
 
 ENOUGH_ARTISTS = 10  # from which on artists are drawn in place of songs without being asked for
 Files = Mapping[Path, list[Prediction]]
@@ -31,6 +32,7 @@ class SongSet:
     titles: list[str] = field(default_factory=list)  # "title, artist" of each song, where they are known
     artists: list[str] = field(default_factory=list)  # of each song, "" where unknown; [] where no song has one
     clusters: np.ndarray | None = None  # numbers of artists whose songs are drawn together [songs]; None: songs alone
+    judges: Judges = field(default_factory=Judges)  # what else captions are scored by
     named: list[str] = field(default_factory=list)  # what files call the songs; [] where these are their ids
 
     @property

@@ -25,7 +25,7 @@ class Contrast:
 
     name: str  # the system
     against: str  # the other one
-    figure: str  # of `HEADLINE`, from 0 to 1, or of `SUMMED`, from 0 to 100
+    figure: str  # of `HEADLINE` or `SUMMED`
     comparison: Comparison  # the system minus the other
     p_holm: float  # corrected for all contrasts of the table
     seeds: tuple[int, int]  # of the two sides, those that were compared
@@ -84,7 +84,7 @@ def compare_entries(entries: Sequence[Entry], protocol: str, against: str = "") 
     sides = [choose_test(ours.systems, theirs.systems) for ours, theirs in pairs]
     trials = trials_of(pairs)
     found: list[Contrast] = []
-    for figure in (*HEADLINE, *SUMMED):
+    for figure in entries[0].systems[0].scores.figures:
         singles = [(ours[0], theirs[0]) for test, ours, theirs in sides if test == "songs"]
         compared = iter(compare_single_runs(singles, figure, protocol, trials) if singles else ())
         for (one, other), (test, ours, theirs) in zip(pairs, sides, strict=True):
@@ -99,7 +99,7 @@ def compare_entries(entries: Sequence[Entry], protocol: str, against: str = "") 
 
 def trials_of(pairs: Sequence[tuple[Entry, Entry]]) -> int:
     """Returns how many random swaps the tests of some pairs of rows need."""
-    return enough_trials(len(pairs) * len((*HEADLINE, *SUMMED)))
+    return enough_trials(sum(len(one.systems[0].scores.figures) for one, _ in pairs))
 
 
 def choose_test(ours: Runs, theirs: Runs) -> tuple[TestName, Runs, Runs]:

@@ -17,8 +17,9 @@ from recap_cli.outputs import file_stem
 from recap_cli.progress import Progress
 from recap_cli.runtime.run_folder import OPTIONS_FILE
 from recap_cli.scoring.bootstrap import Interval
+from recap_cli.scoring.facts import COUNTS, FACT_PARTS, facts_of
 from recap_cli.scoring.seeds import seeds_interval
-from recap_cli.scoring.text import HEADLINE, KEYS, SUMMED, TextScores, score_songs
+from recap_cli.scoring.text import HEADLINE, KEYS, TextScores, score_songs
 from recap_cli.tables.cells import shown
 from recap_cli.tables.rows import read_columns, read_table
 
@@ -74,6 +75,8 @@ class SystemScores:
             "words_per_caption": words,
             "distinct_captions": self.scores.distinct,
             "copied_5grams": self.scores.copied,
+            "facts": facts_to_json(self.scores.rows.facts),
+            **({"tag_facts": facts_to_json(tagged)} if (tagged := self.scores.rows.tag_facts) is not None else {}),
             **({"attribute_accuracy": self.attributes} if self.attributes else {}),
         }
 
@@ -113,6 +116,13 @@ def scores_to_json(intervals: Mapping[str, Interval]) -> dict[str, dict[str, flo
     return {KEYS[name]: vars(found) for name, found in intervals.items()}
 
 
+def facts_to_json(counts: np.ndarray) -> dict[str, float]:
+    """Returns counts of facts [songs, 4] as shares and sums over songs, under the names of `COUNTS`."""
+    sums = counts.sum(axis=0, dtype=float)
+    found: dict[str, float] = {part: float(facts_of(sums, part)) for part in FACT_PARTS}
+    return found | dict(zip(COUNTS, sums.tolist(), strict=True))
+
+
 def score_system(
     name: str,
     captions: Sequence[str | tuple[str, ...]],
@@ -124,7 +134,7 @@ def score_system(
 ) -> SystemScores:
     """Scores a system's captions, one or several a song."""
     several = [(one,) if isinstance(one, str) else one for one in captions]
-    scores = score_songs(songs.ids, several, songs.references, progress, songs.lyrics, songs.clusters)
+    scores = score_songs(songs.ids, several, songs.references, progress, songs.lyrics, songs.clusters, songs.judges)
     attributes = {}
     if songs.tags:
         tags = [truth for truth, said in zip(songs.tags, several, strict=True) for _ in said]
@@ -194,7 +204,7 @@ def group_intervals(runs: Sequence[SystemScores], protocol: str) -> dict[str, In
         return runs[0].intervals
     return {
         figure: seeds_interval(np.array([run.scores.shares(figure, protocol) for run in runs]))
-        for figure in (*HEADLINE, *SUMMED)
+        for figure in runs[0].scores.figures
     }
 
 

@@ -1,11 +1,15 @@
 """What the terminal shows of an evaluation, and what stands beside Table 1: parts, attributes, controls, alignment."""
 
-from collections.abc import Sequence
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 from rich.console import RenderableType
 from rich.text import Text
 
-from recap_cli.escaping import markdown_line
+from recap_cli.escaping import csv_cell, markdown_cell
 from recap_cli.evaluation.alignment_report import AlignmentReport
 from recap_cli.evaluation.controls import ControlReport
 from recap_cli.evaluation.evaluate import EvaluateResult
@@ -13,28 +17,30 @@ from recap_cli.evaluation.options import EvaluateOptions
 from recap_cli.progress import Table
 from recap_cli.report.drawing import draw, words
 from recap_cli.report.table_one import (
+    PRINTED,
     contrast_table,
     markdown_table,
     overview_table,
     percent,
     points,
+    shown_interval,
     specificity_table,
     table_one,
 )
 from recap_cli.scoring.alignment import AlignmentMeasures, InformationBounds, Retrieval
 from recap_cli.scoring.bootstrap import Interval
+from recap_cli.scoring.facts import facts_of
 from recap_cli.scoring.rouge import PARTS, ROUGE_TYPES
-from recap_cli.scoring.text import HEADINGS, HEADLINE, SUMMED, protocol_named
+from recap_cli.scoring.text import HEADINGS, HEADLINE, KEYS, protocol_named
+
+FACT_COLUMNS = ("precision", "recall", "contradicted")
 
 
 def evaluation_screen(result: EvaluateResult, details: bool = False) -> list[RenderableType]:
     """Returns what a person sees first: the verdicts and one table; with `details` all others, too."""
-    first = specificity_table(result)
-    tables = [
-        *([first] if first else []),
-        overview_table(result),
-        *(all_tables(result)[bool(first) :] if details else []),
-    ]
+    first, asked = specificity_table(result), judges_table(result)
+    more = all_tables(result)[bool(first) :] if details else [asked] if asked else []
+    tables = [*([first] if first else []), overview_table(result), *more]
     return [words("\n".join(result.verdicts)), *(part for table in tables for part in (Text(), draw(table)))]
 
 
@@ -59,6 +65,8 @@ def all_tables(result: EvaluateResult) -> list[Table]:
         contrast_table(result),
         rouge_table(result),
         habits_table(result),
+        facts_table(result),
+        judges_table(result),
     ]
     tables.append(attribute_table(result))
     tables += [control_table(report) for report in result.controls]
@@ -70,7 +78,9 @@ def all_tables(result: EvaluateResult) -> list[Table]:
 
 def to_markdown(result: EvaluateResult) -> str:
     """Verdicts and all tables in Markdown."""
-    verdicts = "\n".join(f"- {markdown_line(line)}" for line in result.verdicts)
+    # A line may begin with a system's name, which could be the mark of a heading or of another list.
+    lines = (re.sub(r"^(\d*)([#+.)=-])", r"\1\\\2", markdown_cell(line)) for line in result.verdicts)
+    verdicts = "\n".join(f"- {line}" for line in lines)
     return "\n\n".join([verdicts, *map(markdown_table, all_tables(result))])
 
 
@@ -97,15 +107,56 @@ def habits_table(result: EvaluateResult) -> Table:
     rows = []
     for system in result.systems:
         copied = system.scores.copied
-        cells = [points(system.intervals[name]) for name in SUMMED]
+        cells = [points(system.intervals[name]) for name in ("bleu", "chrf")]
         cells += [f"{system.scores.means()['length']:.1f}", f"{100 * system.scores.distinct:.0f} %"]
         rows.append([system.name, *cells, "" if copied is None else f"{100 * copied:.1f} %"])
-    columns = ["system", *(HEADINGS[name] for name in SUMMED), "words", "distinct", "copied"]
+    columns = ["system", HEADINGS["bleu"], HEADINGS["chrf"], "words", "distinct", "copied"]
     caption = (
         "words: of a caption\ndistinct: captions that differ from one another\n"
         "copied: 5-grams that stand in the lyrics, where these are known"
     )
     return Table("Other figures", columns, rows, caption)
+
+
+def facts_table(result: EvaluateResult) -> Table:
+    """What captions say beyond their words: CIDEr-D, and the facts that they state beside those of the references."""
+    rows = []
+    for system in result.systems:
+        cells = [shown_interval(name, system.intervals[name]) for name in ("cider", "facts")]
+        rows.append([system.name, *cells, *facts_cells(system.scores.rows.facts)])
+    caption = (
+        "CIDEr-D: from 0 to 10\n"
+        "facts: F1 of instruments, genres, voices, tempo, key and mood against all references together\n"
+        "precision, recall, contradicted: in % of the facts stated, of those in the references, of those stated"
+    )
+    return Table("CIDEr-D and facts", ["system", "CIDEr-D", "facts", *FACT_COLUMNS], rows, caption)
+
+
+def judges_table(result: EvaluateResult) -> Table | None:
+    """Meaning by a sentence encoder, and facts by uploaders' tags, as far as they are asked for."""
+    figures = [name for name in ("meaning", "meaning_mean", "tag_facts") if name in result.systems[0].intervals]
+    if not figures:
+        return None
+    rows = []
+    for system in result.systems:
+        tagged = system.scores.rows.tag_facts
+        cells = [shown_interval(name, system.intervals[name]) for name in figures]
+        rows.append([system.name, *cells, *(facts_cells(tagged) if tagged is not None else [])])
+    notes = []
+    if "meaning" in figures:
+        notes.append("meaning: cosine to the best reference; mean: over all references; from -1 to 1")
+    if "tag_facts" in figures:
+        notes.append("facts by tags: F1; tags are few, so that a fact without a tag can be true all the same")
+    columns = ["system", *(HEADINGS[name] for name in figures), *(FACT_COLUMNS if "tag_facts" in figures else ())]
+    title = {1: "Facts by tags", 2: "Meaning", 3: "Meaning, and facts by tags"}[len(figures)]
+    return Table(title, columns, rows, "\n".join(notes))
+
+
+def facts_cells(counts: np.ndarray) -> list[str]:
+    """Returns precision, recall and the contradicted share of counts of facts [songs, 4], in %."""
+    sums = counts.sum(axis=0, dtype=float)
+    shares = [*(float(facts_of(sums, part)) for part in ("precision", "recall")), sums[2] / max(sums[0], 1)]
+    return [f"{100 * share:.1f}" for share in shares]
 
 
 def attribute_table(result: EvaluateResult) -> Table | None:
@@ -226,3 +277,61 @@ def attention_table(report: AlignmentReport) -> Table:
         rows,
         "mean over lyrics tokens and fusion layers; the halves belong to songs whose timbre changes half-way",
     )
+
+
+def specificity_figures(result: EvaluateResult) -> Iterator[tuple[str, str, str, Interval, *tuple[float, ...]]]:
+    """Yields what controls without a model found: the row, the kind of figure, the figure, its interval, and any p."""
+    for row in result.specificity.rows if result.specificity else ():
+        for figure, moved in row.figures.items():
+            yield row.name, "own songs", figure, moved.score
+            yield row.name, "shuffled", figure, moved.shuffled
+            yield row.name, "specificity", figure, moved.specificity, moved.p
+        for figure, share in row.people.items():
+            kinds = {"share of people": share.of_score, "share of people's specificity": share.of_specificity}
+            yield from ((row.name, kind, figure, found) for kind, found in kinds.items() if found is not None)
+
+
+def to_csv(result: EvaluateResult) -> str:
+    """All figures of Table 1, its differences and the controls, one a line; no name in it is a formula.
+
+    Figures are from 0 to 1 but those whose names say otherwise, as in JSON.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ["kind", "variant", "model", "name", "seeds", "figure", "mean", "low", "high", "p", "p_holm", "protocol"]
+    )
+
+    def write(kind: str, names: Sequence[str], seeds: int, figure: str, found: Interval, *ps: float) -> None:
+        cells = [f"{value:.6f}" for value in (found.mean, found.low, found.high, *ps)]
+        writer.writerow(
+            [
+                kind,
+                *map(csv_cell, names),
+                seeds,
+                KEYS.get(figure, figure),
+                *cells,
+                *[""] * (2 - len(ps)),
+                result.protocol,
+            ]
+        )
+
+    for row in result.paper:
+        for figure, value in row.figures.items():
+            head = ["paper", csv_cell(row.variant), csv_cell(row.model), PRINTED]
+            writer.writerow([*head, "", figure, f"{value / 100:.6f}", "", "", "", "", ""])
+    for entry in result.entries:
+        names = (entry.origin.variant, entry.origin.model, entry.name)
+        for figure, figures in entry.intervals.items():
+            write("run", names, len(entry.systems), figure, figures)
+    for contrast in result.contrasts:
+        names = ("", "", f"{contrast.name} minus {contrast.against}")
+        difference, p = contrast.comparison.difference, contrast.comparison.p
+        write("difference", names, min(contrast.seeds), contrast.figure, difference, p, contrast.p_holm)
+    for name, kind, figure, found, *ps in specificity_figures(result):
+        write(kind, ("", "", name), 1, figure, found, *ps)
+    for report in result.controls:
+        for control in report.controls:
+            for figure, figures in control.system.intervals.items():
+                write("control", ("", report.name, control.name), 1, figure, figures)
+    return text.getvalue().rstrip("\n")

@@ -1,18 +1,16 @@
 """Systems side by side, as the paper's Table 1 has them, and their differences: for a terminal, a page and a paper."""
 
-import csv
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from recap_cli.escaping import csv_cell, latex_text, markdown_cell
+from recap_cli.escaping import latex_text, markdown_cell
 from recap_cli.evaluation.evaluate import EvaluateResult
 from recap_cli.evaluation.system_differences import MOST_TOLD, Contrast
 from recap_cli.evaluation.systems import FULL, Entry, PaperRow
 from recap_cli.progress import Table
 from recap_cli.scoring.bootstrap import Interval
 from recap_cli.scoring.seeds import ENOUGH_SEEDS
-from recap_cli.scoring.text import HEADINGS, HEADLINE, KEYS, SUMMED, headings, protocol_named
+from recap_cli.scoring.text import HEADINGS, HEADLINE, headings, protocol_named
 
 TESTS = {
     "songs": "one run a side: this compares two models, not two ways of training; interval of a paired bootstrap "
@@ -22,7 +20,9 @@ TESTS = {
     "Student": "one run against several, taken to vary as they do; Student's t, seeds and songs both a sample",
 }
 PRINTED = "as printed in the paper, on another corpus"
-FIGURES = (*HEADLINE, *SUMMED)
+FIGURES = (*HEADLINE, "bleu", "chrf")  # of the overview, which 80 columns hold
+SHARES = (*HEADLINE, "facts", "tag_facts")  # from 0 to 1, shown from 0 to 100
+PLAIN = ("cider", "meaning", "meaning_mean")  # shown as they are, with three digits
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,13 @@ def percent(interval: Interval) -> str:
 def points(interval: Interval) -> str:
     """Returns a figure from 0 to 100 with its 95 % interval."""
     return f"{interval.mean:.1f} [{interval.low:.1f}, {interval.high:.1f}]"
+
+
+def shown_interval(figure: str, found: Interval) -> str:
+    """Returns a figure, or a difference in it, with its 95 % interval."""
+    if figure in PLAIN:
+        return f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
+    return percent(found) if figure in SHARES else points(found)
 
 
 def group_lines(result: EvaluateResult) -> dict[str, list[Line]]:
@@ -140,7 +147,7 @@ def paper_cells(row: PaperRow, names: Sequence[str]) -> list[str]:
 
 def scaled(figure: str) -> int:
     """Returns what turns a headline figure into points from 0 to 100."""
-    return 100 if figure in HEADLINE else 1
+    return 100 if figure in SHARES else 1
 
 
 def notes_of(result: EvaluateResult) -> list[str]:
@@ -188,7 +195,7 @@ def contrast_table(result: EvaluateResult) -> Table | None:
         [
             found.name if len(others) == 1 else f"{found.name} minus {found.against}",
             names[found.figure],
-            (percent if found.figure in HEADLINE else points)(found.comparison.difference),
+            shown_interval(found.figure, found.comparison.difference),
             f"{found.comparison.p:.4f}",
             f"{found.p_holm:.4f} {found.stars}".rstrip(),
             found.test,
@@ -211,11 +218,14 @@ def difference_matrix(result: EvaluateResult) -> tuple[str, list[str], list[list
     others = list(dict.fromkeys(one.against for one in result.contrasts))
     order = [entry.name for entry in result.ordered]
     if len(others) == 1:
+        figures = list(dict.fromkeys(one.figure for one in result.contrasts))
         rows = [
-            [name, *(difference_cell(own[figure]) if figure in own else "" for figure in FIGURES)]
-            for (name, _), own in sorted(found.items(), key=lambda pair: order.index(pair[0][0]))
+            [name, *(difference_cell(own[figure]) if figure in own else "" for figure in figures)]
+            for (name, _), own in sorted(
+                found.items(), key=lambda pair: order.index(pair[0][0]) if pair[0][0] in order else 0
+            )
         ]
-        return f"Differences to {others[0]}, paired by song", ["run", *(HEADINGS[one] for one in FIGURES)], rows
+        return f"Differences to {others[0]}, paired by song", ["run", *(HEADINGS[one] for one in figures)], rows
 
     def cell(name: str, other: str) -> str:
         if (name, other) in found:
@@ -233,7 +243,8 @@ def difference_matrix(result: EvaluateResult) -> tuple[str, list[str], list[list
 
 def difference_cell(found: Contrast, sign: int = 1) -> str:
     """Returns a difference in points with its stars; a sign of -1 turns it round."""
-    return f"{sign * scaled(found.figure) * found.comparison.difference.mean:+.1f} {found.stars}".rstrip()
+    digits = 3 if found.figure in PLAIN else 1
+    return f"{sign * scaled(found.figure) * found.comparison.difference.mean:+.{digits}f} {found.stars}".rstrip()
 
 
 def markdown_table(table: Table) -> str:
@@ -285,61 +296,3 @@ def latex_table(places: str, columns: Sequence[str], body: Sequence[str], notes:
     head = [r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{{places}}}", r"\toprule", latex_row(columns)]
     caption = rf"\caption{{{latex_text('; '.join(notes))}.}}"
     return "\n".join([*head, *body, r"\bottomrule", r"\end{tabular}", caption, r"\end{table}"])
-
-
-def specificity_figures(result: EvaluateResult) -> Iterator[tuple[str, str, str, Interval, *tuple[float, ...]]]:
-    """Yields what controls without a model found: the row, the kind of figure, the figure, its interval, and any p."""
-    for row in result.specificity.rows if result.specificity else ():
-        for figure, moved in row.figures.items():
-            yield row.name, "own songs", figure, moved.score
-            yield row.name, "shuffled", figure, moved.shuffled
-            yield row.name, "specificity", figure, moved.specificity, moved.p
-        for figure, share in row.people.items():
-            kinds = {"share of people": share.of_score, "share of people's specificity": share.of_specificity}
-            yield from ((row.name, kind, figure, found) for kind, found in kinds.items() if found is not None)
-
-
-def to_csv(result: EvaluateResult) -> str:
-    """All figures of Table 1, its differences and the controls, one a line; no name in it is a formula.
-
-    Figures are from 0 to 1 but those whose names say otherwise, as in JSON.
-    """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["kind", "variant", "model", "name", "seeds", "figure", "mean", "low", "high", "p", "p_holm", "protocol"]
-    )
-
-    def write(kind: str, names: Sequence[str], seeds: int, figure: str, found: Interval, *ps: float) -> None:
-        cells = [f"{value:.6f}" for value in (found.mean, found.low, found.high, *ps)]
-        writer.writerow(
-            [
-                kind,
-                *map(csv_cell, names),
-                seeds,
-                KEYS.get(figure, figure),
-                *cells,
-                *[""] * (2 - len(ps)),
-                result.protocol,
-            ]
-        )
-
-    for row in result.paper:
-        for figure, value in row.figures.items():
-            head = ["paper", csv_cell(row.variant), csv_cell(row.model), PRINTED]
-            writer.writerow([*head, "", figure, f"{value / 100:.6f}", "", "", "", "", ""])
-    for entry in result.entries:
-        names = (entry.origin.variant, entry.origin.model, entry.name)
-        for figure, figures in entry.intervals.items():
-            write("run", names, len(entry.systems), figure, figures)
-    for contrast in result.contrasts:
-        names = ("", "", f"{contrast.name} minus {contrast.against}")
-        difference, p = contrast.comparison.difference, contrast.comparison.p
-        write("difference", names, min(contrast.seeds), contrast.figure, difference, p, contrast.p_holm)
-    for name, kind, figure, found, *ps in specificity_figures(result):
-        write(kind, ("", "", name), 1, figure, found, *ps)
-    for report in result.controls:
-        for control in report.controls:
-            for figure, figures in control.system.intervals.items():
-                write("control", ("", report.name, control.name), 1, figure, figures)
-    return text.getvalue().rstrip("\n")

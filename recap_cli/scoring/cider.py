@@ -55,6 +55,11 @@ def ptb_tokens(text: str) -> tuple[str, ...]:
     return tuple(BRACKETS.get(word, word) for word in words)
 
 
+def _read(references: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    """Returns the words of each reference, set by set."""
+    return [ptb_tokens(text) for texts in references for text in texts]
+
+
 class NGrams:
     """The n-grams of 1 to 4 words that reference captions hold, numbered for each order."""
 
@@ -114,15 +119,32 @@ class CiderReferences:
     """
 
     def __init__(self, references: Sequence[Sequence[str]]) -> None:
-        self.sizes = np.array([len(texts) for texts in references], np.int64)
-        if not len(self.sizes) or not self.sizes.all():
-            raise DataError("CIDEr-D needs reference captions for every song", "leave songs without any out")
-        self.starts = np.cumsum(self.sizes) - self.sizes
-        self.grams = NGrams([ptb_tokens(text) for texts in references for text in texts])
+        self._place(references)
+        self.grams = NGrams(_read(references))
         owners = np.repeat(np.arange(len(references)), self.sizes)
         self.most = float(np.log(len(references)))  # what an n-gram weighs that no other set holds
         self.orders = [self._weigh(counts, owners) for counts in self.grams.counts]
         self.lengths = _lengths(self.grams.counts)
+
+    def weighing(self, references: Sequence[Sequence[str]]) -> "CiderReferences":
+        """Returns other sets of references with the weights of these, such as sets with one reference less.
+
+        Raises:
+            DataError: a set is empty.
+        """
+        found = CiderReferences.__new__(CiderReferences)
+        found.grams, found.most = self.grams, self.most
+        found._place(references)
+        meant = self._weighed(self.grams.count(_read(references)))
+        found.orders, found.lengths = meant.orders, meant.lengths
+        return found
+
+    def _place(self, references: Sequence[Sequence[str]]) -> None:
+        """Notes where each set's references stand; an empty one is a DataError."""
+        self.sizes = np.array([len(texts) for texts in references], np.int64)
+        if not len(self.sizes) or not self.sizes.all():
+            raise DataError("CIDEr-D needs reference captions for every song", "leave songs without any out")
+        self.starts = np.cumsum(self.sizes) - self.sizes
 
     def _weigh(self, counts: "csr_array", owners: np.ndarray) -> Order:
         """Returns the weights of one order's n-grams, by the sets that hold them."""
@@ -139,7 +161,7 @@ class CiderReferences:
             sets: the number of each one's set [captions]; None takes the set in the caption's place.
         """
         sets = np.arange(len(captions)) if sets is None else np.asarray(sets)
-        said = self._read(captions)
+        said = self._weighed(self.grams.count([ptb_tokens(text) for text in captions]))
         sizes = self.sizes[sets]
         ours = np.repeat(np.arange(len(captions)), sizes)
         firsts = np.cumsum(sizes) - sizes
@@ -157,7 +179,7 @@ class CiderReferences:
     def matrix(self, captions: Sequence[str]) -> np.ndarray:
         """Returns CIDEr-D from 0 to 10 of every caption against every set of references [captions, sets]."""
         found = np.empty((len(captions), len(self.sizes)))
-        said = self._read(captions)
+        said = self._weighed(self.grams.count([ptb_tokens(text) for text in captions]))
         block = max(1, BLOCK_CELLS // len(self.lengths))
         for start in range(0, len(captions), block):
             rows = slice(start, start + block)
@@ -168,13 +190,12 @@ class CiderReferences:
             found[rows] = FACTOR / ORDERS * np.add.reduceat(total, self.starts, axis=1) / self.sizes
         return found
 
-    def _read(self, captions: Sequence[str]) -> "Captions":
-        """Counts and weighs the n-grams of captions; those that no reference holds weigh most."""
-        counts = self.grams.count([ptb_tokens(text) for text in captions])
+    def _weighed(self, counts: "list[csr_array]") -> "Captions":
+        """Weighs the n-grams of captions; those that no reference holds weigh most."""
         orders = []
         for one, order in zip(counts, self.orders, strict=True):
-            new = np.full(one.shape[1] - len(order.weights), self.most)
-            weights = np.concatenate([order.weights, new])
+            new = np.full(max(one.shape[1] - len(order.weights), 0), self.most)
+            weights = np.concatenate([order.weights, new])[: one.shape[1]]
             orders.append(Order(one, weights, _norms(one, weights)))
         return Captions(orders, _lengths(counts))
 

@@ -4,6 +4,7 @@ What counts as a fact stands in `data/caption_facts.json`, in words. A caption's
 its references taken together, or with uploaders' tags: agreed, contradicted, or alone.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -17,7 +18,10 @@ import numpy as np
 from recap_cli.errors import DataError
 
 TABLE = "caption_facts.json"
+FactPart = Literal["precision", "recall", "f1"]
+FACT_PARTS: tuple[FactPart, ...] = ("precision", "recall", "f1")
 KEPT_TEXTS = 20_000  # whose facts are kept: the references of several systems are the same
+BLOCK = 50_000  # captions that are counted at a time
 COUNTS = ("stated", "agreed", "contradicted", "known")  # of one song
 TOKEN = re.compile(r"-(?:free|less)\b|[^\W_]+|[&#,.;:!?()\n]")
 # A hyphen or an apostrophe parts words; "isn't" is "is not".
@@ -50,10 +54,12 @@ class Lexicon:
     denied: dict[str, str]  # what is stated where a fact is denied
     exclusive: tuple[tuple[tuple[str, ...], str], ...]  # facts of which one holds, unless another fact is stated
     tags: dict[str, frozenset[str]]  # what an uploader's tag says
+    name: str  # for signatures: how many facts it has, and a fingerprint of the file
 
     @classmethod
-    def read(cls, table: dict[str, Any]) -> "Lexicon":
-        """Returns the lexicon of the data file."""
+    def read(cls, text: str) -> "Lexicon":
+        """Returns the lexicon of the text of the data file."""
+        table: dict[str, Any] = json.loads(text)
         groups = {group["fact"]: group for group in table["groups"]}
         facts = tuple(groups)
         direct = {fact: frozenset(group.get("implies", ())) for fact, group in groups.items()}
@@ -72,6 +78,7 @@ class Lexicon:
             denied={fact: group.get("denied", f"no {fact}") for fact, group in groups.items()},
             exclusive=tuple((tuple(one["facts"]), one.get("unless", "")) for one in table["exclusive"]),
             tags={tag: frozenset().union(*(implied[fact] for fact in stated)) for tag, stated in table["tags"].items()},
+            name=f"lexicon of {len(facts)} facts ({hashlib.sha256(text.encode()).hexdigest()[:8]})",
         )
 
 
@@ -108,7 +115,7 @@ def load_lexicon() -> Lexicon:
         DataError: it is missing from the installation, or damaged.
     """
     try:
-        return Lexicon.read(json.loads((files("recap_cli") / "data" / TABLE).read_text(encoding="utf-8")))
+        return Lexicon.read((files("recap_cli") / "data" / TABLE).read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError) as error:
         hint = "install the program again: pip install . in its folder"
         raise DataError(f"The lexicon of facts {TABLE} cannot be read: {error}", hint) from error
@@ -279,6 +286,12 @@ def contradictions(said: np.ndarray, known: np.ndarray) -> np.ndarray:
     return (ours.denials & theirs.denials) | (ours.choices & theirs.choices)
 
 
+def count_pairs(said: Sequence[frozenset[str]], known: Sequence[frozenset[str]]) -> np.ndarray:
+    """Counts the facts that each caption states against those in its place [captions, 4], in blocks of memory."""
+    blocks = [slice(start, start + BLOCK) for start in range(0, len(said), BLOCK)]
+    return np.concatenate([count_facts(fact_table(said[block]), fact_table(known[block])) for block in blocks])
+
+
 def count_all_facts(said: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Counts the facts of every caption against every set of references [captions, sets, 4]; see `count_facts`."""
     ours, theirs = _claims(said), _against(known)
@@ -292,7 +305,7 @@ def count_all_facts(said: np.ndarray, known: np.ndarray) -> np.ndarray:
     return found
 
 
-def facts_of(sums: np.ndarray, part: Literal["precision", "recall", "f1"] = "f1") -> np.ndarray:
+def facts_of(sums: np.ndarray, part: FactPart = "f1") -> np.ndarray:
     """Turns counts summed over songs [..., 4] into a figure from 0 to 1 [...]; 0 where nothing is stated or known."""
     stated, agreed, known = sums[..., 0], sums[..., 1], sums[..., 3]
     below = {"precision": stated, "recall": known, "f1": (stated + known) / 2}[part]

@@ -12,18 +12,43 @@ import numpy as np
 from recap_cli.errors import DataError, OptionError
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.scoring.bleu import bleu_of, chrf_of, sacrebleu_signatures
-from recap_cli.scoring.bootstrap import RESAMPLES, Interval, cluster_sums, draw_sums, interval
+from recap_cli.scoring.bootstrap import RESAMPLES, Interval, Score, cluster_sums, draw_sums, interval
+from recap_cli.scoring.facts import facts_of
 from recap_cli.scoring.meteor import METEOR_SETTINGS, WORDNET_VERSION
 from recap_cli.scoring.rouge import ROUGE_TYPES
-from recap_cli.scoring.song_scores import MEASURES, SongRows, score_song
+from recap_cli.scoring.song_scores import MEASURES, Judges, SongRows, score_song, score_together
+
+
+def mean_of(sums: np.ndarray) -> np.ndarray:
+    """Turns a value and a 1 summed over songs [..., 2] into the mean [...]."""
+    return sums[..., 0] / np.maximum(sums[..., 1], 1)
+
 
 METRICS = (*MEASURES, "length")
 # The figures of the paper's Table 1, from 0 to 1.
 HEADLINE = ("rouge1", "rouge2", "rougeL", "meteor")
-# Corpus figures from 0 to 100, made from summed statistics.
-SUMMED = {"bleu": bleu_of, "chrf": chrf_of}
-# What JSON and CSV call the figures: all of them are from 0 to 1, but those that say otherwise.
-KEYS = {**{name: name for name in HEADLINE}, **{name: f"{name}_0_100" for name in SUMMED}}
+# Corpus figures made from summed statistics; the last three are there where they are asked for.
+SUMMED: dict[str, Score] = {
+    "bleu": bleu_of,
+    "chrf": chrf_of,
+    "cider": mean_of,
+    "facts": facts_of,
+    "tag_facts": facts_of,
+    "meaning": mean_of,
+    "meaning_mean": mean_of,
+}
+# What JSON and CSV call the figures: all of them are from 0 to 1, but those that say otherwise; cosines from -1 to 1.
+KEYS = {
+    **{name: name for name in HEADLINE},
+    "bleu": "bleu_0_100",
+    "chrf": "chrf_0_100",
+    "cider": "cider_0_10",
+    "facts": "facts_f1",
+    "tag_facts": "tag_facts_f1",
+    "meaning": "meaning_cosine",
+    "meaning_mean": "meaning_mean_cosine",
+    "facts_by_song": "facts_f1_by_song",  # mean of songs' F1, of captions that are moved to other songs
+}
 HEADINGS = {
     "rouge1": "ROUGE-1",
     "rouge2": "ROUGE-2",
@@ -31,6 +56,11 @@ HEADINGS = {
     "meteor": "METEOR",
     "bleu": "BLEU",
     "chrf": "chrF",
+    "cider": "CIDEr-D",
+    "facts": "facts",
+    "tag_facts": "facts by tags",
+    "meaning": "meaning",
+    "meaning_mean": "meaning, mean",
 }
 
 # How a corpus mean is taken: over each song's best reference, the mean of its references, or every pair of prediction
@@ -89,6 +119,19 @@ class TextScores:
     sacrebleu_signatures: tuple[str, str]
     distinct: float  # share of captions that differ from one another, 1 when no two are equal
     clusters: np.ndarray | None = None  # songs that are drawn together have one number [songs]; None: each alone
+    notes: tuple[str, ...] = ()  # how CIDEr-D, facts and meaning were made
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """The figures that there are: those of `HEADLINE`, and of `SUMMED` what was asked for."""
+        absent = ["tag_facts"] if self.rows.tag_facts is None else []
+        absent += ["meaning", "meaning_mean"] if self.rows.meaning is None else []
+        return (*HEADLINE, *(name for name in SUMMED if name not in absent))
+
+    @property
+    def summed(self) -> tuple[str, ...]:
+        """The figures of `SUMMED` that there are."""
+        return self.figures[len(HEADLINE) :]
 
     @property
     def copied(self) -> float | None:
@@ -121,10 +164,14 @@ class TextScores:
         return {name: float(np.average(self.values(name, over), weights=self.weights(over))) for name in METRICS}
 
     def headline(self, protocol: str = "f1") -> dict[str, float]:
-        """Returns a protocol's figures: those of `HEADLINE` from 0 to 1, those of `SUMMED` from 0 to 100."""
+        """Returns a protocol's figures: those of `HEADLINE`, and those of `SUMMED`, for which protocols are alike."""
         chosen = protocol_named(protocol)
         means = self.means(chosen.over)
-        return {**{name: means[chosen.metric(name)] for name in HEADLINE}, "bleu": self.bleu, "chrf": self.chrf}
+        sums = {name: self.statistics(name).sum(axis=0) for name in self.summed}
+        return {
+            **{name: means[chosen.metric(name)] for name in HEADLINE},
+            **{name: float(SUMMED[name](total)) for name, total in sums.items()},
+        }
 
     def headline_values(self, figure: str, protocol: str = "f1") -> np.ndarray:
         """Returns one figure of `HEADLINE` for every song [songs]."""
@@ -132,8 +179,12 @@ class TextScores:
         return self.values(chosen.metric(figure), chosen.over)
 
     def statistics(self, figure: str) -> np.ndarray:
-        """Returns the statistics of "bleu" [songs, 10] or "chrf" [songs, 18]; `SUMMED` turns any sum into a score."""
-        return {"bleu": self.rows.bleu, "chrf": self.rows.chrf}[figure].astype(float)
+        """Returns the statistics of a figure of `SUMMED` [songs, columns], which turns any sum of them into a score."""
+        column = {"meaning": 0, "meaning_mean": 1}.get(figure)
+        values = np.asarray(getattr(self.rows, figure if column is None else "meaning"), float)
+        if column is not None:
+            values = values[:, column]
+        return values if values.ndim == 2 else np.stack([values, np.ones(len(values))], axis=1)
 
     def shares(self, figure: str, protocol: str = "f1") -> np.ndarray:
         """Returns each song's share [songs] in any headline figure, or each cluster's; their plain mean is the figure.
@@ -160,7 +211,7 @@ class TextScores:
         draw equal songs.
         """
         weights = self.weights(protocol_named(protocol).over)
-        parts = {"bleu": self.rows.bleu, "chrf": self.rows.chrf}
+        parts = {name: self.statistics(name) for name in self.summed}
         edges = np.cumsum([1 + len(HEADLINE), *(part.shape[1] for part in parts.values())])
         table = np.empty((len(self.rows), edges[-1]))  # filled in place: of a million songs it has 260 MB
         table[:, 0] = weights
@@ -190,6 +241,7 @@ class TextScores:
             f"METEOR 2005 ({', '.join(f'{name} {value:g}' for name, value in METEOR_SETTINGS.items())}), "
             f"NLTK {version('nltk')}, WordNet {WORDNET_VERSION} synonyms, Punkt sentences + NLTKWordTokenizer",
             *(f"sacreBLEU {signature}" for signature in self.sacrebleu_signatures),
+            *self.notes,
         ]
         if self.rows.captions.max() > 1:
             least, most = self.rows.captions.min(), self.rows.captions.max()
@@ -210,6 +262,7 @@ def score_songs(
     progress: Progress | None = None,
     lyrics: Sequence[str | None] | None = None,
     clusters: np.ndarray | None = None,
+    judges: Judges | None = None,
 ) -> TextScores:
     """Scores one caption a song, or several, against the song's references; a song's row is the mean of its captions.
 
@@ -220,6 +273,7 @@ def score_songs(
         progress: where to report; None reports to nobody.
         lyrics: the lyrics of each song [songs], for the share that was copied; None where they are not known.
         clusters: numbers of the songs' artists [songs], for intervals; None takes songs as independent.
+        judges: what else they are scored by.
 
     Raises:
         DataError: no songs, lists of different lengths, an id that comes twice, or a song without references.
@@ -238,12 +292,13 @@ def score_songs(
         rows.put(row, score_song(ids[place], caption, kept[place], lyrics[place] if lyrics is not None else None))
         progress.advance()
     progress.finish()
+    notes = score_together(rows, list(chain.from_iterable(said)), kept, np.array(owners), judges or Judges())
     if len(owners) > len(ids):
         rows = rows.averaged(ids, [len(captions) for captions in said])
     bleu = float(bleu_of(rows.bleu.sum(axis=0, dtype=float)))
     chrf = float(chrf_of(rows.chrf.sum(axis=0, dtype=float)))
     signatures = sacrebleu_signatures([int(rows.references.min()), int(rows.references.max())])
-    return TextScores(rows, bleu, chrf, signatures, len(set(chain.from_iterable(said))) / len(owners), clusters)
+    return TextScores(rows, bleu, chrf, signatures, len(set(chain.from_iterable(said))) / len(owners), clusters, notes)
 
 
 def _check_songs(

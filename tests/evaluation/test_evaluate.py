@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from schemas import check_document
 
 from recap_cli.corpus.dataset import PreparedData
 from recap_cli.errors import DataError, ModelError, OptionError
 from recap_cli.evaluation import evaluate as module
 from recap_cli.evaluation.evaluate import EvaluateOptions, EvaluateResult, evaluate, oracle_accuracy
 from recap_cli.evaluation.options import CaseChoice
+from recap_cli.evaluation.songs import SongSet
 from recap_cli.files import write_json_lines
 from recap_cli.progress import SilentProgress
 from recap_cli.runtime.decoding import DecodingOptions
@@ -216,6 +218,58 @@ def test_a_file_takes_its_place_beside_a_run(tiny_data, tiny_run, tmp_path):
     assert result.systems[1].attributes["all"] == 1.0
 
 
+def test_controls_of_files_and_artists_as_samples(tmp_path):
+    """One system knows its songs, the other says the same of all; two songs an artist."""
+    words = [f"word{number} sound{number} tune{number}" for number in range(24)]
+    for name, texts in (("knows", words), ("same", ["a song"] * 24)):
+        rows = [
+            {"song": str(n), "artist": f"artist {n // 2}", "prediction": text, "reference": [words[n], f"a song {n}"]}
+            for n, text in enumerate(texts)
+        ]
+        write_json_lines(tmp_path / f"{name}.jsonl", rows)
+    options = EvaluateOptions(
+        None, predictions=(tmp_path / "same.jsonl", tmp_path / "knows.jsonl"), controls=True, sort="specificity"
+    )
+    result = evaluate(options)
+    check_document("eval", json.loads(json.dumps(result.to_json(), allow_nan=False)))
+    rows = {row.name: row.figures["rougeL"] for row in result.specificity.rows}
+    assert rows["knows"].specificity.mean == pytest.approx(1.0) and rows["same"].specificity.mean == pytest.approx(0)
+    assert [entry.name for entry in result.ordered] == ["knows", "same"]
+    assert rows["knows"].score.mean == result.systems[1].intervals["rougeL"].mean
+    assert "12 artists, whose songs are drawn and swapped together" in result.signature
+    assert "each caption on the songs of other artists" in result.signature
+    alone = evaluate(replace(options, cluster="song", controls=False, sort="given"))
+    assert "samples of songs" in alone.signature and alone.specificity is None
+    wide, narrow = (one.contrasts[2].comparison.p for one in (result, alone))
+    assert wide > narrow
+
+
+@pytest.mark.parametrize(
+    ("artists", "by", "samples"),
+    [
+        (["a"] * 10 + ["b"] * 10, "auto", None),
+        (["a"] * 10 + ["b"] * 10, "artist", 2),
+        ([str(n // 2) for n in range(20)], "auto", 10),
+        ([str(n // 2) for n in range(20)], "song", None),
+        ([str(n) for n in range(20)], "auto", None),
+        (["a", "a", *[""] * 18], "auto", 19),
+        ([], "auto", None),
+    ],
+)
+def test_what_counts_as_a_sample(artists, by, samples):
+    songs = SongSet([str(n) for n in range(20)], [["x"]] * 20, [None] * 20, [], artists=artists)
+    found = songs.clustered(by, SilentProgress()).clusters
+    assert (None if found is None else len(set(found.tolist()))) == samples
+
+
+def test_artists_that_nobody_knows_cannot_be_drawn():
+    songs = SongSet(["a", "b"], [["x"]] * 2, [None] * 2, [])
+    with pytest.raises(DataError, match="no song has an artist"):
+        songs.clustered("artist", SilentProgress())
+    with pytest.raises(DataError, match="of one artist"):
+        replace(songs, artists=["x", "x"]).clustered("artist", SilentProgress())
+
+
 def test_files_without_references(tmp_path):
     write_json_lines(tmp_path / "p.jsonl", [{"prediction": "x"}])
     with pytest.raises(DataError, match="has no references"):
@@ -315,7 +369,7 @@ def test_impossible_options(tiny_data):
         ({"predictions": (Path("p"), Path("q")), "cases": CaseChoice(3, ("p", "x"))}, "there is no system x"),
         ({"data": None}, "nothing to score"),
         ({"data": None, "runs": (Path("a"),), "predictions": (Path("p"),)}, "no data folder"),
-        ({"predictions": (Path("p"),), "controls": True}, "need a model"),
+        ({"predictions": (Path("p"),), "alignment": True}, "needs a model"),
     ):
         with pytest.raises(OptionError, match=message):
             replace(EvaluateOptions(tiny_data.folder), **changes)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from recap_cli.evaluation.songs import SongSet
-from recap_cli.evaluation.system_differences import Contrast, compare_entries
+from recap_cli.evaluation.system_differences import Contrast, choose_pairs, compare_entries
 from recap_cli.evaluation.systems import (
     Origin,
     attribute_accuracy,
@@ -195,6 +195,24 @@ def test_one_run_a_side_is_compared_over_songs():
     values = [entry.systems[0].scores.headline_values("rougeL") for entry in entries]
     assert {found.test for found in contrasts} == {"songs"}
     assert contrasts[2].comparison == paired_difference(values[1], values[0])
+
+
+def test_who_is_compared_with_whom():
+    entries = group_seeds([system("a"), system("b", shift=1), system("c", shift=2)], "f1")
+
+    def pairs(against):
+        return [(one.name, other.name) for one, other in choose_pairs(entries, against)]
+
+    assert pairs("") == [("b", "a"), ("c", "a")] == pairs("a")
+    assert pairs("b") == [("a", "b"), ("c", "b")]
+    assert pairs("all") == [("b", "a"), ("c", "a"), ("c", "b")]
+    best = max(entries, key=lambda entry: entry.intervals["rougeL"].mean).name
+    assert {other for _, other in pairs("best")} == {best}
+    contrasts = compare_entries(entries, "f1", "all")
+    assert [(one.name, one.against) for one in contrasts[::6]] == pairs("all") and len(contrasts) == 18
+    turned = compare_entries(entries, "f1", "c")[2].comparison
+    assert turned.difference.mean == pytest.approx(-contrasts[8].comparison.difference.mean)
+    assert turned.p == contrasts[8].comparison.p, "equal swaps for all"
 
 
 @pytest.mark.parametrize(

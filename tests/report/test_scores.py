@@ -1,10 +1,12 @@
 """The screens of an evaluation, of made-up figures: verdicts first, one table, the rest when it is asked for."""
 
 import pytest
-from make_scores import evaluation
+from make_scores import all_pairs, evaluation, specificity
 from screens import check_screen, draw_screen
 
-from recap_cli.report.scores import evaluation_screen
+from recap_cli.report.drawing import draw
+from recap_cli.report.scores import evaluation_screen, to_csv, to_markdown
+from recap_cli.report.table_one import contrast_table, to_latex
 
 ELEVEN = ("bart", "fusion", "recap", "whisper-large", "gpt", "nearest", "constant", "alcap", "people", "lp", "mu-llama")
 
@@ -29,6 +31,38 @@ def test_controls():
     check_screen("eval-controls", *evaluation_screen(result))
     assert result.verdicts[-2].startswith("recap uses the music: ")
     assert result.verdicts[-1].startswith("recap is not shown to use the lyrics: ")
+
+
+def test_specificity():
+    """The table that says whose captions belong to their songs comes first, sorted where that is asked for."""
+    names = ("bart", "recap", "lp")
+    result = evaluation(*names, specificity=specificity(*names), sort="specificity")
+    screen = evaluation_screen(result)
+    check_screen("eval-specificity", *screen)
+    text = draw_screen(120, *screen)
+    assert text.index("lp ") < text.index("recap   ") < text.index("bart   ") < text.index("people (18 songs)")
+    assert any("not shown to fit" in line and "bart" in line for line in result.verdicts)
+    rows = [line.split(",") for line in to_csv(result).splitlines() if ",lp," in line and ",rougeL," in line]
+    assert {row[0]: row[6] for row in rows} == {
+        "run": "0.405000",
+        "own songs": "0.260000",
+        "shuffled": "0.200000",
+        "specificity": "0.060000",
+        "share of people": "1.060000",
+        "share of people's specificity": "1.200000",
+    }
+    assert "106 \\%" in to_latex(result) and "| 106 %" in to_markdown(result)
+
+
+def test_all_pairs_of_many_systems_are_a_matrix():
+    names = ("qwen2", "flamingo", "salmonn", "gama", "pengi", "ltu")
+    result = evaluation(*names, contrasts=all_pairs(*names))
+    table = contrast_table(result)
+    check_screen("eval-all-pairs", draw(table))
+    assert table.rows[1][:3] == ["2 flamingo", "-1.0 *", ""] and table.rows[5][1] == "-5.0 *"
+    assert len(table.rows) == 6 and any("of 15 pairs differ" in line for line in result.verdicts)
+    assert "differ" not in draw_screen(120, *evaluation_screen(result)).split("songs of")[1].split("figures from")[0]
+    assert "Differences in ROUGE-L F1 between all systems" in to_latex(result)
 
 
 def test_details():

@@ -37,9 +37,9 @@ from recap_cli.progress import Table
 from recap_cli.report.attention_maps import draw_explanation
 from recap_cli.report.model_card import write_model_card
 from recap_cli.report.pictures import plot_alignment
-from recap_cli.report.scores import to_markdown
+from recap_cli.report.scores import to_csv, to_markdown
 from recap_cli.report.systems_figure import SystemPoint, SystemsChart, plot_systems
-from recap_cli.report.table_one import to_csv, to_latex
+from recap_cli.report.table_one import to_latex
 from recap_cli.scoring.bootstrap import Interval
 from recap_cli.specificity.results import ControlRow, Specificity, TextControls
 from recap_cli.training.recipes import recipe_settings

@@ -3,6 +3,7 @@ import time
 
 import numpy as np
 import pytest
+from benchmarks.clusters import count_alarms
 from sacrebleu.metrics import BLEU, CHRF
 
 from recap_cli.errors import DataError
@@ -282,3 +283,10 @@ def test_more_comparisons_get_more_swaps():
     """Holm multiplies the least p by their number, which must leave room for 0.01."""
     assert enough_trials(1) == enough_trials(6) == TRIALS
     assert 330 / (enough_trials(330) + 1) < 0.01
+
+
+def test_false_alarms_by_artist_come_at_their_rate_and_by_song_far_more_often():
+    """A small share of `tests/benchmarks/clusters.py`."""
+    alarms = count_alarms(runs=300, shared=0.5, trials=199, resamples=1)
+    assert 0.02 <= alarms["by_artist"] <= 0.08
+    assert alarms["by_song"] > 0.15

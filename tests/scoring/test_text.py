@@ -10,8 +10,10 @@ from recap_cli.errors import DataError, OptionError
 from recap_cli.progress import SilentProgress
 from recap_cli.scoring.bleu import bleu_of, chrf_of, chrf_statistics
 from recap_cli.scoring.bootstrap import bootstrap_interval, song_counts
+from recap_cli.scoring.cider import CiderReferences
+from recap_cli.scoring.facts import facts_of, load_lexicon
 from recap_cli.scoring.rouge import is_other_script, tokens_of_any_script
-from recap_cli.scoring.song_scores import SongRows
+from recap_cli.scoring.song_scores import Judges, SongRows
 from recap_cli.scoring.text import HEADLINE, METRICS, score_songs
 
 IDS = ["home", "sea", "war"]
@@ -174,7 +176,7 @@ def test_intervals_of_all_figures_see_the_same_songs(scores):
     """One pass over all figures gives what a bootstrap of each alone gives."""
     for protocol, over in (("f1", "best"), ("published", "captions")):
         found = scores.intervals(protocol, resamples=200, seed=3)
-        assert list(found) == [*HEADLINE, "bleu", "chrf"]
+        assert list(found) == [*HEADLINE, "bleu", "chrf", "cider", "facts"]
         alone = bootstrap_interval(scores.headline_values("rougeL", protocol), 200, 3, weights=scores.weights(over))
         assert vars(found["rougeL"]) == pytest.approx(vars(alone))
         assert found["meteor"].mean == scores.headline(protocol)["meteor"]
@@ -238,7 +240,8 @@ def test_signature_says_how_the_figures_were_made(scores):
         f"protocol f1: ROUGE as rouge-score {version('rouge-score')}, no stemming, F1, best of 1 to 3 references; "
         f"METEOR 2005 (alpha 0.9, beta 3, gamma 0.5), NLTK {version('nltk')}, WordNet 3.0 synonyms, "
         f"Punkt sentences + NLTKWordTokenizer; sacreBLEU {scores.sacrebleu_signatures[0]}; "
-        f"sacreBLEU {scores.sacrebleu_signatures[1]}"
+        f"sacreBLEU {scores.sacrebleu_signatures[1]}; CIDEr-D of 1 to 4 PTB words, sigma 6, n-grams weighed by the "
+        f"references of these 3 songs; facts: {load_lexicon().name}, summed over songs"
     )
     assert "recall, one row for each of 1 to 3 references" in scores.signature("published")
     one = score_songs(["a"], ["x"], [["y"]])
@@ -350,8 +353,9 @@ def test_a_song_takes_little_memory(scores):
     assert size < 320 * 1000
     assert [replace(row, id="") for row in list(rows)[3:6]] == [replace(row, id="") for row in scores.rows]
     names = {"best": "best_reference", "mean": "mean_of_references", "length": "words", "copied": "copied_5grams"}
-    names |= {"bleu": "bleu_counts", "chrf": "chrf_counts"}
-    row = {**asdict(rows[4]), "bleu": rows[4].bleu, "chrf": rows[4].chrf}
+    names |= {"bleu": "bleu_counts", "chrf": "chrf_counts", "cider": "cider_0_10", "facts": "facts_counts"}
+    row = {**asdict(rows[4]), "bleu": rows[4].bleu, "chrf": rows[4].chrf, "facts": rows[4].facts}
+    assert row.pop("meaning") is row.pop("tag_facts") is None
     assert rows[4].to_json() == {names.get(name, name): value for name, value in row.items()}
 
 
@@ -384,3 +388,58 @@ def test_several_captions_of_a_song_count_with_their_mean():
 def test_a_song_without_a_caption_is_refused():
     with pytest.raises(DataError, match="Song b has no caption"):
         score_songs(["a", "b"], ["x", ()], [["x"], ["y"]])
+
+
+# CIDEr-D, facts and meaning -------------------------------------------------------------------------------------------
+
+MUSIC = [
+    "A slow rock song with a female voice.",
+    ("A fast techno track.", "A slow techno track without vocals."),
+    "Sad piano.",
+]
+MEANT = [["Slow rock, sung by a woman.", "A rock ballad."], ["Fast techno.", "Instrumental techno"], ["Happy piano."]]
+
+
+class Letters:
+    """An encoder that counts a few letters."""
+
+    signature = "meaning: by letters"
+
+    def encode(self, texts):
+        counts = np.array([[text.lower().count(letter) + 1e-9 for letter in "aeiou"] for text in texts], np.float32)
+        return counts / np.linalg.norm(counts, axis=1, keepdims=True)
+
+
+def test_figures_that_are_found_for_all_captions_at_once():
+    """A song's row is the mean of its captions; what is not asked for is not there."""
+    scores = score_songs(["a", "b", "c"], MUSIC, MEANT)
+    said = [MUSIC[0], *MUSIC[1], MUSIC[2]]
+    each = CiderReferences(MEANT).scores(said, np.array([0, 1, 1, 2]))
+    assert scores.rows.cider.tolist() == pytest.approx([each[0], (each[1] + each[2]) / 2, each[3]])
+    assert scores.headline()["cider"] == pytest.approx(np.mean(scores.rows.cider))
+    # stated, agreed, contradicted, known: slow, rock, female voice and vocals; of the second song fast or slow,
+    # electronic, dance and no voice.
+    assert scores.rows.facts.tolist() == [[4, 4, 0, 4], [3.5, 3, 0.5, 4], [2, 1, 0, 2]]
+    sums = scores.rows.facts.sum(axis=0)
+    assert scores.headline()["facts"] == pytest.approx(2 * 8 / (9.5 + 10)) == facts_of(sums)
+    assert scores.figures == (*HEADLINE, "bleu", "chrf", "cider", "facts")
+    assert scores.rows[0].meaning is scores.rows[0].tag_facts is None
+
+
+def test_meaning_and_tags_where_they_are_asked_for():
+    tags = {"a": frozenset({"rock", "vocals"}), "c": frozenset({"piano", "sad"})}
+    scores = score_songs(["a", "b", "c"], MUSIC, MEANT, judges=Judges(Letters(), tags))
+    assert scores.figures[-3:] == ("tag_facts", "meaning", "meaning_mean")
+    # "slow" can stand in tags, a female voice cannot; the second song has none.
+    assert scores.rows.tag_facts.tolist() == [[3, 2, 0, 2], [0, 0, 0, 0], [2, 2, 0, 2]]
+    cosines = Letters().encode([MUSIC[0]]) @ Letters().encode(MEANT[0]).T
+    assert scores.rows[0].meaning == pytest.approx((cosines.max(), cosines.mean()), abs=1e-6)
+    headline = scores.headline("published")
+    assert headline["meaning"] == pytest.approx(scores.rows.meaning[:, 0].mean())
+    assert headline["meaning_mean"] == pytest.approx(scores.rows.meaning[:, 1].mean())
+    assert headline["tag_facts"] == pytest.approx(8 / 9)
+    assert "uploaders' tags, which 2 songs have; meaning: by letters" in scores.signature()
+    for figure, found in scores.intervals(resamples=100).items():
+        assert found.low <= found.mean + 1e-9 or figure in ("bleu", "chrf"), figure
+        assert scores.shares(figure).mean() == pytest.approx(found.mean), figure
+    assert scores.rows[0].to_json()["tag_facts_counts"] == (3, 2, 0, 2)
