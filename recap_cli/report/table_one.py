@@ -218,7 +218,7 @@ def difference_matrix(result: EvaluateResult) -> tuple[str, list[str], list[list
     others = list(dict.fromkeys(one.against for one in result.contrasts))
     order = [entry.name for entry in result.ordered]
     if len(others) == 1:
-        figures = list(dict.fromkeys(one.figure for one in result.contrasts))
+        figures = list(result.entries[0].intervals)
         rows = [
             [name, *(difference_cell(own[figure]) if figure in own else "" for figure in figures)]
             for (name, _), own in sorted(
