@@ -21,6 +21,7 @@ CREATOR = "recap-cli"  # in the metadata of pictures
 CAPTION_COLUMNS = ("id", "audio", "caption", "score", "warnings", "error", "model")  # of a table of captions
 CAPTION_COLUMNS_LINES = tuple(f"{mark.join(CAPTION_COLUMNS)}\n".encode() for mark in ",\t")
 PICTURES = (".png", ".svg", ".pdf")
+PAGES = (".html", ".htm")
 LARGEST = 64 * BLOCK  # what is larger is none of ours
 _DATASET = re.compile(r"dataset(-\d+-of-\d+)?\.json")
 _UNFINISHED = re.compile(r"unfinished(-\d+-of-\d+)?\.json")
@@ -191,7 +192,7 @@ def check_evaluation(out: Path, predictions: Sequence[Path], inputs: Sequence[Pa
     names that depend on the data.
     """
     check_output_folder(out, EVALUATION, is_ours=is_evaluation)
-    written = {"evaluation.json", "tables.md", "cases.html"}
+    written = {"evaluation.json", "tables.md", "report.html", "systems.png", "systems.svg"}
     written |= {f"{file_stem(str(path))}.scores.jsonl" for path in predictions}
     for path in (*predictions, *inputs):
         place = true_path(path)
@@ -207,6 +208,13 @@ def check_explain(explain: Path, inputs: Sequence[Path]) -> None:
     if explain.suffix.lower() not in PICTURES:
         raise OptionError(f"--explain {explain} is not a picture file", f"end its name in {', '.join(PICTURES)}")
     check_output_file(explain, "--explain", inputs, is_picture)
+
+
+def check_report(report: Path, inputs: Sequence[Path] = ()) -> None:
+    """Refuses a page of another format, or where something would be lost (OptionError)."""
+    if report.suffix.lower() not in PAGES:
+        raise OptionError(f"--report {report} is not a page", f"end its name in {' or '.join(PAGES)}")
+    check_output_file(report, "--report", inputs, is_page)
 
 
 # names ----------------------------------------------------------------------------------------------------------------
@@ -282,6 +290,12 @@ def is_picture(path: Path) -> bool:
     content = _read_small(path)
     kinds = {b"\x89PNG": f"Software\0{CREATOR}", b"%PDF": f"/Creator ({CREATOR})", b"<?xml": f"<dc:title>{CREATOR}<"}
     return any(content.startswith(start) and sign.encode() in content for start, sign in kinds.items())
+
+
+def is_page(path: Path) -> bool:
+    """Whether we wrote a page: its head says so."""
+    content = _read_small(path)
+    return content.startswith(b"<!DOCTYPE html>") and f'<meta name="generator" content="{CREATOR}">'.encode() in content
 
 
 def read_json(path: Path) -> Any:

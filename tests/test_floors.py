@@ -27,6 +27,7 @@ FLOORS = (
     ("evaluation/",),
     ("ablation/",),
     ("report/",),
+    ("page/",),
     ("cli/",),
 )
 # The package's own two files: public names, and `python -m recap_cli`.

@@ -57,7 +57,7 @@ def evaluated() -> dict:
     result = evaluation("a", "b", controls=True, paper=[PaperRow("Full", "ALCAP", {"rouge1": 30.0})])
     ids = [f"song-{number}" for number in range(40)]
     songs = SongSet(ids, [["the sea"]] * 40, [None] * 40, [])
-    cases = choose_cases(*result.systems, songs, "f1", 2, "how")
+    cases = choose_cases(result.systems, songs, "f1", 2)
     return json.loads(json.dumps({**result.to_json(), "cases": cases.to_json()}))
 
 

@@ -11,7 +11,15 @@ from recap_cli.ablation.options import AblateOptions
 from recap_cli.errors import DataError, ModelError, OptionError, RecapError
 from recap_cli.evaluation.options import EvaluateOptions
 from recap_cli.files import kind_of
-from recap_cli.outputs import ABLATION, DATA, check_evaluation, check_output_folder, is_ablation, is_data_folder
+from recap_cli.outputs import (
+    ABLATION,
+    DATA,
+    check_evaluation,
+    check_output_folder,
+    check_report,
+    is_ablation,
+    is_data_folder,
+)
 from recap_cli.preparation.options import PrepareOptions
 from recap_cli.records import read_model_record
 from recap_cli.runtime.hub import DEFAULT_BART, WANTED, is_folder, is_hub_id, is_weights, read_hub_id
@@ -80,6 +88,8 @@ def check_evaluate(options: EvaluateOptions, out: Path) -> None:
     """Refuses runs, files and data that are not there, and a folder in which something would be lost."""
     has_models = bool(options.runs) or not options.predictions
     check_evaluation(out, options.files, options.inputs, has_models=has_models)
+    if options.report is not None:
+        check_report(options.report, [*options.files, *options.inputs])
     check_device(options.device)
     for path in options.files:
         check_file(path, "--predictions")

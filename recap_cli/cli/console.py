@@ -202,16 +202,19 @@ def render_evaluation(
     result: "EvaluateResult", options: "EvaluateOptions", form: Form, details: bool, progress: ConsoleProgress
 ) -> None:
     """Writes an evaluation to stdout in one of the formats, and its tables, plots and pages into its folder."""
+    from recap_cli.page.evaluation_page import write_evaluation_page
     from recap_cli.report import scores, table_one
-    from recap_cli.report.case_page import write_case_page
     from recap_cli.report.pictures import plot_alignment
+    from recap_cli.report.systems_figure import plot_systems, systems_chart
 
     out = options.out
     assert out is not None
     write_text(out / "tables.md", scores.to_markdown(result) + "\n")
     files = [file for report in result.alignment for file in plot_alignment(report, out)]
-    if result.cases is not None:
-        files.append(write_case_page(result.cases, out / "cases.html"))
+    if (chart := systems_chart(result)) is not None:
+        files += plot_systems(chart, out)
+    if options.report is not None or options.cases.count:
+        files.append(write_evaluation_page(result, options.report or out / "report.html"))
     if form == "rich":
         console = stdout_console()
         for drawn in scores.evaluation_screen(result, details):
@@ -224,8 +227,6 @@ def render_evaluation(
     progress.say(f"All figures and tables: {out}")
     for file in files:
         progress.say(f"Written: {file}")
-    if result.cases is not None:
-        progress.say(f"The page compares {' and '.join(result.cases.names)}; choose others with --cases A,B.")
     progress.say(scores.next_step(options))
 
 

@@ -23,7 +23,7 @@ from recap_cli.evaluation.controls import ControlReport, RunUnderTest, control_t
 from recap_cli.evaluation.judges import find_judges, pair_scorers
 from recap_cli.evaluation.options import EvaluateOptions
 from recap_cli.evaluation.predictions import FileReader
-from recap_cli.evaluation.songs import Scene, match_files, set_scene
+from recap_cli.evaluation.songs import Scene, SongSet, match_files, set_scene
 from recap_cli.evaluation.system_differences import (
     CaseStudy,
     Contrast,
@@ -75,6 +75,7 @@ class EvaluateResult:
     sort: Literal["given", "score", "specificity"] = "given"  # order of the rows in tables
     alignment: list[AlignmentReport] = field(default_factory=list)  # one a run with music, where asked for
     cases: CaseStudy | None = None  # where asked for
+    songs: SongSet | None = None  # what was scored on, for the page
     made: dict[str, Any] = field(default_factory=dict)  # versions and fingerprints
     paper: list[PaperRow] = field(default_factory=list)  # a paper's own figures, in points
 
@@ -186,15 +187,15 @@ def gather(options: EvaluateOptions, scene: Scene, systems: list[SystemScores], 
     entries = group_seeds(systems, options.protocol)
     signature = make_signature(entries, options.protocol, options.against, found["specificity"])
     cases = None
-    if options.cases.count:
-        named = {system.name: system for system in systems}
-        first, second = (named[name] for name in options.cases.systems or options.names[:2])
-        cases = choose_cases(first, second, scene.scored, options.protocol, options.cases.count, signature)
+    if count := options.shown_cases:
+        chosen = [one for one in systems if one.name in (options.cases.systems or options.names)]
+        cases = choose_cases(chosen, scene.scored, options.protocol, count)
     return EvaluateResult(
         data=options.data or options.references or options.files[0],
         split=options.split if scene.data else "",
         protocol=options.protocol,
         systems=systems,
+        songs=scene.scored,
         entries=entries,
         oracles=oracle_accuracy(scene.songs) if scene.data and scene.data.is_demo else {},
         contrasts=compare_entries(entries, options.protocol, options.against),

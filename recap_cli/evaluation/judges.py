@@ -34,9 +34,9 @@ def find_judges(songs: SongSet, options: EvaluateOptions, progress: Progress) ->
     tags = {}
     if options.tags is not None:
         known = read_tag_table(options.tags)
-        tags = {song: known[song] for song in songs.ids if song in known}
+        tags = {song: known[key] for song, key in zip(songs.ids, songs.keys, strict=True) if key in known}
         if not tags:
-            raise DataError(f"{options.tags} has tags of none of the songs, such as {songs.ids[0]}", "name their tags")
+            raise DataError(f"{options.tags} has tags of none of the songs, such as {songs.keys[0]}", "name their tags")
         if lacking := len(songs.ids) - len(tags):
             progress.say(f"{options.tags} has no tags of {lacking:,} of the {len(songs.ids):,} songs")
     encoder = None

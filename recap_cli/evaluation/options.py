@@ -26,8 +26,8 @@ USUAL_CASES = 10
 class CaseChoice:
     """What the page of cases shows."""
 
-    count: int = 0  # songs; 0 writes no page
-    systems: tuple[str, ...] = ()  # names of two; none takes the first two
+    count: int = 0  # songs; 0 leaves the number to --report
+    systems: tuple[str, ...] = ()  # names of two; none takes all
 
     @classmethod
     def parse(cls, text: str) -> "CaseChoice":
@@ -172,10 +172,10 @@ class EvaluateOptions:
     cases: Annotated[
         CaseChoice,
         Setting(
-            "Write a page of the songs on which two systems differ most: how many songs (20, of the first two), which "
-            "systems (A,B), or both (A,B,20).",
+            "Show the songs on which systems differ most on a page: how many (20), of which two systems (A,B), or both "
+            "(A,B,20).",
             MEASURED,
-            default="no page",
+            default="10 songs of all systems, where --report asks for the page",
             read=CaseChoice.parse,
         ),
     ] = CaseChoice()
@@ -189,6 +189,15 @@ class EvaluateOptions:
             "Folder for captions, scores, plots and pages. Started again, it resumes.",
             RESULT,
             default="runs/eval/NAME, another for other systems, songs or protocol",
+        ),
+    ] = None
+    report: Annotated[
+        Path | None,
+        Setting(
+            "Write a page for a browser, one file: tables, figure, the songs where systems differ most, and a search "
+            "in all songs.",
+            RESULT,
+            default="no page, with --cases report.html in --out",
         ),
     ] = None
     device: Annotated[Device, Setting("What to compute on; auto takes a GPU where there is one.", MACHINE)] = "auto"
@@ -255,6 +264,11 @@ class EvaluateOptions:
         models = [str(run or "embedded model") for run in self.models]
         given = [name for name, _ in map(split_name, self.predictions)]
         return name_systems(models + list(map(str, self.files)), [""] * len(models) + given)
+
+    @property
+    def shown_cases(self) -> int:
+        """How many songs the page shows side by side; 0 where there is no page, or one system."""
+        return self.cases.count or (USUAL_CASES if self.report is not None and len(self.names) > 1 else 0)
 
     @property
     def default_out(self) -> Path:

@@ -196,12 +196,13 @@ def tell_figures(name: str, other: str, contrasts: Sequence[Contrast]) -> str:
 
 @dataclass(frozen=True)
 class Case:
-    """One song, captioned by two systems."""
+    """One song, and the two systems whose captions are shown."""
 
     id: str  # of the song
     title: str  # with the artist; "" where it is not known
     lyrics: str | None  # None where they are not known
     references: Sequence[str]
+    names: tuple[str, str]
     captions: tuple[str, str]
     scores: tuple[dict[str, float], dict[str, float]]  # every figure of `HEADLINE`, from 0 to 1
     difference: float  # second minus first in ROUGE-L
@@ -209,39 +210,43 @@ class Case:
 
 @dataclass(frozen=True)
 class CaseStudy:
-    """The songs on which two systems differ most, the largest difference first."""
+    """The songs on which systems differ most, the largest difference first."""
 
-    names: tuple[str, str]
+    names: tuple[str, ...]  # the systems that were compared
     cases: list[Case]
     songs: int  # they were chosen from
-    ties: int  # songs on which the two captions are equal
+    ties: int  # songs on which all captions are equal
     protocol: str
-    signature: str  # how scores were made
 
     def to_json(self) -> dict[str, Any]:
         """The study as plain values, texts left to the page."""
         return {"systems": list(self.names), "ids": [case.id for case in self.cases], "equal_captions": self.ties}
 
 
-def choose_cases(
-    first: SystemScores, second: SystemScores, songs: SongSet, protocol: str, count: int, signature: str
-) -> CaseStudy:
-    """Chooses the songs with the largest difference in ROUGE-L, either way; equal ones by their order."""
-    tables = [{name: one.scores.headline_values(name, protocol) for name in HEADLINE} for one in (first, second)]
-    differences = tables[1]["rougeL"] - tables[0]["rougeL"]
+def choose_cases(systems: Sequence[SystemScores], songs: SongSet, protocol: str, count: int) -> CaseStudy:
+    """Chooses the songs on which the best and the worst of some systems are furthest apart in ROUGE-L.
+
+    Songs with equal differences keep their order, and so do the two systems of a song.
+    """
+    tables = [{name: one.scores.headline_values(name, protocol) for name in HEADLINE} for one in systems]
+    values = np.array([table["rougeL"] for table in tables])  # [systems, songs]
     cases = []
-    for row in map(int, np.argsort(-np.abs(differences), kind="stable")[:count]):
-        scores = [{name: float(values[row]) for name, values in table.items()} for table in tables]
+    for song in map(int, np.argsort(-np.ptp(values, axis=0), kind="stable")[:count]):
+        low, high = int(values[:, song].argmin()), int(values[:, song].argmax())
+        a, b = sorted((low, high)) if low != high else (0, 1)
+        first, second = (" / ".join(dict.fromkeys(systems[one].captions[song])) for one in (a, b))
+        scores = [{name: float(figures[song]) for name, figures in tables[one].items()} for one in (a, b)]
         cases.append(
             Case(
-                id=songs.ids[row],
-                title=songs.titles[row] if songs.titles else "",
-                lyrics=songs.lyrics[row],
-                references=songs.references[row],
-                captions=(" / ".join(first.captions[row]), " / ".join(second.captions[row])),
+                id=songs.ids[song],
+                title=songs.titles[song] if songs.titles else "",
+                lyrics=songs.lyrics[song],
+                references=songs.references[song],
+                names=(systems[a].name, systems[b].name),
+                captions=(first, second),
                 scores=(scores[0], scores[1]),
-                difference=float(differences[row]),
+                difference=float(values[b, song] - values[a, song]),
             )
         )
-    ties = sum(a == b for a, b in zip(first.captions, second.captions, strict=True))
-    return CaseStudy((first.name, second.name), cases, len(songs.ids), ties, protocol, signature)
+    ties = sum(len(set(captions)) == 1 for captions in zip(*(one.captions for one in systems), strict=True))
+    return CaseStudy(tuple(one.name for one in systems), cases, len(songs.ids), ties, protocol)

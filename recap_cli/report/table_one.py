@@ -97,10 +97,8 @@ def specificity_table(result: EvaluateResult) -> Table | None:
         moved, share = row.figures["rougeL"], row.people.get("rougeL")
         shares = [share_cell(share.of_score), share_cell(share.of_specificity)] if share else ["", ""]
         name = row.name if row.songs == found.songs else f"{row.name} ({row.songs:,} songs)"
-        rows.append(
-            [name, percent_only(moved.score), percent_only(moved.shuffled), percent(moved.specificity), *shares]
-        )
-        rows[-1].append(f"{row.words:.0f}")
+        means = [f"{100 * one.mean:.1f}" for one in (moved.score, moved.shuffled)]
+        rows.append([name, *means, percent(moved.specificity), *shares, f"{row.words:.0f}"])
     heading = headings(result.protocol)["rougeL"]
     notes = [
         f"shuffled: on songs of other artists, mean of {found.shifts} shifts; specificity: what is lost there "
@@ -115,11 +113,6 @@ def specificity_table(result: EvaluateResult) -> Table | None:
         else f"{found.songs:,} songs"
     )
     return Table(f"Does a caption belong to its song? {songs}", columns, rows, "\n".join(notes))
-
-
-def percent_only(found: Interval) -> str:
-    """Returns a share as points, its interval left to JSON."""
-    return f"{100 * found.mean:.1f}"
 
 
 def share_cell(found: Interval | None) -> str:
@@ -225,7 +218,7 @@ def difference_matrix(result: EvaluateResult) -> tuple[str, list[str], list[list
     others = list(dict.fromkeys(one.against for one in result.contrasts))
     order = [entry.name for entry in result.ordered]
     if len(others) == 1:
-        figures = list(dict.fromkeys(one.figure for one in result.contrasts))
+        figures = list(result.entries[0].intervals)
         rows = [
             [name, *(difference_cell(own[figure]) if figure in own else "" for figure in figures)]
             for (name, _), own in sorted(

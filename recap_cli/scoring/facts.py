@@ -276,10 +276,14 @@ def count_facts(said: np.ndarray, known: np.ndarray) -> np.ndarray:
         said: the captions' facts [captions, names].
         known: those of the references of each, taken together [captions, names].
     """
-    ours, theirs = _claims(said), _against(known)
-    contradicted = (ours.denials & theirs.denials) | (ours.choices & theirs.choices)
-    counts = (said, said & known, contradicted, known)
+    counts = (said, said & known, contradictions(said, known), known)
     return np.stack([one.sum(axis=1) for one in counts], axis=1)
+
+
+def contradictions(said: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Returns which facts of each caption what is known in its place contradicts [captions, names]."""
+    ours, theirs = _claims(said), _against(known)
+    return (ours.denials & theirs.denials) | (ours.choices & theirs.choices)
 
 
 def count_pairs(said: Sequence[frozenset[str]], known: Sequence[frozenset[str]]) -> np.ndarray:

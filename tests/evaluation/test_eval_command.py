@@ -59,9 +59,9 @@ def test_two_files_and_their_cases(recap, files, tmp_path):
     assert code == 0
     assert out.startswith("Best in ROUGE-L F1: b, 100.0") and "b against a: " in out
     assert "Differences to" not in out and "Differences to a" in (tmp_path / "cases" / "tables.md").read_text()
-    assert "Written: cases/cases.html" in err and "All figures and tables: cases" in err
+    assert "Written: cases/report.html" in err and "All figures and tables: cases" in err
     assert err[-1].startswith("Next: ")
-    assert (tmp_path / "cases" / "cases.html").read_text().startswith("<!DOCTYPE html>")
+    assert (tmp_path / "cases" / "report.html").read_text().startswith("<!DOCTYPE html>")
     assert json.loads((tmp_path / "cases" / "evaluation.json").read_text())["cases"]["ids"]
 
 

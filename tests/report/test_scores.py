@@ -72,8 +72,8 @@ def test_details():
 def test_verdicts_say_what_was_shown_and_no_more():
     lines = evaluation("bart", "recap").verdicts
     assert lines[0] == "Best in ROUGE-L F1: recap, 43.0 [41.0, 45.0] on 40 songs."
-    assert lines[1].startswith("recap against bart: better in ROUGE-1, ROUGE-L; worse in METEOR;")
-    assert lines[1].endswith("no difference shown in ROUGE-2, BLEU, chrF.")
+    assert lines[1].startswith("recap against bart: better in ROUGE-1, ROUGE-L, facts; worse in METEOR;")
+    assert lines[1].endswith("no difference shown in ROUGE-2, BLEU, chrF, CIDEr-D.")
     assert "single runs" in lines[2]
     few = evaluation("bart", "recap", test="Welch").verdicts
     assert few[1] == "recap against bart: no difference shown in any figure."

@@ -29,15 +29,19 @@ from recap_cli.cli.caption_screen import caption_block, caption_panel, write_cap
 from recap_cli.cli.console import ConsoleProgress, SafeConsole, render, stderr_console
 from recap_cli.errors import RecapError
 from recap_cli.escaping import csv_cell, figure_text, flat, json_text, visible
+from recap_cli.evaluation.songs import SongSet
 from recap_cli.evaluation.system_differences import Case, CaseStudy
 from recap_cli.evaluation.systems import Origin
+from recap_cli.page.evaluation_page import evaluation_html
 from recap_cli.progress import Table
 from recap_cli.report.attention_maps import draw_explanation
-from recap_cli.report.case_page import case_html
 from recap_cli.report.model_card import write_model_card
 from recap_cli.report.pictures import plot_alignment
 from recap_cli.report.scores import to_csv, to_markdown
+from recap_cli.report.systems_figure import SystemPoint, SystemsChart, plot_systems
 from recap_cli.report.table_one import to_latex
+from recap_cli.scoring.bootstrap import Interval
+from recap_cli.specificity.results import ControlRow, Specificity, TextControls
 from recap_cli.training.recipes import recipe_settings
 from recap_cli.training.train import TrainResult
 from recap_cli.training.validation import EpochReport
@@ -140,10 +144,20 @@ def scored(words: str):
     return replace(BASE, systems=[one, BASE.systems[1]], entries=entries, paper=paper, contrasts=contrasts, split=words)
 
 
-def study(words: str) -> CaseStudy:
+def page(words: str) -> str:
+    """The page of an evaluation in which every name, title, caption, reference, fact and note is a stranger's."""
     scores = {"rouge1": 0.5}, {"rouge1": 0.25}
-    case = Case(words, words, words, [words, "x"], (words, "elsewhere"), scores, 0.5)
-    return CaseStudy((words, "b"), [case, replace(case, lyrics=None)], 9, 1, "f1", "signature")
+    case = Case(words, words, words, [words, "x"], (words, "b"), (words, "elsewhere"), scores, 0.5)
+    study = CaseStudy((words, "b"), [case, replace(case, lyrics=None)], 9, 1, "f1")
+    result = scored(words)
+    systems = [replace(one, name=words, captions=[(words, "x"), ("y",)]) for one in result.systems]
+    songs = SongSet([words, "b"], [[words], ["x"]], [words, None], [], titles=[words, ""])
+    level = Interval(0.5, 0.4, 0.6)
+    rows = [ControlRow(words, "system", 2, 3.0, {"rougeL": Specificity(level, level, level, 0.5)}) for _ in range(2)]
+    rows[1] = replace(rows[1], name="b")
+    found = TextControls([*rows, replace(rows[0], kind="people")], 2, 2, 1)
+    told = replace(result, systems=systems, songs=songs, cases=study, specificity=found)
+    return evaluation_html(told)
 
 
 def model_card(words: str, folder: Path) -> str:
@@ -320,10 +334,14 @@ def test_markdown_tables(kind):
 
 @pytest.mark.parametrize("kind", PAYLOADS)
 def test_html_pages(kind):
+    """The script's data is a text to the parser; read back, it has the words, and nothing in it acts unseen."""
     words = PAYLOADS[kind]
-    text = case_html(study(words))
-    assert html_structure(text) == html_structure(case_html(study(PLAIN if words.strip() else words)))
+    text = page(words)
+    assert html_structure(text) == html_structure(page(PLAIN if words.strip() else words))
     assert not UNSEEN.search(text)
+    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text)
+    song = json.loads(data)["songs"][0]
+    assert song["captions"][0] == [visible(words), "x"] and song["title"] == visible(words)
 
 
 @pytest.mark.parametrize("kind", PAYLOADS)
@@ -391,6 +409,15 @@ def test_titles_of_figures(kind, tmp_path):
     vectors = np.eye(6, dtype=np.float32)
     files = plot_alignment(SimpleNamespace(name=PAYLOADS[kind], cosines=(vectors, vectors)), tmp_path)
     assert [path.read_bytes()[:4] for path in files] == [b"\x89PNG"] * 2
+
+
+@pytest.mark.parametrize("kind", ["signs", "script", "colour", "lone surrogates", "other scripts", "empty"])
+def test_names_in_the_figure_of_systems(kind, tmp_path):
+    words = PAYLOADS[kind]
+    point = SystemPoint(words, Interval(0.5, 0.4, 0.6), Interval(0.3, 0.2, 0.4))
+    for file in plot_systems(SystemsChart(words, (point,), 9, notes=(words,)), tmp_path):
+        assert file.stat().st_size > 5000
+    ElementTree.fromstring((tmp_path / "systems.svg").read_text(encoding="utf-8"))
 
 
 def test_a_formula_is_none():

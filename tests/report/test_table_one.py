@@ -37,6 +37,7 @@ def system(name, mean=0.5, model="RECAP", variant="Full", attributes=None):
     scores = score_songs(["a", "b"], texts, [["the sea is wide", "a sea"], ["a road"]], lyrics=lyrics)
     intervals = {metric: Interval(mean, mean - 0.1, mean + 0.1) for metric in METRICS}
     intervals |= {"bleu": Interval(12.34, 10.0, 15.0), "chrf": Interval(45.0, 40.0, 50.0)}
+    intervals |= {"cider": Interval(0.25, 0.125, 0.5), "facts": Interval(mean, mean - 0.1, mean + 0.1)}
     return SystemScores(name, texts, scores, intervals, attributes or {}, Origin(model, variant, 0, {}))
 
 
@@ -167,13 +168,13 @@ def test_csv_holds_every_figure():
         system('a "b", c'), paper=PAPER, controls=[ControlReport("a", [control])], contrasts=[contrast()]
     )
     rows = list(csv.DictReader(io.StringIO(to_csv(result))))
-    assert [row["kind"] for row in rows] == ["paper"] * 2 + ["run"] * 6 + ["difference"] + ["control"] * 6
+    assert [row["kind"] for row in rows] == ["paper"] * 2 + ["run"] * 8 + ["difference"] + ["control"] * 8
     run = {row["figure"]: row for row in rows if row["kind"] == "run"}
     assert run["rougeL"]["name"] == 'a "b", c'
     assert [run["rougeL"][name] for name in ("mean", "low", "high")] == ["0.500000", "0.400000", "0.600000"]
     assert run["bleu_0_100"]["mean"] == "12.340000"
-    assert (rows[8]["name"], rows[8]["mean"], rows[8]["p_holm"]) == ("runs/b minus runs/a", "0.034000", "0.049360")
-    assert (rows[9]["mean"], rows[0]["mean"]) == ("0.250000", "0.123000")
+    assert (rows[10]["name"], rows[10]["mean"], rows[10]["p_holm"]) == ("runs/b minus runs/a", "0.034000", "0.049360")
+    assert (rows[11]["mean"], rows[0]["mean"]) == ("0.250000", "0.123000")
 
 
 def test_json_is_plain():
