@@ -1,7 +1,8 @@
-"""From decoded channels to a log-mel spectrogram: mixed to mono, resampled, Fourier windows, mel bands, decibels."""
+"""From decoded channels to a log-mel spectrogram: mixed to mono, resampled, Fourier windows, mel bands, logarithm."""
 
 import functools
 import math
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -109,8 +110,11 @@ def hann_window(settings: AudioSettings) -> np.ndarray:
 def mel_filterbank(settings: AudioSettings) -> np.ndarray:
     """Returns triangular filters on the HTK mel scale, 2595 log10(1 + f / 700), peak 1 and not normalised.
 
-    float32 `[n_fft // 2 + 1, mels]`, read-only; torchaudio's `melscale_fbanks(norm=None)` bit for bit.
+    float32 `[n_fft // 2 + 1, mels]`, read-only; torchaudio's `melscale_fbanks(norm=None)` bit for bit. Those of musicnn
+    are librosa's: on Slaney's scale, each of area 1.
     """
+    if settings.hears_songs:
+        return _slaney_filterbank(settings)
     bins = np.linspace(0, settings.sample_rate // 2, settings.n_fft // 2 + 1).astype(np.float32)
     low, high = (np.float32(2595 * math.log10(1 + f / 700)) for f in (settings.f_min, settings.f_max))
     # torch steps from both ends, in float32: one other bit in a corner moves a narrow filter by 1e-5.
@@ -120,6 +124,18 @@ def mel_filterbank(settings: AudioSettings) -> np.ndarray:
     corners = np.float32(700) * (powers.astype(np.float32) - np.float32(1))
     distance, widths = corners[None, :] - bins[:, None], np.diff(corners)
     return _frozen(np.maximum(0, np.minimum(-distance[:, :-2] / widths[:-1], distance[:, 2:] / widths[1:])))
+
+
+def _slaney_filterbank(settings: AudioSettings) -> np.ndarray:
+    """Returns filters as even in Hz as 3 mels in 200 up to 1 kHz, then 27 mels in a factor of 6.4."""
+    linear, break_mel, factor = 200 / 3, 15.0, math.log(6.4) / 27
+    high = break_mel + math.log(settings.f_max / 1000) / factor
+    mels = np.linspace(0, high, settings.mels + 2)
+    corners = np.where(mels < break_mel, linear * mels, 1000 * np.exp(factor * (mels - break_mel)))
+    bins = np.linspace(0, settings.sample_rate / 2, settings.n_fft // 2 + 1)
+    distance, widths = corners[None, :] - bins[:, None], np.diff(corners)
+    peaks = np.maximum(0, np.minimum(-distance[:, :-2] / widths[:-1], distance[:, 2:] / widths[1:]))
+    return _frozen(peaks * 2 / (corners[2:] - corners[:-2]))
 
 
 def _frozen(values: np.ndarray) -> np.ndarray:
@@ -132,7 +148,8 @@ def _frozen(values: np.ndarray) -> np.ndarray:
 def mel_power(samples: np.ndarray, settings: AudioSettings) -> np.ndarray:
     """Returns the power in each mel band: torchaudio's MelSpectrogram, centred, reflect-padded, power 2.
 
-    Reflection needs n_fft // 2 + 1 samples (257); a shorter clip is first padded to that with zeros at its end.
+    Reflection needs n_fft // 2 + 1 samples (257); a shorter clip is first padded to that with zeros at its end. For
+    musicnn both ends are padded with zeros, as librosa does.
 
     Args:
         samples: mono `[samples]` at the settings' rate; none is an AudioError.
@@ -146,7 +163,11 @@ def mel_power(samples: np.ndarray, settings: AudioSettings) -> np.ndarray:
     half = settings.n_fft // 2
     # float64: quiet bands beside loud ones keep their decibels, whichever NumPy does the transform.
     padded = np.pad(np.asarray(samples, np.float64), (0, max(0, half + 1 - len(samples))))
-    signal = np.pad(padded, half, mode="reflect")
+    return _band_power(np.pad(padded, half, mode="constant" if settings.hears_songs else "reflect"), settings)
+
+
+def _band_power(signal: np.ndarray, settings: AudioSettings) -> np.ndarray:
+    """Returns the power in each mel band of each whole Fourier window of a signal, float32 `[mels, frames]`."""
     frames = np.lib.stride_tricks.sliding_window_view(signal, settings.n_fft)[:: settings.hop]
     spectrum = np.fft.rfft(frames * hann_window(settings))
     power = (spectrum.real**2 + spectrum.imag**2) @ mel_filterbank(settings)
@@ -156,7 +177,30 @@ def mel_power(samples: np.ndarray, settings: AudioSettings) -> np.ndarray:
 def log_mel(samples: np.ndarray, settings: AudioSettings) -> np.ndarray:
     """Returns what the music encoder takes, in decibels: 10 log10(max(mel power, power_floor)), no top_db.
 
-    Takes and refuses what `mel_power` does; float32 `[mels, frames]`, `[128, 938]` for 15 s. Silence is -100.
+    Takes and refuses what `mel_power` does; float32 `[mels, frames]`, `[128, 938]` for 15 s. Silence is -100. For
+    musicnn it is log10(10000 power + 1), `[96, frames]`, and silence 0.
     """
-    power = np.maximum(mel_power(samples, settings), settings.power_floor)
+    return _logarithm(mel_power(samples, settings), settings)
+
+
+def _logarithm(power: np.ndarray, settings: AudioSettings) -> np.ndarray:
+    if settings.hears_songs:
+        # Rounded as in the original, which went on in half precision, where sound as loud as any CD's overflows.
+        rounded = np.minimum(power, np.finfo(np.float16).max).astype(np.float16)
+        return np.log10(10000 * rounded.astype(np.float32) + 1)
+    power = np.maximum(power, settings.power_floor)
     return (10 * np.log10(power, dtype=np.float64)).astype(np.float32)
+
+
+def log_mel_in_parts(parts: Iterable[np.ndarray], settings: AudioSettings) -> Iterator[np.ndarray]:
+    """Yields the log-mel of samples that come in parts, for musicnn: joined, what `log_mel` makes of them together."""
+    half, total = settings.n_fft // 2, 0
+    rest = np.zeros(half)
+    for part in parts:
+        total += len(part)
+        rest = np.concatenate([rest, part])
+        if frames := max(0, (len(rest) - settings.n_fft) // settings.hop + 1):
+            yield _logarithm(_band_power(rest, settings), settings)
+            rest = rest[frames * settings.hop :]
+    rest = np.pad(rest, (0, max(0, half + 1 - total) + half))
+    yield _logarithm(_band_power(rest, settings), settings)

@@ -31,11 +31,16 @@ SOURCE_RATES = (1_000, 768_000)  # Hz; anything else is a damaged header
 RESAMPLERS = ("resampy", "soxr")
 PLACES = ("start", "middle", "random")
 LENGTHS = (0.1, 600.0)  # seconds an excerpt may have
+WHOLE_SONG = 1800.0  # seconds that are heard at most of a whole song
+MUSIC_ENCODERS = ("cnnsa", "musicnn")  # each hears the sound in its own way
+MUSICNN_WINDOW = 187  # frames that musicnn hears at a time, 3 s
 LARGEST_SPECTRUM = 1 << 26  # frames of an excerpt times samples in a window, for a GB of memory
+# Its weights fit no others.
+MUSICNN = {"sample_rate": 16000, "n_fft": 512, "hop": 256, "mels": 96, "f_min": 0.0, "f_max": 8000.0}
 # What a file of settings may say.
 RULES = {
     "sample_rate": whole(*SOURCE_RATES),
-    "seconds": real(*LENGTHS),
+    "seconds": real(LENGTHS[0], WHOLE_SONG),
     "n_fft": whole(2, 65_536),
     "hop": whole(1, 65_536),
     "mels": whole(1, 1024),
@@ -43,6 +48,7 @@ RULES = {
     "f_max": real(0.0, 1e6),
     "power_floor": real(1e-30, 1.0),
     "resampler": one_of(RESAMPLERS),
+    "music_encoder": one_of(MUSIC_ENCODERS),
 }
 
 
@@ -50,7 +56,8 @@ RULES = {
 class AudioSettings:
     """Every constant of the signal path; the defaults are CNNSA's (Won et al., 2019), 15 s as in the paper.
 
-    A value that cannot be used is an OptionError that names its flag.
+    Those of musicnn, which hears whole songs, are had from `of_encoder`. A value that cannot be used is an OptionError
+    that names its flag.
     """
 
     sample_rate: int = 16000  # Hz that songs are resampled to
@@ -62,10 +69,12 @@ class AudioSettings:
     f_max: float = 8000.0  # Hz where it ends
     power_floor: float = 1e-10  # mel power below which everything counts as silence
     resampler: str = "resampy"  # kaiser_best; or "soxr": HQ, needs the extra `fast`
+    music_encoder: str = "cnnsa"  # that takes the log-mel; for musicnn padding, mel scale and logarithm are others
 
     def __post_init__(self) -> None:
-        if not LENGTHS[0] <= self.seconds <= LENGTHS[1]:
-            raise OptionError(f"--seconds {self.seconds:g} is out of range", "Give {} to {} seconds.".format(*LENGTHS))
+        shortest, longest = LENGTHS[0], WHOLE_SONG if self.hears_songs else LENGTHS[1]
+        if not shortest <= self.seconds <= longest:
+            raise OptionError(f"--seconds {self.seconds:g} is out of range", f"Give {shortest} to {longest} seconds.")
         if self.resampler not in RESAMPLERS:
             raise OptionError(f"--resampler {self.resampler} is unknown", f"Choose {' or '.join(RESAMPLERS)}.")
         framed = self.n_fft >= 2 and self.n_fft % 2 == 0 and 0 < self.hop <= self.n_fft
@@ -76,6 +85,29 @@ class AudioSettings:
             raise OptionError(f"the audio settings do not fit together: {values}", rule)
         if self.seconds * self.sample_rate / self.hop * self.n_fft > LARGEST_SPECTRUM:
             raise OptionError(f"hop {self.hop} makes too many frames of {self.seconds:g} s", "Give a larger one.")
+        if self.hears_songs and any(getattr(self, name) != value for name, value in MUSICNN.items()):
+            raise OptionError("the audio settings are not those of musicnn", f"They are {MUSICNN}.")
+
+    @classmethod
+    def of_encoder(cls, name: str, seconds: float | None = None, resampler: str = "resampy") -> Self:
+        """Returns the settings of a music encoder, one of `MUSIC_ENCODERS`; `seconds` None takes what it hears.
+
+        That is 15 s of a song for CNNSA, and for musicnn all of it, half an hour at most.
+        """
+        if name == "musicnn":
+            seconds = WHOLE_SONG if seconds is None else seconds
+            return cls(seconds=seconds, resampler=resampler, mels=int(MUSICNN["mels"]), music_encoder=name)
+        return cls(seconds=15.0 if seconds is None else seconds, resampler=resampler)
+
+    @property
+    def hears_songs(self) -> bool:
+        """Whether whole songs are heard, not excerpts."""
+        return self.music_encoder == "musicnn"
+
+    @property
+    def silence(self) -> float:
+        """The log-mel of silence, which also pads."""
+        return 0.0 if self.hears_songs else 10 * math.log10(self.power_floor)
 
     @property
     def samples(self) -> int:
@@ -87,8 +119,9 @@ class AudioSettings:
         return 1 + max(samples, self.n_fft // 2 + 1) // self.hop
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the settings as plain JSON values."""
-        return asdict(self)
+        """Returns the settings as plain JSON values; CNNSA goes without saying, as before there were others."""
+        record = asdict(self)
+        return record if self.hears_songs else {key: record[key] for key in record if key != "music_encoder"}
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Self:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from recap_cli.audio.decode import Excerpt, read_excerpt, read_windows
+from recap_cli.audio.decode import read_windows
+from recap_cli.audio.listen import hear
 from recap_cli.audio.mel import log_mel
 from recap_cli.audio.settings import AudioSettings
 from recap_cli.errors import AudioError
@@ -16,7 +17,6 @@ from recap_cli.lyrics.tags import lyrics_in_tags
 from recap_cli.runtime.worker_process import attempt
 from recap_cli.runtime.workers import Answer, Rules, work_through
 
-WHOLE = "whole"
 STOP_SECONDS = 1.0  # for processes to end: there is nothing that they keep
 
 
@@ -55,12 +55,14 @@ class AudioResult:
 
 
 def decode_audio(audio: str | Path, settings: AudioSettings, excerpt: str | float) -> DecodedAudio:
-    """Returns the log-mel of one excerpt.
+    """Returns the log-mel of one excerpt, or of the whole song as the settings have it.
 
     Raises:
         AudioError: the audio cannot be decoded.
+        OptionError: the settings do not know this excerpt.
     """
-    return log_mel_of(read_excerpt(audio, settings, excerpt), settings)
+    heard = hear(audio, settings, excerpt)
+    return DecodedAudio(heard.mel, place_of(heard.start, heard.seconds), heard.warnings)
 
 
 def decode_windows(audio: str | Path, settings: AudioSettings) -> Iterator[tuple[DecodedAudio, float]]:
@@ -70,13 +72,14 @@ def decode_windows(audio: str | Path, settings: AudioSettings) -> Iterator[tuple
         AudioError: the audio cannot be decoded.
     """
     for window in read_windows(audio, settings):
-        yield log_mel_of(window.excerpt, settings), window.repeated
+        found = window.excerpt
+        mel = log_mel(found.samples, settings)
+        yield DecodedAudio(mel, place_of(found.start, found.seconds), found.warnings), window.repeated
 
 
-def log_mel_of(found: Excerpt, settings: AudioSettings) -> DecodedAudio:
-    """Returns an excerpt's log-mel and place."""
-    excerpt = {"start": round(found.start, 3), "seconds": round(found.seconds, 3)}
-    return DecodedAudio(log_mel(found.samples, settings), excerpt, found.warnings)
+def place_of(start: float, seconds: float) -> dict[str, float]:
+    """Returns start and length as a caption's record has them."""
+    return {"start": round(start, 3), "seconds": round(seconds, 3)}
 
 
 def decode_task(task: AudioTask, decode: Callable[[str], DecodedAudio]) -> AudioResult:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recap_cli.audio.settings import MUSICNN_WINDOW
 from recap_cli.captioning.caption_input import DecodedAudio
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.lyrics_encoder import LyricsEncoderOutput
@@ -167,8 +168,9 @@ def music_map(
     )
     start = decoded.excerpt.get("start", 0.0)
     second_of = [int(time - start) for time in times if time is not None]
-    seconds = [start + second for second in range(max(second_of) + 1)]
-    weights = sum_columns(by_line, second_of, len(seconds))
+    places = sorted(set(second_of))  # all of them, but for musicnn, of which every third second has a state
+    seconds = [start + second for second in places]
+    weights = sum_columns(by_line, [places.index(second) for second in second_of], len(seconds))
     columns = [f"{second:g} s" for second in seconds]
     uniform = math.log2(steps.shape[1])
     return AttentionMap(lines, columns, rounded(weights), mean_entropy(steps), uniform), seconds, round(share, 4)
@@ -177,6 +179,9 @@ def music_map(
 def step_times(processor: RecapProcessor, states: int, excerpt: Mapping[str, float]) -> list[float | None]:
     """Returns the second in the file at which each music state starts; None for one that stands for a whole window."""
     audio = processor.audio
+    if audio.hears_songs:
+        window = MUSICNN_WINDOW * audio.hop / audio.sample_rate
+        return [min(place * window, max(0.0, excerpt["seconds"] - window)) for place in range(states)]
     step = TIME_STRIDE * audio.hop / audio.sample_rate
     start, seconds = excerpt.get("start", 0.0), excerpt["seconds"]
     per_window = math.ceil(audio.frames(audio.samples) / TIME_STRIDE)

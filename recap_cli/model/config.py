@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 from huggingface_hub.dataclasses import strict
 from transformers import BartConfig
 
+from recap_cli.audio.settings import MUSIC_ENCODERS
 from recap_cli.errors import OptionError
 
 ALIGNMENT_LOSSES = ("positive", "infonce", "infonce-symmetric", "none")
 SIMILARITIES = ("cosine", "dot")
 POOLINGS = ("masked", "all")
 FUSION_SHARINGS = ("shared", "per-layer")
+MUSICNN_TAGS = 100
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class RecapConfig(BartConfig):
         decoder_start_token_id: int = 2
 
     use_music: bool = True  # False: no music encoder, fusion or alignment; plain BART, the lyrics-only baseline
+    music_encoder: str = "cnnsa"  # (paper), or `musicnn`, whose one size is not among these fields (ours)
     music_channels: list[int] | tuple[int, ...] = (128, 128, 256, 256, 256, 256, 256)  # see `MusicEncoderSizes`
     music_layers: int = 2
     music_heads: int = 8
@@ -82,8 +85,13 @@ class RecapConfig(BartConfig):
         self._check_choices()
 
     @property
+    def music_width(self) -> int:
+        """Width of the music states."""
+        return MUSICNN_TAGS if self.music_encoder == "musicnn" else self.music_sizes.width
+
+    @property
     def music_sizes(self) -> MusicEncoderSizes:
-        """Sizes of the music encoder."""
+        """Sizes of CNNSA."""
         return MusicEncoderSizes(tuple(self.music_channels), self.music_layers, self.music_heads, self.music_ffn)
 
     @classmethod
@@ -136,6 +144,7 @@ class RecapConfig(BartConfig):
 
     def _check_choices(self) -> None:
         choices = {
+            "music-encoder": (self.music_encoder, MUSIC_ENCODERS),
             "alignment-loss": (self.alignment_loss, ALIGNMENT_LOSSES),
             "similarity": (self.similarity, SIMILARITIES),
             "pooling": (self.pooling, POOLINGS),

@@ -9,7 +9,14 @@ from torch import Tensor
 from transformers import AutoTokenizer, BartConfig, GenerationConfig, PreTrainedConfig, PreTrainedTokenizerBase
 
 from recap_cli.errors import ModelError, OptionError
-from recap_cli.model.config import ALIGNMENT_LOSSES, FUSION_SHARINGS, POOLINGS, SIMILARITIES, RecapConfig
+from recap_cli.model.config import (
+    ALIGNMENT_LOSSES,
+    FUSION_SHARINGS,
+    MUSIC_ENCODERS,
+    POOLINGS,
+    SIMILARITIES,
+    RecapConfig,
+)
 from recap_cli.records import (
     CHOOSE_ANOTHER,
     MEGABYTE,
@@ -38,7 +45,6 @@ LAYERS = whole(1, 64)
 HEADS = whole(1, 256)
 WIDTH = whole(1, 16_384)
 FFN = whole(1, 131_072)
-BLOCKS = 7  # of the music encoder
 
 # Fields that are taken over; all others of a file are left where they are.
 BART_RULES: dict[str, Rule] = {
@@ -75,7 +81,8 @@ BART_RULES: dict[str, Rule] = {
 RECAP_RULES: dict[str, Rule] = {
     **BART_RULES,
     "use_music": yes_or_no(),
-    "music_channels": list_of(whole(1, 8192), BLOCKS, BLOCKS),
+    "music_encoder": one_of(MUSIC_ENCODERS),
+    "music_channels": list_of(whole(1, 8192), 7, 7),
     "music_layers": whole(0, 64),
     "music_heads": HEADS,
     "music_ffn": FFN,

@@ -83,13 +83,24 @@ class PrepareOptions:
         bool, Setting("Ignore the corpus's own splits, and split by song with near-duplicates together.", SPLITS)
     ] = False
 
+    music_encoder: Annotated[
+        Literal["cnnsa", "musicnn"],
+        Setting(
+            "What the log-mels are for: cnnsa hears an excerpt; musicnn, which comes with this program, hears the "
+            "whole song, which takes nine times the disk for three minutes.",
+            AUDIO,
+        ),
+    ] = "cnnsa"
     excerpt: Annotated[
         str,
         Setting(
             "Where the excerpt of each song begins: start, middle, random (by --seed), or a time in seconds.", AUDIO
         ),
     ] = "start"
-    seconds: Annotated[float, Setting("Length of the excerpt in seconds.", AUDIO)] = 15.0
+    seconds: Annotated[
+        float | None,
+        Setting("Length of the excerpt in seconds.", AUDIO, default="15; for musicnn the song, at most 1800"),
+    ] = None
     resampler: Annotated[
         Literal["resampy", "soxr"],
         Setting("How audio comes to 16 kHz: resampy (kaiser_best), or the much faster soxr (extra fast).", AUDIO),
@@ -134,6 +145,11 @@ class PrepareOptions:
         if self.published_split and (self.split_file or self.resplit):
             raise OptionError("--published-split decides all splits itself", "leave --split-file and --resplit out")
         self.place, self.settings, self.slice  # noqa: B018  checks --excerpt, --seconds and --shard
+        if self.settings.hears_songs and self.excerpt != "start":
+            raise OptionError(
+                f"--excerpt {self.excerpt} does not fit {self.music_encoder}, which hears whole songs",
+                "leave --excerpt out",
+            )
         if self.source is None:
             self.check_demo()
         elif self.test_songs is not None:
@@ -162,7 +178,7 @@ class PrepareOptions:
         """The signal settings."""
         from recap_cli.audio.settings import AudioSettings
 
-        return AudioSettings(seconds=self.seconds, resampler=self.resampler)
+        return AudioSettings.of_encoder(self.music_encoder, self.seconds, self.resampler)
 
     @property
     def slice(self) -> "Slice":

@@ -15,6 +15,7 @@ from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.config import RecapConfig
 from recap_cli.model.folder import first_line, read_generation
 from recap_cli.model.music_encoder import MusicEncoder
+from recap_cli.model.musicnn import Musicnn, load_musicnn
 from recap_cli.model.published import load_music_encoder
 from recap_cli.model.weight_files import read_folder_weights
 from recap_cli.processor import IGNORED, RecapProcessor
@@ -52,7 +53,8 @@ def build_model(plan: RunPlan, progress: Progress) -> tuple[RecapForCaptioning, 
         source = read_source(pretrain_bart(data, how, progress, options.study))
         plan = replace(plan, source=source)
     run = None if options.no_music else source.run_config
-    config = recap_config(plan, own.sizes if own else run.music_sizes if run else None)
+    sizes = own.sizes if isinstance(own, MusicEncoder) else RecapConfig().music_sizes if own else None
+    config = recap_config(plan, run.music_sizes if run else sizes)
     set_seed(options.seed)
     model = load_weights(source, config)
     if own is not None:
@@ -97,9 +99,11 @@ def load_weights(source: Source, config: RecapConfig) -> RecapForCaptioning:
     return model
 
 
-def choose_music_encoder(plan: RunPlan, progress: Progress) -> MusicEncoder:
-    """Loads the music encoder that was named, or pretrains the tiny recipe's."""
+def choose_music_encoder(plan: RunPlan, progress: Progress) -> MusicEncoder | Musicnn:
+    """Loads the music encoder that was named or that the data are for, or pretrains the tiny recipe's."""
     named = plan.options.music_encoder
+    if plan.music_encoder == "musicnn":
+        return load_musicnn()
     if named is not None:
         encoder, report = load_music_encoder(named)
         progress.say(f"Music encoder: {report.loaded} tensors from {named}")

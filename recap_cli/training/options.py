@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from recap_cli.training.interventions import Music
 
 Precision = Literal["auto", "fp32", "bf16"]
+MUSICNN = Path("musicnn")  # in place of a file of weights
 MusicGiven = Literal["own", "shuffled", "constant"]
 OWN: MusicGiven = "own"
 SHUFFLED: MusicGiven = "shuffled"
@@ -132,9 +133,10 @@ class TrainOptions:
     music_encoder: Annotated[
         Path | None,
         Setting(
-            "Weights of the pretrained music encoder (CNNSA), such as best_model.pth.",
+            "Weights of the pretrained music encoder (CNNSA), such as best_model.pth; or musicnn, which comes with "
+            "this program, for data of recap prepare --music-encoder musicnn.",
             START,
-            default="pretrained on the songs' tags, tiny recipe only",
+            default="musicnn where the data are for it; else pretrained on the songs' tags, tiny recipe only",
         ),
     ] = None
     init: Annotated[

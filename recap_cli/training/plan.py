@@ -23,7 +23,7 @@ from recap_cli.processor import read_settings
 from recap_cli.progress import Progress
 from recap_cli.runtime.hub import find_model
 from recap_cli.training.interventions import CONSTANT_STEPS
-from recap_cli.training.options import CONSTANT, TrainOptions
+from recap_cli.training.options import CONSTANT, MUSICNN, TrainOptions
 from recap_cli.training.pretrain import tag_values, tiny_bart
 from recap_cli.training.trainer import process_batch_size
 from recap_cli.training.validation import validation_songs
@@ -81,7 +81,7 @@ class RunPlan:
     @property
     def inputs(self) -> list[Path]:
         """What the run reads, in whose place no output may go."""
-        named = (self.options.data, self.source.folder, self.options.music_encoder)
+        named = (self.options.data, self.source.folder, self.options.music_encoder if self.has_cnnsa_file else None)
         return [path for path in named if path is not None]
 
     @property
@@ -90,10 +90,23 @@ class RunPlan:
         return "" if self.options.no_music else "mel" if self.options.train_music_encoder else "states"
 
     @property
+    def music_encoder(self) -> str:
+        """Which music encoder the model has: an earlier run's, else the one that is named or that the data are for."""
+        if self.source.run_config is not None:
+            return self.source.run_config.music_encoder
+        named = self.options.music_encoder
+        return self.data.audio.music_encoder if named is None else "musicnn" if named == MUSICNN else "cnnsa"
+
+    @property
+    def has_cnnsa_file(self) -> bool:
+        """Whether a file of CNNSA's weights is named."""
+        return self.options.music_encoder not in (None, MUSICNN)
+
+    @property
     def needs_stand_in_music(self) -> bool:
         """Whether a music encoder must be pretrained on the data."""
-        options = self.options
-        return not options.no_music and self.source.run_config is None and options.music_encoder is None
+        has_own = self.source.run_config is not None or self.has_cnnsa_file or self.music_encoder == "musicnn"
+        return not self.options.no_music and not has_own
 
     @property
     def validation_count(self) -> int:
@@ -129,7 +142,7 @@ def plan_run(
         raise OptionError("InfoNCE over several processes cannot be cut into micro-batches", hint)
     check_captions(plan)
     validation_songs(data, plan.validation_count)
-    if options.music_encoder is not None and not options.no_music and not options.music_encoder.is_file():
+    if options.music_encoder not in (None, MUSICNN) and not options.no_music and not options.music_encoder.is_file():
         raise ModelError(f"no weights file {options.music_encoder}", "check the path")
     if plan.needs_stand_in_music:
         tag_values(data.split("train"), data.info["music_tags"])
@@ -188,7 +201,8 @@ def check_model(plan: RunPlan) -> None:
     if plan.settings["recipe"] != "tiny" and plan.needs_stand_in_music:
         raise ModelError(
             "a pretrained music encoder is needed",
-            "name CNNSA weights with --music-encoder best_model.pth, or train without music: --no-music",
+            "name CNNSA weights with --music-encoder best_model.pth; or prepare the data with --music-encoder musicnn, "
+            "which is at hand; or train without music: --no-music",
         )
 
 
@@ -200,15 +214,18 @@ def check_audio(plan: RunPlan) -> None:
     """
     source, data, options = plan.source, plan.data, plan.options
     given = data.audio.to_json()
-    known, who = AudioSettings().to_json(), "the music encoder"
+    known, who = AudioSettings.of_encoder(plan.music_encoder).to_json(), "the music encoder"
     hint = "prepare the data with recap prepare's own settings"
-    names = set(given) - {"seconds", "resampler"} if options.music_encoder is not None else {"mels"}
+    names = set(given) - {"seconds", "resampler"} if plan.has_cnnsa_file else {"mels"}
+    if plan.music_encoder != data.audio.music_encoder:
+        who, hint = plan.music_encoder, f"prepare the data with recap prepare --music-encoder {plan.music_encoder}"
     if source.run_config is not None and source.folder is not None:
-        known, names = read_settings(source.folder)["audio"].to_json(), set(given)
+        known = read_settings(source.folder)["audio"].to_json()
+        names = set(given) | set(known)
         who, hint = f"--init: {source.folder}", "prepare the data with the run's settings, see recap_processor.json"
     elif options.no_music:
         return
-    other = sorted(name for name in names if given[name] != known.get(name))
+    other = sorted(name for name in names if given.get(name) != known.get(name))
     if other:
         raise ModelError(f"{who} was trained with other audio settings than {data.folder}: {', '.join(other)}", hint)
 
@@ -240,6 +257,7 @@ def recap_config(plan: RunPlan, music: MusicEncoderSizes | None) -> RecapConfig:
     config = RecapConfig.from_bart(
         plan.source.config,
         use_music=music is not None,
+        music_encoder=plan.music_encoder,
         train_music_encoder=options.train_music_encoder,
         allow_fused_alignment=options.allow_fused_alignment,
         alignment_probe=options.probe,
