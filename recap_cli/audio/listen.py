@@ -13,7 +13,7 @@ from recap_cli.audio.settings import AudioSettings
 from recap_cli.errors import OptionError
 
 WHOLE = "whole"
-PART = 60.0  # seconds of a whole song that are held at a time
+PART = 30.0  # seconds of a whole song that are held at a time
 
 
 @dataclass(frozen=True)

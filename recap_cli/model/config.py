@@ -11,9 +11,14 @@ from recap_cli.audio.settings import MUSIC_ENCODERS
 from recap_cli.errors import OptionError
 
 ALIGNMENT_LOSSES = ("positive", "infonce", "infonce-symmetric", "none")
-SIMILARITIES = ("cosine", "dot")
-POOLINGS = ("masked", "all")
-FUSION_SHARINGS = ("shared", "per-layer")
+# What fields may say.
+CHOICES = {
+    "music_encoder": MUSIC_ENCODERS,
+    "alignment_loss": ALIGNMENT_LOSSES,
+    "similarity": ("cosine", "dot"),
+    "pooling": ("masked", "all"),
+    "fusion_sharing": ("shared", "per-layer"),
+}
 MUSICNN_TAGS = 100
 
 
@@ -143,16 +148,10 @@ class RecapConfig(BartConfig):
             )
 
     def _check_choices(self) -> None:
-        choices = {
-            "music-encoder": (self.music_encoder, MUSIC_ENCODERS),
-            "alignment-loss": (self.alignment_loss, ALIGNMENT_LOSSES),
-            "similarity": (self.similarity, SIMILARITIES),
-            "pooling": (self.pooling, POOLINGS),
-            "fusion-sharing": (self.fusion_sharing, FUSION_SHARINGS),
-        }
-        for flag, (value, allowed) in choices.items():
-            if value not in allowed:
-                raise OptionError(f"--{flag} {value} is not known", f"choose one of {', '.join(allowed)}")
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                flag = f"--{name.replace('_', '-')}"
+                raise OptionError(f"{flag} {getattr(self, name)} is not known", f"choose one of {', '.join(allowed)}")
         if not (math.isfinite(self.alpha) and self.alpha >= 0):
             raise OptionError(f"--alpha {self.alpha} is not a weight", "give a number of 0 or more, such as 0.02")
         if self.alignment_probe and self.alpha > 0:

@@ -102,9 +102,14 @@ class PrepareOptions:
         Setting("Length of the excerpt in seconds.", AUDIO, default="15; for musicnn the song, at most 1800"),
     ] = None
     resampler: Annotated[
-        Literal["resampy", "soxr"],
-        Setting("How audio comes to 16 kHz: resampy (kaiser_best), or the much faster soxr (extra fast).", AUDIO),
-    ] = "resampy"
+        Literal["resampy", "soxr", "polyphase"] | None,
+        Setting(
+            "How audio comes to 16 kHz: resampy (kaiser_best), or the much faster polyphase (scipy) or soxr (extra "
+            "fast).",
+            AUDIO,
+            default="resampy; for musicnn polyphase",
+        ),
+    ] = None
     precision: Annotated[
         Literal["fp16", "fp32"], Setting("Type of the cached log-mels; fp16 takes half the disk.", AUDIO)
     ] = "fp16"

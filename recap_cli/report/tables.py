@@ -108,7 +108,7 @@ def time_rows(result: "PrepareResult") -> list[list[str]]:
     shares = sorted(result.spent.items(), key=lambda item: -item[1])
     told = ", ".join(f"{kind} {100 * seconds / total:.0f} %" for kind, seconds in shares if seconds > 0.005 * total)
     rows = [["time", duration(result.seconds)], ["where it went", told]]
-    if result.spent.get("resampling", 0) > max(SLOW_SHARE * total, SLOW_SECONDS) and result.resampler != "soxr":
+    if result.spent.get("resampling", 0) > max(SLOW_SHARE * total, SLOW_SECONDS) and result.resampler == "resampy":
         rows.append(["quicker; differs above 7 kHz only", "--resampler soxr"])
     return rows
 

@@ -42,7 +42,7 @@ def test_the_log_mel_of_musicnn_is_librosas():
 @pytest.mark.parametrize("count", [1, 255, 256, 257, 511, 512, 7000])
 def test_in_parts_it_is_the_same(count):
     samples = noise(1)[:count]
-    for cuts in ([count // 2], [1, count // 3], []):
+    for cuts in ([count // 2], sorted([1, count // 3]), []):
         parts = np.concatenate(list(log_mel_in_parts(np.split(samples, cuts), MUSICNN)), axis=1)
         assert np.array_equal(parts, log_mel(samples, MUSICNN))
         assert parts.shape[1] == MUSICNN.frames(count)
@@ -102,7 +102,7 @@ def test_no_place_is_named_in_a_whole_song(tmp_path, place):
 def test_a_long_song_takes_little_memory(tmp_path):
     song = tmp_path / "long.wav"
     with soundfile.SoundFile(song, "w", RATE, 2) as file:
-        for _ in range(10):
+        for _ in range(6):
             file.write(np.zeros((60 * RATE, 2), np.float32))
     hear(song, AudioSettings.of_encoder("musicnn", seconds=1.0))  # imports
     tracemalloc.start()
@@ -111,8 +111,8 @@ def test_a_long_song_takes_little_memory(tmp_path):
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert mel.shape == (96, 1 + 600 * RATE // 256)
-    assert peak < 2 * mel.nbytes + 80e6  # the log-mel, twice while it is joined, and one part
+    assert mel.shape == (96, 1 + 360 * RATE // 256)
+    assert peak < 2 * mel.nbytes + 60e6, peak  # the log-mel, twice while it is joined, and one part
 
 
 def test_settings_name_their_encoder_and_old_ones_need_not():
