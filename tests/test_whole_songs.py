@@ -179,7 +179,8 @@ def test_the_encoder_can_be_trained_along(data, tmp_path):
     from recap_cli.model.musicnn import WEIGHTS
     from recap_cli.training.train import TrainOptions, train
 
-    out = train(TrainOptions(data.folder, tmp_path / "run", train_music_encoder=True, limit=2, batch_size=1, **QUICK)).out
+    more = {"train_music_encoder": True, "limit": 2, "batch_size": 1}
+    out = train(TrainOptions(data.folder, tmp_path / "run", **more, **QUICK)).out
     saved, packaged = load_file(out / "model.safetensors"), load_file(WEIGHTS)
     moved = [name for name, value in packaged.items() if (saved[f"model.encoder.music_encoder.{name}"] != value).any()]
     assert len(moved) > len(packaged) / 2

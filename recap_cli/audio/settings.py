@@ -68,7 +68,7 @@ class AudioSettings:
     f_min: float = 0.0  # Hz where the mel scale begins
     f_max: float = 8000.0  # Hz where it ends
     power_floor: float = 1e-10  # mel power below which everything counts as silence
-    # kaiser_best; "soxr", HQ, needs the extra `fast`; "polyphase", scipy's, takes a tenth of the time, for whole songs
+    # kaiser_best; "soxr", HQ, needs the extra `fast`; "polyphase", ours, takes a tenth of the time, for whole songs
     resampler: str = "resampy"
     music_encoder: str = "cnnsa"  # that takes the log-mel; for musicnn padding, mel scale and logarithm are others
 

@@ -250,7 +250,7 @@ def describe(options: PrepareOptions, reading: Reading, splits: dict[str, int]) 
 def library_versions(resampler: str) -> dict[str, str]:
     """Returns the versions of what decodes, resamples and computes."""
     found = {}
-    for name in ("numpy", "soundfile", "scipy" if resampler == "polyphase" else resampler):
+    for name in ("numpy", "soundfile", *({resampler} - {"polyphase"})):
         try:
             found[name] = version(name)
         except PackageNotFoundError:  # vendored by a distribution under another name
