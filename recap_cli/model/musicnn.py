@@ -18,7 +18,7 @@ from recap_cli.audio.settings import MUSICNN_WINDOW
 from recap_cli.model.config import MUSICNN_TAGS
 
 WEIGHTS = Path(__file__).parents[1] / "data" / "musicnn" / "musicnn.safetensors"
-WINDOWS_AT_ONCE = 8  # some 80 MB
+WINDOWS_AT_ONCE = 4  # some 40 MB
 TIMBRAL = ((7, 38), (7, 67))  # frames and mel bands of the filters that hear timbre
 TEMPORAL = (128, 64, 32)  # frames of those that hear rhythm, in one band at a time
 MID = 7  # frames of the filters behind them
@@ -82,8 +82,11 @@ class FrontFilter(nn.Module):
 
     def forward(self, mel: Tensor) -> Tensor:
         """Returns a curve for each filter."""
-        answers = torch.relu(self.conv(functional.pad(mel, self.padding)))
-        return self.norm(answers).amax(dim=3)
+        answers = self.conv(functional.pad(mel, self.padding))
+        # The strongest is what the norm makes of the highest, or of the lowest where its factor is negative: so only
+        # one value a frame goes through relu and norm.
+        falls = (self.norm.weight < 0)[:, None]
+        return self.norm(torch.relu(torch.where(falls, answers.amin(dim=3), answers.amax(dim=3))))
 
 
 class MidFilter(nn.Module):
