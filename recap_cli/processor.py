@@ -45,7 +45,7 @@ class RecapProcessor(PushToHubMixin):
 
         Args:
             lyrics: one text a song; an empty one stands for an instrumental.
-            mels: log-mels in dB, one [mels, frames] a song, of any lengths; None leaves the music out.
+            mels: log-mels, one [mels, frames] a song, of any lengths; None leaves the music out.
             captions: texts to learn.
 
         Returns:
@@ -133,7 +133,7 @@ def pad_rows(rows: Sequence[Sequence[int]], value: int, least: int = 0) -> Tenso
 def pad_mels(mels: Sequence[np.ndarray], audio: AudioSettings) -> dict[str, Tensor]:
     """Returns log-mels [mels, frames] padded with silence: `mel` [batch, mels, frames], `mel_mask` [batch, frames]."""
     frames = [mel.shape[1] for mel in mels]
-    mel = torch.full((len(mels), audio.mels, max(frames)), 10 * float(np.log10(audio.power_floor)))
+    mel = torch.full((len(mels), audio.mels, max(frames)), audio.silence)
     for row, values in enumerate(mels):
         mel[row, :, : values.shape[1]] = torch.from_numpy(np.asarray(values, dtype=np.float32))
     return {"mel": mel, "mel_mask": _mask(frames, max(frames))}

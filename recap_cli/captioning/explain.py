@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recap_cli.audio.settings import MUSICNN_WINDOW
 from recap_cli.captioning.caption_input import DecodedAudio
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.lyrics_encoder import LyricsEncoderOutput
@@ -162,15 +163,24 @@ def gather(attention: np.ndarray, owner: Sequence[int], count: int) -> Looks | N
 
 
 def step_seconds(processor: RecapProcessor, states: int, excerpt: Mapping[str, float]) -> tuple[list[int], list[float]]:
-    """Returns the number of the second that each music state belongs to, -1 for none, and where the seconds start."""
+    """Returns the number of the place that each music state belongs to, -1 for none, and the seconds where they start.
+
+    A place is a second; for musicnn, whose states stand for 3 s, a state.
+    """
     start = excerpt.get("start", 0.0)
-    owner = [-1 if time is None else int(time - start) for time in step_times(processor, states, excerpt)]
+    times = step_times(processor, states, excerpt)
+    if processor.audio.takes_whole_songs:
+        return list(range(states)), [time for time in times if time is not None]
+    owner = [-1 if time is None else int(time - start) for time in times]
     return owner, [start + second for second in range(max(owner) + 1)]
 
 
 def step_times(processor: RecapProcessor, states: int, excerpt: Mapping[str, float]) -> list[float | None]:
     """Returns the second in the file at which each music state starts; None for one that stands for a whole window."""
     audio = processor.audio
+    if audio.takes_whole_songs:
+        window = MUSICNN_WINDOW * audio.hop / audio.sample_rate
+        return [min(place * window, max(0.0, excerpt["seconds"] - window)) for place in range(states)]
     step = TIME_STRIDE * audio.hop / audio.sample_rate
     start, seconds = excerpt.get("start", 0.0), excerpt["seconds"]
     per_window = math.ceil(audio.frames(audio.samples) / TIME_STRIDE)

@@ -15,6 +15,7 @@ from recap_cli.model.config import RecapConfig
 from recap_cli.model.fast_decoder import CACHE, BeamScores, FastDecoder, SongCache, song_cache
 from recap_cli.model.lyrics_encoder import LyricsEncoder, LyricsEncoderOutput, MusicFusion
 from recap_cli.model.music_encoder import MusicEncoder, cls_vector
+from recap_cli.model.musicnn import Affine, Musicnn
 
 IGNORED = -100
 
@@ -37,7 +38,7 @@ class ConstantMusic(nn.Module):
 
     def __init__(self, config: RecapConfig) -> None:
         super().__init__()
-        self.states = nn.Parameter(torch.randn(config.constant_music, config.music_sizes.width))
+        self.states = nn.Parameter(torch.randn(config.constant_music, config.music_width))
 
     def forward(self, batch: int) -> Tensor:
         """Returns the sequence for each song [batch, steps, music width]."""
@@ -49,7 +50,7 @@ class SongEncoder(LyricsEncoder):
 
     def __init__(self, config: RecapConfig) -> None:
         super().__init__(config)
-        self.music_encoder = MusicEncoder(config.music_sizes) if config.use_music else None
+        self.music_encoder = make_music_encoder(config) if config.use_music else None
         constant = config.use_music and config.constant_music > 0
         self.constant_music = ConstantMusic(config) if constant else None
         self.post_init()
@@ -105,9 +106,17 @@ class SongEncoder(LyricsEncoder):
             init.normal_(module.states, std=1.0)  # as music states are: a LayerNorm's output
         elif isinstance(module, MusicEncoder):
             init.copy_(module.cls, cls_vector(module.sizes.width))
+        elif isinstance(module, Affine):
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
         elif isinstance(module, nn.TransformerEncoderLayer):
             init.xavier_uniform_(module.self_attn.in_proj_weight)
             init.zeros_(module.self_attn.in_proj_bias)
+
+
+def make_music_encoder(config: RecapConfig) -> MusicEncoder | Musicnn:
+    """Returns the music encoder that a config names, without its weights."""
+    return Musicnn() if config.music_encoder == "musicnn" else MusicEncoder(config.music_sizes)
 
 
 class RecapForCaptioning(BeamScores, BartForConditionalGeneration):

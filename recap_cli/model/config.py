@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING, Any
 from huggingface_hub.dataclasses import strict
 from transformers import BartConfig
 
+from recap_cli.audio.settings import MUSIC_ENCODERS
 from recap_cli.errors import OptionError
 
 ALIGNMENT_LOSSES = ("positive", "infonce", "infonce-symmetric", "none")
-SIMILARITIES = ("cosine", "dot")
-POOLINGS = ("masked", "all")
-FUSION_SHARINGS = ("shared", "per-layer")
+# What fields may say.
+CHOICES = {
+    "music_encoder": MUSIC_ENCODERS,
+    "alignment_loss": ALIGNMENT_LOSSES,
+    "similarity": ("cosine", "dot"),
+    "pooling": ("masked", "all"),
+    "fusion_sharing": ("shared", "per-layer"),
+}
+MUSICNN_TAGS = 100
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,7 @@ class RecapConfig(BartConfig):
         decoder_start_token_id: int = 2
 
     use_music: bool = True  # False: no music encoder, fusion or alignment; plain BART, the lyrics-only baseline
+    music_encoder: str = "cnnsa"  # (paper), or `musicnn`, whose one size is not among these fields (ours)
     music_channels: list[int] | tuple[int, ...] = (128, 128, 256, 256, 256, 256, 256)  # see `MusicEncoderSizes`
     music_layers: int = 2
     music_heads: int = 8
@@ -82,8 +90,13 @@ class RecapConfig(BartConfig):
         self._check_choices()
 
     @property
+    def music_width(self) -> int:
+        """Width of the music states."""
+        return MUSICNN_TAGS if self.music_encoder == "musicnn" else self.music_sizes.width
+
+    @property
     def music_sizes(self) -> MusicEncoderSizes:
-        """Sizes of the music encoder."""
+        """Sizes of CNNSA."""
         return MusicEncoderSizes(tuple(self.music_channels), self.music_layers, self.music_heads, self.music_ffn)
 
     @classmethod
@@ -135,15 +148,10 @@ class RecapConfig(BartConfig):
             )
 
     def _check_choices(self) -> None:
-        choices = {
-            "alignment-loss": (self.alignment_loss, ALIGNMENT_LOSSES),
-            "similarity": (self.similarity, SIMILARITIES),
-            "pooling": (self.pooling, POOLINGS),
-            "fusion-sharing": (self.fusion_sharing, FUSION_SHARINGS),
-        }
-        for flag, (value, allowed) in choices.items():
-            if value not in allowed:
-                raise OptionError(f"--{flag} {value} is not known", f"choose one of {', '.join(allowed)}")
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                flag = f"--{name.replace('_', '-')}"
+                raise OptionError(f"{flag} {getattr(self, name)} is not known", f"choose one of {', '.join(allowed)}")
         if not (math.isfinite(self.alpha) and self.alpha >= 0):
             raise OptionError(f"--alpha {self.alpha} is not a weight", "give a number of 0 or more, such as 0.02")
         if self.alignment_probe and self.alpha > 0:

@@ -30,8 +30,8 @@ class MusicFusion(nn.Module):
     def __init__(self, config: RecapConfig) -> None:
         super().__init__()
         self.scale = config.fusion_scale
-        self.music_key = nn.Linear(config.music_sizes.width, config.d_model)
-        self.music_value = nn.Linear(config.music_sizes.width, config.d_model)
+        self.music_key = nn.Linear(config.music_width, config.d_model)
+        self.music_value = nn.Linear(config.music_width, config.d_model)
         self.lyrics_query = nn.Linear(config.d_model, config.d_model)
         self.attention = nn.MultiheadAttention(config.d_model, config.fusion_heads, batch_first=True)
         self.norm = nn.LayerNorm(config.d_model)

@@ -168,7 +168,9 @@ def markdown_table(table: Table) -> str:
     rule = "|---|" + "---:|" * (len(table.columns) - 1)
     rows = [line(row) for row in table.rows]
     notes = markdown_cell(table.caption.replace("\n", "; "))
-    return "\n".join([f"**{markdown_cell(table.title)}**", "", line(table.columns), rule, *rows, "", notes]).rstrip("\n")
+    return "\n".join([f"**{markdown_cell(table.title)}**", "", line(table.columns), rule, *rows, "", notes]).rstrip(
+        "\n"
+    )
 
 
 def to_latex(result: EvaluateResult) -> str:

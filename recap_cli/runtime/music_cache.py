@@ -1,20 +1,23 @@
 """Music states of all songs of a data folder, computed once by the frozen music encoder and memory-mapped."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from recap_cli.corpus.dataset import PreparedData, PreparedSong
 from recap_cli.corpus.mel_cache import fingerprint
 from recap_cli.corpus.shards import SHARD_SONGS, ShardReader, ShardWriter, drop_damaged
 from recap_cli.files import hold_or_wait
 from recap_cli.model.frozen_encoder import FrozenMusicEncoder
-from recap_cli.model.music_encoder import TIME_STRIDE, MusicEncoder
+from recap_cli.model.music_encoder import MusicEncoder
+from recap_cli.model.musicnn import Musicnn
 from recap_cli.progress import Progress
 
 BATCH_SONGS = 32  # on a GPU
@@ -23,12 +26,12 @@ REMEDY = "start again: it is made anew"
 
 def cache_features(
     data: PreparedData,
-    encoder: MusicEncoder,
+    encoder: MusicEncoder | Musicnn,
     progress: Progress,
     device: str = "cpu",
     songs: Sequence[PreparedSong] | None = None,
 ) -> ShardReader:
-    """Returns the music states [1 + steps, width] of all songs, or of some, by mel key, in fp16.
+    """Returns the music states [steps, width] of all songs, or of some, by mel key, in fp16.
 
     What is missing is computed.
 
@@ -74,20 +77,20 @@ def write_states(
         writer.close()
 
 
-def states_shape(key: str, data: PreparedData, encoder: MusicEncoder) -> list[int]:
-    """Returns the shape of a mel's music states: one for the whole, and one for each step."""
-    return [1 + -(-data.mels.shapes[key][1] // TIME_STRIDE), encoder.sizes.width]
+def states_shape(key: str, data: PreparedData, encoder: MusicEncoder | Musicnn) -> list[int]:
+    """Returns the shape of a mel's music states."""
+    return [encoder.steps(data.mels.shapes[key][1]), encoder.width]
 
 
 def encode_mels(
-    keys: Sequence[str], data: PreparedData, encoder: MusicEncoder, device: str
+    keys: Sequence[str], data: PreparedData, encoder: MusicEncoder | Musicnn, device: str
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields key and music states [1 + steps, width] of mels; those of one length that follow each other go together.
+    """Yields key and music states [steps, width] of mels; those of one length that follow each other go together.
 
     `encoder` stays as and where it is, in training or not.
     """
-    frozen = FrozenMusicEncoder(encoder, device)
-    size = 1 if frozen.on_cpu else BATCH_SONGS
+    frozen = freeze(encoder, device)
+    size = 1 if torch.device(device).type == "cpu" else BATCH_SONGS
     for _, run in groupby(keys, key=lambda key: data.mels.shapes[key][1]):
         same_length = list(run)
         for start in range(0, len(same_length), size):
@@ -96,9 +99,18 @@ def encode_mels(
             yield from zip(chosen, frozen(torch.from_numpy(mels)).cpu().numpy(), strict=True)
 
 
-def encoder_fingerprint(encoder: MusicEncoder) -> str:
+def freeze(encoder: MusicEncoder | Musicnn, device: str) -> Callable[[Tensor], Tensor]:
+    """Returns what gives the states of mels of one length, by a copy of the encoder in eval mode."""
+    if isinstance(encoder, MusicEncoder):
+        return FrozenMusicEncoder(encoder, device)
+    frozen = deepcopy(encoder).float().eval().to(device)
+    return torch.inference_mode()(lambda mels: frozen(mels.to(device))[0])
+
+
+def encoder_fingerprint(encoder: MusicEncoder | Musicnn) -> str:
     """Returns a short name for a music encoder: its sizes and every weight."""
     digest = hashlib.sha256()
     for _, tensor in sorted(encoder.state_dict().items()):
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return fingerprint([asdict(encoder.sizes), digest.hexdigest()])
+    sizes = asdict(encoder.sizes) if isinstance(encoder, MusicEncoder) else "musicnn"
+    return fingerprint([sizes, digest.hexdigest()])

@@ -15,6 +15,7 @@ from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.config import RecapConfig
 from recap_cli.model.folder import first_line, read_generation
 from recap_cli.model.music_encoder import MusicEncoder
+from recap_cli.model.musicnn import Musicnn, load_musicnn
 from recap_cli.model.published import load_music_encoder, music_encoder_from
 from recap_cli.model.weight_files import read_folder_weights
 from recap_cli.processor import IGNORED, RecapProcessor
@@ -23,7 +24,7 @@ from recap_cli.runtime.device import choose_device
 from recap_cli.runtime.hub import EMBEDDED_MODEL
 from recap_cli.runtime.music_cache import cache_features
 from recap_cli.training.interventions import Music, change_states, exchange_captions
-from recap_cli.training.options import DEMO_ENCODER, TAGS_ENCODER, Interventions
+from recap_cli.training.options import DEMO_ENCODER, MUSICNN, TAGS_ENCODER, Interventions
 from recap_cli.training.plan import RunPlan, Source, read_source, recap_config
 from recap_cli.training.pretrain import (
     LyricsPretraining,
@@ -54,7 +55,8 @@ def build_model(plan: RunPlan, progress: Progress) -> tuple[RecapForCaptioning, 
         source = read_source(pretrain_bart(data, how, progress, options.study, options.limit))
         plan = replace(plan, source=source)
     run = None if options.no_music else source.run_config
-    config = recap_config(plan, own.sizes if own else run.music_sizes if run else None)
+    sizes = own.sizes if isinstance(own, MusicEncoder) else RecapConfig().music_sizes if own else None
+    config = recap_config(plan, run.music_sizes if run else sizes)
     set_seed(options.seed)
     model = load_weights(source, config)
     if own is not None:
@@ -99,11 +101,13 @@ def load_weights(source: Source, config: RecapConfig) -> RecapForCaptioning:
     return model
 
 
-def load_chosen_encoder(plan: RunPlan, progress: Progress) -> MusicEncoder | None:
+def load_chosen_encoder(plan: RunPlan, progress: Progress) -> MusicEncoder | Musicnn | None:
     """Returns the music encoder that the plan names, made first where it learns tags; None where it names none."""
     chosen = plan.music_encoder
     if chosen is None:
         return None
+    if chosen == MUSICNN:
+        return load_musicnn()
     if chosen == DEMO_ENCODER:
         progress.say(f"Music encoder: {plan.encoder_words}, pretrained on made-up songs.")
         return load_demo_encoder()

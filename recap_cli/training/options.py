@@ -33,7 +33,8 @@ SHUFFLED: MusicGiven = "shuffled"
 CONSTANT: MusicGiven = "constant"
 
 # What --music-encoder names beside files: that of the model in the package, or one trained on the songs' tags.
-DEMO_ENCODER, TAGS_ENCODER = Path("demo"), Path("tags")
+DEMO_ENCODER, TAGS_ENCODER, MUSICNN = Path("demo"), Path("tags"), Path("musicnn")
+NAMED_ENCODERS = (DEMO_ENCODER, TAGS_ENCODER, MUSICNN)
 # Options that do not make another run of it.
 NOT_OF_THE_RUN = ("out", "data", "device", "resume", "report_to")
 DATA, START, MODEL, ALIGNMENT = "What it learns from", "What it starts from", "The model", "The alignment loss"
@@ -115,10 +116,12 @@ class TrainOptions:
     music_encoder: Annotated[
         Path | None,
         Setting(
-            "Pretrained music encoder: CNNSA weights such as best_model.pth; demo, that of the model in the package; "
-            "or tags, to train one on the songs' tags.",
+            "Pretrained music encoder: CNNSA weights such as best_model.pth; musicnn, which comes along, for data of "
+            "recap prepare --music-encoder musicnn; demo, that of the demo model; or tags, to train one on the songs' "
+            "tags.",
             START,
-            default="tiny recipe: tags for the demo corpus or from 500 tagged songs on, else demo",
+            default="musicnn where the data are for it; else, tiny recipe only: tags for the demo corpus or from 500 "
+            "tagged songs on, else demo",
         ),
     ] = None
     init: Annotated[
@@ -307,15 +310,21 @@ class TrainOptions:
         if self.init is not None and self.bart is not None:
             raise OptionError("--init and --bart both name weights to start from", "give one of them")
 
-    def check_encoder(self, demo: bool) -> None:
-        """Refuses an encoder beside that of `init` (OptionError), and a recipe without its encoder (ModelError)."""
+    def check_encoder(self, demo: bool, encoder: str) -> None:
+        """Refuses an encoder beside that of `init` (OptionError), and a recipe without its encoder (ModelError).
+
+        Args:
+            demo: whether the data are the demo corpus.
+            encoder: the music encoder that the data were prepared for.
+        """
         if self.init is not None and self.music_encoder is not None:
             raise OptionError("--init brings its own music encoder", "leave --music-encoder out")
-        needed = not self.no_music and self.init is None and self.music_encoder is None
+        needed = not self.no_music and self.init is None and self.music_encoder is None and encoder != "musicnn"
         if needed and self.settings(demo)["recipe"] != "tiny":
             raise ModelError(
                 "a pretrained music encoder is needed",
-                "name CNNSA weights: --music-encoder best_model.pth; or train a small model: --recipe tiny",
+                "name CNNSA weights: --music-encoder best_model.pth; or prepare the data with --music-encoder musicnn, "
+                "which is at hand; or train a small model: --recipe tiny",
             )
 
     def settings(self, demo: bool) -> dict[str, Any]:

@@ -87,7 +87,9 @@ def test_the_dry_run():
 def test_the_title_comes_from_the_tags(monkeypatch):
     monkeypatch.setattr(module, "title_in_tags", lambda audio: "Nina - Feeling")
     assert module.title_of(song("x/y.mp3")) == "Nina - Feeling"
-    assert module.title_of(song("x/y.mp3", title="Nina - Sinnerman")) == "Nina - Sinnerman"  # a table is the owner's word
+    assert (
+        module.title_of(song("x/y.mp3", title="Nina - Sinnerman")) == "Nina - Sinnerman"
+    )  # a table is the owner's word
     monkeypatch.undo()
     assert module.title_of(song("x/y.mp3")) == ""
 
