@@ -82,7 +82,7 @@ class Declared:
         if self.choices and value not in self.choices:
             raise OptionError(f"{label} {value} is not known", f"choose one of {', '.join(self.choices)}")
         if isinstance(value, int | float) and not isinstance(value, bool) and not self.is_in_range(value):
-            raise OptionError(f"{label} {value} is not possible", f"give {self.range}")
+            raise OptionError(f"{label} {value:g} is not possible", f"give {self.range}")
 
     def is_in_range(self, value: float) -> bool:
         """Whether a number lies in the range; what is not finite never does."""
@@ -100,7 +100,7 @@ class Declared:
         one = self.setting
         if one.maximum is not None:
             start = f"more than {one.above:g} and at most" if one.above is not None else f"{one.minimum or 0:g} to"
-            return f"{start} {one.maximum:g}"
+            return f"{start} {one.maximum:g}{', where 1 is all' if one.maximum == 1 else ''}"
         if one.above is not None:
             return f"a number above {one.above:g}"
         return f"{one.minimum:g} or more" if one.minimum is not None else "a finite number"

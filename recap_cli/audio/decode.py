@@ -121,7 +121,7 @@ def _as_excerpt(passage: _Passage, path: Path, settings: AudioSettings, warnings
     """Returns a passage as one channel at the settings' rate, with what a user should know of it."""
     mono, cancelled = mix_down(passage.samples)
     if not np.abs(mono).max(initial=0) <= LOUDEST:  # NaN is not smaller, either
-        raise AudioError(f"{path} holds samples that are not numbers or not finite", "Export the file again.")
+        raise AudioError(f"{path} holds samples that are not numbers or not finite", "export the file again")
     began = perf_counter()
     samples = resample(mono, passage.rate, settings)[: settings.samples]
     took, seconds = perf_counter() - began, len(samples) / settings.sample_rate
@@ -245,14 +245,14 @@ def _refuse_late(request: _Request, length: int, rate: int) -> None:
     if length and request.start(length, rate) >= length:
         start = request.start(length, rate) / rate
         message = f"{request.path} is {length / rate:.1f} s long, no excerpt starts at {start:g} s"
-        raise AudioError(message, "Choose an earlier --excerpt.")
+        raise AudioError(message, "choose an earlier --excerpt")
 
 
 def _refuse_endless(request: _Request, length: int, rate: int) -> None:
     """Refuses a file that tells nothing true of its length and is longer than we decode to find it out."""
     if length >= LONGEST * rate:
         hours = LONGEST // 3600
-        raise AudioError(f"{request.path} is over {hours} hours long, and its header does not say how long", "Cut it.")
+        raise AudioError(f"{request.path} is over {hours} hours long, and its header does not say how long", "cut it")
 
 
 # a whole song ---------------------------------------------------------------------------------------------------------

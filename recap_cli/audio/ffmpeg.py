@@ -60,7 +60,7 @@ class FfmpegReader:
             self.process = subprocess.Popen(_command_for(path, seconds), stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL)
         except OSError as error:
             message = f"{path}: ffmpeg could not be started: {error.strerror or error}"
-            raise MachineError(message, "Does it run by itself, and is there memory left?") from error
+            raise MachineError(message, "does it run by itself, and is there memory left?") from error
         try:
             self.samplerate, self.channels = self._read_header()
         except BaseException:

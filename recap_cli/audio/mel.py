@@ -191,7 +191,7 @@ def mel_power(samples: np.ndarray, settings: AudioSettings) -> np.ndarray:
         float32 `[mels, frames]` with frames = `settings.frames(samples)`.
     """
     if not len(samples):
-        raise AudioError("there are no audio samples to analyse", "Is the audio file empty?")
+        raise AudioError("there are no audio samples to analyse", "is the audio file empty?")
     half = settings.n_fft // 2
     # float64: quiet bands beside loud ones keep their decibels, whichever NumPy does the transform.
     padded = np.pad(np.asarray(samples, np.float64), (0, max(0, half + 1 - len(samples))))

@@ -62,13 +62,13 @@ def check_file(path: Path) -> None:
         kind = MachineError if isinstance(error, PermissionError) else AudioError
         raise kind(f"{path} cannot be opened: {reason}", "Check the path of the audio file.") from error
     if not path.is_file():
-        raise AudioError(f"{path} is a {'folder' if path.is_dir() else 'device'}, not an audio file", "Name a file.")
+        raise AudioError(f"{path} is a {'folder' if path.is_dir() else 'device'}, not an audio file", "name a file")
     if not os.access(path, os.R_OK):
-        raise MachineError(f"{path} may not be read", "Check the file's permissions.")
+        raise MachineError(f"{path} may not be read", "check the file's permissions")
     if not size:
-        raise AudioError(f"{path} is empty (0 bytes)", "Fetch the file again.")
+        raise AudioError(f"{path} is empty (0 bytes)", "fetch the file again")
     if not _begins(path):
-        raise AudioError(f"{path} begins with nothing but zeros, as no audio file does", "Fetch the file again.")
+        raise AudioError(f"{path} begins with nothing but zeros, as no audio file does", "fetch the file again")
 
 
 def _begins(path: Path) -> bool:
@@ -77,7 +77,7 @@ def _begins(path: Path) -> bool:
         with path.open("rb") as file:
             return any(file.read(16)) or any(file.read(MOST_ZEROS))
     except OSError as error:
-        raise MachineError(f"{path} cannot be read: {error.strerror or error}", "Try again later.") from error
+        raise MachineError(f"{path} cannot be read: {error.strerror or error}", "try again later") from error
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def open_file(source: "Path | _View", path: Path) -> AudioReader:
             reader = AudioReader(os.fsencode(source) if isinstance(source, Path) else source)
     except soundfile.LibsndfileError as error:
         if error.code == SYSTEM_ERROR:
-            raise MachineError(f"{path} cannot be opened: {_reason_of(path)}", "Try again later.") from error
+            raise MachineError(f"{path} cannot be opened: {_reason_of(path)}", "try again later") from error
         raise
     return _checked(reader, path)
 
@@ -189,7 +189,7 @@ def _checked(reader: Reader, path: Path) -> Reader:
     """Returns a reader whose sample rate can be true."""
     if not SOURCE_RATES[0] <= reader.samplerate <= SOURCE_RATES[1]:
         reader.close()
-        raise AudioError(f"{path} claims a sample rate of {reader.samplerate} Hz", "Is it damaged?")
+        raise AudioError(f"{path} claims a sample rate of {reader.samplerate} Hz", "is it damaged?")
     return reader
 
 

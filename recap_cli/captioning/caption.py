@@ -221,4 +221,6 @@ def find_lyrics(options: CaptionOptions) -> Lyrics | None:
         return read_lyrics(options.lyrics)
     audio = options.sources[0]
     check_file(audio)
-    return lyrics_beside(audio) or lyrics_in_tags(audio) or Lyrics("")
+    beside = lyrics_beside(audio) or Lyrics("")
+    tagged = None if beside.text else lyrics_in_tags(audio)
+    return replace(tagged, warnings=(*beside.warnings, *tagged.warnings)) if tagged else beside

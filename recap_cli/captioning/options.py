@@ -54,8 +54,8 @@ class CaptionOptions:
     excerpt: Annotated[
         str,
         Setting(
-            "Where the 15 s that are listened to begin: start, middle, or a time in seconds; whole takes all of "
-            "the song.",
+            "Where the 15 s that are listened to begin: start, middle, or a time such as 90 (seconds) or 1:30; whole "
+            "takes all of the song.",
             LISTENING,
         ),
     ] = "start"

@@ -1,5 +1,6 @@
 """What is named on the command line, songs or lyrics, and where captions may go; told before a model is loaded."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -93,6 +94,8 @@ def check_inputs(songs: Sequence[Path], lyrics: Path | None) -> None:
     """
     missing = []
     for one in songs:
+        if url := re.match(r"(\w{2,10}):/+", str(one)):
+            raise AudioError(f"{one}: songs are read from disk, not from {url[1]} addresses", "download it first")
         try:
             one.stat()
         except (FileNotFoundError, NotADirectoryError):

@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.excepthook = show_bug
     debug = "--debug" in (sys.argv if arguments is None else arguments) or bool(os.environ.get("RECAP_DEBUG"))
     with ending_signals():
-        code = answer(lambda: run(arguments), debug)
+        code = answer(lambda: run(arguments), debug, arguments)
         # What libraries printed waits in a buffer, and may fail as late as here.
         late = answer(finish_output, debug)
     return code or late
@@ -97,11 +97,11 @@ def run(arguments: Sequence[str] | None) -> int:
     if code == 130:  # newer versions of Typer turn the interruption into its exit code
         close_bar()
         tell("")
-        tell("interrupted; start the same command again to resume")
+        tell(f"interrupted; {after_the_end(arguments)}")
     return code if isinstance(code, int) else 0
 
 
-def answer(work: Callable[[], int], debug: bool = False) -> int:
+def answer(work: Callable[[], int], debug: bool = False, arguments: Sequence[str] | None = None) -> int:
     """Does some work and returns its exit code; errors are told in two lines, bugs pass with their traceback.
 
     With `debug`, a traceback comes before the two lines, too.
@@ -124,9 +124,15 @@ def answer(work: Callable[[], int], debug: bool = False) -> int:
         close_bar()
         if end.code in ENDED:
             tell("")
-            tell("ended; start the same command again to resume")
+            tell(f"ended; {after_the_end(arguments)}")
         return end.code if isinstance(end.code, int) else 1
     return 1
+
+
+def after_the_end(arguments: Sequence[str] | None) -> str:
+    """Returns what a person whose command was stopped should know."""
+    is_dry = "--dry-run" in (sys.argv if arguments is None else arguments)
+    return "nothing was written" if is_dry else "start the same command again to resume"
 
 
 def finish_output() -> int:
@@ -145,8 +151,11 @@ def complain(error: RecapError) -> None:
 def complain_usage(error: Any, arguments: Sequence[str]) -> None:
     """Says what was wrong with how the command was called, in the form of all errors."""
     message = " ".join(error.format_message().split()).removesuffix(".")
+    if not message:  # recap alone, which has been answered with the help
+        return
     command = next((one for one in arguments if one in COMMANDS), "")
-    complain(RecapError(message[:1].lower() + message[1:], f"{f'recap {command}'.strip()} --help"))
+    hint = "recap --version" if "version" in arguments[:1] else f"{f'recap {command}'.strip()} --help"
+    complain(RecapError(message[:1].lower() + message[1:], hint))
 
 
 def show_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

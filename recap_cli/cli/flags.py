@@ -1,6 +1,7 @@
 """The flags of a command, made from the options that it takes: names, types, helps, defaults and choices."""
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from pathlib import Path
@@ -235,7 +236,10 @@ def read_number(one: Declared, text: str) -> Any:
         return one.kind(text)
     except ValueError:
         kind, example = NUMBERS[one.kind]
-        raise OptionError(f"{one.flag} {text or EMPTY} is not {kind}", f"give {kind} such as {example}") from None
+        hint = f"give {kind} such as {example}"
+        if one.kind is float and re.fullmatch(r"-?\d+,\d+", text):
+            hint = f"write a decimal point: {text.replace(',', '.')}"
+        raise OptionError(f"{one.flag} {text or EMPTY} is not {kind}", hint) from None
 
 
 def read_list(one: Declared, text: str) -> tuple[Any, ...]:
@@ -244,8 +248,11 @@ def read_list(one: Declared, text: str) -> tuple[Any, ...]:
     Raises:
         OptionError: a number is none.
     """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
     try:
-        return tuple(one.kind(part.strip()) for part in text.split(",") if part.strip())
+        if one.kind is float and any(re.fullmatch(r"0\d+", part) for part in parts):
+            raise ValueError("a decimal comma, as in 0,02")
+        return tuple(map(one.kind, parts))
     except ValueError:
         kind = "whole numbers" if one.kind is int else "numbers"
         example = "4,5" if one.kind is int else "1e-3,2e-2,1e-1"

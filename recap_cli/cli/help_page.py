@@ -64,7 +64,7 @@ def write_page(command: Any, ctx: Any, panels: dict[str, list[Entry]]) -> None:
 
 def page(command: Any, ctx: Any, panels: dict[str, list[Entry]], width: int) -> Iterator[RenderableType]:
     """Yields the parts of a page."""
-    pieces = (piece.strip("{}") for piece in command.collect_usage_pieces(ctx))
+    pieces = (piece.replace("{", "").replace("}", "") for piece in command.collect_usage_pieces(ctx))
     usage = " ".join((ctx.command_path, *pieces))
     yield Text.assemble(("Usage: ", "bold"), usage)
     yield Padding(Text(" ".join((command.help or "").split())), (1, 0, 0, 0))

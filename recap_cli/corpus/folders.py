@@ -207,12 +207,13 @@ def _inode(found: os.stat_result) -> Inode:
 
 
 def lyrics_beside(audio: Path, root: CorpusRoot | None = None) -> Lyrics | None:
-    """Returns the lyrics in the file named like an audio file: the first that holds any; None where none does.
+    """Returns the lyrics in the file named like an audio file: the first that holds any; None where there is no file.
 
     Raises:
         RecapError: the only one that is there cannot be read, or is a link out of the folder.
     """
     problems: list[RecapError] = []
+    empty: list[str] = []
     for path in _lyrics_files(audio):
         try:
             lyrics = read_lyrics(root.check(path) if root else path)
@@ -222,9 +223,10 @@ def lyrics_beside(audio: Path, root: CorpusRoot | None = None) -> Lyrics | None:
         if lyrics.text:
             unread = tuple(f"lyrics file that cannot be read: {error.message}" for error in problems)
             return replace(lyrics, warnings=(*lyrics.warnings, *unread))
+        empty.append(path.name)
     if problems:
         raise problems[0]
-    return None
+    return Lyrics("", warnings=(f"lyrics file is empty: {', '.join(empty)}",)) if empty else None
 
 
 def _lyrics_files(audio: Path) -> list[Path]:

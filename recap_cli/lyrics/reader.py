@@ -60,14 +60,14 @@ def read_lyrics(path: str | Path) -> Lyrics:
     try:
         if path.exists() and not path.is_file():
             kind = "a folder" if path.is_dir() else "a device or a pipe"
-            raise LyricsError(f"{path} is {kind}, not a lyrics file", "Name one .txt or .lrc file.")
+            raise LyricsError(f"{path} is {kind}, not a lyrics file", "name one .txt or .lrc file")
         with path.open("rb") as file:
             data = file.read(LARGEST + 1)
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         reason = getattr(error, "strerror", None) or error
-        raise LyricsError(f"{path} cannot be read: {reason}", "Check the path of the lyrics file.") from error
+        raise LyricsError(f"{path} cannot be read: {reason}", "check the path of the lyrics file") from error
     if len(data) > LARGEST:
-        raise LyricsError(f"{path} is over 1 MB, too long for lyrics", "Name a .txt or .lrc file.")
+        raise LyricsError(f"{path} is over 1 MB, too long for lyrics", "name a .txt or .lrc file")
     return lyrics_of_bytes(data, str(path))
 
 

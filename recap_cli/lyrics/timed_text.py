@@ -138,9 +138,9 @@ def _from_ass(words: str) -> str:
 def _from_xml(text: str) -> str:
     """Returns the words of each paragraph; white space is that of XML, `<br/>` ends a line."""
     if _WEB_PAGE.search(text):
-        raise LyricsError("a web page is no lyrics", "Save its words alone as text.")
+        raise LyricsError("a web page is no lyrics", "save its words alone as text")
     if _DTD.search(text):  # entities may unfold without end
-        raise LyricsError("lyrics in TTML with a document type are not read", "Remove the line with <!DOCTYPE.")
+        raise LyricsError("lyrics in TTML with a document type are not read", "remove the line with <!DOCTYPE")
     paragraphs = _Paragraphs()
     parser = expat.ParserCreate()
     parser.StartElementHandler, parser.EndElementHandler = paragraphs.start, paragraphs.end
@@ -149,9 +149,9 @@ def _from_xml(text: str) -> str:
     try:
         parser.Parse(re.sub(r"^\s*<\?xml[^<>]*>", "", text).replace("&nbsp;", " ").strip().encode(), True)
     except expat.ExpatError as error:
-        raise LyricsError(f"lyrics in TTML are damaged: {error}", "Fetch the lyrics again.") from error
+        raise LyricsError(f"lyrics in TTML are damaged: {error}", "fetch the lyrics again") from error
     if not paragraphs.found:
-        raise LyricsError("XML without a paragraph is no TTML", "Save its words alone as text.")
+        raise LyricsError("XML without a paragraph is no TTML", "save its words alone as text")
     return _ordered(paragraphs.found)
 
 

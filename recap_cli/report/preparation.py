@@ -32,7 +32,10 @@ def prepare_table(result: "PrepareResult") -> Table:
         rows += [[name, f"{value:g}{unit}"] for name, (value, unit) in told.items() if value]
     rows += [["ready from before", f"{result.reused:,}"], *cleaned_rows(result.cleaned)]
     rows += [[f"used, but {kind}", f"{count:,}"] for kind, count in result.warnings.items()]
-    rows += [["rejected", f"{result.rejected:,}"], *reason_rows(result.reasons), *time_rows(result)]
+    rows += [["rejected", f"{result.rejected:,}"], *reason_rows(result.reasons)]
+    if result.rejected:
+        rows.append(["which these are", str(result.out / "rejected.jsonl")])
+    rows += time_rows(result)
     part = f", part {result.slice}" if result.slice else ""
     return Table(f"Prepared {result.out}{part}", ["", ""], rows, leakage_line(result.layout, result.leakage))
 
@@ -114,7 +117,7 @@ def leakage_line(layout: str, leakage: "Leakage | None") -> str:
             f"These splits leak: {songs} of validation and test stand in training, too, or resemble a song there. "
             "--resplit makes splits that do not."
         )
-    line = "No song of validation or test stands in training, nor does one that resembles it"
+    line = "No song of validation or test stands in training: not by title and artist, by lyrics, or by audio"
     line += f" ({alike} resemble another, and stay together)." if leakage.near_duplicates else "."
     if leakage.row_wise > 0:
         share = f"{100 * leakage.row_wise:.1f} %"

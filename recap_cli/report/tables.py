@@ -58,12 +58,12 @@ def catalogue_table(plan: dict[str, Any]) -> Table:
         ["captioned before", f"{plan['done_before']:,}"],
         ["to caption", f"{plan['to_caption']:,}"],
         ["of these, cannot be read", f"{plan['unreadable']:,}"],
-        ["of these, with lyrics beside them", f"{plan['with_lyrics']:,}"],
+        ["of these, with lyrics (tags not counted)", f"{plan['with_lyrics']:,}"],
         ["songs an hour", f"{plan['songs_per_hour']:,}"],
         ["time", f"{minutes // 60} h {minutes % 60} min" if minutes else "less than a minute"],
     ]
     note = f"measured on {plan['measured_on']} songs, decoded one after the other; nothing was written"
-    return Table(f"Captioning {plan['source']}", ["", ""], rows, note)
+    return Table(f"Captioning {plan['source']} would take", ["", ""], rows, note)
 
 
 def train_table(result: "TrainResult") -> Table:

@@ -24,6 +24,11 @@ LONGEST_LINE = 4_000_000  # characters; the longest songs with all their caption
 CHUNK = 1 << 20  # characters of a JSON list that are read at once
 _NO_NAME = "\u200b\ufeff\u00a0"  # invisible around names that were copied from pages
 _SPACES = " \t\r\n"  # of JSON
+# How files begin that are no text: Ogg, WAV, FLAC, MP3, PNG, JPEG, PDF, zip, gzip, Parquet.
+NO_TEXT = (
+    b"OggS", b"RIFF", b"fLaC", b"ID3", b"\xff\xfb", b"\x89PNG", b"\xff\xd8", b"%PDF", b"PK\3\4", b"\x1f\x8b",
+    b"PAR1",
+)  # fmt: skip
 UTF_8 = "utf-8"
 MARKS = (
     (codecs.BOM_UTF8, UTF_8),
@@ -102,6 +107,7 @@ def _check_text(path: Path, mark: bytes, encoding: str) -> None:
         good = error.object[: error.start].decode(encoding, "ignore").replace("\r\n", "\n").replace("\r", "\n")
         _refuse_null(path, mark, good, line)
         line += good.count("\n")
+        _refuse_other(path)
         name = "WINDOWS-1252" if encoding == UTF_8 else "UTF-16"
         noun = "UTF-8" if encoding == UTF_8 else "UTF-16"
         raise DataError(f"{path}, line {line} is no {noun} text", _convert(path, name)) from error
@@ -111,11 +117,19 @@ def _refuse_null(path: Path, mark: bytes, text: str, line: int) -> None:
     """Refuses a null character; `line` is the number of the text's first line."""
     if "\0" in text:
         line += text.count("\n", 0, text.index("\0"))
+        _refuse_other(path)
         with path.open("rb") as file:
             start = file.read(64)
         # In UTF-16 without a mark, every other byte of an English text is null.
         wide = "UTF-16BE" if not mark and start.startswith(b"\0") else "UTF-16LE"
         raise DataError(f"{path}, line {line} holds a null character: is it text?", _convert(path, wide))
+
+
+def _refuse_other(path: Path) -> None:
+    """Refuses audio, pictures and archives, for which no encoding is the cure."""
+    with path.open("rb") as file:
+        if file.read(16).startswith(NO_TEXT):
+            raise DataError(f"{path} is no text but audio, a picture or an archive", "check the path")
 
 
 def _convert(path: Path, encoding: str) -> str:

@@ -248,11 +248,14 @@ class EpochReport(TrainerCallback):
         self.progress.say(epoch_line(record))
         self.progress.say(f"caption: {record['sample']['caption']}")
         self.progress.say(f"reference: {record['sample']['reference']}")
+        if not record["sample"]["caption"].strip():
+            self.progress.warn("its caption is empty: it has not learned to write yet, and needs more songs or epochs")
         low = [side for side in ("music", "lyrics") if record.get(f"{side}_deviation", 1.0) < COLLAPSED]
         if low:
             self.progress.warn(
-                f"the pooled {' and '.join(low)} {'has' if low == ['music'] else 'have'} collapsed (std x sqrt(d) "
-                f"below {COLLAPSED}); matched and mismatched pairs differ by {record['cosine_gap']:.3f} in cosine"
+                f"the vectors that stand for {' and '.join(low)} are nearly the same for all songs (std x sqrt(d) "
+                f"below {COLLAPSED}), so alignment cannot tell songs apart: matched and other pairs differ by "
+                f"{record['cosine_gap']:.3f} in cosine. After few steps that is usual; else lower --alpha"
             )
 
 

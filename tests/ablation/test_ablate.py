@@ -317,7 +317,7 @@ def test_what_a_condition_sets(tiny_data, tmp_path):
         ({"weights": (0.1,), "align_layers": (1, 1)}, "--align-layers names 1 twice"),
         ({"weights": (0.1,), "baselines": ("silence",)}, "--baselines: silence is not known"),
         ({"weights": (0.1,), "jobs": 0}, "--jobs 0 is not possible"),
-        ({"weights": (0.1,), "train": {"lr": -1.0}}, "--lr -1.0 is not possible"),
+        ({"weights": (0.1,), "train": {"lr": -1.0}}, "--lr -1 is not possible"),
     ],
 )
 def test_impossible_options(change, message):

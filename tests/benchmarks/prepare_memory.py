@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from recap_cli import __version__
 from recap_cli.audio.settings import AudioSettings
 from recap_cli.corpus.mel_cache import fingerprint
 from recap_cli.corpus.shards import write_shard
@@ -101,7 +102,8 @@ def write_prepared(folder: Path, captions: int) -> None:
                 for _ in range(CAPTIONS_PER_SONG):
                     text = " ".join(random.choice(WORDS, CAPTION_WORDS))
                     caption_file.write(json.dumps({"song": key, "text": text, "votes": 1}) + "\n")
-    info = {"audio": AudioSettings().to_json(), "fingerprint": "x", "splits": {"train": songs}, "music_tags": []}
+    info = {"audio": AudioSettings().to_json(), "fingerprint": "x", "splits": {"train": songs}, "music_tags": [],
+            "source": "made up", "recap": __version__}  # fmt: skip
     (folder / "dataset.json").write_text(json.dumps(info))
 
 

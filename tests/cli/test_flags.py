@@ -161,7 +161,7 @@ def test_values_come_as_the_options_hold_them():
     ("arguments", "message", "hint"),
     [
         (("--kind", "c"), "--kind c is not known", "choose one of a, b"),
-        (("--rate", "0"), "--rate 0.0 is not possible", "give a number above 0"),
+        (("--rate", "0"), "--rate 0 is not possible", "give a number above 0"),
         (("--rate", "nan"), "--rate nan is not possible", "give a number above 0"),
         (("--layers", "1,-1"), "--layers -1 is not possible", "give 0 or more"),
         (("--layers", "a"), "--layers a are not whole numbers", "give whole numbers such as 4,5"),

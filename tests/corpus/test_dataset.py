@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from benchmarks import prepare_memory
 
 from recap_cli.corpus.dataset import (
     PreparedData,
@@ -24,6 +25,14 @@ def copy(tiny_data, tmp_path):
     """A prepared folder of one's own, to be damaged."""
     shutil.copytree(tiny_data.folder, tmp_path / "data")
     return tmp_path / "data"
+
+
+def test_the_folder_that_a_benchmark_writes_is_one(tmp_path, tiny_processor):
+    """`prepare_memory.py` stands in for `recap prepare`; so it must write what is opened."""
+    prepare_memory.write_prepared(tmp_path / "data", 30)
+    data = PreparedData(tmp_path / "data")
+    dataset = SongDataset(data.split("train"), tiny_processor, data.mels)
+    assert len(dataset) == 30 and set(dataset[0]) >= {"input_ids", "labels"}
 
 
 @pytest.fixture

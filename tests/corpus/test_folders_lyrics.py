@@ -11,6 +11,7 @@ from recap_cli.corpus.folders import CorpusRoot, lyrics_beside
 from recap_cli.corpus.readers import read_corpus
 from recap_cli.corpus.song import Rejected
 from recap_cli.errors import DataError, LyricsError
+from recap_cli.lyrics.reader import Lyrics
 
 
 @pytest.fixture
@@ -54,11 +55,18 @@ def test_other_files_are_no_lyrics(song, suffix):
 )
 def test_a_full_file_counts_beside_an_empty_one(song, empty, first, second):
     put(song, first, empty)
-    assert lyrics_beside(song) is None
+    assert lyrics_beside(song).text == ""
     put(song, second, "[00:02.00]lo\n[00:01.00]la")
     assert lyrics_beside(song).text == "la\nlo" == prepared(song).lyrics
     put(song, first, "full, too")
     assert lyrics_beside(song).text == "full, too"
+
+
+def test_an_empty_file_alone_is_named(song):
+    """An empty file is no instrumental: who put it there should hear of it, from prepare and from caption."""
+    put(song, ".txt", " \n")
+    assert lyrics_beside(song) == Lyrics("", warnings=("lyrics file is empty: a song.txt",))
+    assert prepared(song).warnings == ("lyrics file is empty: a song.txt",)
 
 
 def test_what_cannot_be_read_is_named(song):

@@ -41,6 +41,7 @@ def test_prepare_table():
         ["rejected", "3"],
         ["  is empty (0 bytes)", "2"],
         ["  torn", "1"],
+        ["which these are", "data/rejected.jsonl"],
         ["time", "65.0 s"],
         ["spent on", "resampling 85 %, decoding 10 %, mels 5 %"],
         ["quicker next time", "--resampler soxr; differs above 7 kHz only"],
@@ -60,7 +61,7 @@ def test_soxr_is_named_only_where_it_helps():
     assert last(resampler="soxr") == "spent on"
     assert last(spent={"decoding": 60.0, "resampling": 40.0}) == "spent on"
     assert last(spent={"resampling": 2.0}) == "spent on"  # a second of compiling is no reason
-    assert last(reused=24) == "  torn"  # nothing was heard
+    assert last(reused=24) == "which these are"  # nothing was heard
 
 
 def test_many_reasons_are_cut_short():

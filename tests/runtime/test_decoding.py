@@ -172,7 +172,7 @@ def test_a_model_of_lyrics_alone(tiny_config, tiny_tokenizer, tiny_processor):
         ({"beams": 0}, "--beams 0 is not possible", "give 1 or more"),
         ({"num_captions": 0}, "--num-captions 0 is not possible", "give 1 or more"),
         ({"max_caption_tokens": 2}, "--max-caption-tokens 2 is not possible", "give 3 or more"),
-        ({"top_p": 0.0}, "--top-p 0.0 is not possible", "give more than 0 and at most 1"),
+        ({"top_p": 0.0}, "--top-p 0 is not possible", "give more than 0 and at most 1, where 1 is all"),
         ({"no_repeat_ngram": -1}, "--no-repeat-ngram -1 is not possible", "give 0 or more"),
         (
             {"min_caption_tokens": 9, "max_caption_tokens": 8},
