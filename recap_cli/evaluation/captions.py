@@ -19,8 +19,8 @@ from recap_cli.outputs import file_stem, split_stem
 from recap_cli.progress import Progress
 from recap_cli.records import SCHEMA
 from recap_cli.runtime.decoding import Decoded, DecodingOptions, generate_captions
+from recap_cli.runtime.feature_cache import cache_features
 from recap_cli.runtime.hub import model_path
-from recap_cli.runtime.music_cache import cache_features
 
 
 @dataclass(frozen=True)
