@@ -51,7 +51,10 @@ def _stanzas(lines: Sequence[str]) -> Iterator[list[int]]:
 
 def _few_at_a_time(lines: Sequence[str], rows: Sequence[int]) -> Iterator[list[int]]:
     """Yields lines that are not repeated in parts of like size, of `FEW_LINES` at most."""
-    new = list({_key(lines[row]): row for row in reversed(rows)}.values())[::-1]
+    first: dict[str, int] = {}
+    for row in rows:
+        first.setdefault(_key(lines[row]), row)
+    new = list(first.values())
     parts = -(-len(new) // FEW_LINES)
     edges = [len(new) * part // parts for part in range(parts + 1)]
     yield from (new[start:stop] for start, stop in pairwise(edges))
