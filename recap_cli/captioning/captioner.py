@@ -279,7 +279,7 @@ class Captioner:
                     excerpt=song.decoded.excerpt,
                     settings={**settings, "excerpt": song.excerpt},
                     lyrics_tokens=tokens,
-                    warnings=self.collect_warnings(song, tokens, decoded),
+                    warnings=self.collect_warnings(song, decoded),
                     seconds=song.seconds + seconds,
                     id=song.id,
                     weights=self.weights,
@@ -305,7 +305,7 @@ class Captioner:
             return batch | pad_states(states)
         return batch | pad_mels([song.decoded.mel for song in songs], self.processor.audio)
 
-    def collect_warnings(self, song: CaptionInput, tokens: int, found: Decoded) -> list[str]:
+    def collect_warnings(self, song: CaptionInput, found: Decoded) -> list[str]:
         """Returns what a reader of the caption should know."""
         warnings = [*song.decoded.warnings, *song.warnings]
         seconds, audio = song.decoded.excerpt["seconds"], self.processor.audio
@@ -313,8 +313,8 @@ class Captioner:
         if seconds < window / 2 and not any(text.startswith("very short") for text in warnings):
             known = f"{window:g} s that the model {'should' if audio.takes_whole_songs else 'can'} hear"
             warnings.append(f"short: the excerpt has less than half of the {known}")
-        if tokens > self.processor.max_lyrics_tokens:
-            warnings.append(f"lyrics cut at {self.processor.max_lyrics_tokens} tokens: they have {tokens}")
+        if cut := self.processor.cut_warning(song.lyrics):
+            warnings.append(cut)
         if not all(found.captions):
             warnings.append("the model wrote an empty caption")
         if not self.model.config.use_music:

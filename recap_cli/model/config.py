@@ -79,6 +79,12 @@ class RecapConfig(BartConfig):
     pads_in_loss: bool = False  # True counts pad positions in the caption loss (public code); False masks them
     alignment_probe: bool = False  # with alpha 0, train the projection on detached states: what it finds alone (ours)
     constant_music: int = 0  # steps of a learned sequence that stands in for every song's music (ours)
+    # How many of the lower encoder layers read each verse by itself, its positions counted from 0. The mean over a
+    # verse's tokens, as Reimers and Gurevych 2019 (arXiv 1908.10084) pool sentences, is its one state in the layers
+    # above, which see the whole song (ours). 0 (paper): all layers read the lyrics as one text.
+    verse_layers: int = 0
+    freeze_verses: bool = False  # True keeps these layers and all embeddings as they came (ours)
+    eight_bit: bool = False  # `save_pretrained` stores large weights in 8 bit, see `weight_files.pack_weights` (ours)
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Keeps lists as JSON gives them back, then checks every field that RECAP adds."""
@@ -87,6 +93,7 @@ class RecapConfig(BartConfig):
         super().__post_init__(**kwargs)
         if self.use_music:
             self._check_layers()
+        self._check_verses()
         self._check_choices()
 
     @property
@@ -145,6 +152,20 @@ class RecapConfig(BartConfig):
                 f"--align-layer {self.align_layer} lies behind fusion layer {min(self.fusion_layers)}, where music "
                 "has leaked into the lyrics",
                 "choose an earlier layer, or --allow-fused-alignment for a study",
+            )
+
+    def _check_verses(self) -> None:
+        if not 0 <= self.verse_layers <= self.encoder_layers:
+            raise OptionError(
+                f"--verse-layers {self.verse_layers} is out of range", f"the encoder has {self.encoder_layers} layers"
+            )
+        if self.freeze_verses and not self.verse_layers:
+            raise OptionError("--freeze-verses: no layer reads verses", "say how many do with --verse-layers")
+        if self.use_music and self.verse_layers > min(self.align_layer, *self.fusion_layers):
+            raise OptionError(
+                f"--verse-layers {self.verse_layers} leaves layers above it to the whole song, but --align-layer is "
+                f"{self.align_layer} and --fusion-layers {','.join(map(str, self.fusion_layers))}",
+                f"align and fuse at layers from {self.verse_layers} on",
             )
 
     def _check_choices(self) -> None:

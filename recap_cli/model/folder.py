@@ -95,6 +95,9 @@ RECAP_RULES: dict[str, Rule] = {
     "pads_in_loss": yes_or_no(),
     "alignment_probe": yes_or_no(),
     "constant_music": whole(0, 100_000),
+    "verse_layers": whole(0, 64),
+    "freeze_verses": yes_or_no(),
+    "eight_bit": yes_or_no(),
 }
 # What a folder may say about generation. `recap caption` has a flag for the last five, and the flag wins; they
 # stay for those who call `generate` on the bare model.

@@ -25,8 +25,9 @@ from recap_cli.runtime.hub import DEFAULT_BART, find_model
 from recap_cli.runtime.run_folder import check_run_folder, read_figures
 from recap_cli.training.checkpoints import has_checkpoint
 from recap_cli.training.interventions import CONSTANT_STEPS
-from recap_cli.training.options import CONSTANT, DEMO_ENCODER, MUSICNN, NAMED_ENCODERS, TAGS_ENCODER, TrainOptions
+from recap_cli.training.options import DEMO_ENCODER, MUSICNN, NAMED_ENCODERS, TAGS_ENCODER, TrainOptions
 from recap_cli.training.pretrain import tag_values, tiny_bart
+from recap_cli.training.recipes import CONSTANT
 from recap_cli.training.trainer import process_batch_size
 from recap_cli.training.validation import validation_songs
 
@@ -214,7 +215,7 @@ def plan_run(
     check_music_encoder(plan)
     if plan.music_encoder == TAGS_ENCODER or plan.source.folder is None:
         check_cache(data.folder, "pretrained")
-    if plan.music_kind == "states":
+    if plan.music_kind == "states" or options.freeze_verses:
         check_cache(data.folder, "features")
     return plan
 
@@ -332,6 +333,8 @@ def recap_config(plan: RunPlan, music: MusicEncoderSizes | None) -> RecapConfig:
         use_music=music is not None,
         music_encoder=plan.encoder_kind,
         train_music_encoder=options.train_music_encoder,
+        freeze_verses=options.freeze_verses,
+        eight_bit=False,
         allow_fused_alignment=options.allow_fused_alignment,
         alignment_probe=options.probe,
         constant_music=CONSTANT_STEPS if options.study.music == CONSTANT else 0,

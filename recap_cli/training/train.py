@@ -22,7 +22,7 @@ from recap_cli.progress import Progress, SilentProgress
 from recap_cli.records import SCHEMA
 from recap_cli.runtime.device import choose_device
 from recap_cli.runtime.run_folder import FIGURES_FILE, begin_run, hold_run, read_figures, read_log
-from recap_cli.training.build import build_model, build_trainer, choose_music, draw_model
+from recap_cli.training.build import build_model, build_trainer, choose_music, choose_verses, draw_model
 from recap_cli.training.checkpoints import best_record, choose_checkpoint, load_best
 from recap_cli.training.interventions import ComputedStates, Music
 from recap_cli.training.options import TrainOptions
@@ -95,7 +95,8 @@ def train_run(plan: RunPlan, progress: Progress) -> TrainResult:
     model, processor = build_model(plan, progress)
     with state.main_process_first():
         music = choose_music(model, plan, progress)
-    trainer = build_trainer(plan, model, processor, music, plan.out, progress)
+        verses = choose_verses(model, processor, plan, progress)
+    trainer = build_trainer(plan, model, processor, music, plan.out, progress, verses)
     if plan.has_more_epochs:
         epochs, count = settings["epochs"], len(trainer.train_dataset)
         progress.say(f"{count} captions are few: {epochs:g} epochs, so that the model learns to write (--epochs).")
