@@ -60,6 +60,20 @@ class Facts:
         }
 
 
+@dataclass(frozen=True)
+class Guess:
+    """A teacher's best guess at one fact, and whether it is sure enough to be stated."""
+
+    best: str
+    confidence: float  # from 0 to 1
+    sure: bool
+
+    @property
+    def value(self) -> str | None:
+        """The guess where it is sure."""
+        return self.best if self.sure else None
+
+
 def _check(several: tuple[str, ...], names: Iterable[str]) -> None:
     if len(set(several)) < len(several) or len(several) > MOST or not set(several) <= set(names):
         raise ValueError(f"not at most {MOST} different names: {', '.join(several)}")

@@ -5,13 +5,13 @@ import unicodedata
 from collections import Counter
 from functools import lru_cache
 
-from recap_cli.facts.facts import DATA, LANGUAGES
+from recap_cli.facts.facts import DATA, LANGUAGES, Guess
 
 LEAST_LETTERS = 20  # in a script of their own
 LEAST_WORDS = 12  # in Latin script
 LEAST_SHARE = 0.18  # of words that are common ones of the language; real lyrics have 0.3 to 0.6
 LEAD = 1.3  # times the hits of the next language
-PART = 25  # words that are judged at a time
+PART = 15  # words that are judged at a time
 MOST_FOREIGN = 0.25  # of the parts: above, the lyrics are mixed
 SCRIPTS = {
     **{"HIRAGANA": "ja", "KATAKANA": "ja", "CJK": "zh", "HANGUL": "ko", "CYRILLIC": "ru", "GREEK": "el"},
@@ -22,26 +22,27 @@ NOT_ARABIC = set("پچژگکیےٹڈ")  # letters of Persian and Urdu, which are
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 
 
-def find_language(lyrics: str) -> str | None:
-    """Returns the ISO 639-1 code of the language that lyrics are in, one of LANGUAGES.
+def find_language(lyrics: str) -> Guess | None:
+    """Returns the ISO 639-1 code of the language that lyrics are in, one of LANGUAGES; its confidence is their share.
 
-    None for too few words, for a language that is not known, and for lyrics of which more than a quarter is in another.
+    It is not sure where more than a quarter is in another. None for too few words, and for unknown languages.
     """
-    letters = Counter(_script(letter) for letter in lyrics if letter.isalpha())
+    letters: Counter[str] = Counter()
+    for letter, count in Counter(lyrics).items():
+        if letter.isalpha():
+            letters[_script(letter)] += count
+    if letters["ja"] > MOST_FOREIGN * letters["zh"]:  # Chinese characters among kana are Japanese
+        letters["ja"] += letters.pop("zh", 0)
     if not letters:
         return None
-    japanese = letters["ja"] + letters["zh"]
-    if letters["ja"] > 0.1 * japanese:  # Chinese characters among kana are Japanese
-        letters = letters - Counter({"zh": letters["zh"], "ja": letters["ja"]}) + Counter({"ja": japanese})
     script, count = letters.most_common(1)[0]
-    if count < (1 - MOST_FOREIGN) * letters.total():
-        return None
+    share = count / letters.total()
     if script == "latin":
-        return _by_words(lyrics)
-    # A Chinese character is a word, and letters of other scripts are a fifth of one.
-    if script not in LANGUAGES or count < LEAST_LETTERS:
+        return _by_words(lyrics, share)
+    language = _refined(script, set(lyrics.lower()))
+    if language not in LANGUAGES or count < LEAST_LETTERS:
         return None
-    return _refined(script, set(lyrics.lower()))
+    return Guess(language, share, share >= 1 - MOST_FOREIGN)
 
 
 @lru_cache(maxsize=4096)
@@ -50,6 +51,7 @@ def _script(letter: str) -> str:
 
 
 def _refined(script: str, letters: set[str]) -> str | None:
+    """Returns the language that a script stands for, told by its letters where it serves several."""
     if script == "ru" and letters & UKRAINIAN:
         return None if letters & NOT_UKRAINIAN else "uk"
     return None if script == "ar" and letters & NOT_ARABIC else script
@@ -67,28 +69,29 @@ def common_words() -> dict[str, dict[str, float]]:
     return {word: dict.fromkeys(languages, 1 / len(languages)) for word, languages in found.items()}
 
 
-def _by_words(lyrics: str) -> str | None:
+def _by_words(lyrics: str, share: float) -> Guess | None:
     # A line that is sung many times says no more than once.
     lines = dict.fromkeys(line.strip().lower() for line in lyrics.splitlines())
     words = [word.replace("’", "'") for line in lines for word in _WORD.findall(line)]
-    if len(words) < LEAST_WORDS:
+    language = _best(words) if len(words) >= LEAST_WORDS else None
+    if language is None:
         return None
-    best = _best(words)
     parts = [words[start : start + PART] for start in range(0, len(words), PART)]
-    others = sum(_best(part) not in (best, None) for part in parts if len(part) >= LEAST_WORDS)
-    return best if others <= MOST_FOREIGN * len(parts) else None
+    found = [one for one in map(_best, parts) if one]
+    share *= found.count(language) / max(1, len(found))
+    return Guess(language, share, share >= 1 - MOST_FOREIGN)
 
 
 def _best(words: list[str]) -> str | None:
     """Returns the language with the most common words, where they are enough and well ahead of the next."""
     known = common_words()
     hits: Counter[str] = Counter()
-    shared: Counter[str] = Counter()
+    shared: dict[str, float] = {}
     for word in words:
         for language, weight in known.get(word, {}).items():
             hits[language] += 1
-            shared[language] += weight
-    ranked = shared.most_common(2)
+            shared[language] = shared.get(language, 0) + weight
+    ranked = sorted(shared.items(), key=lambda pair: -pair[1])[:2]
     if not ranked or hits[ranked[0][0]] < LEAST_SHARE * len(words):
         return None
     ahead = len(ranked) == 1 or ranked[0][1] >= LEAD * ranked[1][1]

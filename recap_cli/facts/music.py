@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recap_cli.facts.facts import DATA, MOST
+from recap_cli.facts.facts import DATA, MOST, Guess
 from recap_cli.model.musicnn import TAGS
 
 NAMES = tuple(f"{tagger}:{tag}" for tagger, tags in TAGS.items() for tag in tags)
@@ -20,20 +20,6 @@ UNLIKE = {
     "unknown": "speech, a voice alone or noise rather than music",
 }
 LEAST = 1e-6  # a probability, so that log odds are finite
-
-
-@dataclass(frozen=True)
-class Guess:
-    """The best guess at one fact, and whether it is sure enough to be stated."""
-
-    best: str
-    confidence: float  # from 0 to 1
-    sure: bool
-
-    @property
-    def value(self) -> str | None:
-        """The guess where it is sure."""
-        return self.best if self.sure else None
 
 
 @dataclass(frozen=True)
@@ -82,8 +68,9 @@ def find_unlike(tags: np.ndarray) -> str | None:
         return "steady"
     means = dict(zip(TAGS["mtt"], tags[:, len(TAGS["msd"]) :].mean(axis=0), strict=True))
     known = sum(means.values())
+    instruments = sum(means[tag] for tag in limits["instruments"])
     others = known - sum(means[tag] for tag in limits["voice"])
-    alone = known < limits["least_tags_of_voice"] and others < limits["least_others"]
+    alone = instruments < limits["least_instruments"] and others < limits["least_others"]
     return "unknown" if known < limits["least_tags"] or alone else None
 
 

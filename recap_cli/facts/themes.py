@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from recap_cli.facts.facts import DATA, MOST, THEMES
+from recap_cli.facts.facts import DATA, MOST, THEMES, Guess
 
 TEACHER = DATA / "theme_teacher.safetensors"
 VERSE_WORDS = 60  # at most, unless a line has more
@@ -17,16 +17,18 @@ _SOUND = re.compile(r"\W+")
 
 def split_verses(lyrics: str) -> list[str]:
     """Returns lyrics in portions of whole lines, up to 60 words each; a line that comes again is left out."""
-    lines = {_SOUND.sub(" ", line.lower()).strip(): line.strip() for line in reversed(lyrics.splitlines())}
+    lines: dict[str, str] = {}
+    for line in lyrics.splitlines():
+        lines.setdefault(_SOUND.sub(" ", line.lower()).strip(), line.strip())
     verses: list[list[str]] = []
     words = VERSE_WORDS
-    for line in (line for key, line in reversed(lines.items()) if key):
+    for line in (line for key, line in lines.items() if key):
         words += len(line.split())
         if words > VERSE_WORDS:
             verses.append([])
             words = len(line.split())
         verses[-1].append(line)
-    return ["\n".join(lines) for lines in verses]
+    return ["\n".join(verse) for verse in verses]
 
 
 def song_vector(vectors: np.ndarray, words: Sequence[int]) -> np.ndarray:
@@ -58,10 +60,11 @@ class ThemeTeacher:
         """Returns how often themes with such scores were among a reader's, from 0 to 1."""
         return 1 / (1 + np.exp(-(self.slope * scores + self.intercept)))
 
-    def stated(self, scores: np.ndarray) -> tuple[str, ...]:
-        """Returns the themes of one song that may be stated, at most two, surest first, by its scores [themes]."""
-        names = tuple(THEMES)
-        return tuple(names[place] for place in np.argsort(-scores)[:MOST] if scores[place] >= self.least)
+    def guesses(self, scores: np.ndarray) -> tuple[Guess, ...]:
+        """Returns the two likeliest themes of one song by its scores [themes], the likelier first."""
+        names, confidence = tuple(THEMES), self.confidence(scores)
+        best = np.argsort(-scores, kind="stable")[:MOST]
+        return tuple(Guess(names[one], float(confidence[one]), bool(scores[one] >= self.least)) for one in best)
 
     def save(self, path: Path) -> None:
         """Writes the teacher to a file."""

@@ -63,7 +63,7 @@ INSTRUMENTAL = (
     "This is {instrumental}.",
     "Nobody sings in this {this}.",
     "It sounds like {a}, with no singing in it.",
-    "What is heard is {instrumental}.",
+    "Here is {instrumental}.",
     "This {this} has no singing.",
 )
 INSTRUMENTAL_WITH_SOUNDS = (
@@ -78,7 +78,7 @@ UNSURE = (
     "By the sound of it, this is {a}.",
     "This is {a}.",
     "It sounds like {a}.",
-    "What is heard is {a}.",
+    "Here is {a}.",
 )
 UNSURE_WITH_SOUNDS = (
     "{a} built on {sounds}.",
@@ -204,6 +204,8 @@ def _music_sentences(facts: Facts) -> Iterator[str]:
         "voice": "a human voice" if raps and who == "sung" else VOICES_HEARD[who],
         "sounds": " and ".join(with_article(name) if name in COUNTED else name for name in facts.instruments),
     }
+    if not (facts.feel or facts.genre):  # nobody says that it sounds like a song
+        templates = tuple(template for template in templates if not template.startswith("It sounds like"))
     for template, (name, instrumental) in product(templates, _nouns(facts, sung)):
         nouns = {"a": with_article(name), "this": name, "instrumental": with_article(instrumental)}
         sentence = template.format(**nouns, **slots)

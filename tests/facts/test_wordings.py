@@ -13,9 +13,12 @@ NEVER = r"\bmajor\b|\bminor\b|\bkey\b|\bbpm\b|\btempo\b|\d|\bhappy\b|\bsad\b|\bm
 
 
 def every_sentence():
+    """Each wording with each word; of the combinations, those in which words meet."""
     for voice, genre, feel in product((None, *VOICES), (None, *GENRES), (None, *FEELS)):
-        for sounds in ((), INSTRUMENTS[:2], INSTRUMENTS[-2:], *((one,) for one in INSTRUMENTS)):
-            yield from music_sentences(Facts(voice, genre, sounds, feel))
+        yield from music_sentences(Facts(voice, genre, (), feel))
+    for voice, genre in product((None, *VOICES), (None, "electronic")):
+        for sounds in (INSTRUMENTS[:2], INSTRUMENTS[-2:], *((one,) for one in INSTRUMENTS)):
+            yield from music_sentences(Facts(voice, genre, sounds))
     for voice, theme in product((None, "none"), THEMES):
         yield from words_sentences(
             Facts(voice, language="en", themes=(theme, "faith" if theme != "faith" else "desire"))
