@@ -6,8 +6,8 @@ import numpy as np
 
 from recap_cli.facts.themes import ThemeTeacher
 
-# The penalty and the weight of the similarities were chosen by cross-validation on the labels to learn from; right
-# among the first two differs by less than .01 from half to twice of either.
+# The penalty and the weight of the similarities were chosen by cross-validation on the labels to learn from: right
+# among the first two in .751, from half to twice of either in .743 to .751.
 PENALTY = 6.0
 SIMILARITY = 1.5
 FOLDS = 10
