@@ -49,8 +49,9 @@ def with_flags(body: Callable[..., None]) -> Callable[..., None]:
         body(**{one.name: read_parameter(one, given) for one in parameters})
 
     shown = [one for parameter in parameters for one in settings_of(parameter) if one.flag]
-    # Panels come in the order of their first flags.
+    # Panels come in the order of their first flags, what is named by its place before all.
     shown.sort(key=lambda one: 1 + LAST.index(one.setting.panel) if one.setting.panel in LAST else 0)
+    shown.sort(key=lambda one: not one.setting.argument)
     signature = inspect.Signature([make_parameter(one) for one in shown])
     command.__signature__ = signature  # type: ignore[attr-defined]  # Typer reads it
     command.__annotations__ = {name: one.annotation for name, one in signature.parameters.items()}
