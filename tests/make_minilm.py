@@ -24,6 +24,7 @@ import torch
 from safetensors.torch import load_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from torch import Tensor
+from torch.nn import functional
 from transformers import BartConfig, BartForConditionalGeneration, PreTrainedTokenizerFast
 
 from recap_cli.model.weight_files import WEIGHTS_FILE, pack_file
@@ -158,8 +159,11 @@ def convert(model: Path, folder: Path, options: argparse.Namespace) -> None:
     config = bart_config(json.loads((model / "config.json").read_text("utf-8")), len(kept), options)
     bart = BartForConditionalGeneration(config)
     place = {piece: number for number, piece in enumerate(pieces)}
-    rows = [place.get(piece, place["[MASK]"]) for piece in kept]  # a capital's mark has no embedding yet
+    rows = [place.get(piece, place["[UNK]"]) for piece in kept]
     weights = bart_weights(load_file(model / WEIGHTS_FILE), rows, options.layers, options.positions)
+    # A capital's mark is new: it needs a direction of its own, as long as others, or a frozen table never writes it.
+    words = weights["embed_tokens.weight"]
+    words[kept.index(CAPITAL)] = functional.normalize(torch.randn(config.d_model), dim=0) * words.norm(dim=1).median()
     strange = bart.model.encoder.load_state_dict(weights, strict=False).unexpected_keys
     assert not strange, strange
     torch.nn.init.normal_(bart.model.decoder.embed_positions.weight, std=0.02)

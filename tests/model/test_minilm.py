@@ -77,6 +77,9 @@ def test_verse_states_are_those_of_bert(bert, tmp_path):
     found = list(compare(bert, PIECES, model, processor, 2))
     assert all(torch.allclose(ours, theirs, atol=5e-5) for theirs, ours in found)
     assert (found[0][0] - found[1][0]).abs().max() > 0.1
+    words, mark = model.model.shared.weight.detach(), processor.tokenizer.convert_tokens_to_ids(CAPITAL)
+    assert words[mark].norm() == pytest.approx(float(words.norm(dim=1).median()), rel=0.01)  # what captions can write
+    assert (words[mark] - words).norm(dim=1).sort().values[1] > 0.5 * words[mark].norm()
 
 
 def test_verses_of_many_songs_are_read_as_each_alone(bert, tmp_path):
