@@ -18,7 +18,7 @@ FLOORS = (
     ("outputs.py", "records.py"),
     ("tables/", "lyrics/", "audio/", "scoring/"),
     ("model/",),
-    ("processor.py",),
+    ("processor.py", "facts/"),
     ("corpus/",),
     ("demo/",),
     ("runtime/",),

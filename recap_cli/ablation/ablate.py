@@ -35,10 +35,10 @@ from recap_cli.outputs import ABLATION, hold_folder, is_ablation
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.records import SCHEMA
 from recap_cli.runtime.device import choose_device
-from recap_cli.training.build import build_model, choose_music
-from recap_cli.training.options import CONSTANT, OWN
-from recap_cli.training.options import SHUFFLED as SHUFFLED_MUSIC
+from recap_cli.training.build import build_model, choose_music, choose_verses
 from recap_cli.training.plan import plan_run
+from recap_cli.training.recipes import CONSTANT, OWN
+from recap_cli.training.recipes import SHUFFLED as SHUFFLED_MUSIC
 from recap_cli.training.train import TrainOptions, estimate, train
 
 RESULTS_FILE = "results.jsonl"
@@ -160,10 +160,11 @@ def run_todo(sweep: Sweep, todo: list[Task], progress: Progress) -> Iterator[tup
 
 
 def make_shared(options: TrainOptions, progress: Progress) -> None:
-    """Makes what runs share, with all cores: stand-ins that are pretrained, and music states."""
+    """Makes what runs share, with all cores: stand-ins that are pretrained, and states of music and verses."""
     plan = plan_run(options, progress)
-    model, _ = build_model(plan, progress)
+    model, processor = build_model(plan, progress)
     choose_music(model, plan, progress)
+    choose_verses(model, processor, plan, progress)
 
 
 def run_task(sweep: Sweep, task: Task, progress: Progress) -> RunRecord:

@@ -20,7 +20,7 @@ from recap_cli.scoring.alignment import measure_alignment
 from recap_cli.scoring.rouge import is_other_script, rouge, rouge_tokens
 from recap_cli.scoring.text import TextScores, score_songs
 from recap_cli.training.interventions import Music, change_states, partners
-from recap_cli.training.options import CONSTANT, Interventions
+from recap_cli.training.recipes import CONSTANT, Interventions
 from recap_cli.training.validation import Validation, summarise_losses
 
 # What a caption of a demo song says of the sound, and what can only be heard.

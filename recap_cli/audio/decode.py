@@ -13,7 +13,7 @@ import soundfile
 from recap_cli.audio.ffmpeg import UNPLAYABLE
 from recap_cli.audio.lengths import find_layout
 from recap_cli.audio.mel import mix_down, resample
-from recap_cli.audio.settings import AudioSettings, read_place
+from recap_cli.audio.settings import WHOLE_SONG, AudioSettings, read_place
 from recap_cli.audio.sound import (
     REFUSED,
     UNKNOWN_FRAMES,
@@ -34,8 +34,7 @@ LEAD_FRAMES = 32_768  # decoded and dropped after a seek: an MP3 frame leans on 
 LONGEST = 4 * 3600  # seconds that are decoded to find a place in a song whose header is wrong
 MOST_VALUES = 2**26  # samples of all channels that a passage may hold before it is mixed
 MOST_KEPT = 2**24  # samples of all channels of a song that need not be decoded twice
-SPAN = 1800.0  # seconds that are decoded at most of a whole song
-NOT_ALL = f"the song is longer: only its first {SPAN / 60:.0f} minutes were decoded"
+NOT_ALL = f"the song is longer: only its first {WHOLE_SONG / 60:.0f} minutes were decoded"
 
 
 @dataclass(frozen=True)
@@ -272,14 +271,14 @@ def read_windows(path: str | Path, settings: AudioSettings) -> Iterator[Window]:
     """
     path = Path(path)
     check_file(path)
-    with open_in_order(path, SPAN + 1) as opened:
+    with open_in_order(path, WHOLE_SONG + 1) as opened:
         yield from _windows(opened, path, settings)
 
 
 def _windows(opened: Opened, path: Path, settings: AudioSettings) -> Iterator[Window]:
     source, rate = opened.source, opened.source.samplerate
     length = round(settings.seconds * rate)
-    cuts = _cut(source, length, round(SPAN * rate))
+    cuts = _cut(source, length, round(WHOLE_SONG * rate))
     before, samples, done = None, next(cuts, None), 0
     if samples is None:
         raise AudioError(f"{path} holds no audio samples", UNPLAYABLE)
@@ -312,6 +311,6 @@ def _cut(source: Source, length: int, limit: int) -> Iterator[np.ndarray]:
 def _lost_part(opened: Opened, decoded: int) -> tuple[str, ...]:
     """Returns a warning where the song goes on, or where less could be decoded than the header promises."""
     rate = opened.source.samplerate
-    if decoded >= round(SPAN * rate):
+    if decoded >= round(WHOLE_SONG * rate):
         return (NOT_ALL,) if len(opened.source.read_block(1)) else ()
     return _damage(opened.promised, decoded, rate)

@@ -1,7 +1,8 @@
-"""From decoded channels to a log-mel spectrogram: mixed to mono, resampled, Fourier windows, mel bands, decibels."""
+"""From decoded channels to a log-mel spectrogram: mixed to mono, resampled, Fourier windows, mel bands, logarithm."""
 
 import functools
 import math
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -13,6 +14,8 @@ LONGEST_CANCELLED = 0.1  # of the passage's time
 LOUD = 0.1  # of the passage's mean energy, below which a moment says nothing
 MOST_CHANNELS = 16  # that are compared with each other; more are no recording of music
 FEW = 7  # columns, up to which NumPy adds a row from left to right
+ZERO_CROSSINGS, ROLL_OFF, KAISER_BETA = 50, 0.91734737, 12.9846  # of resampy's kaiser_best
+MIN_PHASES, MOST_PHASES = 128, 2000  # samples that a row gives; a rate that has little in common with ours needs more
 STEP = 8192  # frames that are looked at together
 CANCELLING = "the channels cancel each other: mixed without channel {}"
 
@@ -85,7 +88,10 @@ def resample(samples: np.ndarray, source_rate: int, settings: AudioSettings) -> 
         return samples
     if len(samples) * settings.sample_rate < source_rate:
         return np.zeros(0, np.float32)
-    if settings.resampler == "resampy":
+    phases = settings.sample_rate // math.gcd(source_rate, settings.sample_rate)
+    if settings.resampler == "polyphase" and phases <= MOST_PHASES:
+        return _resample_in_phases(samples, source_rate, settings.sample_rate)
+    if settings.resampler != "soxr":
         import resampy
 
         return resampy.resample(samples, source_rate, settings.sample_rate, filter="kaiser_best")
@@ -96,6 +102,33 @@ def resample(samples: np.ndarray, source_rate: int, settings: AudioSettings) -> 
             "--resampler soxr needs the package soxr", 'in the folder of the program: pip install ".[fast]"'
         ) from error
     return soxr.resample(samples, source_rate, settings.sample_rate, quality="HQ")
+
+
+def _resample_in_phases(samples: np.ndarray, source_rate: int, rate: int) -> np.ndarray:
+    """Resamples as one product of matrices; a row is a piece of the song after which output and input meet again."""
+    weights, step, half = _phases(source_rate, rate)
+    count = len(samples) * rate // source_rate
+    rows = -(-count // weights.shape[1])
+    padded = np.pad(samples, (half, half + step))
+    pieces = np.lib.stride_tricks.sliding_window_view(padded, len(weights))[: rows * step : step]
+    return (np.ascontiguousarray(pieces) @ weights).reshape(-1)[:count]
+
+
+@functools.lru_cache(maxsize=4)
+def _phases(source_rate: int, rate: int) -> tuple[np.ndarray, int, int]:
+    """Returns weights [samples in, samples out] of a row, the samples between rows, and those before the first output.
+
+    They are those of resampy's kaiser_best, exact where it interpolates a table.
+    """
+    common = math.gcd(source_rate, rate)
+    several = -(-MIN_PHASES * common // rate)
+    count, step = several * rate // common, several * source_rate // common
+    half = math.ceil(ZERO_CROSSINGS * max(1.0, source_rate / rate))
+    cutoff = ROLL_OFF * min(1.0, rate / source_rate)
+    distance = np.arange(step + 2 * half)[:, None] - half - np.arange(count) * source_rate / rate
+    window = np.i0(KAISER_BETA * np.sqrt(np.maximum(0, 1 - (distance / half) ** 2))) / np.i0(KAISER_BETA)
+    weights = np.where(np.abs(distance) < half, cutoff * np.sinc(cutoff * distance) * window, 0)
+    return _frozen(weights), step, half
 
 
 @functools.cache
@@ -109,8 +142,11 @@ def hann_window(settings: AudioSettings) -> np.ndarray:
 def mel_filterbank(settings: AudioSettings) -> np.ndarray:
     """Returns triangular filters on the HTK mel scale, 2595 log10(1 + f / 700), peak 1 and not normalised.
 
-    float32 `[n_fft // 2 + 1, mels]`, read-only; torchaudio's `melscale_fbanks(norm=None)` bit for bit.
+    float32 `[n_fft // 2 + 1, mels]`, read-only; torchaudio's `melscale_fbanks(norm=None)` bit for bit. Those of musicnn
+    are librosa's: on Slaney's scale, each of area 1.
     """
+    if settings.takes_whole_songs:
+        return _slaney_filterbank(settings)
     bins = np.linspace(0, settings.sample_rate // 2, settings.n_fft // 2 + 1).astype(np.float32)
     low, high = (np.float32(2595 * math.log10(1 + f / 700)) for f in (settings.f_min, settings.f_max))
     # torch steps from both ends, in float32: one other bit in a corner moves a narrow filter by 1e-5.
@@ -120,6 +156,18 @@ def mel_filterbank(settings: AudioSettings) -> np.ndarray:
     corners = np.float32(700) * (powers.astype(np.float32) - np.float32(1))
     distance, widths = corners[None, :] - bins[:, None], np.diff(corners)
     return _frozen(np.maximum(0, np.minimum(-distance[:, :-2] / widths[:-1], distance[:, 2:] / widths[1:])))
+
+
+def _slaney_filterbank(settings: AudioSettings) -> np.ndarray:
+    """Returns filters as even in Hz as 3 mels in 200 up to 1 kHz, then 27 mels in a factor of 6.4."""
+    linear, break_mel, factor = 200 / 3, 15.0, math.log(6.4) / 27
+    high = break_mel + math.log(settings.f_max / 1000) / factor
+    mels = np.linspace(0, high, settings.mels + 2)
+    corners = np.where(mels < break_mel, linear * mels, 1000 * np.exp(factor * (mels - break_mel)))
+    bins = np.linspace(0, settings.sample_rate / 2, settings.n_fft // 2 + 1)
+    distance, widths = corners[None, :] - bins[:, None], np.diff(corners)
+    peaks = np.maximum(0, np.minimum(-distance[:, :-2] / widths[:-1], distance[:, 2:] / widths[1:]))
+    return _frozen(peaks * 2 / (corners[2:] - corners[:-2]))
 
 
 def _frozen(values: np.ndarray) -> np.ndarray:
@@ -132,7 +180,8 @@ def _frozen(values: np.ndarray) -> np.ndarray:
 def mel_power(samples: np.ndarray, settings: AudioSettings) -> np.ndarray:
     """Returns the power in each mel band: torchaudio's MelSpectrogram, centred, reflect-padded, power 2.
 
-    Reflection needs n_fft // 2 + 1 samples (257); a shorter clip is first padded to that with zeros at its end.
+    Reflection needs n_fft // 2 + 1 samples (257); a shorter clip is first padded to that with zeros at its end. For
+    musicnn both ends are padded with zeros, as librosa does.
 
     Args:
         samples: mono `[samples]` at the settings' rate; none is an AudioError.
@@ -146,7 +195,11 @@ def mel_power(samples: np.ndarray, settings: AudioSettings) -> np.ndarray:
     half = settings.n_fft // 2
     # float64: quiet bands beside loud ones keep their decibels, whichever NumPy does the transform.
     padded = np.pad(np.asarray(samples, np.float64), (0, max(0, half + 1 - len(samples))))
-    signal = np.pad(padded, half, mode="reflect")
+    return _band_power(np.pad(padded, half, mode="constant" if settings.takes_whole_songs else "reflect"), settings)
+
+
+def _band_power(signal: np.ndarray, settings: AudioSettings) -> np.ndarray:
+    """Returns the power in each mel band of each whole Fourier window of a signal, float32 `[mels, frames]`."""
     frames = np.lib.stride_tricks.sliding_window_view(signal, settings.n_fft)[:: settings.hop]
     spectrum = np.fft.rfft(frames * hann_window(settings))
     power = (spectrum.real**2 + spectrum.imag**2) @ mel_filterbank(settings)
@@ -156,7 +209,30 @@ def mel_power(samples: np.ndarray, settings: AudioSettings) -> np.ndarray:
 def log_mel(samples: np.ndarray, settings: AudioSettings) -> np.ndarray:
     """Returns what the music encoder takes, in decibels: 10 log10(max(mel power, power_floor)), no top_db.
 
-    Takes and refuses what `mel_power` does; float32 `[mels, frames]`, `[128, 938]` for 15 s. Silence is -100.
+    Takes and refuses what `mel_power` does; float32 `[mels, frames]`, `[128, 938]` for 15 s. Silence is -100. For
+    musicnn it is log10(10000 power + 1), `[96, frames]`, and silence 0.
     """
-    power = np.maximum(mel_power(samples, settings), settings.power_floor)
+    return _logarithm(mel_power(samples, settings), settings)
+
+
+def _logarithm(power: np.ndarray, settings: AudioSettings) -> np.ndarray:
+    if settings.takes_whole_songs:
+        # Rounded as in the original, which went on in half precision, where sound as loud as any CD's overflows.
+        rounded = np.minimum(power, np.finfo(np.float16).max).astype(np.float16)
+        return np.log10(10000 * rounded.astype(np.float32) + 1)
+    power = np.maximum(power, settings.power_floor)
     return (10 * np.log10(power, dtype=np.float64)).astype(np.float32)
+
+
+def log_mel_in_parts(parts: Iterable[np.ndarray], settings: AudioSettings) -> Iterator[np.ndarray]:
+    """Yields the log-mel of samples that come in parts, for musicnn: joined, what `log_mel` makes of them together."""
+    half, total = settings.n_fft // 2, 0
+    rest = np.zeros(half)
+    for part in parts:
+        total += len(part)
+        rest = np.concatenate([rest, part])
+        if frames := max(0, (len(rest) - settings.n_fft) // settings.hop + 1):
+            yield _logarithm(_band_power(rest, settings), settings)
+            rest = rest[frames * settings.hop :]
+    rest = np.pad(rest, (0, max(0, half + 1 - total) + half))
+    yield _logarithm(_band_power(rest, settings), settings)

@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 import torch
 
+from recap_cli.audio.song_mel import WHOLE
 from recap_cli.captioning.caption_file import SongNumbers, song_number
-from recap_cli.captioning.caption_input import WHOLE, AudioResult, AudioTask, DecodedAudio, decode_songs, decode_task
+from recap_cli.captioning.caption_input import AudioResult, AudioTask, DecodedAudio, decode_songs, decode_task
 from recap_cli.captioning.captioner import NO_LYRICS, Captioner, CaptionInput, SongCaption
 from recap_cli.corpus.data_folder import is_prepared
 from recap_cli.corpus.dataset import PreparedData
@@ -204,10 +205,10 @@ class BatchCaptioner:
         The first batch comes as soon as it can; after it, songs of like length are taken together, a few batches at a
         time. Captions do not depend on it.
         """
-        results = iter(self.decode(tasks))
+        songs = map(self.as_input, self.decode(tasks))
         reach = self.decoding.batch_size
-        while window := list(islice(results, reach)):
-            yield from self.caption_window([self.as_input(result) for result in window])
+        while window := list(islice(songs, reach)):
+            yield from self.caption_window(window)
             reach = WINDOW_BATCHES * self.decoding.batch_size
 
     def decode(self, tasks: Iterable[AudioTask]) -> Iterator[AudioResult]:
@@ -222,8 +223,10 @@ class BatchCaptioner:
             tasks = iter(tasks)
             first = list(islice(tasks, FEW))
             jobs = (self.jobs or os.cpu_count() or 1) if len(first) == FEW else 1
-            ahead = WINDOW_BATCHES * self.decoding.batch_size
-            yield from decode_songs(chain(first, tasks), self.captioner.processor.audio, self.excerpt, jobs, ahead)
+            audio = self.captioner.processor.audio
+            # a whole song's mel has megabytes, and becomes states as soon as it is taken
+            ahead = 2 * jobs if audio.takes_whole_songs else WINDOW_BATCHES * self.decoding.batch_size
+            yield from decode_songs(chain(first, tasks), audio, self.excerpt, jobs, ahead)
 
     @staticmethod
     def prepared(data: PreparedData, task: AudioTask, _audio: str) -> DecodedAudio:
@@ -248,9 +251,8 @@ class BatchCaptioner:
             )
         missing = () if self.instrumental or result.lyrics.strip() else (NO_LYRICS,)
         warnings = (*result.warnings, *missing)
-        return CaptionInput(
-            task.audio, result.lyrics, result.decoded, warnings, task.id, self.named_excerpt, title=task.title
-        )
+        decoded = self.captioner.encode_song(result.decoded)
+        return CaptionInput(task.audio, result.lyrics, decoded, warnings, task.id, self.named_excerpt, title=task.title)
 
     @property
     def named_excerpt(self) -> str | float:

@@ -7,18 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from recap_cli.audio.decode import Excerpt, read_excerpt, read_windows
+from recap_cli.audio.decode import read_windows
 from recap_cli.audio.mel import log_mel
 from recap_cli.audio.settings import AudioSettings
+from recap_cli.audio.song_mel import envelope_of, read_log_mel
 from recap_cli.errors import AudioError
 from recap_cli.lyrics.reader import Lyrics
 from recap_cli.lyrics.tags import lyrics_in_tags
 from recap_cli.runtime.worker_process import attempt
 from recap_cli.runtime.workers import Answer, Rules, work_through
 
-WHOLE = "whole"
 STOP_SECONDS = 1.0  # for processes to end: there is nothing that they keep
-ENVELOPE_STEP = 0.05  # seconds
 
 
 @dataclass(frozen=True)
@@ -58,12 +57,15 @@ class AudioResult:
 
 
 def decode_audio(audio: str | Path, settings: AudioSettings, excerpt: str | float) -> DecodedAudio:
-    """Returns the log-mel of one excerpt.
+    """Returns the log-mel of one excerpt, or of the whole song as the settings have it.
 
     Raises:
         AudioError: the audio cannot be decoded.
+        OptionError: the settings do not know this excerpt.
     """
-    return log_mel_of(read_excerpt(audio, settings, excerpt), settings)
+    found = read_log_mel(audio, settings, excerpt)
+    place = place_of(found.start, found.seconds)
+    return DecodedAudio(found.mel, place, found.warnings, envelope=found.envelope)
 
 
 def decode_windows(audio: str | Path, settings: AudioSettings) -> Iterator[tuple[DecodedAudio, float]]:
@@ -73,15 +75,15 @@ def decode_windows(audio: str | Path, settings: AudioSettings) -> Iterator[tuple
         AudioError: the audio cannot be decoded.
     """
     for window in read_windows(audio, settings):
-        yield log_mel_of(window.excerpt, settings), window.repeated
+        found = window.excerpt
+        mel = log_mel(found.samples, settings)
+        place, envelope = place_of(found.start, found.seconds), envelope_of(found.samples, settings)
+        yield DecodedAudio(mel, place, found.warnings, envelope=envelope), window.repeated
 
 
-def log_mel_of(found: Excerpt, settings: AudioSettings) -> DecodedAudio:
-    """Returns an excerpt's log-mel and place."""
-    excerpt = {"start": round(found.start, 3), "seconds": round(found.seconds, 3)}
-    steps = range(0, len(found.samples), round(ENVELOPE_STEP * settings.sample_rate))
-    envelope = np.maximum.reduceat(np.abs(found.samples), steps)
-    return DecodedAudio(log_mel(found.samples, settings), excerpt, found.warnings, envelope=envelope)
+def place_of(start: float, seconds: float) -> dict[str, float]:
+    """Returns start and length as a caption's record has them."""
+    return {"start": round(start, 3), "seconds": round(seconds, 3)}
 
 
 def decode_task(task: AudioTask, decode: Callable[[str], DecodedAudio]) -> AudioResult:

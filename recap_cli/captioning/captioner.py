@@ -16,7 +16,8 @@ from torch import Tensor
 
 from recap_cli import __version__
 from recap_cli.audio.decode import SILENT
-from recap_cli.captioning.caption_input import ENVELOPE_STEP, WHOLE, DecodedAudio, decode_audio, decode_windows
+from recap_cli.audio.song_mel import ENVELOPE_STEP, WHOLE
+from recap_cli.captioning.caption_input import DecodedAudio, decode_audio, decode_windows
 from recap_cli.captioning.explain import Explanation, explain_caption
 from recap_cli.captioning.load_model import load_model
 from recap_cli.corpus.dataset import PreparedData
@@ -34,6 +35,7 @@ from recap_cli.runtime.hub import DEFAULT_BART
 NO_LYRICS = "no lyrics: the caption comes from the music alone (--instrumental says there are none)"
 WINDOWS_AT_ONCE = 4  # of a whole song
 UNTOLD = ("seconds", "lyrics_from", "title", "explanation")  # times differ from run to run
+SHORT_SONG = 15.0  # seconds that a model of whole songs should have at least
 
 
 @dataclass(frozen=True)
@@ -195,13 +197,27 @@ class Captioner:
 
         Raises:
             AudioError: the audio cannot be decoded.
+            OptionError: the excerpt is none, or a place in a song that the model hears as a whole.
         """
         settings = self.processor.audio
-        if excerpt != WHOLE:
-            return decode_audio(audio, settings, excerpt)
+        if excerpt != WHOLE or settings.takes_whole_songs:
+            return self.encode_song(decode_audio(audio, settings, excerpt))
         if not self.model.config.use_music:
             return decode_audio(audio, settings, "start")
         return self.encode_windows(decode_windows(audio, settings))
+
+    @torch.inference_mode()
+    def encode_song(self, decoded: DecodedAudio) -> DecodedAudio:
+        """Encodes the music of a song that the model hears as a whole; an excerpt stays as it is.
+
+        So a song's states do not depend on others, and no batch holds mels of many minutes.
+        """
+        encoder = self.model.model.encoder.music_encoder
+        if encoder is None or not self.processor.audio.takes_whole_songs:
+            return decoded
+        mel = np.asarray(decoded.mel, np.float32)
+        states = encoder(torch.from_numpy(mel)[None].to(self.model.device))[0][0]
+        return replace(decoded, mel=mel[:, :0], states=states.cpu().numpy())
 
     @torch.inference_mode()
     def encode_windows(self, windows: Iterator[tuple[DecodedAudio, float]]) -> DecodedAudio:
@@ -263,7 +279,7 @@ class Captioner:
                     excerpt=song.decoded.excerpt,
                     settings={**settings, "excerpt": song.excerpt},
                     lyrics_tokens=tokens,
-                    warnings=self.collect_warnings(song, tokens, decoded),
+                    warnings=self.collect_warnings(song, decoded),
                     seconds=song.seconds + seconds,
                     id=song.id,
                     weights=self.weights,
@@ -289,14 +305,16 @@ class Captioner:
             return batch | pad_states(states)
         return batch | pad_mels([song.decoded.mel for song in songs], self.processor.audio)
 
-    def collect_warnings(self, song: CaptionInput, tokens: int, found: Decoded) -> list[str]:
+    def collect_warnings(self, song: CaptionInput, found: Decoded) -> list[str]:
         """Returns what a reader of the caption should know."""
         warnings = [*song.decoded.warnings, *song.warnings]
-        seconds, window = song.decoded.excerpt["seconds"], self.processor.audio.seconds
+        seconds, audio = song.decoded.excerpt["seconds"], self.processor.audio
+        window = SHORT_SONG if audio.takes_whole_songs else audio.seconds
         if seconds < window / 2 and not any(text.startswith("very short") for text in warnings):
-            warnings.append(f"short: the excerpt has less than half of the {window:g} s that the model can hear")
-        if tokens > self.processor.max_lyrics_tokens:
-            warnings.append(f"lyrics cut at {self.processor.max_lyrics_tokens} tokens: they have {tokens}")
+            known = f"{window:g} s that the model {'should' if audio.takes_whole_songs else 'can'} hear"
+            warnings.append(f"short: the excerpt has less than half of the {known}")
+        if cut := self.processor.cut_warning(song.lyrics):
+            warnings.append(cut)
         if not all(found.captions):
             warnings.append("the model wrote an empty caption")
         if not self.model.config.use_music:

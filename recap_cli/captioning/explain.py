@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recap_cli.audio.settings import MUSICNN_WINDOW
 from recap_cli.captioning.caption_input import DecodedAudio
+from recap_cli.lyrics.verses import split_lines
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.lyrics_encoder import LyricsEncoderOutput
 from recap_cli.model.music_encoder import TIME_STRIDE
-from recap_cli.processor import RecapProcessor
+from recap_cli.processor import CAPITAL, RecapProcessor
 
 LEAST_LOOK = 0.1  # of an even look; less counts as this much, so that next to nothing is not compared with nothing
 GLUE = 3  # letters; words that short say little on their own
@@ -106,7 +108,8 @@ def explain_caption(
 
     A word's look at the lyrics is the decoder's attention D[w, t] to the lyrics tokens, mean over its layers, heads and
     the word's tokens. Its look at the music goes through the lyrics: sum over t of D[w, t] F[t, k], where F[t, k] is
-    the attention of the fusion from lyrics token t to music step k, mean over fusion layers and heads.
+    the attention of the fusion from lyrics token t to music step k, mean over fusion layers and heads. Where lyrics are
+    read verse by verse, t is a verse, and its lines share what a word gave it.
 
     Args:
         model: in eval mode.
@@ -120,21 +123,22 @@ def explain_caption(
     labels = processor.encode_caption(caption)
     words, spans = token_words(processor, labels)
     encoded = model.model.encoder(**inputs, output_music_attentions=model.config.use_music)
-    looks = decoder_attention(model, encoded, inputs["attention_mask"], labels)
+    assert encoded.state_mask is not None
+    looks = decoder_attention(model, encoded, encoded.state_mask, labels)
     by_word = np.stack([looks[list(span)].mean(axis=0) for span in spans]) if spans else looks[:0]
-    owner, lines = token_lines(processor, lyrics, inputs["input_ids"][0].tolist())
+    parts, lines = state_lines(processor, lyrics, inputs["input_ids"][0].tolist())
     music, seconds = None, list[float]()
     if encoded.music_attentions:
         fused = torch.stack([found[0] for found in encoded.music_attentions]).mean(dim=0).float().cpu().numpy()
         second_of, seconds = step_seconds(processor, fused.shape[1], decoded.excerpt)
-        music = gather(by_word @ fused, second_of, len(seconds))
-    return Explanation(words, lines, seconds, gather(by_word, owner, len(lines)), music, decoded.envelope)
+        music = gather(by_word @ fused, one_place(second_of, len(seconds)))
+    return Explanation(words, lines, seconds, gather(by_word, parts), music, decoded.envelope)
 
 
 def decoder_attention(
     model: RecapForCaptioning, encoded: LyricsEncoderOutput, mask: Tensor, labels: Sequence[int]
 ) -> np.ndarray:
-    """Returns how much each token of a caption looked at each lyrics token, mean over layers and heads."""
+    """Returns how much each token of a caption looked at each lyrics state, mean over layers and heads."""
     start = torch.tensor([[model.config.decoder_start_token_id, *labels[:-1]]], device=model.device)
     chosen = model.config._attn_implementation
     model.set_attn_implementation("eager")  # the others keep no attention
@@ -151,9 +155,13 @@ def decoder_attention(
     return torch.stack([layer[0].mean(dim=0) for layer in decoded.cross_attentions]).mean(dim=0).float().cpu().numpy()
 
 
-def gather(attention: np.ndarray, owner: Sequence[int], count: int) -> Looks | None:
-    """Adds up attention [words, tokens or steps] by the place that owns each, -1 for none; None without any place."""
-    belongs = np.array(owner)[:, None] == np.arange(count)
+def one_place(owner: Sequence[int], count: int) -> np.ndarray:
+    """Returns 1 where a state belongs to a place [states, places], from each one's number; -1 belongs to none."""
+    return np.array(owner)[:, None] == np.arange(count)
+
+
+def gather(attention: np.ndarray, belongs: np.ndarray) -> Looks | None:
+    """Adds up attention [words, states] by the places that own each state [states, places]; None without any place."""
     placed = attention @ belongs
     totals = placed.sum(axis=1, keepdims=True)
     if not placed.size or not totals.all():
@@ -162,15 +170,24 @@ def gather(attention: np.ndarray, owner: Sequence[int], count: int) -> Looks | N
 
 
 def step_seconds(processor: RecapProcessor, states: int, excerpt: Mapping[str, float]) -> tuple[list[int], list[float]]:
-    """Returns the number of the second that each music state belongs to, -1 for none, and where the seconds start."""
+    """Returns the number of the place that each music state belongs to, -1 for none, and the seconds where they start.
+
+    A place is a second; for musicnn, whose states stand for 3 s, a state.
+    """
     start = excerpt.get("start", 0.0)
-    owner = [-1 if time is None else int(time - start) for time in step_times(processor, states, excerpt)]
+    times = step_times(processor, states, excerpt)
+    if processor.audio.takes_whole_songs:
+        return list(range(states)), [time for time in times if time is not None]
+    owner = [-1 if time is None else int(time - start) for time in times]
     return owner, [start + second for second in range(max(owner) + 1)]
 
 
 def step_times(processor: RecapProcessor, states: int, excerpt: Mapping[str, float]) -> list[float | None]:
     """Returns the second in the file at which each music state starts; None for one that stands for a whole window."""
     audio = processor.audio
+    if audio.takes_whole_songs:
+        window = MUSICNN_WINDOW * audio.hop / audio.sample_rate
+        return [min(place * window, max(0.0, excerpt["seconds"] - window)) for place in range(states)]
     step = TIME_STRIDE * audio.hop / audio.sample_rate
     start, seconds = excerpt.get("start", 0.0), excerpt["seconds"]
     per_window = math.ceil(audio.frames(audio.samples) / TIME_STRIDE)
@@ -186,6 +203,17 @@ def step_times(processor: RecapProcessor, states: int, excerpt: Mapping[str, flo
             steps = min(per_window, rest - 1)
             times += [start + window * audio.seconds + place * step for place in range(steps)]
     return [None if time is None else min(max(time, start), start + seconds) for time in times]
+
+
+def state_lines(processor: RecapProcessor, lyrics: str, tokens: Sequence[int]) -> tuple[np.ndarray, list[str]]:
+    """Returns how much of each lyrics state belongs to each line that was read [states, lines], and these lines."""
+    if not processor.max_verses:
+        owner, lines = token_lines(processor, lyrics, tokens)
+        return one_place(owner, len(lines)), lines
+    verses, texts = processor.read_verses(lyrics), split_lines(lyrics)
+    rows = sorted({row for verse in verses for row in verse.lines})
+    shares = [[(row in verse.lines) / max(len(verse.lines), 1) for row in rows] for verse in verses]
+    return np.array(shares).reshape(len(verses), len(rows)), [texts[row] for row in rows]
 
 
 def token_lines(processor: RecapProcessor, lyrics: str, tokens: Sequence[int]) -> tuple[list[int], list[str]]:
@@ -206,6 +234,8 @@ def token_lines(processor: RecapProcessor, lyrics: str, tokens: Sequence[int]) -
 
 def token_words(processor: RecapProcessor, labels: Sequence[int]) -> tuple[list[str], list[range]]:
     """Returns a caption's words, and the places of each word's tokens."""
+    if processor.marks_capitals:
+        return piece_words(processor, labels)
     spans: list[range] = []
     special = set(processor.tokenizer.all_special_ids)
     for place, token in enumerate(labels):
@@ -219,3 +249,20 @@ def token_words(processor: RecapProcessor, labels: Sequence[int]) -> tuple[list[
     # a letter beyond ASCII may be several tokens, so a word is decoded as a whole
     texts = [str(processor.tokenizer.decode(list(labels[span.start : span.stop]))).strip() for span in spans]
     return texts, spans
+
+
+def piece_words(processor: RecapProcessor, labels: Sequence[int]) -> tuple[list[str], list[range]]:
+    """The same of word pieces, which do not say where a word begins: their letters fill the words of the caption."""
+    words = processor.decode(torch.tensor([list(labels)]))[0].split()
+    special = set(processor.tokenizer.all_special_ids)
+    spans: list[range] = []
+    room = 0  # letters of the last word that no piece has yet
+    for place, piece in enumerate(processor.tokenizer.convert_ids_to_tokens(list(labels))):
+        if labels[place] in special:
+            continue
+        if not room and len(spans) < len(words):
+            room = len(words[len(spans)])
+            spans.append(range(place, place + 1))
+        spans[-1] = range(spans[-1].start, place + 1)
+        room -= 0 if piece == CAPITAL else len(piece.removeprefix("##"))
+    return words, spans

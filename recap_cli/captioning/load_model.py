@@ -133,7 +133,11 @@ def check_fit(folder: Path, config: RecapConfig, processor: RecapProcessor) -> N
     elif max(processor.max_lyrics_tokens, processor.max_caption_tokens) > config.max_position_embeddings:
         longest = max(processor.max_lyrics_tokens, processor.max_caption_tokens)
         message = f"{file.name} allows {longest} tokens, the model {config.max_position_embeddings}"
-    elif config.use_music and processor.audio.mels != MEL_BANDS:
+    elif bool(processor.max_verses) != bool(config.verse_layers):
+        message = f"{file.name} reads {processor.max_verses} verses, {config.verse_layers} layers of the model do"
+    elif config.use_music and processor.audio.music_encoder != config.music_encoder:
+        message = f"{file.name} is for {processor.audio.music_encoder}, the model has {config.music_encoder}"
+    elif config.use_music and config.music_encoder == "cnnsa" and processor.audio.mels != MEL_BANDS:
         message = f"{file.name} makes {processor.audio.mels} mel bands, the music encoder takes {MEL_BANDS}"
     else:
         return

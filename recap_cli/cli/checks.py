@@ -4,6 +4,7 @@ The work checks the same and more once they are there; here a typing mistake is 
 """
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from recap_cli.runtime.hub import DEFAULT_BART, WANTED, is_folder, is_hub_id, is
 from recap_cli.runtime.run_folder import A_RUN, is_run
 from recap_cli.runtime.sentence_encoder import check_source
 from recap_cli.settings import UNNAMED
-from recap_cli.training.options import DEMO_ENCODER, TAGS_ENCODER, TrainOptions
+from recap_cli.training.options import NAMED_ENCODERS, TrainOptions
 
 PRETRAIN = "pretrain"  # of --bart
 
@@ -48,17 +49,18 @@ def check_train(options: TrainOptions) -> None:
     """Refuses a training that cannot begin."""
     check_device(options.device)
     data = check_data(options.data)
-    check_start(options, is_demo=data is None or "demo" in data)
+    check_start(options, data)
     if options.out is not None:
         check_output_folder(options.out, A_RUN, inputs_of(options.data), is_ours=is_run)
         if options.resume and not options.out.is_dir():
             raise OptionError(f"--resume: there is no run in {options.out}", "leave --resume out to begin one")
 
 
-def check_start(options: TrainOptions, is_demo: bool) -> None:
+def check_start(options: TrainOptions, data: Mapping[str, Any] | None) -> None:
     """Refuses weights to start from that are not there, and a recipe whose music encoder is not named."""
-    options.check_encoder(is_demo)
-    if options.music_encoder not in (DEMO_ENCODER, TAGS_ENCODER):
+    encoder = "cnnsa" if data is None else data.get("audio", {}).get("music_encoder", "cnnsa")
+    options.check_encoder(data is None or "demo" in data, encoder)
+    if options.music_encoder not in NAMED_ENCODERS:
         check_file(options.music_encoder, "--music-encoder", ModelError)
     if options.init is not None:
         check_model(options.init, "--init", ("recap",))
@@ -113,7 +115,7 @@ def check_ablate(options: AblateOptions) -> None:
     check_output_folder(options.out, ABLATION, inputs=inputs, is_ours=is_ablation)
     check_device(options.device)
     data = check_split(options.data, options.split)
-    check_start(TrainOptions(options.data, **options.train), is_demo=data is None or "demo" in data)
+    check_start(TrainOptions(options.data, **options.train), data)
 
 
 def check_device(device: str) -> None:

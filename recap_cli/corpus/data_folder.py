@@ -26,6 +26,7 @@ DATASET_FILE = "dataset.json"
 LARGEST = 1 << 24  # bytes of a dataset.json
 KINDS = {"audio": dict, "fingerprint": str, "splits": dict, "source": str, "recap": str}  # that a dataset.json holds
 COUNTS = ("sample_rate", "n_fft", "hop", "mels")  # audio settings that are whole numbers
+NAMES = ("resampler", "music_encoder")  # and those that are texts, which `AudioSettings` checks
 RECORDS = ("songs.jsonl", "captions.jsonl", "rejected.jsonl")
 SHARED = ("audio", "excerpt", "precision", "seed", "source", "options")  # what all slices must have in common
 _SLICE_FILE = re.compile(r"dataset-(\d+)-of-(\d+)\.json")
@@ -135,7 +136,7 @@ def _check_info(info: dict[str, Any]) -> None:
         raise ValueError("splits are no counts by name")
     for name, value in info["audio"].items():
         numbers = (int,) if name in COUNTS else (int, float)
-        if name != "resampler" and (type(value) not in numbers or not math.isfinite(value)):
+        if name not in NAMES and (type(value) not in numbers or not math.isfinite(value)):
             raise ValueError(f"audio.{name} is no {'count' if name in COUNTS else 'number'}")
     tags = info.setdefault("music_tags", [])
     if type(tags) is not list or not all(type(tag) is str for tag in tags):

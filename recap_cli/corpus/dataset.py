@@ -15,7 +15,7 @@ from recap_cli.corpus.data_folder import DATASET_FILE, MELS, parts_of, read_data
 from recap_cli.corpus.shards import ShardReader
 from recap_cli.corpus.song import Caption, Song, read_caption_line, read_song_line, shows_nothing
 from recap_cli.errors import DataError
-from recap_cli.processor import IGNORED, RecapProcessor, pad_mels, pad_rows, pad_states
+from recap_cli.processor import IGNORED, RecapProcessor, cut_verses, pad_mels, pad_rows, pad_states, verse_key
 
 AGAIN = "run recap prepare again"
 KEPT_LYRICS = 4096  # songs whose lyrics tokens are kept
@@ -154,12 +154,13 @@ class PreparedData:
 
 
 class Example(TypedDict, total=False):
-    """One example for the model, before it is padded; `music` is absent where a dataset leaves it out."""
+    """One example for the model, before it is padded; a dataset may leave out `music` and `verses`."""
 
     input_ids: list[int]  # of the lyrics
     labels: list[int]  # of the caption
     song_ids: int  # the song's number in the dataset
     music: np.ndarray  # a mel [mels, frames], or cached states [frames, width]
+    verses: np.ndarray  # cached states of the lyrics' verses [verses, width]
 
 
 class SongDataset(Dataset[Example]):
@@ -174,6 +175,7 @@ class SongDataset(Dataset[Example]):
         per_caption: a row for each caption instead of a row for each song with its first caption.
         min_votes: leave out captions with fewer votes.
         captioned: songs from this number on have no caption to learn from, and a single row.
+        verses: cached states of verses by `verse_key`; None leaves it to the model to read them.
     """
 
     def __init__(
@@ -184,9 +186,10 @@ class SongDataset(Dataset[Example]):
         per_caption: bool = True,
         min_votes: int | None = None,
         captioned: int | None = None,
+        verses: ShardReader | None = None,
     ) -> None:
         self.songs = songs
-        self.music = music
+        self.music, self.verses = music, verses
         self.processor = processor
         self.captioned = len(songs) if captioned is None else captioned
         # The song's number and the caption's in it; -1 is the empty caption of a song without any.
@@ -209,6 +212,9 @@ class SongDataset(Dataset[Example]):
             example["labels"] = [IGNORED]
         if self.music is not None:
             example["music"] = self.music[self.songs[example["song_ids"]].mel]
+        if self.verses is not None:
+            keys = map(verse_key, cut_verses(example["input_ids"]))
+            example["verses"] = np.stack([self.verses[key] for key in keys])
         return example
 
     def _is_captioned(self, row: int) -> bool:
@@ -271,6 +277,8 @@ class SongCollator:
             batch |= pad_states([example["music"] for example in examples])
         elif self.music == "mel":
             batch |= pad_mels([example["music"] for example in examples], self.processor.audio)
+        if "verses" in examples[0]:
+            batch |= pad_states([example["verses"] for example in examples], "verse")
         return batch
 
     def batches(self, dataset: SongDataset, size: int) -> Iterator[dict[str, Tensor]]:

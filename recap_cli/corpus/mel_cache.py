@@ -4,14 +4,12 @@ import hashlib
 import json
 from collections import defaultdict
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from recap_cli.audio.decode import read_excerpt
-from recap_cli.audio.mel import log_mel
 from recap_cli.audio.settings import AudioSettings
+from recap_cli.audio.song_mel import read_log_mel
 from recap_cli.errors import DataError
 from recap_cli.files import hash_file as hash_bytes_of
 
@@ -62,7 +60,7 @@ def log_mel_of_file(
     spent: Spent | None = None,
     warnings: list[str] | None = None,
 ) -> tuple[np.ndarray, float]:
-    """Returns the log-mel [mels, frames] of a file's excerpt and its length in seconds.
+    """Returns the log-mel [mels, frames] of what is taken of a file and its length in seconds.
 
     Args:
         path: the audio file.
@@ -73,13 +71,10 @@ def log_mel_of_file(
         warnings: is told what a user should know though the excerpt is usable.
     """
     spent = defaultdict(float) if spent is None else spent
-    began = perf_counter()
-    decoded = read_excerpt(path, audio, excerpt, seed)
-    read = perf_counter()
+    found = read_log_mel(path, audio, excerpt, seed)
     if warnings is not None:
-        warnings += decoded.warnings
-    mel = log_mel(decoded.samples, audio)
-    spent["decoding"] += read - began - decoded.resampling
-    spent["resampling"] += decoded.resampling
-    spent["mels"] += perf_counter() - read
-    return mel, decoded.seconds
+        warnings += found.warnings
+    spent["decoding"] += found.decoding
+    spent["resampling"] += found.resampling
+    spent["mels"] += found.analysing
+    return found.mel, found.seconds

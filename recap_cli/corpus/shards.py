@@ -24,21 +24,21 @@ DTYPES = {"F16": 2, "F32": 4}  # bytes of a number
 
 
 class ShardWriter:
-    """Collects arrays by key and writes them as shards of `SHARD_SONGS`; `close` writes the rest.
+    """Collects arrays by key and writes them as shards of `SHARD_SONGS`, or of `size`; `close` writes the rest.
 
     A shard appears whole or not at all, so a run that is killed loses at most one shard's work.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, size: int | None = None) -> None:
         make_folder(folder)
         remove_stale_partials(folder)
-        self.folder = folder
+        self.folder, self.size = folder, size or SHARD_SONGS
         self.pending: dict[str, np.ndarray] = {}
 
     def add(self, key: str, array: np.ndarray) -> None:
         """Takes an array; a full shard is written at once."""
         self.pending[key] = np.ascontiguousarray(array)
-        if len(self.pending) >= SHARD_SONGS:
+        if len(self.pending) >= self.size:
             self.close()
 
     def close(self) -> None:

@@ -220,8 +220,9 @@ def measure_attention(
 class Attended:
     """One song in the encoder."""
 
-    map: np.ndarray  # attention of each lyrics token, mean over fusion layers [tokens, 1 + steps], CLS first
+    map: np.ndarray  # attention of each token, mean over fusion layers [tokens, states], CLS first if there is one
     states: np.ndarray  # the encoder's output [tokens, width]
+    summaries: int = 1  # states that stand for the whole: CNNSA's CLS, of musicnn none
 
 
 @torch.inference_mode()
@@ -235,7 +236,8 @@ def attend(
             **encoder_inputs(batch, captioner.model.device), output_music_attentions=True
         )
         maps = torch.stack([layer[0] for layer in encoded.music_attentions]).mean(dim=0)
-        yield Attended(maps.float().cpu().numpy(), encoded.last_hidden_state[0].float().cpu().numpy())
+        summaries = captioner.model.model.encoder.music_encoder.summaries
+        yield Attended(maps.float().cpu().numpy(), encoded.last_hidden_state[0].float().cpu().numpy(), summaries)
 
 
 def compare_maps(own: Attended, other: Attended) -> dict[str, float]:
@@ -243,18 +245,22 @@ def compare_maps(own: Attended, other: Attended) -> dict[str, float]:
     weights = own.map / own.map.sum(axis=1, keepdims=True)
     steps = weights.shape[1]
     entropy = -np.sum(weights * np.log(np.maximum(weights, 1e-30)), axis=1) / np.log(steps)
-    change = np.abs(over_time(own.map) - over_time(other.map)).sum(axis=1) / 2
+    change = np.abs(over_time(own.map, own.summaries) - over_time(other.map, own.summaries)).sum(axis=1) / 2
     return {
         "entropy": float(entropy.mean()),
         "from_uniform": float(np.abs(weights - 1 / steps).sum(axis=1).mean() / 2),
-        "cls": float(weights[:, 0].mean()),
+        "cls": float(weights[:, : own.summaries].sum(axis=1).mean()),
         "swapped": float(change.mean()),
         "states": float(np.linalg.norm(own.states - other.states) / np.linalg.norm(own.states)),
     }
 
 
-def over_time(weights: np.ndarray) -> np.ndarray:
-    """Turns attention to steps [tokens, 1 + steps] into shares of CLS and of `BINS` equal spans [tokens, 1 + BINS]."""
+def over_time(weights: np.ndarray, summaries: int = 1) -> np.ndarray:
+    """Turns attention to steps [tokens, 1 + steps] into shares of CLS and of `BINS` equal spans [tokens, 1 + BINS].
+
+    Without `summaries` there is no CLS among the weights [tokens, steps], and its share is 0.
+    """
+    weights = weights if summaries else np.pad(weights, ((0, 0), (1, 0)))
     steps = weights.shape[1] - 1
     reached = np.concatenate([np.zeros((len(weights), 1)), np.cumsum(weights[:, 1:], axis=1)], axis=1)
     edges = np.linspace(0, steps, BINS + 1)
@@ -300,7 +306,7 @@ def attend_halves(captioner: Captioner, song: TwoTimbreSong) -> tuple[float, str
     batch = {**processor([song.song.lyrics]), **pad_mels([mel], processor.audio)}
     encoded = model.model.encoder(**encoder_inputs(batch, model.device), output_music_attentions=True)
     weights = torch.stack([layer[0] for layer in encoded.music_attentions]).mean(dim=0).float().cpu().numpy()
-    spans = over_time(weights)[:, 1:]
+    spans = over_time(weights, model.model.encoder.music_encoder.summaries)[:, 1:]
     caption = next(iter(generate_captions(model, processor, [batch], DecodingOptions()))).captions[0]
     return float(np.mean(spans[:, : BINS // 2].sum(axis=1) / spans.sum(axis=1))), read_attributes(caption)["timbre"]
 

@@ -18,8 +18,8 @@ from recap_cli.outputs import file_stem, split_stem
 from recap_cli.progress import Progress
 from recap_cli.records import SCHEMA
 from recap_cli.runtime.decoding import Decoded, DecodingOptions, generate_captions
+from recap_cli.runtime.feature_cache import cache_features, cache_verses
 from recap_cli.runtime.hub import model_path
-from recap_cli.runtime.music_cache import cache_features
 
 
 def captioned_songs(data: PreparedData, split: str) -> list[PreparedSong]:
@@ -158,7 +158,8 @@ def generate_split(
 ) -> Iterator[Decoded]:
     """Yields the captions of prepared songs, in order; see `caption_split`."""
     music = music_states(captioner, data, progress) if music is None else music
-    dataset = SongDataset(songs, captioner.processor, music, per_caption=False)
+    verses = verse_states(captioner, data, songs, progress)
+    dataset = SongDataset(songs, captioner.processor, music, per_caption=False, verses=verses)
     collate = SongCollator(captioner.processor, "states" if music is not None else "")
     batches = collate.batches(dataset, decoding.batch_size)
     progress.start(f"Captioning {len(songs)} songs", len(songs))
@@ -174,6 +175,16 @@ def music_states(captioner: Captioner, data: PreparedData, progress: Progress) -
     if not model.config.use_music:
         return None
     return cache_features(data, model.model.encoder.music_encoder, progress, str(model.device))
+
+
+def verse_states(
+    captioner: Captioner, data: PreparedData, songs: Sequence[PreparedSong], progress: Progress
+) -> ShardReader | None:
+    """Returns the model's own states of the verses of songs; None where it reads lyrics anew each time."""
+    model = captioner.model
+    if not model.config.freeze_verses:
+        return None
+    return cache_verses(data, model.model.encoder, captioner.processor, progress, str(model.device), songs)
 
 
 def weights_fingerprint(run: Path) -> str:

@@ -51,7 +51,7 @@ def pool_songs(
         inputs = encoder_inputs(batch, model.device)
         encoded = model.model.encoder(**inputs)
         state = encoded.last_hidden_state if encoded.unfused_state is None else encoded.unfused_state
-        words.append(pool(state, inputs["attention_mask"] if masked else None).float().cpu().numpy())
+        words.append(pool(state, encoded.state_mask if masked else None).float().cpu().numpy())
         if music is not None:
             mask = inputs["music_mask"] if masked else None
             sounds.append(pool(inputs["music_states"], mask).float().cpu().numpy())

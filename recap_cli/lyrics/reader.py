@@ -33,7 +33,7 @@ _PART = (
     r"instrumental(?: break)?|(?:guitar |piano |sax |drum )?solo|coda)"
     r"(?: ?\d{1,2}| [ivx]{1,4})?(?: ?[x×] ?\d{1,2}| ?\d{1,2} ?[x×])?"
 )
-_SECTION = re.compile(
+SECTION = re.compile(
     r"(?:\[[^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*\]\s*)+"  # anything alone in square brackets, LRC's metadata too
     rf"|\( ?{_PART} ?(?::[^()]*)?\)"
     rf"|{_PART} ?:",
@@ -124,7 +124,7 @@ def lyrics_of_text(text: str) -> Lyrics:
     kept: list[str] = []
     for raw in unicodedata.normalize("NFC", visible).split("\n"):
         line = without_stamps(raw).strip()
-        if _SECTION.fullmatch(line) or (not line and kept[-1:] in ([], [""])):
+        if SECTION.fullmatch(line) or (not line and kept[-1:] in ([], [""])):
             continue
         kept.append(line)
     if lost := visible.count("\ufffd"):

@@ -23,7 +23,7 @@ class Alignment(nn.Module):
         self.similarity = config.similarity
         self.temperature = config.alignment_temperature
         self.pooling = config.pooling
-        music, lyrics = config.music_sizes.width, config.d_model
+        music, lyrics = config.music_width, config.d_model
         self.projects_music = music > lyrics
         self.projection = nn.Linear(max(music, lyrics), min(music, lyrics))
         self.standardises_music = config.standardise_music

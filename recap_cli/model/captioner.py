@@ -1,6 +1,8 @@
 """RecapForCaptioning: music encoder and lyrics encoder joined, BART's decoder, and both losses."""
 
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,8 +15,11 @@ from transformers.models.bart.modeling_bart import shift_tokens_right
 from recap_cli.model.alignment import Alignment
 from recap_cli.model.config import RecapConfig
 from recap_cli.model.fast_decoder import CACHE, BeamScores, FastDecoder, SongCache, song_cache
+from recap_cli.model.folder import read_config, read_generation
 from recap_cli.model.lyrics_encoder import LyricsEncoder, LyricsEncoderOutput, MusicFusion
 from recap_cli.model.music_encoder import MusicEncoder, cls_vector
+from recap_cli.model.musicnn import Affine, Musicnn
+from recap_cli.model.weight_files import WEIGHTS_FILE, is_packed, pack_file, read_folder_weights
 
 IGNORED = -100
 
@@ -37,7 +42,7 @@ class ConstantMusic(nn.Module):
 
     def __init__(self, config: RecapConfig) -> None:
         super().__init__()
-        self.states = nn.Parameter(torch.randn(config.constant_music, config.music_sizes.width))
+        self.states = nn.Parameter(torch.randn(config.constant_music, config.music_width))
 
     def forward(self, batch: int) -> Tensor:
         """Returns the sequence for each song [batch, steps, music width]."""
@@ -49,7 +54,7 @@ class SongEncoder(LyricsEncoder):
 
     def __init__(self, config: RecapConfig) -> None:
         super().__init__(config)
-        self.music_encoder = MusicEncoder(config.music_sizes) if config.use_music else None
+        self.music_encoder = make_music_encoder(config) if config.use_music else None
         constant = config.use_music and config.constant_music > 0
         self.constant_music = ConstantMusic(config) if constant else None
         self.post_init()
@@ -63,6 +68,8 @@ class SongEncoder(LyricsEncoder):
         music_mask: Tensor | None = None,
         output_hidden_states: bool | None = None,
         output_music_attentions: bool = False,
+        verse_states: Tensor | None = None,
+        verse_mask: Tensor | None = None,
         mel: Tensor | None = None,
         mel_mask: Tensor | None = None,
         **kwargs: Any,
@@ -86,6 +93,8 @@ class SongEncoder(LyricsEncoder):
             music_mask,
             output_hidden_states,
             output_music_attentions,
+            verse_states,
+            verse_mask,
         )
 
     def train(self, mode: bool = True) -> "SongEncoder":
@@ -105,9 +114,17 @@ class SongEncoder(LyricsEncoder):
             init.normal_(module.states, std=1.0)  # as music states are: a LayerNorm's output
         elif isinstance(module, MusicEncoder):
             init.copy_(module.cls, cls_vector(module.sizes.width))
+        elif isinstance(module, Affine):
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
         elif isinstance(module, nn.TransformerEncoderLayer):
             init.xavier_uniform_(module.self_attn.in_proj_weight)
             init.zeros_(module.self_attn.in_proj_bias)
+
+
+def make_music_encoder(config: RecapConfig) -> MusicEncoder | Musicnn:
+    """Returns the music encoder that a config names, without its weights."""
+    return Musicnn() if config.music_encoder == "musicnn" else MusicEncoder(config.music_sizes)
 
 
 class RecapForCaptioning(BeamScores, BartForConditionalGeneration):
@@ -139,6 +156,8 @@ class RecapForCaptioning(BeamScores, BartForConditionalGeneration):
         music_states: Tensor | None = None,  # the music encoder's cached output [batch, steps, width]
         music_mask: Tensor | None = None,  # 1 for its real steps [batch, steps]
         labels: Tensor | None = None,  # caption tokens [batch, caption tokens], -100 where padded
+        verse_states: Tensor | None = None,  # cached states of the lyrics' verses [batch, verses, width], and
+        verse_mask: Tensor | None = None,  # 1 for real verses [batch, verses], see `LyricsEncoder.read_verses`
         song_ids: Tensor | None = None,  # a number for each row's song [batch], see `Alignment`
         decoder_input_ids: Tensor | None = None,  # caption so far; derived from `labels` when left out
         encoder_outputs: LyricsEncoderOutput | None = None,  # an earlier output, as `generate` hands it over
@@ -154,7 +173,10 @@ class RecapForCaptioning(BeamScores, BartForConditionalGeneration):
         """
         if encoder_outputs is None:
             music = {"music_states": music_states, "music_mask": music_mask, "mel": mel, "mel_mask": mel_mask}
-            encoder_outputs = self.model.encoder(input_ids, attention_mask, **music, **kwargs)
+            verses = {"verse_states": verse_states, "verse_mask": verse_mask}
+            encoder_outputs = self.model.encoder(input_ids, attention_mask, **music, **verses, **kwargs)
+        if getattr(encoder_outputs, "state_mask", None) is not None:
+            attention_mask = encoder_outputs.state_mask
         cache = kwargs.get(CACHE)
         if isinstance(cache, SongCache) and decoder_input_ids is not None:
             logits = cache.advance(decoder_input_ids, encoder_outputs[0], attention_mask)
@@ -231,6 +253,28 @@ class RecapForCaptioning(BeamScores, BartForConditionalGeneration):
         weight = 1.0 if self.config.alignment_probe else self.config.alpha
         if weight > 0 and result.caption_loss is not None:
             result.loss = result.caption_loss + weight * result.alignment_loss
+
+    def save_pretrained(self, save_directory: str | PathLike[str], *args: Any, **kwargs: Any) -> None:
+        """Writes a model folder as transformers does; in 8 bit where the config says so."""
+        super().save_pretrained(save_directory, *args, **kwargs)
+        if self.config.eight_bit and (path := Path(save_directory) / WEIGHTS_FILE).is_file():
+            pack_file(path)
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | PathLike[str] | None, *args: Any, **kwargs: Any
+    ) -> "RecapForCaptioning":
+        """Loads as transformers does; weights in 8 bit, which it does not know, become float32 first."""
+        source = pretrained_model_name_or_path
+        kwargs.pop("trust_remote_code", None)
+        if source is None or not is_packed(Path(source) / WEIGHTS_FILE):
+            return super().from_pretrained(source, *args, trust_remote_code=False, **kwargs)
+        folder = Path(source)
+        config = kwargs.pop("config", None) or read_config(folder)
+        weights = read_folder_weights(folder)
+        model = super().from_pretrained(None, config=config, state_dict=weights, trust_remote_code=False, **kwargs)
+        model.generation_config = read_generation(folder, config)
+        return model
 
 
 def caption_loss(logits: Tensor, labels: Tensor, tokens: Tensor | int | None = None) -> Tensor:

@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING, Any
 from huggingface_hub.dataclasses import strict
 from transformers import BartConfig
 
+from recap_cli.audio.settings import MUSIC_ENCODERS
 from recap_cli.errors import OptionError
 
 ALIGNMENT_LOSSES = ("positive", "infonce", "infonce-symmetric", "none")
-SIMILARITIES = ("cosine", "dot")
-POOLINGS = ("masked", "all")
-FUSION_SHARINGS = ("shared", "per-layer")
+# What fields may say.
+CHOICES = {
+    "music_encoder": MUSIC_ENCODERS,
+    "alignment_loss": ALIGNMENT_LOSSES,
+    "similarity": ("cosine", "dot"),
+    "pooling": ("masked", "all"),
+    "fusion_sharing": ("shared", "per-layer"),
+}
+MUSICNN_TAGS = 100
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,7 @@ class RecapConfig(BartConfig):
         decoder_start_token_id: int = 2
 
     use_music: bool = True  # False: no music encoder, fusion or alignment; plain BART, the lyrics-only baseline
+    music_encoder: str = "cnnsa"  # (paper), or `musicnn`, whose one size is not among these fields (ours)
     music_channels: list[int] | tuple[int, ...] = (128, 128, 256, 256, 256, 256, 256)  # see `MusicEncoderSizes`
     music_layers: int = 2
     music_heads: int = 8
@@ -71,6 +79,12 @@ class RecapConfig(BartConfig):
     pads_in_loss: bool = False  # True counts pad positions in the caption loss (public code); False masks them
     alignment_probe: bool = False  # with alpha 0, train the projection on detached states: what it finds alone (ours)
     constant_music: int = 0  # steps of a learned sequence that stands in for every song's music (ours)
+    # How many of the lower encoder layers read each verse by itself, its positions counted from 0. The mean over a
+    # verse's tokens, as Reimers and Gurevych 2019 (arXiv 1908.10084) pool sentences, is its one state in the layers
+    # above, which see the whole song (ours). 0 (paper): all layers read the lyrics as one text.
+    verse_layers: int = 0
+    freeze_verses: bool = False  # True keeps these layers and all embeddings as they came (ours)
+    eight_bit: bool = False  # `save_pretrained` stores large weights in 8 bit, see `weight_files.pack_weights` (ours)
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Keeps lists as JSON gives them back, then checks every field that RECAP adds."""
@@ -79,11 +93,17 @@ class RecapConfig(BartConfig):
         super().__post_init__(**kwargs)
         if self.use_music:
             self._check_layers()
+        self._check_verses()
         self._check_choices()
 
     @property
+    def music_width(self) -> int:
+        """Width of the music states."""
+        return MUSICNN_TAGS if self.music_encoder == "musicnn" else self.music_sizes.width
+
+    @property
     def music_sizes(self) -> MusicEncoderSizes:
-        """Sizes of the music encoder."""
+        """Sizes of CNNSA."""
         return MusicEncoderSizes(tuple(self.music_channels), self.music_layers, self.music_heads, self.music_ffn)
 
     @classmethod
@@ -134,16 +154,25 @@ class RecapConfig(BartConfig):
                 "choose an earlier layer, or --allow-fused-alignment for a study",
             )
 
+    def _check_verses(self) -> None:
+        if not 0 <= self.verse_layers <= self.encoder_layers:
+            raise OptionError(
+                f"--verse-layers {self.verse_layers} is out of range", f"the encoder has {self.encoder_layers} layers"
+            )
+        if self.freeze_verses and not self.verse_layers:
+            raise OptionError("--freeze-verses: no layer reads verses", "say how many do with --verse-layers")
+        if self.use_music and self.verse_layers > min(self.align_layer, *self.fusion_layers):
+            raise OptionError(
+                f"--verse-layers {self.verse_layers} leaves layers above it to the whole song, but --align-layer is "
+                f"{self.align_layer} and --fusion-layers {','.join(map(str, self.fusion_layers))}",
+                f"align and fuse at layers from {self.verse_layers} on",
+            )
+
     def _check_choices(self) -> None:
-        choices = {
-            "alignment-loss": (self.alignment_loss, ALIGNMENT_LOSSES),
-            "similarity": (self.similarity, SIMILARITIES),
-            "pooling": (self.pooling, POOLINGS),
-            "fusion-sharing": (self.fusion_sharing, FUSION_SHARINGS),
-        }
-        for flag, (value, allowed) in choices.items():
-            if value not in allowed:
-                raise OptionError(f"--{flag} {value} is not known", f"choose one of {', '.join(allowed)}")
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                flag = f"--{name.replace('_', '-')}"
+                raise OptionError(f"{flag} {getattr(self, name)} is not known", f"choose one of {', '.join(allowed)}")
         if not (math.isfinite(self.alpha) and self.alpha >= 0):
             raise OptionError(f"--alpha {self.alpha} is not a weight", "give a number of 0 or more, such as 0.02")
         if self.alignment_probe and self.alpha > 0:

@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import AutoTokenizer, BartConfig, GenerationConfig, PreTrainedConfig, PreTrainedTokenizerBase
 
 from recap_cli.errors import ModelError, OptionError
-from recap_cli.model.config import ALIGNMENT_LOSSES, FUSION_SHARINGS, POOLINGS, SIMILARITIES, RecapConfig
+from recap_cli.model.config import CHOICES, RecapConfig
 from recap_cli.records import (
     CHOOSE_ANOTHER,
     CONFIG_FILE,
@@ -77,6 +77,7 @@ BART_RULES: dict[str, Rule] = {
 }
 RECAP_RULES: dict[str, Rule] = {
     **BART_RULES,
+    **{name: one_of(allowed) for name, allowed in CHOICES.items()},
     "use_music": yes_or_no(),
     "music_channels": list_of(whole(1, 8192), BLOCKS, BLOCKS),
     "music_layers": whole(0, 64),
@@ -86,18 +87,17 @@ RECAP_RULES: dict[str, Rule] = {
     "fusion_layers": list_of(whole(0, 63), 0, 64),
     "fusion_scale": real(-1000.0, 1000.0),
     "fusion_heads": HEADS,
-    "fusion_sharing": one_of(FUSION_SHARINGS),
     "alpha": real(0.0, 1e6),
-    "alignment_loss": one_of(ALIGNMENT_LOSSES),
-    "similarity": one_of(SIMILARITIES),
     "alignment_temperature": real(1e-6, 1e6),
-    "pooling": one_of(POOLINGS),
     "standardise_music": yes_or_no(),
     "align_layer": whole(0, 64),
     "allow_fused_alignment": yes_or_no(),
     "pads_in_loss": yes_or_no(),
     "alignment_probe": yes_or_no(),
     "constant_music": whole(0, 100_000),
+    "verse_layers": whole(0, 64),
+    "freeze_verses": yes_or_no(),
+    "eight_bit": yes_or_no(),
 }
 # What a folder may say about generation. `recap caption` has a flag for the last five, and the flag wins; they
 # stay for those who call `generate` on the bare model.

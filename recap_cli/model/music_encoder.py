@@ -37,6 +37,7 @@ class MusicEncoder(nn.Module):
     fill it, which is what the convolutions see beyond the edge of an unpadded song.
     """
 
+    summaries = 1  # music states that stand for the whole
     cls: Tensor
 
     def __init__(self, sizes: MusicEncoderSizes) -> None:
@@ -77,6 +78,16 @@ class MusicEncoder(nn.Module):
         for layer in self.layers:
             states = layer(states, src_key_padding_mask=padding)
         return states, music_mask.long()
+
+    @property
+    def width(self) -> int:
+        """Width of the music states."""
+        return self.sizes.width
+
+    @staticmethod
+    def steps(frames: int) -> int:
+        """Returns how many music states a mel of so many frames gives, that for the whole among them."""
+        return 1 + -(-frames // TIME_STRIDE)
 
     def convolve(self, mel: Tensor, mel_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Runs the convolutional half: [batch, mels, frames] to steps [batch, steps, width] and a boolean mask."""

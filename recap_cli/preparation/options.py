@@ -93,6 +93,14 @@ class PrepareOptions:
         bool, Setting("Ignore the corpus's own splits, and split by song with near-duplicates together.", SPLITS)
     ] = False
 
+    music_encoder: Annotated[
+        Literal["cnnsa", "musicnn"],
+        Setting(
+            "What the log-mels are for: cnnsa hears an excerpt; musicnn, which comes with this program, hears the "
+            "whole song, which takes nine times the disk for three minutes.",
+            AUDIO,
+        ),
+    ] = "cnnsa"
     excerpt: Annotated[
         str,
         Setting(
@@ -101,11 +109,21 @@ class PrepareOptions:
             AUDIO,
         ),
     ] = "start"
-    seconds: Annotated[float, Setting("Length of the excerpt in seconds, 0.1 to 600.", AUDIO)] = 15.0
+    seconds: Annotated[
+        float | None,
+        Setting(
+            "Length of the excerpt in seconds, 0.1 to 600.", AUDIO, default="15; for musicnn the song, at most 1800"
+        ),
+    ] = None
     resampler: Annotated[
-        Literal["resampy", "soxr"],
-        Setting("What brings audio to 16 kHz: resampy (kaiser_best), or the much faster soxr (extra fast).", AUDIO),
-    ] = "resampy"
+        Literal["resampy", "soxr", "polyphase"] | None,
+        Setting(
+            "What brings audio to 16 kHz: resampy (kaiser_best), polyphase (the same filter in a tenth of the time, "
+            "with other last digits), or soxr (fast, too; extra fast).",
+            AUDIO,
+            default="resampy; for musicnn polyphase",
+        ),
+    ] = None
     precision: Annotated[
         Literal["fp16", "fp32"], Setting("Numbers in the cached log-mels; fp16 takes half the disk.", AUDIO)
     ] = "fp16"
@@ -148,6 +166,11 @@ class PrepareOptions:
         if self.published_split and (self.split_file or self.resplit):
             raise OptionError("--published-split decides all splits itself", "leave --split-file and --resplit out")
         self.place, self.settings, self.slice  # noqa: B018  checks --excerpt, --seconds and --shard
+        if self.settings.takes_whole_songs and self.excerpt != "start":
+            raise OptionError(
+                f"--excerpt {self.excerpt} does not fit {self.music_encoder}, which hears whole songs",
+                "leave --excerpt out",
+            )
         if self.source is None:
             self.check_demo()
         elif self.test_songs is not None:
@@ -176,7 +199,7 @@ class PrepareOptions:
         """The signal settings."""
         from recap_cli.audio.settings import AudioSettings
 
-        return AudioSettings(seconds=self.seconds, resampler=self.resampler)
+        return AudioSettings.of_encoder(self.music_encoder, self.seconds, self.resampler)
 
     @property
     def slice(self) -> "Slice":

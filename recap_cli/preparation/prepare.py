@@ -193,7 +193,7 @@ def finish(part: Part, options: PrepareOptions, reading: Reading, tally: Tally, 
         leakage=reading.leakage,
         spent=dict(tally.spent),
         seconds=seconds,
-        resampler=options.resampler,
+        resampler=audio.resampler,
     )
 
 
@@ -236,7 +236,7 @@ def describe(options: PrepareOptions, reading: Reading, splits: dict[str, int]) 
         "music_tags": list(MUSIC_ATTRIBUTES) if demo else sorted(tags),
         "cleaned": reading.cleaned_kinds(),
         "leakage": reading.leakage.to_json(),
-        "versions": library_versions(options.resampler),
+        "versions": library_versions(options.settings.resampler),
     }
     if options.slice.count > 1:
         info["slice"] = options.shard
@@ -248,7 +248,7 @@ def describe(options: PrepareOptions, reading: Reading, splits: dict[str, int]) 
 def library_versions(resampler: str) -> dict[str, str]:
     """Returns the versions of what decodes, resamples and computes."""
     found = {}
-    for name in ("numpy", "soundfile", resampler):
+    for name in ("numpy", "soundfile", *({resampler} - {"polyphase"})):
         try:
             found[name] = version(name)
         except PackageNotFoundError:  # vendored by a distribution under another name

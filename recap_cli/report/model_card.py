@@ -155,7 +155,9 @@ def describe_data(data: Mapping[str, Any], music: bool) -> Iterator[str]:
     audio = data.get("audio", {})
     if music and {"seconds", "sample_rate"} <= set(audio):
         resampler = f", resampled with {markdown_cell(str(audio['resampler']))}" if "resampler" in audio else ""
-        yield f"- heard: {audio['seconds']:g} s at {audio['sample_rate']} Hz{resampler}; not the rest of a song"
+        whole = audio.get("music_encoder") == "musicnn"
+        part = f"whole songs, up to {audio['seconds'] / 60:g} minutes," if whole else f"{audio['seconds']:g} s"
+        yield f"- heard: {part} at {audio['sample_rate']} Hz{resampler}{'' if whole else '; not the rest of a song'}"
     yield f"- fingerprint: `{code(str(data['fingerprint']))}`; another preparation of the same songs gives another one"
 
 

@@ -42,10 +42,10 @@ def generate_captions(
         inputs = {name: value.to(model.device) for name, value in batch.items() if name not in ("labels", "song_ids")}
         with torch.inference_mode(), own_random_numbers(options, number, model.device), fitting_threads(model):
             # encoded here, for `generate` would repeat the music for each beam
-            encoded = BaseModelOutput(model.model.encoder(**inputs).last_hidden_state)
+            encoded = model.model.encoder(**inputs)
             output = model.generate(
-                encoder_outputs=encoded,
-                attention_mask=inputs["attention_mask"],
+                encoder_outputs=BaseModelOutput(encoded.last_hidden_state),
+                attention_mask=encoded.state_mask,
                 decoder=decoder,
                 **arguments,
             )

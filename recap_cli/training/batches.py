@@ -18,7 +18,7 @@ from recap_cli.processor import IGNORED
 # Batches are formed within random groups of this many, so that examples meet in other batches each epoch.
 GROUP_BATCHES = 49
 # Tensors of a batch that are cut to a micro-batch's own length, by the mask that says which positions are real.
-MASKS = {"input_ids": "attention_mask", "music_states": "music_mask"}
+MASKS = {"input_ids": "attention_mask", "music_states": "music_mask", "verse_states": "verse_mask"}
 
 Value = TypeVar("Value")
 

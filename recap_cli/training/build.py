@@ -9,21 +9,23 @@ import numpy as np
 import torch
 from transformers import Adafactor, PreTrainedTokenizerBase, Seq2SeqTrainingArguments, set_seed
 
-from recap_cli.corpus.dataset import SongCollator, SongDataset
+from recap_cli.corpus.dataset import PreparedSong, SongCollator, SongDataset
+from recap_cli.corpus.shards import ShardReader
 from recap_cli.errors import DataError, ModelError
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.config import RecapConfig
 from recap_cli.model.folder import first_line, read_generation
 from recap_cli.model.music_encoder import MusicEncoder
+from recap_cli.model.musicnn import Musicnn, load_musicnn
 from recap_cli.model.published import load_music_encoder, music_encoder_from
 from recap_cli.model.weight_files import read_folder_weights
-from recap_cli.processor import IGNORED, RecapProcessor
+from recap_cli.processor import IGNORED, MOST_VERSES, RecapProcessor
 from recap_cli.progress import Progress
 from recap_cli.runtime.device import choose_device
+from recap_cli.runtime.feature_cache import cache_features, cache_verses
 from recap_cli.runtime.hub import EMBEDDED_MODEL
-from recap_cli.runtime.music_cache import cache_features
 from recap_cli.training.interventions import Music, change_states, exchange_captions
-from recap_cli.training.options import DEMO_ENCODER, TAGS_ENCODER, Interventions
+from recap_cli.training.options import DEMO_ENCODER, MUSICNN, TAGS_ENCODER, Interventions
 from recap_cli.training.plan import RunPlan, Source, read_source, recap_config
 from recap_cli.training.pretrain import (
     LyricsPretraining,
@@ -54,7 +56,8 @@ def build_model(plan: RunPlan, progress: Progress) -> tuple[RecapForCaptioning, 
         source = read_source(pretrain_bart(data, how, progress, options.study, options.limit))
         plan = replace(plan, source=source)
     run = None if options.no_music else source.run_config
-    config = recap_config(plan, own.sizes if own else run.music_sizes if run else None)
+    sizes = own.sizes if isinstance(own, MusicEncoder) else RecapConfig().music_sizes if own else None
+    config = recap_config(plan, run.music_sizes if run else sizes)
     set_seed(options.seed)
     model = load_weights(source, config)
     if own is not None:
@@ -75,9 +78,11 @@ def draw_model(plan: RunPlan, tokenizer: PreTrainedTokenizerBase) -> tuple[Recap
 
 
 def make_processor(plan: RunPlan, tokenizer: PreTrainedTokenizerBase, config: RecapConfig) -> RecapProcessor:
-    """Returns the run's processor; no text is longer than the model's positions."""
-    lengths = (plan.settings[name] for name in ("max_lyrics_tokens", "max_caption_tokens"))
-    return RecapProcessor(tokenizer, plan.data.audio, *(min(one, config.max_position_embeddings) for one in lengths))
+    """Returns the run's processor; no text that is read at once is longer than the model's positions."""
+    lyrics, caption = (
+        min(plan.settings[name], config.max_position_embeddings) for name in ("max_lyrics_tokens", "max_caption_tokens")
+    )
+    return RecapProcessor(tokenizer, plan.data.audio, lyrics, caption, MOST_VERSES if config.verse_layers else 0)
 
 
 def load_weights(source: Source, config: RecapConfig) -> RecapForCaptioning:
@@ -99,11 +104,13 @@ def load_weights(source: Source, config: RecapConfig) -> RecapForCaptioning:
     return model
 
 
-def load_chosen_encoder(plan: RunPlan, progress: Progress) -> MusicEncoder | None:
+def load_chosen_encoder(plan: RunPlan, progress: Progress) -> MusicEncoder | Musicnn | None:
     """Returns the music encoder that the plan names, made first where it learns tags; None where it names none."""
     chosen = plan.music_encoder
     if chosen is None:
         return None
+    if chosen == MUSICNN:
+        return load_musicnn()
     if chosen == DEMO_ENCODER:
         progress.say(f"Music encoder: {plan.encoder_words}, pretrained on made-up songs.")
         return load_demo_encoder()
@@ -136,15 +143,29 @@ def choose_music(model: RecapForCaptioning, plan: RunPlan, progress: Progress) -
         return None
     if options.train_music_encoder:
         return data.mels
-    # A quick look encodes the songs that it uses; studies, and the figures below, take others, too.
-    alone = options.limit is not None and options.study == Interventions() and not model.config.standardise_music
-    songs = [*plan.songs, *validation_songs(data, plan.validation_count)] if alone else data.songs
+    songs = data.songs if model.config.standardise_music else encoded_songs(plan)
     states = cache_features(data, encoder, progress, choose_device(options.device), songs)
     music = change_states(states, data, options.study)
     if model.alignment is not None and model.config.standardise_music:
         pooled = [music[entry.mel].mean(axis=0, dtype=np.float32) for entry in data.split("train")]
         model.alignment.fit_standard(torch.from_numpy(np.stack(pooled)))
     return music
+
+
+def encoded_songs(plan: RunPlan) -> list[PreparedSong]:
+    """Returns the songs to encode: all; of a quick look, those that it uses, unless a study takes others, too."""
+    alone = plan.options.limit is not None and plan.options.study == Interventions()
+    return [*plan.songs, *validation_songs(plan.data, plan.validation_count)] if alone else plan.data.songs
+
+
+def choose_verses(
+    model: RecapForCaptioning, processor: RecapProcessor, plan: RunPlan, progress: Progress
+) -> ShardReader | None:
+    """Returns the states of the lyrics' verses where the layers that read them are frozen; None where they are not."""
+    if not model.config.freeze_verses:
+        return None
+    device = choose_device(plan.options.device)
+    return cache_verses(plan.data, model.model.encoder, processor, progress, device, encoded_songs(plan))
 
 
 def build_trainer(
@@ -154,17 +175,18 @@ def build_trainer(
     music: Music | None,
     out: Path,
     progress: Progress,
+    verses: ShardReader | None = None,
 ) -> RecapTrainer:
     """Sets up the Trainer with its data, validation and callbacks; `out` is the run's folder, or a dry run's."""
     options, settings = plan.options, plan.settings
     songs = exchange_captions(plan.songs, options.study.caption_noise)
     captioned = options.study.captioned_songs
-    dataset = SongDataset(songs, processor, music, min_votes=options.min_votes, captioned=captioned)
+    dataset = SongDataset(songs, processor, music, min_votes=options.min_votes, captioned=captioned, verses=verses)
     if not dataset.has_captions():
         raise DataError(f"{plan.data.folder} has no captions to learn from", "the train split needs captions")
     collate = choose_collator(dataset, processor, plan)
     watched = validation_songs(plan.data, plan.validation_count)
-    validation = Validation(model, processor, watched, music, plan.music_kind)
+    validation = Validation(model, processor, watched, music, plan.music_kind, verses=verses)
     batch = None
     if model.alignment is not None and not model.config.constant_music and settings["alignment_loss"] != "none":
         batch = collate([dataset[row] for row in range(min(len(dataset), GRADIENT_ROWS))])

@@ -9,7 +9,7 @@ import numpy as np
 from recap_cli.corpus.dataset import PreparedData, PreparedSong
 from recap_cli.corpus.shards import ShardReader
 from recap_cli.corpus.song import Caption
-from recap_cli.training.options import SHUFFLED, Interventions
+from recap_cli.training.recipes import SHUFFLED, Interventions
 
 # Steps of the learned constant sequence: about the length of 4 s of music.
 CONSTANT_STEPS = 32

@@ -17,6 +17,7 @@ from recap_cli.training.recipes import (
     AlignmentLoss,
     BestBy,
     FusionSharing,
+    Interventions,
     Optimizer,
     Padding,
     Pooling,
@@ -27,45 +28,16 @@ from recap_cli.training.recipes import (
 )
 
 Precision = Literal["auto", "fp32", "bf16"]
-MusicGiven = Literal["own", "shuffled", "constant"]
-OWN: MusicGiven = "own"
-SHUFFLED: MusicGiven = "shuffled"
-CONSTANT: MusicGiven = "constant"
 
 # What --music-encoder names beside files: that of the model in the package, or one trained on the songs' tags.
-DEMO_ENCODER, TAGS_ENCODER = Path("demo"), Path("tags")
+DEMO_ENCODER, TAGS_ENCODER, MUSICNN = Path("demo"), Path("tags"), Path("musicnn")
+NAMED_ENCODERS = (DEMO_ENCODER, TAGS_ENCODER, MUSICNN)
 # Options that do not make another run of it.
 NOT_OF_THE_RUN = ("out", "data", "device", "resume", "report_to")
+LATER = ("verse_layers", "freeze_verses")  # that came after others, and say nothing where they are off
 DATA, START, MODEL, ALIGNMENT = "What it learns from", "What it starts from", "The model", "The alignment loss"
 OPTIMISATION, VALIDATION, CAPTIONS = "Optimisation", "Validation", "Captions of the trained model"
 overrides = partial(Setting, default=RECIPES_OWN)
-
-
-@dataclass(frozen=True)
-class Interventions:
-    """Deliberate changes to the data of a run, for controlled experiments; the defaults change nothing."""
-
-    music: Annotated[
-        MusicGiven,
-        Setting(
-            "The music that a song is given: its own; shuffled, another song's of its split, always the same one, in "
-            "training and in test; or constant, a learned sequence that is the same for all songs.",
-            flag="",
-        ),
-    ] = OWN
-    music_noise: Annotated[
-        float, Setting("Standard deviation of noise on the music states, relative to theirs.", flag="", minimum=0)
-    ] = 0.0
-    caption_noise: Annotated[
-        float, Setting("Share of training captions that are another song's.", flag="", minimum=0, maximum=1)
-    ] = 0.0
-    captioned_songs: Annotated[
-        int | None,
-        Setting("Training songs with captions; the others count in the alignment loss alone.", flag="", minimum=1),
-    ] = None
-
-    def __post_init__(self) -> None:
-        check_settings(self)
 
 
 @dataclass(frozen=True)
@@ -88,7 +60,9 @@ class TrainOptions:
     ] = None
     limit: Annotated[int | None, Setting("Train on this many songs only, for a quick look.", DATA, minimum=1)] = None
     min_votes: Annotated[int | None, Setting("Leave out captions with fewer votes, if they have votes.", DATA)] = None
-    max_lyrics_tokens: Annotated[int | None, overrides("Cut lyrics at this many tokens.", DATA, minimum=3)] = None
+    max_lyrics_tokens: Annotated[
+        int | None, overrides("Cut lyrics at this many tokens; with --verse-layers, each verse.", DATA, minimum=3)
+    ] = None
     max_caption_tokens: Annotated[int | None, overrides("Cut captions at this many tokens.", DATA, minimum=3)] = None
     padding: Annotated[
         Padding | None,
@@ -115,10 +89,12 @@ class TrainOptions:
     music_encoder: Annotated[
         Path | None,
         Setting(
-            "Pretrained music encoder: CNNSA weights such as best_model.pth; demo, that of the model in the package; "
-            "or tags, to train one on the songs' tags.",
+            "Pretrained music encoder: CNNSA weights such as best_model.pth; musicnn, which comes along, for data of "
+            "recap prepare --music-encoder musicnn; demo, that of the demo model; or tags, to train one on the songs' "
+            "tags.",
             START,
-            default="tiny recipe: tags for the demo corpus or from 500 tagged songs on, else demo",
+            default="musicnn where the data are for it; else, tiny recipe only: tags for the demo corpus or from 500 "
+            "tagged songs on, else demo",
         ),
     ] = None
     init: Annotated[
@@ -141,6 +117,21 @@ class TrainOptions:
     ] = False
     train_music_encoder: Annotated[
         bool, Setting("Train the music encoder too, instead of keeping it as it was pretrained.", MODEL)
+    ] = False
+    verse_layers: Annotated[
+        int | None,
+        overrides(
+            "Lower encoder layers that read the lyrics verse by verse, so that no long text is cut; the layers above "
+            "see one state a verse. 0 reads a text at once.",
+            MODEL,
+            minimum=0,
+        ),
+    ] = None
+    freeze_verses: Annotated[
+        bool,
+        Setting(
+            "Keep the layers that read verses, and all embeddings, as they were pretrained: quick to train.", MODEL
+        ),
     ] = False
     fusion_layers: Annotated[
         tuple[int, ...] | None,
@@ -307,15 +298,21 @@ class TrainOptions:
         if self.init is not None and self.bart is not None:
             raise OptionError("--init and --bart both name weights to start from", "give one of them")
 
-    def check_encoder(self, demo: bool) -> None:
-        """Refuses an encoder beside that of `init` (OptionError), and a recipe without its encoder (ModelError)."""
+    def check_encoder(self, demo: bool, encoder: str) -> None:
+        """Refuses an encoder beside that of `init` (OptionError), and a recipe without its encoder (ModelError).
+
+        Args:
+            demo: whether the data are the demo corpus.
+            encoder: the music encoder that the data were prepared for.
+        """
         if self.init is not None and self.music_encoder is not None:
             raise OptionError("--init brings its own music encoder", "leave --music-encoder out")
-        needed = not self.no_music and self.init is None and self.music_encoder is None
+        needed = not self.no_music and self.init is None and self.music_encoder is None and encoder != "musicnn"
         if needed and self.settings(demo)["recipe"] != "tiny":
             raise ModelError(
                 "a pretrained music encoder is needed",
-                "name CNNSA weights: --music-encoder best_model.pth; or train a small model: --recipe tiny",
+                "name CNNSA weights: --music-encoder best_model.pth; or prepare the data with --music-encoder musicnn, "
+                "which is at hand; or train a small model: --recipe tiny",
             )
 
     def settings(self, demo: bool) -> dict[str, Any]:
@@ -330,6 +327,8 @@ class TrainOptions:
         own = {name: plain(value) for name, value in vars(self).items() if name not in NOT_OF_THE_RUN}
         settings = self.settings("demo" in data)
         record = {"recap": __version__, **own, **settings, "data_fingerprint": data["fingerprint"]}
+        # Runs of before these settings are found again.
+        record = {name: value for name, value in record.items() if value or name not in LATER}
         return dict(json.loads(json.dumps(record)))
 
     def folder(self, data: Mapping[str, Any]) -> Path:

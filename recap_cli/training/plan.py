@@ -25,8 +25,9 @@ from recap_cli.runtime.hub import DEFAULT_BART, find_model
 from recap_cli.runtime.run_folder import check_run_folder, read_figures
 from recap_cli.training.checkpoints import has_checkpoint
 from recap_cli.training.interventions import CONSTANT_STEPS
-from recap_cli.training.options import CONSTANT, DEMO_ENCODER, TAGS_ENCODER, TrainOptions
+from recap_cli.training.options import DEMO_ENCODER, MUSICNN, NAMED_ENCODERS, TAGS_ENCODER, TrainOptions
 from recap_cli.training.pretrain import tag_values, tiny_bart
+from recap_cli.training.recipes import CONSTANT
 from recap_cli.training.trainer import process_batch_size
 from recap_cli.training.validation import validation_songs
 
@@ -100,7 +101,7 @@ class RunPlan:
     def inputs(self) -> list[Path]:
         """What the run reads, in whose place no output may go."""
         named = (self.options.data, self.source.folder, self.options.music_encoder)
-        return [path for path in named if path not in (None, DEMO_ENCODER, TAGS_ENCODER)]
+        return [path for path in named if path is not None and path not in NAMED_ENCODERS]
 
     @property
     def music_kind(self) -> str:
@@ -114,17 +115,26 @@ class RunPlan:
 
     @cached_property
     def music_encoder(self) -> Path | None:
-        """Where the music encoder comes from: a file or one of the two names; None for an earlier run's, or none."""
+        """Where the music encoder comes from: a file or one of the names; None for an earlier run's, or none."""
         if self.options.no_music or self.source.run_config is not None:
             return None
         if self.options.music_encoder is not None:
             return self.options.music_encoder
+        if self.data.audio.takes_whole_songs:
+            return MUSICNN
         try:
             values = tag_values(self.songs, self.data.info["music_tags"])
         except DataError:
             return DEMO_ENCODER
         tagged = sum(any(name in entry.song.tags for name in values) for entry in self.songs)
         return TAGS_ENCODER if self.data.is_demo or tagged >= ENOUGH_TAGGED else DEMO_ENCODER
+
+    @property
+    def encoder_kind(self) -> str:
+        """Which of the music encoders it is, as the config names them."""
+        if self.source.run_config is not None:
+            return self.source.run_config.music_encoder
+        return "musicnn" if self.music_encoder == MUSICNN else "cnnsa"
 
     @property
     def encoder_words(self) -> str:
@@ -205,7 +215,7 @@ def plan_run(
     check_music_encoder(plan)
     if plan.music_encoder == TAGS_ENCODER or plan.source.folder is None:
         check_cache(data.folder, "pretrained")
-    if plan.music_kind == "states":
+    if plan.music_kind == "states" or options.freeze_verses:
         check_cache(data.folder, "features")
     return plan
 
@@ -250,7 +260,7 @@ def read_source(folder: Path, name: str = "") -> Source:
 def check_model(plan: RunPlan) -> None:
     """Refuses settings that fit no model, and a recipe whose music encoder is not named."""
     recap_config(plan, None if plan.options.no_music else RecapConfig().music_sizes)
-    plan.options.check_encoder(plan.data.is_demo)
+    plan.options.check_encoder(plan.data.is_demo, plan.data.audio.music_encoder)
 
 
 def check_music_encoder(plan: RunPlan) -> None:
@@ -263,7 +273,7 @@ def check_music_encoder(plan: RunPlan) -> None:
     chosen = plan.music_encoder
     if chosen == TAGS_ENCODER:
         tag_values(plan.songs, plan.data.info["music_tags"])
-    elif chosen not in (None, DEMO_ENCODER):
+    elif chosen is not None and chosen not in NAMED_ENCODERS:
         if not chosen.is_file():
             raise ModelError(f"no weights file {chosen}", "check the path")
         load_music_encoder(chosen)
@@ -277,16 +287,19 @@ def check_audio(plan: RunPlan) -> None:
     """
     source, data, options = plan.source, plan.data, plan.options
     given = data.audio.to_json()
-    known, who = AudioSettings().to_json(), "the music encoder"
+    known, who = AudioSettings.of_encoder(plan.encoder_kind).to_json(), "the music encoder"
     hint = "prepare the data with recap prepare's own settings"
-    made_here = plan.music_encoder == TAGS_ENCODER
-    names = {"mels"} if made_here else set(given) - {"seconds", "resampler"}
+    names = {"mels"} if plan.music_encoder == TAGS_ENCODER else set(given) - {"seconds", "resampler"}
+    if plan.encoder_kind != data.audio.music_encoder:
+        who, hint = plan.encoder_kind, f"prepare the data with recap prepare --music-encoder {plan.encoder_kind}"
+        names = set(known) - {"seconds", "resampler"}
     if source.run_config is not None and source.folder is not None:
-        known, names = read_settings(source.folder)["audio"].to_json(), set(given)
+        known = read_settings(source.folder)["audio"].to_json()
+        names = set(given) | set(known)
         who, hint = f"--init: {source.folder}", "prepare the data with the run's settings, see recap_processor.json"
     elif options.no_music:
         return
-    other = sorted(name for name in names if given[name] != known.get(name))
+    other = sorted(name for name in names if given.get(name) != known.get(name))
     if other:
         raise ModelError(f"{who} was trained with other audio settings than {data.folder}: {', '.join(other)}", hint)
 
@@ -318,7 +331,10 @@ def recap_config(plan: RunPlan, music: MusicEncoderSizes | None) -> RecapConfig:
     config = RecapConfig.from_bart(
         plan.source.config,
         use_music=music is not None,
+        music_encoder=plan.encoder_kind,
         train_music_encoder=options.train_music_encoder,
+        freeze_verses=options.freeze_verses,
+        eight_bit=False,
         allow_fused_alignment=options.allow_fused_alignment,
         alignment_probe=options.probe,
         constant_music=CONSTANT_STEPS if options.study.music == CONSTANT else 0,

@@ -1,9 +1,10 @@
-"""Recipes: every setting of a training, its value in each recipe, and who set it."""
+"""Recipes: every setting of a training, its value in each recipe, and who set it. And what studies change."""
 
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, get_args
 
 from recap_cli.errors import OptionError
+from recap_cli.settings import Setting, check_settings
 
 Recipe = Literal["paper", "alcap", "tiny"]
 AlignmentLoss = Literal["positive", "infonce", "infonce-symmetric", "none"]
@@ -17,6 +18,10 @@ Schedule = Literal[
     "linear", "constant", "constant_with_warmup", "cosine", "cosine_with_restarts", "inverse_sqrt", "polynomial"
 ]
 BestBy = Literal["rougeL", "meteor", "caption_loss"]
+MusicGiven = Literal["own", "shuffled", "constant"]
+OWN: MusicGiven = "own"
+SHUFFLED: MusicGiven = "shuffled"
+CONSTANT: MusicGiven = "constant"
 
 RECIPES_OWN = "the recipe's"  # in helps, the default of a setting that a recipe sets
 
@@ -47,6 +52,7 @@ class RecipeSettings:
     lr: Annotated[float, "paper; alcap: public code (an Adafactor rate); tiny: ours"] = 6e-5
     batch_size: Annotated[int, "paper; alcap: public code; tiny: ours"] = 48
     epochs: Annotated[float, "paper; alcap: public code; tiny: ours"] = 50
+    verse_layers: Annotated[int, "paper: none; ours for MiniLM's layers"] = 0
     max_lyrics_tokens: Annotated[int, "public code"] = 512
     max_caption_tokens: Annotated[int, "paper; tiny: ours"] = 512
     validation_songs: Annotated[int, "ours"] = 500
@@ -103,3 +109,30 @@ def recipe_settings(name: str) -> dict[str, Any]:
         if known == name:
             return dict(vars(recipe))
     raise OptionError(f"--recipe {name} is not known", f"choose one of {', '.join(RECIPES)}")
+
+
+@dataclass(frozen=True)
+class Interventions:
+    """Deliberate changes to the data of a run, for controlled experiments; the defaults change nothing."""
+
+    music: Annotated[
+        MusicGiven,
+        Setting(
+            "The music that a song is given: its own; shuffled, another song's of its split, always the same one, in "
+            "training and in test; or constant, a learned sequence that is the same for all songs.",
+            flag="",
+        ),
+    ] = OWN
+    music_noise: Annotated[
+        float, Setting("Standard deviation of noise on the music states, relative to theirs.", flag="", minimum=0)
+    ] = 0.0
+    caption_noise: Annotated[
+        float, Setting("Share of training captions that are another song's.", flag="", minimum=0, maximum=1)
+    ] = 0.0
+    captioned_songs: Annotated[
+        int | None,
+        Setting("Training songs with captions; the others count in the alignment loss alone.", flag="", minimum=1),
+    ] = None
+
+    def __post_init__(self) -> None:
+        check_settings(self)

@@ -17,12 +17,12 @@ from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 
 from recap_cli.files import cannot_write, replace_atomically, write_json
-from recap_cli.model.music_encoder import TIME_STRIDE
+from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.records import SCHEMA
 from recap_cli.runtime.device import choose_device
 from recap_cli.runtime.run_folder import FIGURES_FILE, begin_run, hold_run, read_figures, read_log
-from recap_cli.training.build import build_model, build_trainer, choose_music, draw_model
+from recap_cli.training.build import build_model, build_trainer, choose_music, choose_verses, draw_model
 from recap_cli.training.checkpoints import best_record, choose_checkpoint, load_best
 from recap_cli.training.interventions import ComputedStates, Music
 from recap_cli.training.options import TrainOptions
@@ -95,7 +95,8 @@ def train_run(plan: RunPlan, progress: Progress) -> TrainResult:
     model, processor = build_model(plan, progress)
     with state.main_process_first():
         music = choose_music(model, plan, progress)
-    trainer = build_trainer(plan, model, processor, music, plan.out, progress)
+        verses = choose_verses(model, processor, plan, progress)
+    trainer = build_trainer(plan, model, processor, music, plan.out, progress, verses)
     if plan.has_more_epochs:
         epochs, count = settings["epochs"], len(trainer.train_dataset)
         progress.say(f"{count} captions are few: {epochs:g} epochs, so that the model learns to write (--epochs).")
@@ -204,7 +205,7 @@ def estimate(options: TrainOptions, progress: Progress | None = None) -> Estimat
     model, processor = draw_model(plan, tokenizer)
     clock = StepClock()
     with tempfile.TemporaryDirectory() as folder:
-        music = random_music(plan, model.config.music_sizes.width)
+        music = random_music(plan, model)
         trainer = build_trainer(plan, model, processor, music, Path(folder), clock)
         examples = len(trainer.train_dataset)
         steps = math.ceil(examples / plan.settings["batch_size"])
@@ -231,13 +232,13 @@ def estimate(options: TrainOptions, progress: Progress | None = None) -> Estimat
     )
 
 
-def random_music(plan: RunPlan, width: int) -> Music | None:
-    """Returns what stands for a run's music: mels, or random states [1 + steps, width] of the right shape."""
-    shapes = plan.data.mels.shapes
+def random_music(plan: RunPlan, model: RecapForCaptioning) -> Music | None:
+    """Returns what stands for a run's music: mels, or random states [steps, width] of the right shape."""
+    shapes, encoder = plan.data.mels.shapes, model.model.encoder.music_encoder
 
     def draw(key: str) -> np.ndarray:
-        steps = 1 + math.ceil(shapes[key][1] / TIME_STRIDE)
-        return np.random.default_rng(0).standard_normal((steps, width), dtype=np.float32)
+        steps = encoder.steps(shapes[key][1])
+        return np.random.default_rng(0).standard_normal((steps, encoder.width), dtype=np.float32)
 
     return {"": None, "mel": plan.data.mels, "states": ComputedStates(draw)}[plan.music_kind]
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from recap_cli.corpus.dataset import PreparedData, PreparedSong, SongCollator, SongDataset
+from recap_cli.corpus.shards import ShardReader
 from recap_cli.errors import DataError
 from recap_cli.escaping import json_text, markdown_cell
 from recap_cli.files import cannot_write, write_json_lines
@@ -76,9 +77,10 @@ class Validation:
         music: Music | None,
         kind: str,
         batch_size: int = 64,
+        verses: ShardReader | None = None,
     ) -> None:
         self.model, self.processor, self.songs = model, processor, songs
-        self.dataset = SongDataset(songs, processor, music, per_caption=False)
+        self.dataset = SongDataset(songs, processor, music, per_caption=False, verses=verses)
         self.collate = SongCollator(processor, kind)
         self.batch_size = batch_size
         self.sample: dict[str, str] = {}

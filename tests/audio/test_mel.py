@@ -20,6 +20,7 @@ SILENT = np.zeros_like(SONG)
 BASS = 0.3 * np.sin(2 * np.pi * 80 * np.arange(4 * RATE) / RATE).astype(np.float32)
 
 
+MUSICNN = AudioSettings.of_encoder("musicnn")
 TUNE = np.sum([0.1 / n * np.sin(2 * np.pi * 220 * n * np.arange(4 * RATE) / RATE) for n in range(1, 12)], axis=0)
 
 
@@ -152,3 +153,19 @@ def test_cached_filters_cannot_be_changed():
 def test_no_samples_have_no_mel():
     with pytest.raises(AudioError, match="no audio samples"):
         log_mel(np.zeros(0, np.float32), AudioSettings(seconds=1.0))
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000])
+def test_resampling_in_phases_is_resampys_best(rate):
+    samples = np.random.default_rng(1).normal(0, 0.1, rate).astype(np.float32)
+    found, wanted = resample(samples, rate, MUSICNN), resample(samples, rate, AudioSettings())
+    assert found.dtype == np.float32
+    assert found.shape == wanted.shape == (RATE,)
+    assert np.abs(found - wanted).max() < 1e-3 * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize(("count", "left"), [(1, 0), (2, 0), (3, 1), (441, 160), (442, 160), (50_000, 18_140)])
+def test_resampling_in_phases_leaves_as_many_samples_as_time(count, left):
+    found = resample(np.ones(count, np.float32), 44_100, MUSICNN)
+    assert len(found) == left
+    assert count < 1000 or np.abs(found[1000:-1000] - 1).max() < 1e-4

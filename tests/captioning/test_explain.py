@@ -12,7 +12,7 @@ from recap_cli.audio.mel import log_mel
 from recap_cli.audio.settings import AudioSettings
 from recap_cli.captioning.caption_input import DecodedAudio
 from recap_cli.captioning.captioner import CaptionInput
-from recap_cli.captioning.explain import Explanation, Looks, gather, step_times, token_lines, token_words
+from recap_cli.captioning.explain import Explanation, Looks, gather, one_place, step_times, token_lines, token_words
 from recap_cli.demo.lexicon import read_attributes
 from recap_cli.demo.songs import DemoSettings, held_out_songs, render_song
 from recap_cli.demo.verses import lines_by_opening
@@ -79,10 +79,11 @@ def test_looks_are_compared_with_the_average_word():
 
 
 def test_what_no_place_owns_is_left_out():
-    looks = gather(np.array([[0.5, 0.2, 0.1, 0.2]]), [-1, 0, 1, 1], 2)
+    looks = gather(np.array([[0.5, 0.2, 0.1, 0.2]]), one_place([-1, 0, 1, 1], 2))
     assert looks.attention == pytest.approx(np.array([[0.4, 0.6]])) and looks.elsewhere == pytest.approx(0.5)
     assert looks.even == pytest.approx([1 / 3, 2 / 3])
-    assert gather(np.ones((2, 3)), [-1, -1, -1], 0) is None and gather(np.ones((0, 1)), [0], 1) is None
+    assert gather(np.ones((2, 3)), one_place([-1, -1, -1], 0)) is None
+    assert gather(np.ones((0, 1)), one_place([0], 1)) is None
 
 
 def test_explaining_changes_nothing(captioner, decoded):

@@ -17,7 +17,7 @@ from recap_cli.corpus.music4all import VARIANTS
 from recap_cli.corpus.readers import LAYOUTS
 from recap_cli.errors import OptionError
 from recap_cli.evaluation.options import EvaluateOptions
-from recap_cli.model.config import ALIGNMENT_LOSSES, FUSION_SHARINGS, POOLINGS, SIMILARITIES
+from recap_cli.model.config import ALIGNMENT_LOSSES, CHOICES
 from recap_cli.preparation.mel_worker import PRECISIONS
 from recap_cli.preparation.options import Layout, PrepareOptions, Variant
 from recap_cli.runtime.options import DecodingOptions
@@ -88,9 +88,9 @@ def test_choices_are_what_the_workflows_know():
         (Layout, LAYOUTS),
         (Variant, VARIANTS),
         (AlignmentLoss, ALIGNMENT_LOSSES),
-        (Pooling, POOLINGS),
-        (Similarity, SIMILARITIES),
-        (FusionSharing, FUSION_SHARINGS),
+        (Pooling, CHOICES["pooling"]),
+        (Similarity, CHOICES["similarity"]),
+        (FusionSharing, CHOICES["fusion_sharing"]),
     ):
         assert get_args(kind) == tuple(known)
     choices = {(name, one.name): one.choices for name, options in COMMANDS.items() for one in declared(options)}

@@ -28,11 +28,12 @@ GIVEN = {"content": "abc", "audio": AudioSettings(), "excerpt": "start", "seed":
 
 def test_every_audio_setting_changes_the_key():
     """A setting that is added later must be added here, and to the key."""
-    assert set(OTHER_AUDIO) == {field.name for field in fields(AudioSettings)}
+    assert {*OTHER_AUDIO, "music_encoder"} == {field.name for field in fields(AudioSettings)}
     keys = {mel_key(**GIVEN)}
     for name, value in OTHER_AUDIO.items():
         keys.add(mel_key(**{**GIVEN, "audio": AudioSettings(**{name: value})}))
-    assert len(keys) == 1 + len(OTHER_AUDIO)
+    keys.add(mel_key(**{**GIVEN, "audio": AudioSettings.of_encoder("musicnn", 15.0, "resampy")}))
+    assert len(keys) == 2 + len(OTHER_AUDIO)
 
 
 @pytest.mark.parametrize(

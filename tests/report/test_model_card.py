@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from recap_cli.report.model_card import quote, write_model_card
+from recap_cli.audio.settings import AudioSettings
+from recap_cli.report.model_card import describe_data, quote, write_model_card
 from recap_cli.training.recipes import RECIPE_LINES, recipe_settings
 from recap_cli.training.train import TrainResult
 
@@ -50,6 +51,8 @@ def test_it_has_data_recipe_figures_and_limits(card):
         "## Data", "## Recipe", "## Figures", "## Limits", "## Use and share",
     ]  # fmt: skip
     assert "- heard: 15 s at 16000 Hz, resampled with resampy" in text
+    whole = {"splits": {}, "source": "a", "fingerprint": "b", "audio": AudioSettings.of_encoder("musicnn").to_json()}
+    assert "- heard: whole songs, up to 30 minutes, at 16000 Hz" in "\n".join(describe_data(whole, music=True))
     assert "base_model: facebook/bart-base\n" in text.split("---")[1]
     table = rows(text)
     assert table["ROUGE-L F1"] == ["21.8"]

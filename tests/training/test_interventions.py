@@ -16,8 +16,8 @@ from recap_cli.progress import SilentProgress
 from recap_cli.runtime.decoding import DecodingOptions
 from recap_cli.training.build import build_model
 from recap_cli.training.interventions import change_states, exchange_captions, shuffled_keys
-from recap_cli.training.options import CONSTANT, SHUFFLED, Interventions
 from recap_cli.training.plan import plan_run
+from recap_cli.training.recipes import CONSTANT, SHUFFLED, Interventions
 from recap_cli.training.train import TrainOptions, train
 
 SMALL = {"epochs": 1, "max_caption_tokens": 16, "limit": 8, "device": "cpu"}

@@ -22,8 +22,8 @@ from recap_cli.model.config import MusicEncoderSizes
 from recap_cli.model.music_encoder import MusicEncoder
 from recap_cli.processor import pad_mels
 from recap_cli.progress import SilentProgress
-from recap_cli.runtime import music_cache as module
-from recap_cli.runtime.music_cache import cache_features, encode_mels, encoder_fingerprint
+from recap_cli.runtime import feature_cache as module
+from recap_cli.runtime.feature_cache import cache_features, encode_mels, encoder_fingerprint
 
 SIZES = MusicEncoderSizes((2, 2, 2, 4, 4, 8, 8), layers=1, ffn=16)
 
@@ -162,8 +162,8 @@ sys.path.insert(0, sys.argv[2])
 from recap_cli.corpus import shards
 from recap_cli.corpus.dataset import PreparedData
 from recap_cli.progress import SilentProgress
-from recap_cli.runtime.music_cache import cache_features
-from test_music_cache import make_encoder
+from recap_cli.runtime.feature_cache import cache_features
+from test_feature_cache import make_encoder
 
 class Killer(SilentProgress):
     left = 10
