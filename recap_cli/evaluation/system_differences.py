@@ -143,7 +143,10 @@ def tell_best(entries: Sequence[Entry], heading: str) -> list[str]:
     highest = max(entry.intervals["rougeL"].mean for entry in entries)
     best = [entry for entry in entries if entry.intervals["rougeL"].mean == highest]
     found = [100 * value for value in vars(best[0].intervals["rougeL"]).values()]
-    figure = f"{found[0]:.1f} [{found[1]:.1f}, {found[2]:.1f}] on {len(best[0].systems[0].captions):,} songs."
+    songs = len(best[0].systems[0].captions)
+    figure = f"{found[0]:.1f} [{found[1]:.1f}, {found[2]:.1f}] on {songs:,} songs."
+    if songs == 1:  # of which there is no interval
+        figure = f"{found[0]:.1f} on 1 song."
     if len(entries) == 1:
         return [f"{best[0].name}: {heading} {figure}"]
     return [f"Best in {heading}: {' and '.join(entry.name for entry in best)}, {figure}"]

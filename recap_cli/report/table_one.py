@@ -65,7 +65,8 @@ def group_lines(result: EvaluateResult) -> dict[str, list[Line]]:
 def title_of(result: EvaluateResult) -> str:
     """Says what was scored."""
     where = f"split {result.split}" if result.split else result.data.name
-    return f"{len(result.systems[0].captions):,} songs of {where}, protocol {result.protocol}"
+    count = len(result.systems[0].captions)
+    return f"{count:,} {'song' if count == 1 else 'songs'} of {where}, protocol {result.protocol}"
 
 
 def overview_table(result: EvaluateResult) -> Table:

@@ -50,6 +50,7 @@ def test_names_that_are_given_stay(tmp_path, monkeypatch):
         ({"references": Path("r"), "predictions": (), "data": UNNAMED}, "goes with files of captions"),
         ({"common": True, "predictions": (), "data": Path("d")}, "--common goes with files"),
         ({"subset": "validated"}, "--subset"),
+        ({"split": "tst"}, "--split names songs of a data folder"),
         ({"alignment": True}, "--alignment needs a model"),
         ({"sort": "specificity"}, "--sort specificity"),
         ({"against": "three"}, "--against three"),
