@@ -230,7 +230,7 @@ class EvaluateOptions:
                 "--references and --data both say what people wrote", "name one of them; runs need --data"
             )
         if self.split != "test" and self.data is None and self.references is None:
-            raise OptionError("--split names songs of a data folder", "name the folder with --data, or leave --split out")
+            raise OptionError("--split names songs of a data folder", "name it with --data, or leave --split out")
         if self.subset != "all" and self.references is None:
             raise OptionError("--subset chooses among Song Describer's captions", "name them: --references FILE.csv")
         for flag in ("references", "lyrics", "common", "song_key"):
