@@ -50,8 +50,8 @@ def next_step(options: EvaluateOptions) -> str:
         return "Next: add --controls to see whether the music and the lyrics are used."
     if not options.controls:
         return "Next: add --controls to see whether captions belong to their songs."
-    if len(options.names) > 1 and not options.cases.count:
-        return "Next: add --cases 20 to read the songs on which two systems differ most."
+    if len(options.names) > 1 and not options.shown_cases:
+        return "Next: add --report page.html to read the songs on which systems differ most."
     if len(options.names) == 1:
         return "Next: name a second run, or --predictions FILE, to compare with."
     return "Next: add --details to see every table, or --format latex for a paper."

@@ -23,6 +23,7 @@ OWN_COLOUR, OTHER_COLOUR, WAY_COLOUR = "#0072B2", "#D55E00", "0.45"
 OWN = "captions against the references of their own songs"
 OTHER = "the same captions against the references of other songs"
 PEOPLE = "one person's caption against the others of the song"
+NOTE_LETTERS = 130
 NAME_LETTERS = 36  # of a line; a longer name takes two
 FROM_ZERO = 0.6  # an axis whose values begin below this share of the highest begins at 0
 STEPS = (1, 2, 5, 10)
@@ -127,19 +128,29 @@ def plot_systems(chart: SystemsChart, out: Path) -> list[Path]:
     points = chart.ordered
     names = ["\n".join(wrap(flat(point.name), NAME_LETTERS)[:2]) or "-" for point in points]
     rows = sum(1 + 0.5 * name.count("\n") for name in names)
+    notes = [line for note in chart.notes for line in wrap(flat(note), NOTE_LETTERS)]
     fonts, _ = find_fonts("".join(names))
     files = [out / "systems.png", out / "systems.svg"]
     with quiet(), rc_context({"font.family": fonts, "font.size": 9}):
-        figure = Figure((8.0, 2.1 + 0.32 * rows + 0.16 * len(chart.notes)), layout="constrained")
+        figure = Figure((8.0, 2.1 + 0.32 * rows + 0.15 * len(notes)), layout="constrained")
         axes = figure.subplots()
         draw_points(axes, chart, points)
         axes.set_yticks(range(len(points)), [figure_text(name) for name in names])
         axes.set_title(figure_text(flat(chart.title)), fontsize=10, loc="left", x=0, pad=22)
         handles, labels = axes.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower left", frameon=False, fontsize=8)
-        axes.set_xlabel(
-            "\n".join(figure_text(line) for note in (chart.figure, *chart.notes) for line in wrap(note, 96))
+        # The notes are the legend's title: matplotlib keeps no room for a text of the figure beside an outside legend.
+        told = "\n".join(map(figure_text, notes)) or None
+        figure.legend(
+            handles,
+            labels,
+            loc="outside lower left",
+            frameon=False,
+            fontsize=8,
+            title=told,
+            title_fontsize=8,
+            alignment="left",
         )
+        axes.set_xlabel(figure_text(chart.figure))
         for file in files:
             save_picture(figure, file, 200)
     return files
