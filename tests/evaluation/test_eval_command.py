@@ -80,7 +80,7 @@ def test_controls_and_alignment_of_a_run(recap, tiny_data, tiny_run, tmp_path):
     assert code == 0
     for words in ("Controls of", "Alignment of", "Fusion attention of", "music states of zero", "InfoNCE bound"):
         assert words in out
-    assert sum(".png" in line for line in err) == 2
+    assert sum(".png" in line for line in err) == 3  # two of alignment, one of systems
     (document,) = tmp_path.glob("runs/eval/*/evaluation.json")
     check_document("eval", json.loads(document.read_text()))
     assert re.search(f"^{tiny_run.name} (uses|is not shown to use) the music: ", out, re.MULTILINE)
@@ -142,7 +142,7 @@ def test_more_that_cannot_be_scored(recap, files, tmp_path):
     assert "no folder none" in refuse(recap, "--predictions", files[0], "--lyrics", "none")
     assert not (tmp_path / "runs").exists()
     assert "--format xml" in refuse(recap, "--predictions", files[0], "--format", "xml")
-    assert "need a model" in refuse(recap, "--predictions", files[0], "--controls")
+    assert "--alignment needs a model" in refuse(recap, "--predictions", files[0], "--alignment")
     (tmp_path / "taken").write_text("")
     assert "--out taken is no folder" in refuse(recap, "--predictions", files[0], "--out", "taken")
 
