@@ -97,7 +97,7 @@ def test_one_song_and_many_give_the_same_caption(corpus, data, captioner):
     assert [text for text in captioner.caption(corpus / "1.wav", "a").warnings if text.startswith("short")]
     for source, prepared in ((corpus / "songs.jsonl", None), (data.folder, data)):
         found = BatchCaptioner(captioner, prepared, DecodingOptions(batch_size=3), jobs=1)
-        rows = {one.id: one for one in found.caption(Catalogue(source).tasks())}
+        rows = {one.id: one for one in found.caption(Catalogue([source]).tasks())}
         assert len(rows) == len(SECONDS)
         assert not [one.error for one in rows.values() if one.error]
         assert rows["s2"].captions == alone.captions
@@ -108,16 +108,17 @@ def test_no_place_in_the_song_is_asked_for(corpus, captioner):
     from recap_cli.errors import OptionError
     from recap_cli.preparation.prepare import PrepareOptions
 
-    with pytest.raises(OptionError, match="hears whole songs"):
+    with pytest.raises(OptionError, match="takes whole songs"):
         captioner.caption(corpus / "2.wav", "a", excerpt="middle")
-    with pytest.raises(OptionError, match="hears whole songs"):
+    with pytest.raises(OptionError, match="takes whole songs"):
         PrepareOptions(music_encoder="musicnn", excerpt="middle")
 
 
 def test_the_attention_map_has_a_column_for_each_window(corpus, captioner):
-    explained = captioner.caption(corpus / "4.wav", "one line\nanother line", explain=True).explanation
-    assert explained.music.columns == ["0 s", "2 s", "5 s", "8 s"]
-    assert np.sum(explained.music.weights, axis=1) == pytest.approx([1, 1], abs=1e-3)
+    explained = captioner.explain(captioner.make_input(corpus / "4.wav", "one line\nanother line"), "a sad song")
+    assert explained.seconds == pytest.approx([0.0, 2.992, 5.984, 8.976], abs=0.1)
+    assert explained.music is not None and explained.music.attention.shape == (3, 4)
+    assert explained.music.attention.sum(axis=1) == pytest.approx([1, 1, 1], abs=1e-3)
 
 
 def test_the_model_saves_and_loads(captioner, tmp_path):
@@ -159,9 +160,9 @@ def test_encoder_and_data_must_fit(data, tiny_data, run, tmp_path):
     def plan(folder: Path, **options):
         return plan_run(TrainOptions(folder, **{**QUICK, **options}), SilentProgress())
 
-    assert plan(data.folder, music_encoder=Path("musicnn")).music_encoder == "musicnn"
-    assert plan(data.folder, init=run).music_encoder == "musicnn"
-    assert plan(tiny_data.folder).music_encoder == "cnnsa"
+    assert plan(data.folder, music_encoder=Path("musicnn")).encoder_kind == "musicnn"
+    assert plan(data.folder, init=run).encoder_kind == "musicnn"
+    assert plan(tiny_data.folder).encoder_kind == "cnnsa"
     with pytest.raises(ModelError) as caught:
         plan(tiny_data.folder, music_encoder=Path("musicnn"))
     assert "recap prepare --music-encoder musicnn" in caught.value.hint

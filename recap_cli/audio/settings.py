@@ -34,8 +34,8 @@ PLACES = ("start", "middle", "random")
 _CLOCK = re.compile(r"(?:(\d{1,3}):)?(\d{1,3}):([0-5]?\d(?:\.\d+)?)", re.ASCII)  # 1:30, 1:02:03, 0:07.5
 LENGTHS = (0.1, 600.0)  # seconds an excerpt may have
 WHOLE_SONG = 1800.0  # seconds that are heard at most of a whole song
-MUSIC_ENCODERS = ("cnnsa", "musicnn")  # each hears the sound in its own way
-MUSICNN_WINDOW = 187  # frames that musicnn hears at a time, 3 s
+MUSIC_ENCODERS = ("cnnsa", "musicnn")  # each takes another log-mel
+MUSICNN_WINDOW = 187  # frames that musicnn takes at a time, 3 s
 LARGEST_SPECTRUM = 1 << 26  # frames of an excerpt times samples in a window, for a GB of memory
 # Its weights fit no others.
 MUSICNN = {"sample_rate": 16000, "n_fft": 512, "hop": 256, "mels": 96, "f_min": 0.0, "f_max": 8000.0}
@@ -58,7 +58,7 @@ RULES = {
 class AudioSettings:
     """Every constant of the signal path; the defaults are CNNSA's (Won et al., 2019), 15 s as in the paper.
 
-    Those of musicnn, which hears whole songs, are had from `of_encoder`. A value that cannot be used is an OptionError
+    Those of musicnn, which takes whole songs, are had from `of_encoder`. A value that cannot be used is an OptionError
     that names its flag.
     """
 

@@ -25,7 +25,6 @@ from recap_cli.preparation.options import PrepareOptions
 from recap_cli.records import read_model_record
 from recap_cli.runtime.hub import DEFAULT_BART, WANTED, is_folder, is_hub_id, is_weights, read_hub_id
 from recap_cli.runtime.run_folder import A_RUN, is_run
-from recap_cli.runtime.sentence_encoder import check_source
 from recap_cli.settings import UNNAMED
 from recap_cli.training.options import NAMED_ENCODERS, TrainOptions
 
@@ -102,6 +101,8 @@ def check_evaluate(options: EvaluateOptions, out: Path) -> None:
     check_file(options.paper, "--paper")
     check_file(options.tags, "--tags")
     if options.embedding is not None:
+        from recap_cli.runtime.sentence_encoder import check_source
+
         check_source(options.embedding)
     for run in options.runs:
         check_model(run, "RUN", ("recap",))

@@ -188,7 +188,8 @@ def gather(options: EvaluateOptions, scene: Scene, systems: list[SystemScores], 
     signature = make_signature(entries, options.protocol, options.against, found["specificity"])
     cases = None
     if count := options.shown_cases:
-        chosen = [one for one in systems if one.name in (options.cases.systems or options.names)]
+        named = options.cases.systems or options.names  # in this order
+        chosen = sorted((one for one in systems if one.name in named), key=lambda one: named.index(one.name))
         cases = choose_cases(chosen, scene.scored, options.protocol, count)
     return EvaluateResult(
         data=options.data or options.references or options.files[0],

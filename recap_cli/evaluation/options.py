@@ -102,7 +102,7 @@ class EvaluateOptions:
     columns: Annotated[
         Columns,
         Setting(
-            "Columns of files in a layout that is not known: prediction=response,song=audioid,reference=correct_answer "
+            "Columns of files in a layout that is not known: prediction=response,song=audioid "
             "(also artist, title, lyrics).",
             READ,
             default="those of known layouts",

@@ -19,8 +19,8 @@ class SentenceEncoder:
         from transformers import AutoTokenizer, BertModel
 
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            self.model = BertModel.from_pretrained(folder, local_files_only=True).eval()
+            self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            self.model = BertModel.from_pretrained(folder, local_files_only=True, trust_remote_code=False).eval()
         except (OSError, ValueError) as error:
             raise ModelError(
                 f"{folder} holds no sentence encoder: {str(error).splitlines()[0]}",

@@ -96,7 +96,7 @@ class PrepareOptions:
     music_encoder: Annotated[
         Literal["cnnsa", "musicnn"],
         Setting(
-            "What the log-mels are for: cnnsa hears an excerpt; musicnn, which comes with this program, hears the "
+            "What the log-mels are for: cnnsa takes an excerpt; musicnn, which comes with this program, takes the "
             "whole song, which takes nine times the disk for three minutes.",
             AUDIO,
         ),
@@ -168,7 +168,7 @@ class PrepareOptions:
         self.place, self.settings, self.slice  # noqa: B018  checks --excerpt, --seconds and --shard
         if self.settings.takes_whole_songs and self.excerpt != "start":
             raise OptionError(
-                f"--excerpt {self.excerpt} does not fit {self.music_encoder}, which hears whole songs",
+                f"--excerpt {self.excerpt} does not fit {self.music_encoder}, which takes whole songs",
                 "leave --excerpt out",
             )
         if self.source is None:

@@ -168,13 +168,17 @@ def _load(folder: Path) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
 
     from recap_cli.model.folder import first_line
 
-    # No code of the folder, no pickle, no network.
-    safely: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    try:
-        config = AutoConfig.from_pretrained(folder, **safely)
-        tokenizer = AutoTokenizer.from_pretrained(folder, **safely)
+    try:  # no code of the folder, no pickle, no network
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         model, found = AutoModel.from_pretrained(
-            folder, config=config, use_safetensors=True, dtype="float32", output_loading_info=True, **safely
+            folder,
+            config=config,
+            use_safetensors=True,
+            dtype="float32",
+            output_loading_info=True,
+            local_files_only=True,
+            trust_remote_code=False,
         )
     except Exception as error:  # a damaged or foreign folder fails in many ways
         raise ModelError(f"{FLAG}: {folder} cannot be loaded: {first_line(error)}", CHOOSE) from error

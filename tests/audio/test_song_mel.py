@@ -95,7 +95,7 @@ def test_cnnsa_hears_an_excerpt(tmp_path):
 
 @pytest.mark.parametrize("place", ["middle", "random", 1.5])
 def test_no_place_is_named_in_a_whole_song(tmp_path, place):
-    with pytest.raises(OptionError, match="which hears whole songs"):
+    with pytest.raises(OptionError, match="which takes whole songs"):
         read_log_mel(write(tmp_path / "a.wav", noise(1)), MUSICNN, place)
 
 

@@ -85,7 +85,9 @@ def test_the_published_protocol_counts_recall_of_each_caption(tiny_data, tiny_ru
 def test_a_run_against_itself_differs_by_nothing(result):
     """The same run twice is no second seed: two rows, and no difference in any figure."""
     assert len(result.entries) == 2
-    assert [found.figure for found in result.contrasts] == ["rouge1", "rouge2", "rougeL", "meteor", "bleu", "chrf"]
+    assert [found.figure for found in result.contrasts] == [
+        *("rouge1", "rouge2", "rougeL", "meteor", "bleu", "chrf", "cider", "facts")
+    ]
     for found in result.contrasts:
         assert vars(found.comparison.difference) == {"mean": 0.0, "low": 0.0, "high": 0.0}
         assert (found.comparison.p, found.p_holm, found.stars) == (1.0, 1.0, "")

@@ -27,7 +27,7 @@ from recap_cli.runtime.decoding import DecodingOptions
 
 PACKAGE = Path(__file__).parents[2] / "recap_cli"
 # Classes of our own: they read what they were shown to read, and hand on to the library only what was checked.
-OWN = ("RecapProcessor", "Captioner")
+OWN = ("RecapProcessor", "Captioner", "SentenceEncoder")
 SHORT = DecodingOptions(max_caption_tokens=12)
 
 
