@@ -120,7 +120,7 @@ def test_songs_are_there_for_the_search(page):
 def test_the_songs_that_differ_are_all_systems_or_two_that_are_named(options, result):
     assert [case.id for case in result.cases.cases][:2] == ["one", "two"]
     named = evaluate(replace(options, report=None, cases=CaseChoice(1, ("b", "a"))))
-    assert named.cases.names == ("a", "b") and len(named.cases.cases) == 1
+    assert named.cases.names == ("b", "a") and len(named.cases.cases) == 1
 
 
 def test_one_system_has_no_songs_that_differ(options):
