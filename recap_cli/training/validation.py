@@ -198,6 +198,7 @@ class EpochReport(TrainerCallback):
     ) -> None:
         self.progress, self.out, self.validation = progress, out, validation
         self.best_by, self.patience, self.balance_batch, self.run = best_by, patience, balance_batch, run
+        self.alarms: set[str] = set()  # that were told: once a run is enough
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -251,14 +252,21 @@ class EpochReport(TrainerCallback):
         self.progress.say(f"caption: {record['sample']['caption']}")
         self.progress.say(f"reference: {record['sample']['reference']}")
         if not record["sample"]["caption"].strip():
-            self.progress.warn("its caption is empty: it has not learned to write yet, and needs more songs or epochs")
+            self.alarm("empty", "its caption is empty: it has not learned to write yet, and needs more songs or epochs")
         low = [side for side in ("music", "lyrics") if record.get(f"{side}_deviation", 1.0) < COLLAPSED]
         if low:
-            self.progress.warn(
+            self.alarm(
+                ",".join(low),
                 f"the vectors that stand for {' and '.join(low)} are nearly the same for all songs (std x sqrt(d) "
                 f"below {COLLAPSED}), so alignment cannot tell songs apart: matched and other pairs differ by "
-                f"{record['cosine_gap']:.3f} in cosine. After few steps that is usual; else lower --alpha"
+                f"{record['cosine_gap']:.3f} in cosine. After few steps that is usual; else lower --alpha",
             )
+
+    def alarm(self, kind: str, message: str) -> None:
+        """Warns of something, unless it was told before."""
+        if kind not in self.alarms:
+            self.alarms.add(kind)
+            self.progress.warn(message)
 
 
 def epoch_line(record: Mapping[str, Any]) -> str:

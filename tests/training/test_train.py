@@ -444,7 +444,9 @@ def test_an_empty_sample_is_alarming(tmp_path):
     warned: list[str] = []
     told = SimpleNamespace(say=lambda text: None, warn=warned.append)
     record = {"epoch": 1.0, "step": 3, "rougeL": 0.0, "sample": {"song": "s", "caption": " ", "reference": "r"}}
-    EpochReport(told, tmp_path, None, "rougeL").show(record)
+    report = EpochReport(told, tmp_path, None, "rougeL")
+    for _ in range(3):
+        report.show(record)
     assert len(warned) == 1 and "caption is empty" in warned[0]
 
 
