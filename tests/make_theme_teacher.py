@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from recap_cli.facts.facts import THEMES
-from recap_cli.facts.sentences import SentenceEncoder
 from recap_cli.facts.theme_fit import cross_validate, fit_theme_teacher
 from recap_cli.facts.theme_labels import LabelledSong, accepted_matrix, label_matrix, read_judge, read_labels
 from recap_cli.facts.themes import TEACHER, song_vector, split_verses
+from recap_cli.runtime.sentence_encoder import SentenceEncoder
 from recap_cli.scoring.bootstrap import bootstrap_interval
 
 
@@ -78,7 +78,7 @@ def report(name: str, scores: np.ndarray, right: np.ndarray, least: float, uncle
 def main(lyrics: str, folder: str, output: str = str(TEACHER)) -> None:
     labels, judge = read_labels(), read_judge()
     words = read_lyrics_of(Path(lyrics), {song.track for song in (*labels, *judge)})
-    encoder = SentenceEncoder(folder)
+    encoder = SentenceEncoder.from_pretrained(folder)
 
     def vectors(songs: Sequence[LabelledSong], words: Mapping[str, str] = words) -> np.ndarray:
         return vectors_of([words[song.track] for song in songs], encoder)

@@ -137,12 +137,12 @@ REAL = "RECAP_REAL_DIR" in os.environ and "RECAP_MINILM_DIR" in os.environ
 
 @pytest.mark.skipif(not REAL, reason="RECAP_REAL_DIR and RECAP_MINILM_DIR name no folders")
 def test_themes_of_songs_that_judge_are_right():
-    from recap_cli.facts.sentences import SentenceEncoder
+    from recap_cli.runtime.sentence_encoder import SentenceEncoder
 
     judge = {song.track: song for song in read_judge()}
     with gzip.open(Path(os.environ["RECAP_REAL_DIR"]) / "muljam.jsonl.gz", "rt", encoding="utf-8") as file:
         lyrics = {row["track"]: row["lyrics"] for row in map(json.loads, file) if row["track"] in judge}
-    encoder, teacher = SentenceEncoder(os.environ["RECAP_MINILM_DIR"]), load_theme_teacher()
+    encoder, teacher = SentenceEncoder.from_pretrained(os.environ["RECAP_MINILM_DIR"]), load_theme_teacher()
     stated, right = [], []
     for track, text in lyrics.items():
         verses = split_verses(text)
