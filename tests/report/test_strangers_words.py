@@ -194,8 +194,7 @@ def terminal_panel(words: str) -> None:
 def terminal_epochs(words: str) -> None:
     sample = {"song": words, "caption": words, "reference": words}
     record = {"epoch": 1.0, "step": 1, "caption_loss": 1.0, "rougeL": 0.1, "meteor": 0.1, "sample": sample}
-    report = SimpleNamespace(progress=ConsoleProgress(stderr_console()))
-    EpochReport.show(report, record)
+    EpochReport(ConsoleProgress(stderr_console()), Path("out"), None, "rougeL").show(record)
 
 
 def terminal_progress(words: str) -> None:
