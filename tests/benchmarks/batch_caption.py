@@ -126,7 +126,11 @@ def overlap(folder: Path) -> dict[str, float]:
 
 
 class StubCaptioner(BatchCaptioner):
-    """Stands for both decoders."""
+    """Stands for both decoders, and for the model's own settings."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {}
 
     def caption(self, tasks: Iterable[AudioTask]) -> Iterator[SongCaption]:
         for task in tasks:

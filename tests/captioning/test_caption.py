@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from benchmarks import batch_caption
 from safetensors.torch import load_file, save_file
 from transformers import BartConfig, BartForConditionalGeneration
 
@@ -398,3 +399,14 @@ def refused_device(source, device) -> tuple[str, str]:
     with pytest.raises(OptionError) as caught:
         Captioner.from_pretrained(source, device=device)
     return caught.value.message, caught.value.hint
+
+
+def test_the_benchmark_of_many_songs_still_captions(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(batch_caption.module, "BatchCaptioner", batch_caption.module.BatchCaptioner)
+    monkeypatch.setattr(batch_caption.module, "load_captioner", None)
+    manifest, out = tmp_path / "many.jsonl", tmp_path / "captions.jsonl"
+    rows = ({"id": str(number), "audio": f"{number}.mp3", "lyrics": "la la la"} for number in range(3))
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    batch_caption.caption_million(manifest, out, -1)
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (told["captioned"], told["skipped"], len(out.read_text().splitlines())) == (3, 0, 3)
