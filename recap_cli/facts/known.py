@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recap_cli.facts.facts import READ_LANGUAGE, Facts, Guess
-from recap_cli.facts.music import Heard
+from recap_cli.facts.music import MusicFacts
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownFacts:
     """Facts of a song with what stands behind them."""
 
     facts: Facts
@@ -28,12 +28,12 @@ class Known:
         return {name: some for name, some in unsure.items() if some}
 
 
-def know(heard: Heard | None, language: Guess | None = None, themes: Sequence[Guess] = ()) -> Known:
+def join_facts(music: MusicFacts | None, language: Guess | None = None, themes: Sequence[Guess] = ()) -> KnownFacts:
     """Returns what is known of a song.
 
     Nothing is known of a sound that is unlike music, nor what words in another language than English are about.
     """
-    music = heard if heard and not heard.unlike else None
+    music = music if music and not music.unlike else None
     read = bool(language and language.value == READ_LANGUAGE)
     guesses: dict[str, tuple[Guess, ...]] = {
         "voice": (music.voice,) if music else (),
@@ -45,4 +45,4 @@ def know(heard: Heard | None, language: Guess | None = None, themes: Sequence[Gu
     }
     stated = {name: tuple(guess.best for guess in some if guess.sure) for name, some in guesses.items()}
     single = {name: stated[name][0] if stated[name] else None for name in ("voice", "genre", "feel", "language")}
-    return Known(Facts(instruments=stated["instruments"], themes=stated["themes"], **single), guesses)
+    return KnownFacts(Facts(instruments=stated["instruments"], themes=stated["themes"], **single), guesses)

@@ -23,7 +23,7 @@ LEAST = 1e-6  # a probability, so that log odds are finite
 
 
 @dataclass(frozen=True)
-class Heard:
+class MusicFacts:
     """What the music teacher makes of a song."""
 
     voice: Guess
@@ -39,7 +39,7 @@ def thresholds() -> dict[str, Any]:
     return dict(json.loads((DATA / "music_thresholds.json").read_text(encoding="utf-8")))
 
 
-def hear(tags: np.ndarray) -> Heard:
+def find_music_facts(tags: np.ndarray) -> MusicFacts:
     """Returns what may be said of a song.
 
     Args:
@@ -56,7 +56,7 @@ def hear(tags: np.ndarray) -> Heard:
     if not voice.sure and any(guess.best == "choir" for guess in instruments):
         voice = Guess("sung", next(guess.confidence for guess in instruments if guess.best == "choir"), True)
     genre, feel = (_surest(thresholds()[fact], means) for fact in ("genre", "feel"))
-    return Heard(voice, genre, feel, tuple(instruments[:MOST]), unlike)
+    return MusicFacts(voice, genre, feel, tuple(instruments[:MOST]), unlike)
 
 
 def find_unlike(tags: np.ndarray) -> str | None:

@@ -1,8 +1,8 @@
 """The theme teacher: vectors of a song's verses to scores of the 23 themes, and which of them may be stated."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -11,35 +11,17 @@ from safetensors.numpy import load_file, save_file
 from recap_cli.facts.facts import DATA, MOST, THEMES, Guess
 
 TEACHER = DATA / "theme_teacher.safetensors"
-VERSE_WORDS = 60  # at most, unless a line has more
-_SOUND = re.compile(r"\W+")
 
 
-def split_verses(lyrics: str) -> list[str]:
-    """Returns lyrics in portions of whole lines, up to 60 words each; a line that comes again is left out."""
-    lines: dict[str, str] = {}
-    for line in lyrics.splitlines():
-        lines.setdefault(_SOUND.sub(" ", line.lower()).strip(), line.strip())
-    verses: list[list[str]] = []
-    words = VERSE_WORDS
-    for line in (line for key, line in lines.items() if key):
-        words += len(line.split())
-        if words > VERSE_WORDS:
-            verses.append([])
-            words = len(line.split())
-        verses[-1].append(line)
-    return ["\n".join(verse) for verse in verses]
-
-
-def song_vector(vectors: np.ndarray, words: Sequence[int]) -> np.ndarray:
-    """Returns one vector for a song [width]: the mean direction of its verses' vectors, long verses counting more.
+def song_vector(verses: np.ndarray, tokens: Sequence[int]) -> np.ndarray:
+    """Returns one vector for a song [width]: the mean direction of its verses' states, long verses counting more.
 
     Args:
-        vectors: sentence vectors of the verses [verses, width].
-        words: how many words each verse has.
+        verses: the states of its verses [verses, width], as `LyricsEncoder.pool_verses` returns them.
+        tokens: how many tokens each verse has.
     """
-    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.average(units, axis=0, weights=words)
+    units = verses / np.linalg.norm(verses, axis=1, keepdims=True)
+    return np.average(units, axis=0, weights=tokens)
 
 
 @dataclass(frozen=True)
@@ -73,6 +55,13 @@ class ThemeTeacher:
         save_file({name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}, path)
 
 
+def guess_themes(verses: np.ndarray, tokens: Sequence[int]) -> tuple[Guess, ...]:
+    """Returns the two likeliest themes of a song by the states of its verses; see `song_vector`."""
+    teacher = load_theme_teacher()
+    return teacher.guesses(teacher.scores(song_vector(verses, tokens)[None])[0])
+
+
+@lru_cache
 def load_theme_teacher(path: Path = TEACHER) -> ThemeTeacher:
     """Returns the teacher that `tests/make_theme_teacher.py` made."""
     arrays = load_file(path)

@@ -10,7 +10,7 @@ import torch
 from recap_cli.audio.mel import log_mel
 from recap_cli.audio.settings import AudioSettings
 from recap_cli.facts.facts import FEELS, GENRES, INSTRUMENTS
-from recap_cli.facts.music import NAMES, UNLIKE, find_unlike, hear, thresholds
+from recap_cli.facts.music import NAMES, UNLIKE, find_music_facts, find_unlike, thresholds
 from recap_cli.model.musicnn import load_musicnn
 
 WINDOWS = 12
@@ -34,7 +34,7 @@ MUSIC = {"mtt__guitar": 0.4, "mtt__drums": 0.3}
 
 @pytest.mark.parametrize(("stated", "voice"), [(WOMAN, "woman"), (MAN, "man"), (NOBODY, "none"), (WOMAN | MAN, "sung")])
 def test_who_sings(stated, voice):
-    heard = hear(tags(**MUSIC, **stated))
+    heard = find_music_facts(tags(**MUSIC, **stated))
     assert heard.voice.value == voice
     assert 0.5 < heard.voice.confidence <= 1
     assert heard.unlike is None
@@ -42,12 +42,12 @@ def test_who_sings(stated, voice):
 
 def test_a_quarter_of_a_song_is_enough_for_its_singer():
     song = np.concatenate([tags(**MUSIC, **NOBODY), tags(1, **MUSIC, **NOBODY), tags(2, **MUSIC, **MAN)])
-    assert hear(song).voice.value == "man"
+    assert find_music_facts(song).voice.value == "man"
 
 
 def test_between_singing_and_none_nothing_is_stated():
     assert (
-        hear(tags(**MUSIC, mtt__vocal=0.08, mtt__vocals=0.08, mtt__singing=0.08, mtt__voice=0.08)).voice.value is None
+        find_music_facts(tags(**MUSIC, mtt__vocal=0.08, mtt__vocals=0.08, mtt__singing=0.08, mtt__voice=0.08)).voice.value is None
     )
 
 
@@ -63,19 +63,19 @@ def test_between_singing_and_none_nothing_is_stated():
     ],
 )
 def test_a_genre_is_stated_where_it_is_clear(stated, genre):
-    assert hear(tags(**stated, mtt__guitar=0.3)).genre.value == genre
+    assert find_music_facts(tags(**stated, mtt__guitar=0.3)).genre.value == genre
 
 
 def test_at_most_two_instruments_and_one_of_those_that_are_alike():
-    heard = hear(tags(mtt__strings=0.5, mtt__violin=0.4, mtt__cello=0.3, mtt__piano=0.35, mtt__flute=0.3))
+    heard = find_music_facts(tags(mtt__strings=0.5, mtt__violin=0.4, mtt__cello=0.3, mtt__piano=0.35, mtt__flute=0.3))
     assert [guess.best for guess in heard.instruments] == ["strings", "piano"]
-    assert hear(tags(mtt__slow=0.2)).instruments == ()
+    assert find_music_facts(tags(mtt__slow=0.2)).instruments == ()
 
 
 def test_a_choir_sings():
-    heard = hear(tags(mtt__choir=0.8, mtt__choral=0.7, mtt__slow=0.3, mtt__classical=0.3))
+    heard = find_music_facts(tags(mtt__choir=0.8, mtt__choral=0.7, mtt__slow=0.3, mtt__classical=0.3))
     assert (heard.voice.value, [guess.best for guess in heard.instruments]) == ("sung", ["choir"])
-    assert hear(tags(mtt__choir=0.8, mtt__choral=0.7, mtt__guitar=0.4, **NOBODY)).instruments[0].best == "guitar"
+    assert find_music_facts(tags(mtt__choir=0.8, mtt__choral=0.7, mtt__guitar=0.4, **NOBODY)).instruments[0].best == "guitar"
 
 
 @pytest.mark.parametrize(
@@ -83,14 +83,14 @@ def test_a_choir_sings():
     [({"mtt__slow": 0.4, "mtt__quiet": 0.3}, "gentle"), ({"mtt__fast": 0.5}, "lively"), ({"mtt__loud": 0.5}, "loud")],
 )
 def test_the_feel_of_the_sound(stated, feel):
-    assert hear(tags(**stated, mtt__guitar=0.3)).feel.value == feel
+    assert find_music_facts(tags(**stated, mtt__guitar=0.3)).feel.value == feel
 
 
 def test_rests_do_not_count():
     """Silence has tags too: guitar and rock."""
     rest = np.repeat(tags(5, 1, mtt__guitar=0.9, msd__rock=0.9), 40, axis=0)
     song = tags(mtt__piano=0.4, mtt__slow=0.3, **WOMAN)
-    heard = hear(np.concatenate([rest, song]))
+    heard = find_music_facts(np.concatenate([rest, song]))
     assert [guess.best for guess in heard.instruments] == ["piano"]
     assert (heard.voice.value, heard.genre.value) == ("woman", None)
 
@@ -150,7 +150,7 @@ def test_game_music_is_heard_as_what_it_is():
     """75 tracks: nearly all without singing, four of them metal, none unlike music."""
     states = np.load(Path(os.environ["RECAP_REAL_DIR"]) / "debian_states.npz")
     found = {
-        file: hear(np.concatenate([states[f"msd_{number}"], states[f"mtt_{number}"]], axis=1))
+        file: find_music_facts(np.concatenate([states[f"msd_{number}"], states[f"mtt_{number}"]], axis=1))
         for number, file in enumerate(states["files"])
     }
     voices = [heard.voice.value for heard in found.values()]
