@@ -84,7 +84,7 @@ class RecapConfig(BartConfig):
     # above, which see the whole song (ours). 0 (paper): all layers read the lyrics as one text.
     verse_layers: int = 0
     freeze_verses: bool = False  # True keeps these layers and all embeddings as they came (ours)
-    states_facts: bool = False  # True: it learnt from `facts.wordings`, so its captions can be read back as facts (ours)
+    states_facts: bool = False  # True: it learnt from `facts.wordings`, so captions can be read back as facts (ours)
     eight_bit: bool = False  # `save_pretrained` stores large weights in 8 bit, see `weight_files.pack_weights` (ours)
 
     def __post_init__(self, **kwargs: Any) -> None:
