@@ -20,7 +20,7 @@ FLOORS = (
     ("model/",),
     ("processor.py", "facts/"),
     ("corpus/",),
-    ("demo/",),
+    ("demo/", "real/"),
     ("runtime/",),
     ("preparation/", "training/", "captioning/"),
     ("specificity/",),

@@ -125,6 +125,11 @@ class Tagger(nn.Module):
 
     def forward(self, mel: Tensor) -> Tensor:
         """Returns the logits."""
+        logits: Tensor = self.out(self.represent(mel))
+        return logits
+
+    def represent(self, mel: Tensor) -> Tensor:
+        """Returns what the last layer takes, 0 or above [batch, 200]."""
         sound = self.input_norm(mel.transpose(1, 2).unsqueeze(1))
         front = torch.cat([filters(sound) for filters in self.front], dim=1)
         first = self.mid_1(front)
@@ -132,7 +137,7 @@ class Tagger(nn.Module):
         second = self.mid_2(first) + functional.pad(first, (0, 0, 0, CHANNELS - first.shape[1]))
         curves = torch.cat([front, first, second, self.mid_3(second) + second], dim=1)
         pooled = torch.cat([curves.amax(dim=2), curves.mean(dim=2)], dim=1)
-        return self.out(torch.relu(self.dense(pooled)))
+        return torch.relu(self.dense(pooled))
 
 
 class Musicnn(nn.Module):

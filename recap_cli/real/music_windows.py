@@ -1,0 +1,82 @@
+"""Windows of real music before musicnn's last layer, and moved ones: music that sounds of other tags.
+
+Songs with singing, and many genres, are scarce among music that may be had offline. So the tags of real windows are
+moved to wanted ones: the least change of the last hidden units that gives the tags their wanted log odds, found
+by the pseudo-inverse of the last layer's rows. All other tags follow as the layer has learnt them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from recap_cli.facts.music import NAMES, PLACES, log_odds
+from recap_cli.model.musicnn import TAGS, UNITS, Musicnn
+
+
+@dataclass(frozen=True)
+class Track:
+    """A track of real music."""
+
+    name: str
+    units: np.ndarray  # of the taggers' last hidden layers in each window [windows, 400]
+
+
+class TagMover:
+    """Moves windows of music towards tags.
+
+    Args:
+        encoder: whose last layers give the tags.
+    """
+
+    def __init__(self, encoder: Musicnn) -> None:
+        layers = [encoder.taggers[name].out for name in TAGS]
+        self.weights = [layer.weight.detach().numpy().astype(np.float64) for layer in layers]
+        self.biases = [layer.bias.detach().numpy().astype(np.float64) for layer in layers]
+
+    def tags(self, units: np.ndarray) -> np.ndarray:
+        """Returns the probabilities of all tags [windows, 100] of hidden units [windows, 400]."""
+        halves = np.split(units.astype(np.float64), [UNITS], axis=1)
+        odds = [half @ weight.T + bias for half, weight, bias in zip(halves, self.weights, self.biases, strict=True)]
+        return 1 / (1 + np.exp(-np.concatenate(odds, axis=1)))
+
+    def move(self, units: np.ndarray, wanted: Mapping[str, float]) -> np.ndarray:
+        """Returns windows [windows, 400] in which some tags have on average the wanted probabilities.
+
+        Hidden units stay at 0 or above, as they are behind a ReLU, so that what is wanted is not met in full.
+
+        Args:
+            units: of windows [windows, 400].
+            wanted: probabilities of tags, by their names in `NAMES`.
+        """
+        means = log_odds(self.tags(units)).mean(axis=0)
+        moved = units.astype(np.float64)
+        start = 0
+        for half, (weight, tags) in enumerate(zip(self.weights, TAGS.values(), strict=True)):
+            rows = [PLACES[name] - start for name in wanted if start <= PLACES[name] < start + len(tags)]
+            if rows:
+                names = [NAMES[start + row] for row in rows]
+                change = [
+                    float(log_odds(np.array(wanted[name]))) - means[start + row]
+                    for name, row in zip(names, rows, strict=True)
+                ]
+                moved[:, half * UNITS : (half + 1) * UNITS] += np.linalg.pinv(weight[rows]) @ np.array(change)
+            start += len(tags)
+        return np.maximum(moved, 0)
+
+
+def find_units(encoder: Musicnn, windows: torch.Tensor) -> np.ndarray:
+    """Returns the hidden units [windows, 400] of windows [windows, 96 mels, 187 frames], in fp16."""
+    with torch.inference_mode():
+        parts = [
+            torch.cat([tagger.represent(some) for tagger in encoder.taggers.values()], dim=1)
+            for some in windows.split(4)
+        ]
+    return torch.cat(parts).numpy().astype(np.float16)
+
+
+def choose_windows(track: Sequence[int] | np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+    """Returns `count` windows of a track in their order, from a random one on; those of a short track come again."""
+    start = random.integers(max(1, len(track) - count + 1))
+    return np.asarray(track)[(start + np.arange(count)) % len(track)]
