@@ -10,6 +10,7 @@ itself reads. The same inputs give the same teacher but for rounding.
 import gzip
 import json
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from recap_cli.facts.facts import THEMES
 from recap_cli.facts.theme_fit import cross_validate, fit_theme_teacher
 from recap_cli.facts.theme_labels import LabelledSong, accepted_matrix, label_matrix, read_judge, read_labels
 from recap_cli.facts.themes import TEACHER, song_vector
+from recap_cli.progress import SilentProgress
 from recap_cli.real.verse_states import VerseReader
 from recap_cli.scoring.bootstrap import bootstrap_interval
 
@@ -32,15 +34,9 @@ def read_lyrics_of(path: Path, tracks: set[str]) -> dict[str, str]:
 
 def vectors_of(lyrics: Sequence[str], reader: VerseReader) -> np.ndarray:
     """Return a vector for each song [songs, width]."""
-    songs = [reader.processor.read_verses(text) for text in lyrics]
-    found = reader.read([verse for verses in songs for verse in verses])
-    ends = np.cumsum([len(verses) for verses in songs])[:-1]
-    return np.stack(
-        [
-            song_vector(part, [len(verse.ids) for verse in verses])
-            for part, verses in zip(np.split(found, ends), songs, strict=True)
-        ]
-    )
+    with tempfile.TemporaryDirectory() as name:
+        reader.fill(lyrics, Path(name), SilentProgress())
+    return np.stack([song_vector(reader.read(text)) for text in lyrics])
 
 
 def wording_vectors(reader: VerseReader) -> np.ndarray:

@@ -175,6 +175,12 @@ class Musicnn(nn.Module):
         """Returns the logits of all tags [windows, 100] of windows [windows, 96 mels, 187 frames]."""
         return torch.cat([tagger(windows) for tagger in self.taggers.values()], dim=1)
 
+    def tagger(self, name: str) -> Tagger:
+        """Returns one of the two, `msd` or `mtt`."""
+        found = self.taggers[name]
+        assert isinstance(found, Tagger)
+        return found
+
     @staticmethod
     def steps(frames: int) -> int:
         """Returns how many music states a mel of so many frames gives."""

@@ -24,6 +24,7 @@ from recap_cli.preparation.cleaning import count_tokens
 from recap_cli.preparation.mel_worker import AudioTask, MelResult, MelSettings, make_mels
 from recap_cli.preparation.options import PrepareOptions, PreparePlan, PrepareResult
 from recap_cli.preparation.read_corpus import Reading, demo_settings, read_songs
+from recap_cli.preparation.real_corpus import music_options, prepare_real
 from recap_cli.preparation.records import Record, count_reasons, drop_orphans, write_records
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.settings import Slice
@@ -81,6 +82,9 @@ def prepare(options: PrepareOptions, progress: Progress | None = None) -> Prepar
         BusyError: another preparation is working on the folder.
     """
     progress = progress or SilentProgress()
+    if options.corpus == "real":
+        with held(options.out, options.slice, options.inputs):
+            return prepare_real(options, [prepare(one, progress).out for one in music_options(options)], progress)
     mels, began = options.out / MELS, time.monotonic()
     with held(options.out, options.slice, options.inputs):
         reading = read_songs(options, progress)

@@ -5,21 +5,26 @@ moved to wanted ones: the least change of the last hidden units that gives the t
 by the pseudo-inverse of the last layer's rows. All other tags follow as the layer has learnt them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from recap_cli.corpus.dataset import PreparedData
 from recap_cli.facts.music import NAMES, PLACES, log_odds
-from recap_cli.model.musicnn import TAGS, UNITS, Musicnn
+from recap_cli.model.musicnn import TAGS, UNITS, WINDOWS_AT_ONCE, Musicnn, cut
+from recap_cli.progress import Progress
+from recap_cli.runtime.feature_cache import Features, encoder_fingerprint, fill_cache
+
+MOST_WINDOWS = 20  # of a track, spread over it
 
 
 @dataclass(frozen=True)
 class Track:
     """A track of real music."""
 
-    name: str
+    key: str  # of its mel
     units: np.ndarray  # of the taggers' last hidden layers in each window [windows, 400]
 
 
@@ -31,7 +36,7 @@ class TagMover:
     """
 
     def __init__(self, encoder: Musicnn) -> None:
-        layers = [encoder.taggers[name].out for name in TAGS]
+        layers = [encoder.tagger(name).out for name in TAGS]
         self.weights = [layer.weight.detach().numpy().astype(np.float64) for layer in layers]
         self.biases = [layer.bias.detach().numpy().astype(np.float64) for layer in layers]
 
@@ -66,17 +71,34 @@ class TagMover:
         return np.maximum(moved, 0)
 
 
+def read_tracks(data: PreparedData, encoder: Musicnn, progress: Progress) -> list[Track]:
+    """Returns the tracks of a prepared folder of music, in the order of their keys; what is found stays in the folder.
+
+    Raises:
+        DataError: the folder is damaged, or cannot take what is found.
+    """
+    steps = {one.mel: min(MOST_WINDOWS, encoder.steps(data.mels.shapes[one.mel][1])) for one in data.songs}
+
+    def encode(keys: list[str]) -> Iterator[tuple[str, np.ndarray]]:
+        for key in keys:
+            windows = cut(torch.from_numpy(data.mels[key].astype(np.float32)), data.mels.shapes[key][1])
+            chosen = np.linspace(0, len(windows) - 1, steps[key]).round().astype(int)
+            yield key, find_units(encoder, torch.stack([windows[place] for place in chosen]))
+
+    features = Features({key: [count, 2 * UNITS] for key, count in steps.items()}, "the music", "tracks")
+    kept = fill_cache(data.folder, f"units-{encoder_fingerprint(encoder)}", features, encode, progress)
+    return [Track(key, kept[key]) for key in sorted(steps)]
+
+
 def find_units(encoder: Musicnn, windows: torch.Tensor) -> np.ndarray:
     """Returns the hidden units [windows, 400] of windows [windows, 96 mels, 187 frames], in fp16."""
     with torch.inference_mode():
-        parts = [
-            torch.cat([tagger.represent(some) for tagger in encoder.taggers.values()], dim=1)
-            for some in windows.split(4)
-        ]
+        taggers = [encoder.tagger(name) for name in TAGS]
+        parts = [torch.cat([one.represent(some) for one in taggers], dim=1) for some in windows.split(WINDOWS_AT_ONCE)]
     return torch.cat(parts).numpy().astype(np.float16)
 
 
-def choose_windows(track: Sequence[int] | np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+def choose_windows(units: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
     """Returns `count` windows of a track in their order, from a random one on; those of a short track come again."""
-    start = random.integers(max(1, len(track) - count + 1))
-    return np.asarray(track)[(start + np.arange(count)) % len(track)]
+    start = random.integers(max(1, len(units) - count + 1))
+    return units[(start + np.arange(count)) % len(units)]

@@ -15,6 +15,8 @@ from recap_cli.errors import ModelError
 from recap_cli.progress import Progress, SilentProgress
 
 EMBEDDED_MODEL = Path(__file__).parents[1] / "data" / "demo_model"  # comes with the package
+REAL_MODEL = Path(__file__).parents[1] / "data" / "real_model"
+MINILM = "minilm"  # what `--bart` calls the layers of MiniLM in it
 EMBEDDED_NAME = "embedded demonstration model"
 WEIGHTS_SUFFIXES = (".pt", ".pth", ".bin")  # of published weights
 SMALL_FILES = ["*.json", "*.txt"]

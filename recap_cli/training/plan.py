@@ -2,7 +2,7 @@
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from recap_cli.model.weight_files import read_folder_weights
 from recap_cli.processor import read_settings
 from recap_cli.progress import Progress
 from recap_cli.runtime.device import choose_device
-from recap_cli.runtime.hub import DEFAULT_BART, find_model
+from recap_cli.runtime.hub import DEFAULT_BART, MINILM, REAL_MODEL, find_model
 from recap_cli.runtime.run_folder import check_run_folder, read_figures
 from recap_cli.training.checkpoints import has_checkpoint
 from recap_cli.training.interventions import CONSTANT_STEPS
@@ -45,6 +45,7 @@ class Source:
     tokenizer: PreTrainedTokenizerBase | None  # None for the stand-in, too
     config: BartConfig
     name: str = ""  # of a hub model, the name with its commit, for records
+    has_verses_alone: bool = False  # only the layers that read verses and the embeddings are taken
 
     @property
     def run_config(self) -> RecapConfig | None:
@@ -171,7 +172,7 @@ def check_run(options: TrainOptions, progress: Progress) -> RunPlan:
 
 def more_epochs(options: TrainOptions, data: PreparedData) -> dict[str, float]:
     """Returns the epochs that the tiny recipe needs for few captions of one's own; nothing where its own are enough."""
-    settings = options.settings(data.is_demo)
+    settings = options.settings(data.corpus)
     if data.is_demo or settings["recipe"] != "tiny" or options.epochs is not None:
         return {}
     captions = sum(len(entry.song.captions) for entry in data.split("train")[: options.limit])
@@ -200,7 +201,7 @@ def plan_run(
         data = PreparedData(options.data)
         for note in data.notes:
             progress.say(note)
-    settings = options.settings(data.is_demo) | more_epochs(options, data)
+    settings = options.settings(data.corpus) | more_epochs(options, data)
     plan = RunPlan(options, data, settings, source or find_source(settings, options.init, progress))
     check_model(plan)
     check_audio(plan)
@@ -215,7 +216,7 @@ def plan_run(
     check_music_encoder(plan)
     if plan.music_encoder == TAGS_ENCODER or plan.source.folder is None:
         check_cache(data.folder, "pretrained")
-    if plan.music_kind == "states" or options.freeze_verses:
+    if plan.music_kind == "states" or settings["freeze_verses"]:
         check_cache(data.folder, "features")
     return plan
 
@@ -228,6 +229,8 @@ def find_source(settings: dict[str, Any], init: Path | None, progress: Progress 
     """
     if init is None and settings["bart"] == "pretrain":
         return Source(None, None, BartConfig(**tiny_bart(RecapConfig.tiny(5))))
+    if init is None and settings["bart"] == MINILM and not Path(MINILM).is_dir():
+        return read_minilm()
     flag = "--bart" if init is None else "--init"
     try:
         found = find_model(settings["bart"] if init is None else init, flag, progress)
@@ -248,6 +251,14 @@ def find_source(settings: dict[str, Any], init: Path | None, progress: Progress 
     return source
 
 
+def read_minilm() -> Source:
+    """Returns the layers of MiniLM that the packaged model begins with: all others are drawn at random."""
+    given = read_source(REAL_MODEL)
+    known = BartConfig().to_dict()
+    own = {name: value for name, value in given.config.to_dict().items() if name in known and name != "model_type"}
+    return replace(given, config=BartConfig(**own), has_verses_alone=True)
+
+
 def read_source(folder: Path, name: str = "") -> Source:
     """Returns a model folder's config and tokenizer, when they are whole and fit its weights."""
     config = read_config(folder)
@@ -260,7 +271,7 @@ def read_source(folder: Path, name: str = "") -> Source:
 def check_model(plan: RunPlan) -> None:
     """Refuses settings that fit no model, and a recipe whose music encoder is not named."""
     recap_config(plan, None if plan.options.no_music else RecapConfig().music_sizes)
-    plan.options.check_encoder(plan.data.is_demo, plan.data.audio.music_encoder)
+    plan.options.check_encoder(plan.data.corpus, plan.data.audio.music_encoder)
 
 
 def check_music_encoder(plan: RunPlan) -> None:
@@ -333,7 +344,7 @@ def recap_config(plan: RunPlan, music: MusicEncoderSizes | None) -> RecapConfig:
         use_music=music is not None,
         music_encoder=plan.encoder_kind,
         train_music_encoder=options.train_music_encoder,
-        freeze_verses=options.freeze_verses,
+        states_facts=plan.data.corpus == "real",
         eight_bit=False,
         allow_fused_alignment=options.allow_fused_alignment,
         alignment_probe=options.probe,

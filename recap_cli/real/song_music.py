@@ -1,0 +1,37 @@
+"""The music of a made-up song: windows of a track, moved to the tags that are wanted."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from recap_cli.real.music_windows import TagMover, Track, choose_windows
+from recap_cli.real.wanted_tags import draw_sound, draw_voice, voice_tags
+
+WINDOWS = (4, 75)  # 12 s to nearly 4 min
+UNMOVED = 0.15  # share of songs whose music stays as it was
+SUNG = (0.35, 1.0)  # share of windows in which somebody sings
+FEW_PARTS = 4  # in which singing goes on, between which it pauses
+
+
+def make_music(tracks: Sequence[Track], mover: TagMover, random: np.random.Generator) -> np.ndarray:
+    """Returns music states [windows, 100] of a song, in fp16."""
+    track = tracks[int(random.integers(len(tracks)))]
+    units = choose_windows(track.units, int(random.integers(*WINDOWS)), random).astype(np.float64)
+    if random.random() > UNMOVED:
+        units = mover.move(units, draw_sound(mover.tags(units).mean(axis=0), random))
+        if voice := draw_voice(random):
+            sung = draw_sung(len(units), random) if voice != "none" else np.ones(len(units), bool)
+            for windows, what in ((sung, voice), (~sung, "none")):
+                if windows.any():
+                    units[windows] = mover.move(units[windows], voice_tags(what, random))
+    return mover.tags(units).astype(np.float16)
+
+
+def draw_sung(windows: int, random: np.random.Generator) -> np.ndarray:
+    """Returns in which windows somebody sings [windows]: parts of a song between an introduction and solos."""
+    edges = np.sort(random.choice(windows, min(windows, 2 * FEW_PARTS), replace=False))
+    sung = np.zeros(windows, bool)
+    share = random.uniform(*SUNG)
+    for start, stop in zip(edges, [*edges[1:], windows], strict=True):
+        sung[start:stop] = random.random() < share
+    return sung
