@@ -4,12 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from recap_cli.facts.music import log_odds
 from recap_cli.real.music_windows import TagMover, Track, choose_windows
 from recap_cli.real.wanted_tags import draw_sound, draw_voice, voice_tags
 
 WINDOWS = (4, 75)  # 12 s to nearly 4 min
 UNMOVED = 0.15  # share of songs whose music stays as it was
 SUNG = (0.35, 1.0)  # share of windows in which somebody sings
+MOST_NOISE = 0.6  # on the log odds of a window: windows that were moved differ too little from each other
 FEW_PARTS = 4  # in which singing goes on, between which it pauses
 
 
@@ -24,7 +26,9 @@ def make_music(tracks: Sequence[Track], mover: TagMover, random: np.random.Gener
             for windows, what in ((sung, voice), (~sung, "none")):
                 if windows.any():
                     units[windows] = mover.move(units[windows], voice_tags(what, random))
-    return mover.tags(units).astype(np.float16)
+    odds = log_odds(mover.tags(units))
+    odds += random.uniform(0, MOST_NOISE) * random.standard_normal(odds.shape)
+    return (1 / (1 + np.exp(-odds))).astype(np.float16)
 
 
 def draw_sung(windows: int, random: np.random.Generator) -> np.ndarray:

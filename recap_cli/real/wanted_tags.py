@@ -14,7 +14,7 @@ INSTRUMENT_COUNTS = (0.4, 0.35, 0.25)  # none, one, two
 # Mean probabilities of tags, from and to.
 LOW, HIGH, BETWEEN = (0.003, 0.04), (0.15, 0.7), (0.08, 0.2)
 # Of the level from which a fact counts in full: of what is wanted, and of what is not.
-WANTED, UNWANTED = (0.7, 2.2), (0.1, 0.6)
+WANTED, UNWANTED = (0.8, 2.5), (0.1, 0.8)
 
 Tags = dict[str, float]  # wanted mean probabilities by names of tags
 
@@ -41,7 +41,8 @@ def draw_sound(means: np.ndarray, random: np.random.Generator) -> Tags:
     """Returns the tags of a genre, of instruments and of a feel, where they are wanted.
 
     Args:
-        means: of the tags of the music as it is [100]; tags of what is not wanted are lowered where they are high.
+        means: of the tags of the music as it is [100]; tags of what is not wanted stay there, or lower where they are
+            high.
         random: of the pair.
     """
     wanted: Tags = {}
@@ -57,15 +58,15 @@ def draw_sound(means: np.ndarray, random: np.random.Generator) -> Tags:
 
 
 def _choose(rules: Mapping[str, Any], count: int, means: np.ndarray, random: np.random.Generator) -> Tags:
-    """Returns the tags of `count` values that are drawn, and lower ones of all others that are high."""
+    """Returns the tags of `count` values that are drawn, and of all others, which do not rise with them."""
     levels: Mapping[str, Mapping[str, float]] = rules["tags"]
     names = list(levels)
     chosen = {names[place] for place in random.choice(len(names), count, replace=False)}
     wanted: Tags = {}
     for name, tags in levels.items():
         if name not in chosen:
-            high = (tag for tag in tags if means[PLACES[tag]] > UNWANTED[1] * tags[tag])
-            wanted |= {tag: tags[tag] * _within(UNWANTED, random) for tag in high}
+            most = _within(UNWANTED, random)
+            wanted |= {tag: min(float(means[PLACES[tag]]), most * level) for tag, level in tags.items()}
     for name in sorted(chosen):
         share = _within(WANTED, random)
         wanted |= {tag: min(0.95, levels[name][tag] * share) for tag in _one_a_tagger(levels[name], random)}
