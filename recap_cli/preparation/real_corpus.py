@@ -32,7 +32,7 @@ from recap_cli.runtime.hub import REAL_MODEL
 
 MUSIC = "music"  # folder of the prepared music
 RENDERED = 60  # songs of the demo corpus, whose music is among the real one
-COUNTS = {"train": 24_000, "validation": 400, "test": 1_000}
+COUNTS = {"train": 16_000, "validation": 400, "test": 1_000}
 TRACK_SHARES = {"validation": 0.1, "test": 0.1}  # of the tracks of music
 LEAST_TRACKS = 10
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from recap_cli.facts.music import PLACES, thresholds
+from recap_cli.facts.music import PLACES, log_odds, thresholds
 
 # How often a voice is wanted. Most songs with words are sung; `sung` is a voice that may be a woman's or a man's.
 VOICES = {"woman": 0.3, "man": 0.3, "sung": 0.12, "none": 0.13, "": 0.15}
@@ -37,16 +37,18 @@ def voice_tags(voice: str, random: np.random.Generator) -> Tags:
     return {tag: level for name, some in ranges.items() for level in (_within(some, random),) for tag in groups[name]}
 
 
-def draw_sound(means: np.ndarray, random: np.random.Generator) -> Tags:
+def draw_sound(tags: np.ndarray, random: np.random.Generator) -> Tags:
     """Returns the tags of a genre, of instruments and of a feel, where they are wanted.
 
     Args:
-        means: of the tags of the music as it is [100]; tags of what is not wanted stay there, or lower where they are
-            high.
+        tags: of the windows as they are [windows, 100]. On average those of the voice stay, and those of what is not
+            wanted stay or are lowered.
         random: of the pair.
     """
-    wanted: Tags = {}
     rules = thresholds()
+    # The mean of log odds, which is what is moved.
+    means = 1 / (1 + np.exp(-log_odds(tags).mean(axis=0)))
+    wanted = {tag: float(means[PLACES[tag]]) for some in rules["voice"]["groups"].values() for tag in some}
     if random.random() < GENRE_SHARE:
         wanted |= _choose(rules["genre"], 1, means, random)
     count = int(random.choice(len(INSTRUMENT_COUNTS), p=INSTRUMENT_COUNTS))
