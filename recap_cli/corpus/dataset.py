@@ -10,12 +10,11 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from recap_cli.audio.settings import AudioSettings
+from recap_cli.audio.settings import MUSICNN_TAGS, AudioSettings
 from recap_cli.corpus.data_folder import DATASET_FILE, MELS, STATES, parts_of, read_dataset_file
 from recap_cli.corpus.shards import ShardReader
 from recap_cli.corpus.song import Caption, Song, read_caption_line, read_song_line, shows_nothing
 from recap_cli.errors import DataError
-from recap_cli.model.config import MUSICNN_TAGS
 from recap_cli.processor import IGNORED, RecapProcessor, cut_verses, pad_mels, pad_rows, pad_states, verse_key
 from recap_cli.records import corpus_of
 

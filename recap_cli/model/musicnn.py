@@ -14,8 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recap_cli.audio.settings import MUSICNN_WINDOW
-from recap_cli.model.config import MUSICNN_TAGS
+from recap_cli.audio.settings import MUSICNN_TAGS, MUSICNN_WINDOW
 
 WEIGHTS = Path(__file__).parents[1] / "data" / "musicnn" / "musicnn.safetensors"
 WINDOWS_AT_ONCE = 4  # some 40 MB

@@ -20,15 +20,23 @@ def make_music(tracks: Sequence[Track], mover: TagMover, random: np.random.Gener
     track = tracks[int(random.integers(len(tracks)))]
     units = choose_windows(track.units, int(random.integers(*WINDOWS)), random).astype(np.float64)
     if random.random() > UNMOVED:
-        if voice := draw_voice(random):
-            sung = draw_sung(len(units), random) if voice != "none" else np.ones(len(units), bool)
-            for windows, what in ((sung, voice), (~sung, "none")):
-                if windows.any():
-                    units[windows] = mover.move(units[windows], voice_tags(what, random))
+        units = add_voice(units, mover, random)
         units = mover.move(units, draw_sound(mover.tags(units), random))
     odds = log_odds(mover.tags(units))
     odds += random.uniform(0, MOST_NOISE) * random.standard_normal(odds.shape)
     return (1 / (1 + np.exp(-odds))).astype(np.float16)
+
+
+def add_voice(units: np.ndarray, mover: TagMover, random: np.random.Generator) -> np.ndarray:
+    """Returns windows with a voice in some of them, in none, or with that of the music as it is."""
+    voice = draw_voice(random)
+    if not voice:
+        return units
+    sung = np.full(len(units), voice != "none") & draw_sung(len(units), random)
+    for windows, what in ((sung, voice), (~sung, "none")):
+        if windows.any():
+            units[windows] = mover.move(units[windows], voice_tags(what, random))
+    return units
 
 
 def draw_sung(windows: int, random: np.random.Generator) -> np.ndarray:

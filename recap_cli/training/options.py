@@ -34,9 +34,8 @@ Precision = Literal["auto", "fp32", "bf16"]
 # What --music-encoder names beside files: that of the model in the package, or one trained on the songs' tags.
 DEMO_ENCODER, TAGS_ENCODER, MUSICNN = Path("demo"), Path("tags"), Path("musicnn")
 NAMED_ENCODERS = (DEMO_ENCODER, TAGS_ENCODER, MUSICNN)
-# Options that do not make another run of it.
 NOT_OF_THE_RUN = ("out", "data", "device", "resume", "report_to")
-LATER = ("verse_layers", "freeze_verses")  # that came after others, and say nothing where they are off
+LATER = ("verse_layers", "freeze_verses")  # say nothing where they are off
 DATA, START, MODEL, ALIGNMENT = "What it learns from", "What it starts from", "The model", "The alignment loss"
 OPTIMISATION, VALIDATION, CAPTIONS = "Optimisation", "Validation", "Captions of the trained model"
 overrides = partial(Setting, default=RECIPES_OWN)
@@ -318,11 +317,7 @@ class TrainOptions:
             )
 
     def settings(self, corpus: str) -> dict[str, Any]:
-        """Returns every recipe setting with this run's overrides, and the recipe's name.
-
-        Args:
-            corpus: of the data, as `records.corpus_of` names it.
-        """
+        """Returns every recipe setting with this run's overrides, and the recipe's name; `corpus` is the data's."""
         recipe = self.recipe or RECIPE_OF[corpus]
         chosen = recipe_settings(recipe)
         own = {name: getattr(self, name) for name in chosen if getattr(self, name) is not None}

@@ -188,9 +188,7 @@ def nothing_to_resume(out: Path) -> OptionError:
 def plan_run(
     options: TrainOptions, progress: Progress, data: PreparedData | None = None, source: Source | None = None
 ) -> RunPlan:
-    """Returns a run's plan, when its data, settings and the files that it starts from have been checked.
-
-    Several runs may share the opened `data` folder and the `source`.
+    """Returns a run's plan, checked; several runs may share the opened `data` folder and the `source`.
 
     Raises:
         DataError: the data lack captions, validation songs or tags, or their folder cannot take a cache.
@@ -224,13 +222,17 @@ def plan_run(
 def find_source(settings: dict[str, Any], init: Path | None, progress: Progress | None = None) -> Source:
     """Finds the BART that is named, or the run of `--init`; only its config and tokenizer are loaded yet.
 
+    Of the packaged model, for `minilm`, only the layers that read verses are taken.
+
     Raises:
         ModelError: there is none, or its files are damaged.
     """
     if init is None and settings["bart"] == "pretrain":
         return Source(None, None, BartConfig(**tiny_bart(RecapConfig.tiny(5))))
     if init is None and settings["bart"] == MINILM and not Path(MINILM).is_dir():
-        return read_minilm()
+        given = read_source(REAL_MODEL)
+        bart = given.run_config.to_bart() if given.run_config else given.config
+        return replace(given, config=bart, has_verses_alone=True)
     flag = "--bart" if init is None else "--init"
     try:
         found = find_model(settings["bart"] if init is None else init, flag, progress)
@@ -249,14 +251,6 @@ def find_source(settings: dict[str, Any], init: Path | None, progress: Progress 
     if init is None and source.run_config is not None:
         raise ModelError(f"{flag}: {folder} holds no BART", "name a BART, or use --init")
     return source
-
-
-def read_minilm() -> Source:
-    """Returns the layers of MiniLM that the packaged model begins with: all others are drawn at random."""
-    given = read_source(REAL_MODEL)
-    known = BartConfig().to_dict()
-    own = {name: value for name, value in given.config.to_dict().items() if name in known and name != "model_type"}
-    return replace(given, config=BartConfig(**own), has_verses_alone=True)
 
 
 def read_source(folder: Path, name: str = "") -> Source:
@@ -293,8 +287,7 @@ def check_music_encoder(plan: RunPlan) -> None:
 def check_audio(plan: RunPlan) -> None:
     """Refuses data prepared with other audio settings than an earlier run, or the music encoder, was trained on.
 
-    Published weights fix the constants of the signal path, but take songs of any length; any encoder fixes its number
-    of mel bands.
+    Published weights fix the constants of the signal path, but take songs of any length; any encoder its mel bands.
     """
     source, data, options = plan.source, plan.data, plan.options
     given = data.audio.to_json()
