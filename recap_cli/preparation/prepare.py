@@ -82,11 +82,12 @@ def prepare(options: PrepareOptions, progress: Progress | None = None) -> Prepar
         BusyError: another preparation is working on the folder.
     """
     progress = progress or SilentProgress()
-    if options.corpus == "real":
-        with held(options.out, options.slice, options.inputs):
-            return prepare_real(options, [prepare(one, progress).out for one in music_options(options)], progress)
     mels, began = options.out / MELS, time.monotonic()
     with held(options.out, options.slice, options.inputs):
+        if options.corpus == "real":
+            begin(options.out, options.slice)
+            music = [prepare(one, progress).out for one in music_options(options)]
+            return prepare_real(options, music, progress)
         reading = read_songs(options, progress)
         part = choose_part(reading.songs, options.slice)
         base = begin(options.out, options.slice)
@@ -261,11 +262,7 @@ def library_versions(resampler: str) -> dict[str, str]:
 
 
 def check_rejected(result: PrepareResult, options: PrepareOptions) -> None:
-    """Refuses a result with more rejected songs than the options allow; the folder stays usable.
-
-    Raises:
-        DataError: there are too many.
-    """
+    """Refuses (DataError) a result with more rejected songs than the options allow; the folder stays usable."""
     total = result.rejected + result.songs
     if result.rejected and (options.strict or result.rejected / total > options.max_rejected):
         raise DataError(

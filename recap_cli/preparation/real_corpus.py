@@ -11,7 +11,7 @@ import numpy as np
 
 from recap_cli import __version__
 from recap_cli.audio.settings import MUSICNN_WINDOW
-from recap_cli.corpus.data_folder import DATASET_FILE, STATES
+from recap_cli.corpus.data_folder import DATASET_FILE, STATES, end
 from recap_cli.corpus.dataset import PreparedData
 from recap_cli.corpus.mel_cache import fingerprint
 from recap_cli.corpus.shards import ShardWriter, own_shards
@@ -69,6 +69,7 @@ def prepare_real(options: PrepareOptions, music: Sequence[Path], progress: Progr
     progress.finish()
     splits = {split: count for split, count in sorted(counts.items()) if count}
     write_records(listed, [], options.out, options.slice, options.settings, describe(options, splits, sources))
+    end(options.out, options.slice)
     seconds = sum(one.frames - 1 for one in listed) * options.settings.hop / options.settings.sample_rate
     return PrepareResult(
         out=options.out,
