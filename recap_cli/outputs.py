@@ -185,15 +185,17 @@ def true_path(path: Path) -> Path:
         return path
 
 
-def check_evaluation(out: Path, predictions: Sequence[Path], inputs: Sequence[Path], has_models: bool) -> None:
+def check_evaluation(
+    out: Path, names: Sequence[str], predictions: Sequence[Path], inputs: Sequence[Path], has_models: bool
+) -> None:
     """Refuses a folder that is not for evaluations, or that holds an input that they would replace (OptionError).
 
-    `inputs` are further files that are read. `has_models` says that models' captions are written there, too, under
-    names that depend on the data.
+    `names` are those of the systems. `inputs` are further files that are read. `has_models` says that models' captions
+    are written there, too, under names that depend on the data.
     """
     check_output_folder(out, EVALUATION, is_ours=is_evaluation)
     written = {"evaluation.json", "tables.md", "report.html", "systems.png", "systems.svg"}
-    written |= {f"{file_stem(str(path))}.scores.jsonl" for path in predictions}
+    written |= set(score_files(names))
     for path in (*predictions, *inputs):
         place = true_path(path)
         if place.parent == true_path(out) and (has_models or place.name in written):
@@ -230,6 +232,16 @@ def file_stem(name: str) -> str:
         return name
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return "-".join(part for part in (clean[-KEPT_LETTERS:].strip("-._"), digest) if part)
+
+
+def score_files(names: Iterable[str]) -> list[str]:
+    """Returns what the files of systems' scores are called: after the systems, each in its own way."""
+    stems: list[str] = []
+    for name in names:
+        while (stem := file_stem(name)) in stems:  # a control of a run can be called as a file of captions is
+            name += "\n"
+        stems.append(stem)
+    return [f"{stem}.scores.jsonl" for stem in stems]
 
 
 def split_stem(split: str) -> str:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from recap_cli.evaluation.controls import OTHER_LYRICS, OTHER_MUSIC, Control, ControlReport
 from recap_cli.evaluation.evaluate import EvaluateResult
 from recap_cli.evaluation.system_differences import Contrast
@@ -10,12 +12,14 @@ from recap_cli.evaluation.systems import Entry, Origin, SystemScores
 from recap_cli.runtime.decoding import DecodingOptions
 from recap_cli.scoring.bootstrap import Comparison, Interval
 from recap_cli.scoring.rouge import ROUGE_TYPES
+from recap_cli.scoring.song_scores import Judges
 from recap_cli.scoring.text import HEADLINE, score_songs
 from recap_cli.specificity.results import ControlRow, Share, Specificity, TextControls
 
 SONGS = 40
 LEVELS = {"rouge1": 0.52, "rouge2": 0.21, "rougeL": 0.41, "meteor": 0.38, "bleu": 14.2, "chrf": 39.5}
 LEVELS |= {"cider": 0.31, "facts": 0.33}
+JUDGED = {"tag_facts": 0.27, "meaning": 0.61, "meaning_mean": 0.48}
 P_HOLM = {"rouge1": 0.001, "rouge2": 0.3, "rougeL": 0.02, "meteor": 0.04, "bleu": 1.0, "chrf": 0.06}
 P_HOLM |= {"cider": 0.2, "facts": 0.03}
 
@@ -24,14 +28,26 @@ def around(mean: float, reach: float) -> Interval:
     return Interval(mean, mean - reach, mean + reach)
 
 
-def system(name: str, gain: float = 0.0) -> SystemScores:
+class Lengths:
+    """A sentence encoder that knows how long a text is."""
+
+    signature = "lengths of texts"
+
+    def encode(self, texts):
+        return np.array([[np.cos(len(text)), np.sin(len(text))] for text in texts], np.float32)
+
+
+def system(name: str, gain: float = 0.0, judges: Judges | None = None) -> SystemScores:
     """A system that is better by `gain` in every figure but METEOR, where it is worse."""
     captions = ["a song of the sea"] * SONGS
     ids = [f"song-{number}" for number in range(SONGS)]
-    scores = score_songs(ids, captions, [["a song of the sea at night", "the sea"]] * SONGS, lyrics=["la la"] * SONGS)
+    scores = score_songs(
+        ids, captions, [["a song of the sea at night", "the sea"]] * SONGS, lyrics=["la la"] * SONGS, judges=judges
+    )
+    levels = LEVELS | {name: level for name, level in JUDGED.items() if name in scores.figures}
     intervals = {
         figure: around(level + (-gain if figure == "meteor" else gain) * scale, 0.02 * scale)
-        for figure, level in LEVELS.items()
+        for figure, level in levels.items()
         for scale in [100 if level > 1 else 1]
     }
     return SystemScores(name, captions, scores, intervals, {}, Origin("", "", 0, {}), f"runs/{name}")

@@ -21,6 +21,7 @@ from recap_cli.outputs import (
     is_data_folder,
     is_evaluation,
     is_results,
+    score_files,
     split_stem,
 )
 
@@ -261,8 +262,22 @@ def test_systems_of_like_names_keep_their_own_files(world, capsys, files):
     assert all(len(name) <= 60 for name in names)
     written = sorted(path.name for path in Path("e").glob("*.scores.jsonl"))
     assert len({name.casefold() for name in written}) == len(files)
-    evaluated(capsys, "e", *reversed(files))
-    assert sorted(path.name for path in Path("e").glob("*.scores.jsonl")) == written
+    again = evaluated(capsys, "f", *reversed(files))
+    assert len(list(Path("f").glob("*.scores.jsonl"))) == len(set(again)) == len(files)
+
+
+def test_scores_stand_in_files_called_after_systems(world, capsys):
+    """A name that looks like a path, or like nothing, stays in the folder."""
+    Path("long/way").mkdir(parents=True)
+    Path("long/way/p.jsonl").write_text(json.dumps(ROWS[0]) + "\n")
+    named = ["gama_it", "Audio Flamingo", "..", "a\\b:c*?", "\u6771\u4eac", "audio flamingo 2"]
+    evaluated(capsys, "e", "long/way/p.jsonl", *(f"{name}=long/way/p.jsonl" for name in named))
+    written = {path.name for path in Path("e").glob("*.scores.jsonl")}
+    assert {"p.scores.jsonl", "gama_it.scores.jsonl"} < written and len(written) == 7
+    assert any(name.startswith("audio-flamingo-2-") for name in written)
+    assert not any(mark in name for name in written for mark in "\\:*? ") and not list(Path().glob("*.scores.jsonl"))
+    assert score_files(["a", "A", "a", "a/b", "a-b", ""])[0] == "a.scores.jsonl"
+    assert len({name.casefold() for name in score_files(["a", "A", "a", "a/b", "a-b", "", "a\n"])}) == 7
 
 
 def test_file_names_are_short_safe_and_their_own():

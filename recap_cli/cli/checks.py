@@ -88,7 +88,7 @@ def check_captioner(model: str | None, music_encoder: Path | None, bart: str, de
 def check_evaluate(options: EvaluateOptions, out: Path) -> None:
     """Refuses runs, files and data that are not there, and a folder in which something would be lost."""
     has_models = bool(options.runs) or not options.predictions
-    check_evaluation(out, options.files, options.inputs, has_models=has_models)
+    check_evaluation(out, options.names, options.files, options.inputs, has_models=has_models)
     if options.report is not None:
         check_report(options.report, [*options.files, *options.inputs])
     check_device(options.device)

@@ -22,7 +22,7 @@ from recap_cli.scoring.alignment import unit_vectors
 from recap_cli.scoring.bootstrap import Comparison, paired_difference
 from recap_cli.scoring.rouge import is_other_script, rouge, rouge_pairs, rouge_tokens
 from recap_cli.scoring.text import HEADLINE, headings, protocol_named
-from recap_cli.specificity.moving import PairScores, Songs
+from recap_cli.specificity.moving import PairScores, Songs, SongTables
 from recap_cli.specificity.results import TextControls
 from recap_cli.specificity.study import study_captions
 from recap_cli.training.interventions import partners
@@ -128,8 +128,9 @@ def control_texts(
     protocol: str,
     progress: Progress,
     scorers: Sequence[PairScores] = (),
+    by_song: Sequence[SongTables] = (),
 ) -> TextControls:
-    """Scores the controls that need no model, of all systems on the same songs; `scorers` add figures to ROUGE.
+    """Scores the controls that need no model, of all systems on the same songs; scorers add figures to ROUGE.
 
     Raises:
         DataError: there is one song only.
@@ -138,7 +139,7 @@ def control_texts(
     rouge = partial(rouge_pairs, part=chosen.part, over="best" if chosen.over == "best" else "mean")
     references = [[text for text in texts if text.strip()] for texts in songs.references]
     weights = systems[0].scores.weights(chosen.over)
-    asked = Songs(references, songs.artist_numbers, weights, songs.lyrics, songs.clusters)
+    asked = Songs(references, songs.artist_numbers, weights, songs.lyrics, songs.clusters, by_song)
     captions = {system.name: system.captions for system in systems}
     return study_captions(captions, asked, (rouge, *scorers), protocol, progress)
 

@@ -20,7 +20,7 @@ from recap_cli.evaluation.captions import (
     weights_fingerprint,
 )
 from recap_cli.evaluation.controls import ControlReport, RunUnderTest, control_texts, run_controls
-from recap_cli.evaluation.judges import find_judges, pair_scorers
+from recap_cli.evaluation.judges import find_judges, pair_scorers, song_scorers
 from recap_cli.evaluation.options import EvaluateOptions
 from recap_cli.evaluation.predictions import FileReader
 from recap_cli.evaluation.songs import Scene, SongSet, match_files, set_scene
@@ -45,7 +45,7 @@ from recap_cli.evaluation.systems import (
     share_right,
 )
 from recap_cli.files import cannot_write, remove_stale_partials, write_json, write_json_lines
-from recap_cli.outputs import EVALUATION, check_evaluation, hold_folder, is_evaluation
+from recap_cli.outputs import EVALUATION, check_evaluation, hold_folder, is_evaluation, score_files
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.records import SCHEMA
 from recap_cli.runtime.decoding import DecodingOptions
@@ -137,7 +137,7 @@ def evaluate(options: EvaluateOptions, progress: Progress | None = None) -> Eval
     progress = progress or SilentProgress()
     if options.out is None:
         return evaluate_systems(options, progress)
-    check_evaluation(options.out, options.files, options.inputs, bool(options.models))
+    check_evaluation(options.out, options.names, options.files, options.inputs, bool(options.models))
     with hold_folder(options.out, EVALUATION, "recap eval", is_ours=is_evaluation):
         remove_stale_partials(options.out)
         remove_earlier_files(options.out, progress)
@@ -177,8 +177,8 @@ def evaluate_systems(options: EvaluateOptions, progress: Progress) -> EvaluateRe
     ]
     texts = None
     if options.controls:
-        scorers = pair_scorers(scene.scored)
-        texts = control_texts(systems, scene.scored, options.protocol, progress, scorers)
+        scorers, by_song = pair_scorers(scene.scored), song_scorers(scene.scored)
+        texts = control_texts(systems, scene.scored, options.protocol, progress, scorers, by_song)
     return gather(options, scene, systems, controls=controls, specificity=texts, alignment=alignment, paper=paper)
 
 
@@ -222,6 +222,7 @@ def make_signature(
     samples = "songs"
     if scores.clusters is not None:
         samples = f"{len(np.unique(scores.clusters))} artists, whose songs are drawn and swapped together"
+        samples += ", widened as Student's t is for few"
     parts = [
         scores.signature(protocol),
         f"{100 * LEVEL:g} % percentile intervals of {RESAMPLES} bootstrap samples of {samples}, seed 0",
@@ -283,12 +284,13 @@ def remove_earlier_files(out: Path, progress: Progress) -> None:
 
 
 def write_result(out: Path, result: EvaluateResult) -> None:
-    """Writes each system's rows and all figures into a folder.
+    """Writes each system's rows, into a file that is called after it, and all figures into a folder.
 
     Raises:
         DataError: it cannot be written.
     """
     controls = [control.system for report in result.controls for control in report.controls]
-    for system in (*result.systems, *controls):
-        write_json_lines(out / f"{system.stem}.scores.jsonl", (row.to_json() for row in system.scores.rows))
+    systems = [*result.systems, *controls]
+    for system, name in zip(systems, score_files([one.name for one in systems]), strict=True):
+        write_json_lines(out / name, (row.to_json() for row in system.scores.rows))
     write_json(out / RESULT_FILE, result.to_json())

@@ -12,10 +12,10 @@ from recap_cli.evaluation.songs import SongSet
 from recap_cli.progress import Progress
 from recap_cli.runtime.sentence_encoder import SentenceEncoder
 from recap_cli.scoring.cider import CiderReferences
-from recap_cli.scoring.facts import count_all_facts, fact_table, facts_of, read_facts, read_tags
+from recap_cli.scoring.facts import count_all_facts, fact_table, facts_of, read_facts, read_tags, taggable
 from recap_cli.scoring.meaning import MeaningReferences
 from recap_cli.scoring.song_scores import Judges
-from recap_cli.specificity.moving import PairScores
+from recap_cli.specificity.moving import PairScores, SongTables
 from recap_cli.tables.text_files import numbered_lines, open_text
 
 Table = Callable[[Sequence[str]], Mapping[str, np.ndarray]]  # captions to figures of all sets [captions, sets]
@@ -98,6 +98,22 @@ def pair_scorers(songs: SongSet) -> list[PairScores]:
         return lambda captions: {"meaning": vectors.matrix(captions)[..., 0]}
 
     return [remember(make) for make in (cider, facts, *([meaning] if encoder else []))]
+
+
+def song_scorers(songs: SongSet) -> list[SongTables]:
+    """Returns what scores moved captions by what is known of songs beside references: facts by uploaders' tags."""
+    tags = songs.judges.tag_facts
+    if not tags:
+        return []
+    known = fact_table(tags.get(song, ()) for song in songs.ids)
+    unknown = np.array([song not in tags for song in songs.ids])
+
+    def by_tags(captions: Sequence[str]) -> Mapping[str, np.ndarray]:
+        said = fact_table(read_facts(caption) & taggable() for caption in captions)
+        found = facts_of(count_all_facts(said, known))
+        return {"tag_facts_by_song": np.where(unknown, np.nan, found)}
+
+    return [by_tags]
 
 
 def remember(make: Callable[[Sequence[Sequence[str]]], Table]) -> PairScores:

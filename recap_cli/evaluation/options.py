@@ -20,6 +20,7 @@ SCORED, MEASURED, READ = "What is scored", "What is measured", "How files of cap
 FILES_OF_CAPTIONS = (".jsonl", ".json", ".csv", ".tsv")
 LONGEST_NAME = 32  # letters: with six figures beside it, a row fits 100 columns
 USUAL_CASES = 10
+USUAL = ("", "auto", False)  # what is left out of the name of the result's folder
 
 
 @dataclass(frozen=True)
@@ -215,9 +216,8 @@ class EvaluateOptions:
             raise OptionError("--sort specificity orders by what controls find", "add --controls")
         if self.against not in ("", "best", "all", *self.names):
             names = ", ".join(self.names)
-            raise OptionError(
-                f"--against {self.against}: there is no such system", f"choose best, all, or one of {names}"
-            )
+            message = f"--against {self.against}: there is no such system"
+            raise OptionError(message, f"choose best, all, or one of {names}")
         if self.cases.count and len(self.names) < 2:
             raise OptionError("--cases compares two systems", "name two runs, or a run and --predictions")
         if unknown := [name for name in self.cases.systems if name not in self.names]:
@@ -235,9 +235,8 @@ class EvaluateOptions:
             raise OptionError("--subset chooses among Song Describer's captions", "name them: --references FILE.csv")
         for flag in ("references", "lyrics", "common", "song_key"):
             if getattr(self, flag) and not self.predictions:
-                raise OptionError(
-                    f"--{flag.replace('_', '-')} goes with files of captions", "name them: --predictions FILE"
-                )
+                named = f"--{flag.replace('_', '-')} goes with files of captions"
+                raise OptionError(named, "name them: --predictions FILE")
         try:
             groups = 1 if self.song_key is None else re.compile(self.song_key).groups
         except re.error as error:
@@ -275,9 +274,11 @@ class EvaluateOptions:
     @property
     def default_out(self) -> Path:
         """The folder where none is named: other systems, songs, captions or figures have another one."""
-        scored = [self.names, [str(run) for run in (*self.models, *self.files)], str(self.data), self.split]
+        scored = [self.names, list(map(str, (*self.models, *self.files))), str(self.data), self.split]
         made: list[object] = [self.limit, self.decoding.to_json(), self.protocol]
         made += [str(self.embedding), str(self.tags)] if self.embedding or self.tags else []
+        # Controls of a run are added to its result, for which captions are resumed.
+        made += [one for one in (self.against, self.cluster, self.controls and not self.models) if one not in USUAL]
         read = [str(self.references), self.subset, str(self.lyrics), self.common, self.columns.named, self.song_key]
         digest = hashlib.sha256(json_text([scored, made, read]).encode("utf-8", "replace")).hexdigest()[:8]
         more = f"-and-{len(self.names) - 1}-more" if len(self.names) > 1 else ""

@@ -233,7 +233,7 @@ def lacks_songs(songs: SongSet, lacking: Mapping[Path, list[str]], files: Files)
         for path, missing in list(lacking.items())[:MOST_TOLD]
     ]
     if len(lacking) > MOST_TOLD:
-        parts.append(f"{len(lacking) - MOST_TOLD} more files lack some")
+        parts.append(f"some are missing in {more_files(len(lacking) - MOST_TOLD)}")
     kept = len(songs.ids) - len(set().union(*lacking.values()))
     if kept:
         return DataError("; ".join(parts), f"add --common to score the songs that all have: {kept:,}")
@@ -242,13 +242,18 @@ def lacks_songs(songs: SongSet, lacking: Mapping[Path, list[str]], files: Files)
     return DataError("; ".join(parts), f"no song is in all: {called}; --song-key says which part of an id tells songs")
 
 
+def more_files(count: int) -> str:
+    """Returns how many more files something is true of, in words."""
+    return f"{count} more file{'s' * (count > 1)}"
+
+
 def keep_common(songs: SongSet, lacking: Mapping[Path, list[str]], files: Files, progress: Progress) -> SongSet:
     """Returns the songs that nothing lacks, and says how many are left out (DataError: none is left)."""
     common = songs.without(set().union(*lacking.values()))
     if not common.ids:
         raise lacks_songs(songs, lacking, files)
     told = ", ".join(f"{len(missing):,} that {path} lacks" for path, missing in list(lacking.items())[:MOST_TOLD])
-    more = f", and those of {len(lacking) - MOST_TOLD} more files" if len(lacking) > MOST_TOLD else ""
+    more = f", and those of {more_files(len(lacking) - MOST_TOLD)}" if len(lacking) > MOST_TOLD else ""
     left = f"; left out: {told}{more}" if lacking else ""
     progress.say(f"All have {len(common.ids):,} of {len(songs.ids):,} songs, which are scored{left}")
     return common
@@ -297,7 +302,7 @@ def match_files(
             notes.setdefault(words, []).extend([f"{path}: {count:,}"] if count else [])
     for words, places in notes.items():
         if places:
-            progress.say(f"{places[0]} {words}" + (f"; so in {len(places) - 1} more files" if places[1:] else ""))
+            progress.say(f"{places[0]} {words}" + (f"; so in {more_files(len(places) - 1)}" if places[1:] else ""))
     return found
 
 

@@ -13,7 +13,6 @@ from recap_cli.corpus.dataset import PreparedData
 from recap_cli.demo.lexicon import ATTRIBUTES, read_attributes
 from recap_cli.errors import DataError
 from recap_cli.evaluation.songs import SongSet
-from recap_cli.outputs import file_stem
 from recap_cli.progress import Progress
 from recap_cli.runtime.run_folder import OPTIONS_FILE
 from recap_cli.scoring.bootstrap import Interval
@@ -50,11 +49,6 @@ class SystemScores:
     attributes: dict[str, float]  # on demo songs, the share of captions that name each attribute correctly
     origin: Origin = field(default_factory=Origin)
     source: str = ""  # the path of the run or file, and of which control
-
-    @property
-    def stem(self) -> str:
-        """What its files are called: its own name whatever the other systems are called."""
-        return file_stem(self.source or self.name)
 
     def to_json(self) -> dict[str, Any]:
         """The figures as plain values."""

@@ -1,6 +1,7 @@
 """METEOR as NLTK computes it, without a download: its tokens, and the synonyms of WordNet 3.0 that it matches with."""
 
 import gzip
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import cache, lru_cache, partial
@@ -21,6 +22,7 @@ REINSTALL = "install the program again: pip install . in its folder"
 
 # NLTK's defaults; METEOR 1.5 has others, and gives other figures.
 METEOR_SETTINGS = {"alpha": 0.9, "beta": 3.0, "gamma": 0.5}
+ENDS = re.compile("[.?!]")
 KEPT_TEXTS = 20_000  # whose tokens are kept: the references of several systems are the same
 KEPT_WORDS = 100_000  # whose stems and synonyms are kept; captions repeat their words
 
@@ -69,8 +71,10 @@ def meteor_tokens(text: str, by_characters: bool) -> tuple[str, ...]:
     """
     if by_characters:
         return tuple(tokens_of_any_script(text))
-    sentences, words = _nltk_tokenizers()
-    return tuple(word for sentence in sentences.tokenize(text) for word in words.tokenize(sentence))
+    punkt, words = _nltk_tokenizers()
+    # A sentence ends within a text only behind one of these marks: most captions need no search, which is slow.
+    sentences = punkt.tokenize(text) if ENDS.search(text.rstrip()[:-1]) else [text.rstrip()]
+    return tuple(word for sentence in sentences for word in words.tokenize(sentence))
 
 
 @cache
@@ -103,10 +107,15 @@ class Synset:
         self._names = names
         self._lemmas: list[Lemma] = []
 
+    @property
+    def names(self) -> list[str]:
+        """The words as text."""
+        return self._names.split(" ")
+
     def lemmas(self) -> list[Lemma]:
         """Returns the synset's words, split when first asked for."""
         if not self._lemmas:
-            self._lemmas = [Lemma(name) for name in self._names.split(" ")]
+            self._lemmas = list(map(Lemma, self.names))
         return self._lemmas
 
 
@@ -139,8 +148,8 @@ class Synonyms:
         ]
 
     def joined_synsets(self, word: str) -> list[Synset]:
-        """Returns all synonyms of a word as one synset, which METEOR cannot tell from several: it joins them itself."""
-        names = {lemma.name(): None for synset in self.synsets(word) for lemma in synset.lemmas()}
+        """Returns the one-word synonyms of a word as one synset; METEOR joins several itself and drops other names."""
+        names = {name: None for synset in self.synsets(word) for name in synset.names if "_" not in name}
         return [Synset(" ".join(names))] if names else []
 
     def _base_forms(self, word: str, part: str) -> list[str]:

@@ -47,7 +47,9 @@ KEYS = {
     "tag_facts": "tag_facts_f1",
     "meaning": "meaning_cosine",
     "meaning_mean": "meaning_mean_cosine",
-    "facts_by_song": "facts_f1_by_song",  # mean of songs' F1, of captions that are moved to other songs
+    # Means of songs' F1, of captions that are moved to other songs.
+    "facts_by_song": "facts_f1_by_song",
+    "tag_facts_by_song": "tag_facts_f1_by_song",
 }
 HEADINGS = {
     "rouge1": "ROUGE-1",
@@ -227,7 +229,7 @@ class TextScores:
     def intervals(self, protocol: str = "f1", resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Interval]:
         """Returns every headline figure with its bootstrap interval over songs."""
         draws = self.draws(protocol, resamples, seed)
-        return {name: interval(figure, draws[name]) for name, figure in self.headline(protocol).items()}
+        return {name: interval(figure, draws[name], self.clusters) for name, figure in self.headline(protocol).items()}
 
     def signature(self, protocol: str = "f1") -> str:
         """Says in one line how the figures of a protocol were made."""

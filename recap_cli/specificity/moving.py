@@ -7,6 +7,9 @@ import numpy as np
 
 # Every caption against every set of references, a figure each [captions, sets], from 0 to 1.
 PairScores = Callable[[Sequence[str], Sequence[Sequence[str]]], Mapping[str, np.ndarray]]
+# Every caption against every song by what is known of the song beside its references [captions, songs], NaN where
+# nothing is.
+SongTables = Callable[[Sequence[str]], Mapping[str, np.ndarray]]
 
 ONE_GROUP = 1024  # songs that are all moved to all others; of more, each within a group
 LEAST_GROUP = 256  # songs of a group: it has more than 200 shifts
@@ -22,11 +25,12 @@ class Songs:
     weights: np.ndarray  # of each song in a mean [songs]
     lyrics: Sequence[str | None]  # None where they are not known
     clusters: np.ndarray | None = None  # songs that are drawn together have one number [songs]; None: each alone
+    by_song: Sequence[SongTables] = ()
 
 
 @dataclass
 class SongValues:
-    """A figure of captions, song by song: with their own songs, and moved to others."""
+    """A figure of captions, song by song: with their own songs, and moved to others; empty where nothing is known."""
 
     places: list[np.ndarray] = field(default_factory=list)  # of the songs [songs]
     own: list[np.ndarray] = field(default_factory=list)  # a figure of each caption with its own song [songs]
@@ -36,7 +40,7 @@ class SongValues:
     def add(self, places: np.ndarray, table: np.ndarray, group: "Group", columns: np.ndarray) -> None:
         """Adds a table of songs' captions against songs [songs, columns]; NaN where the two must not meet.
 
-        `places` and `columns` number songs of the group.
+        `places` and `columns` number songs of the group. Songs of which the table knows nothing are left out.
         """
         owners = np.searchsorted(columns, places)
         own = table[np.arange(len(places)), owners]
@@ -44,6 +48,10 @@ class SongValues:
         # A group of one artist is moved all the same, within the artist's songs.
         barred = np.where(barred.all(axis=1, keepdims=True), owners[:, None] == np.arange(len(columns)), barred)
         met = ~(barred | np.isnan(table))
+        kept = ~np.isnan(own) & met.any(axis=1)
+        if not kept.any():
+            return
+        places, owners, own, met, table = (rows[kept] for rows in (places, owners, own, met, table))
         others = np.where(met, table, 0.0)
         weights = group.weights[places]
         turned = (owners[:, None] + np.arange(1, len(columns))) % len(columns)
@@ -67,6 +75,7 @@ class Group:
         self.places = places  # in the order of all songs, ascending
         self.scorers = scorers
         self.references = [songs.references[place] for place in places]
+        self.by_song = songs.by_song
         self.artists = songs.artists[places]
         counts = np.array(list(map(len, self.references)))
         self.weights = songs.weights[places]
@@ -76,6 +85,7 @@ class Group:
             for song in self.several
             for left_out in range(counts[song])
         ]
+        self.owners = np.concatenate([places, np.repeat(places[self.several], counts[self.several])])  # of all sets
         self.starts = np.cumsum(counts[self.several]) - counts[self.several]
         self.sizes = counts[self.several]
 
@@ -92,12 +102,13 @@ class Group:
             rows = [known[text] for text in flat]
             sizes = np.array(list(map(len, texts)))
             starts = np.cumsum(sizes) - sizes
-            for scorer in self.scorers:
-                for figure, table in scorer(list(known), sets).items():
-                    spread = table[rows]
-                    best = np.maximum.reduceat(spread, starts) if takes_best else None
-                    mean = np.add.reduceat(spread, starts) / sizes[:, None] if best is None else best
-                    parts.setdefault(figure, []).append(mean)
+            found = [scorer(list(known), sets) for scorer in self.scorers]
+            found += [{name: table[:, self.owners] for name, table in one(list(known)).items()} for one in self.by_song]
+            for figure, table in (pair for tables in found for pair in tables.items()):
+                spread = table[rows]
+                best = np.maximum.reduceat(spread, starts) if takes_best else None
+                mean = np.add.reduceat(spread, starts) / sizes[:, None] if best is None else best
+                parts.setdefault(figure, []).append(mean)
         return {figure: np.concatenate(found) for figure, found in parts.items()}
 
     def over_fewer(self, table: np.ndarray) -> np.ndarray:

@@ -97,7 +97,7 @@ class Study:
     @property
     def shifts(self) -> int:
         """How many shifts there were."""
-        return min(len(tally.shifted()) for found in self.whole.values() for tally in found.values())
+        return min(len(tally.shifted()) for name in self.whole for tally in known(self.whole, name).values())
 
     def add(self, source: CaptionSource, group: Group) -> None:
         """Scores a source on the songs of a group."""
@@ -152,15 +152,15 @@ class Study:
             source.kind,
             len(source.captions),
             float(words),
-            {figure: self.moved(tally) for figure, tally in self.whole[source.name].items()},
-            {figure: self.share(source.name, figure) for figure in self.fewer.get(source.name, {})},
+            {figure: self.moved(tally) for figure, tally in known(self.whole, source.name).items()},
+            {figure: self.share(source.name, figure) for figure in known(self.fewer, source.name)},
         )
 
     def rows_of_references(self) -> list[ControlRow]:
         """Returns the rows of people and of the constant caption, as far as songs allow."""
         rows = []
         if PEOPLE in self.fewer:
-            figures = {figure: self.moved(tally) for figure, tally in self.fewer[PEOPLE].items()}
+            figures = {figure: self.moved(tally) for figure, tally in known(self.fewer, PEOPLE).items()}
             places = np.concatenate(next(iter(self.fewer[PEOPLE].values())).places)
             texts = [text for place in places for text in self.songs.references[place]]
             words = float(np.mean([count_words(text) for text in texts]))
@@ -169,7 +169,7 @@ class Study:
             texts = list(self.constants.values())
             usual = max(dict.fromkeys(texts), key=texts.count)
             words = float(np.mean([count_words(text) for text in texts]))
-            figures = {figure: self.moved(tally) for figure, tally in self.whole[CONSTANT].items()}
+            figures = {figure: self.moved(tally) for figure, tally in known(self.whole, CONSTANT).items()}
             rows.append(ControlRow(CONSTANT, "constant", len(texts), words, figures, text=usual))
         return rows
 
@@ -204,3 +204,8 @@ class Study:
 
     def _clusters(self, places: np.ndarray) -> np.ndarray | None:
         return None if self.songs.clusters is None else self.songs.clusters[places]
+
+
+def known(kind: Mapping[str, Mapping[str, SongValues]], name: str) -> dict[str, SongValues]:
+    """Returns the figures of a source of which any song is known, in its order."""
+    return {figure: tally for figure, tally in kind.get(name, {}).items() if tally.places}

@@ -5,12 +5,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from make_scores import Lengths
 
 from recap_cli.errors import DataError
-from recap_cli.evaluation.judges import find_judges, pair_scorers, read_tag_table
+from recap_cli.evaluation.judges import find_judges, pair_scorers, read_tag_table, song_scorers
 from recap_cli.evaluation.songs import SongSet
 from recap_cli.progress import SilentProgress
 from recap_cli.scoring.cider import CiderReferences
+from recap_cli.scoring.facts import facts_of
 from recap_cli.scoring.song_scores import Judges
 from recap_cli.scoring.text import score_songs
 
@@ -21,13 +23,6 @@ SONGS = SongSet(
     [],
 )
 CAPTIONS = ["Slow rock.", "Techno at a fast tempo.", "Sad cello music without drums."]
-
-
-class Lengths:
-    signature = "lengths"
-
-    def encode(self, texts):
-        return np.array([[np.cos(len(text)), np.sin(len(text))] for text in texts], np.float32)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +81,18 @@ def test_scores_on_other_songs_are_those_of_the_real_ones_moved():
     assert tables["meaning"].diagonal() == pytest.approx(own.rows.meaning[:, 0], abs=1e-6)
     assert tables["facts_by_song"].tolist()[0] == pytest.approx([4 / 5, 0, 0])
     assert tables["facts_by_song"][2, 2] == 1
+
+
+def test_facts_by_tags_are_scored_on_other_songs_too():
+    """Figures on its own song are those of the song's row; of a song without tags nothing is known."""
+    tags = {"7": frozenset({"rock", "piano"}), "9": frozenset({"sad", "drums"})}
+    (by_tags,) = song_scorers(replace(SONGS, judges=Judges(tag_facts=tags)))
+    found = by_tags(CAPTIONS)["tag_facts_by_song"]
+    own = score_songs(SONGS.ids, CAPTIONS, SONGS.references, judges=Judges(tag_facts=tags)).rows.tag_facts
+    assert found[[0, 2], [0, 2]] == pytest.approx(facts_of(own)[[0, 2]])
+    assert found[0, 0] == 0.5, "rock of rock and slow, and of rock and piano"
+    assert found[0, 2] == 0 < found[2, 2] and np.isnan(found[:, 1]).all()
+    assert song_scorers(SONGS) == []
 
 
 def test_sets_with_one_reference_less_keep_the_weights_of_all():

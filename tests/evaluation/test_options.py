@@ -83,14 +83,20 @@ def test_what_is_scored_decides_where_the_result_goes():
         replace(FILES, common=True),
         replace(FILES, columns=Columns.parse("song=x")),
         replace(FILES, song_key="(x)"),
+        replace(FILES, against="all"),
+        replace(FILES, cluster="song"),
+        replace(FILES, controls=True),
+        replace(FILES, tags=Path("t")),
         replace(FILES, data=Path("d")),
         replace(FILES, data=Path("d"), split="validation"),
         replace(FILES, data=Path("d"), runs=(Path("r"),), decoding=DecodingOptions(beams=2)),
     ]
     assert len({options.default_out for options in places}) == len(places)
     assert replace(FILES).default_out == FILES.default_out
-    # What is only measured beside it adds to the same result.
+    # What is only measured beside it adds to the same result; of runs that is so that captions are resumed.
     assert replace(FILES, cases=CaseChoice(3)).default_out == FILES.default_out
+    run = replace(FILES, data=Path("d"), runs=(Path("r"),))
+    assert replace(run, controls=True, alignment=True).default_out == run.default_out
     assert FILES.default_out.parent == Path("runs/eval") and FILES.default_out.name.startswith("one-and-1-more-")
 
 

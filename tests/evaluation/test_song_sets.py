@@ -67,7 +67,7 @@ def test_other_references_are_told_of_once(tmp_path, right, said):
     other = [{**row, "reference": "w"} for row in rows]
     look(right, *(write(tmp_path / name, *other) for name in ("p.jsonl", "q.jsonl")))
     assert len(said) == 1 and "p.jsonl: 2 songs have other references there" in said[0]
-    assert said[0].endswith("; so in 1 more files")
+    assert said[0].endswith("; so in 1 more file")
 
 
 def test_rows_without_ids_are_known_by_their_references(tmp_path):

@@ -1,12 +1,13 @@
 """The screens of an evaluation, of made-up figures: verdicts first, one table, the rest when it is asked for."""
 
 import pytest
-from make_scores import all_pairs, evaluation, specificity
+from make_scores import Lengths, all_pairs, evaluation, specificity, system
 from screens import check_screen, draw_screen
 
 from recap_cli.report.drawing import draw
-from recap_cli.report.scores import evaluation_screen, to_csv, to_markdown
+from recap_cli.report.scores import evaluation_screen, judges_table, to_csv, to_markdown
 from recap_cli.report.table_one import contrast_table, to_latex
+from recap_cli.scoring.song_scores import Judges
 
 ELEVEN = ("bart", "fusion", "recap", "whisper-large", "gpt", "nearest", "constant", "alcap", "people", "lp", "mu-llama")
 
@@ -67,6 +68,19 @@ def test_all_pairs_of_many_systems_are_a_matrix():
 
 def test_details():
     check_screen("eval-details", *evaluation_screen(evaluation("bart", "recap", controls=True), details=True))
+
+
+def test_meaning_and_tags():
+    """The table of what is asked for beside references, whole and in parts."""
+    tags = {f"song-{number}": frozenset({"rock", "piano"}) for number in range(30)}
+    for name, judges in {
+        "eval-meaning-and-tags": Judges(Lengths(), tags),
+        "eval-meaning": Judges(Lengths()),
+        "eval-tags": Judges(tag_facts=tags),
+    }.items():
+        systems = [system("qwen2", judges=judges), system("a-system-with-a-long-name", 0.02, judges)]
+        check_screen(name, draw(judges_table(evaluation("one", systems=systems))))
+    assert judges_table(evaluation("one")) is None
 
 
 def test_verdicts_say_what_was_shown_and_no_more():

@@ -1,9 +1,10 @@
 import itertools
 import time
+from math import erfc
 
 import numpy as np
 import pytest
-from benchmarks.clusters import count_alarms
+from benchmarks.clusters import SIZES, count_alarms
 from sacrebleu.metrics import BLEU, CHRF
 
 from recap_cli.errors import DataError
@@ -13,6 +14,7 @@ from recap_cli.scoring.bootstrap import (
     bootstrap_interval,
     cluster_sums,
     draw_sums,
+    effective_samples,
     enough_trials,
     holm,
     interval,
@@ -242,16 +244,32 @@ def test_songs_of_one_cluster_count_as_one():
     """Ten copies of every song under one number say no more than the songs alone."""
     values, copies = scores(30), np.repeat(scores(30), 10)
     clusters = np.repeat(np.arange(30), 10)
-    alone, together = bootstrap_interval(values), bootstrap_interval(copies, clusters=clusters)
+    alone = bootstrap_interval(values, clusters=np.arange(30))
+    together = bootstrap_interval(copies, clusters=clusters)
     assert vars(together) == pytest.approx(vars(alone))
     assert bootstrap_interval(copies).high - bootstrap_interval(copies).low < 0.5 * (alone.high - alone.low)
     noise = scores(30, seed=1)
     alone, together = (
-        paired_difference(values, noise),
+        paired_difference(values, noise, clusters=np.arange(30)),
         paired_difference(copies, np.repeat(noise, 10), clusters=clusters),
     )
     assert together.p == alone.p and vars(together.difference) == pytest.approx(vars(alone.difference))
     assert paired_difference(copies, np.repeat(noise, 10)).p < alone.p
+
+
+def test_few_clusters_make_intervals_wider():
+    """As much as Student's t asks for: the ends are those of 95.8 % of the draws for 49 alike (Hesterberg 2015)."""
+    draws = np.arange(1_000_001.0)
+    found = interval(0.0, draws, np.repeat(np.arange(49), 3))
+    z = 2.0106 * (49 / 48) ** 0.5  # 0.975 of Student's t with 48 degrees of freedom
+    assert found.low == pytest.approx(1e6 * 0.5 * erfc(z / 2**0.5), rel=1e-3)
+    assert found.low + found.high == pytest.approx(1e6)
+    many = interval(0.0, draws, np.arange(10_000))
+    assert many.low == pytest.approx(interval(0.0, draws).low, rel=1e-3)
+    assert effective_samples(np.repeat(np.arange(49), 3)) == pytest.approx(49)
+    assert effective_samples(np.repeat(np.arange(len(SIZES)), SIZES)) == pytest.approx(20.4, abs=0.1)
+    one = interval(0.0, draws, np.zeros(7))
+    assert (one.low, one.high) == pytest.approx((0, 1e6)), "one artist says nothing of others"
 
 
 def test_numbers_of_clusters_may_be_any():

@@ -6,7 +6,7 @@ import pytest
 from recap_cli.specificity.moving import LEAST_GROUP, ONE_GROUP, Group, Songs, SongValues, people_table, split_songs
 
 
-def songs(references, artists=None, lyrics=None, weights=None, clusters=None):
+def songs(references, artists=None, lyrics=None, weights=None, clusters=None, by_song=()):
     count = len(references)
     return Songs(
         references,
@@ -14,6 +14,7 @@ def songs(references, artists=None, lyrics=None, weights=None, clusters=None):
         np.ones(count) if weights is None else np.array(weights, float),
         [None] * count if lyrics is None else lyrics,
         clusters,
+        by_song,
     )
 
 

@@ -136,6 +136,25 @@ def test_further_figures_stand_beside(found):
     assert rows["knows"].figures["alike"].specificity.low > 0
 
 
+def test_what_is_known_by_song_leaves_out_the_songs_of_which_nothing_is():
+    """People are scored by it, too, and the one reference for all songs."""
+
+    def named(captions):
+        table = np.array([[float(word in caption) for word in WORDS] for caption in captions])
+        return {"named": np.where(np.arange(12) < known, table, np.nan)}
+
+    systems = {"knows": [(about(word), "x") for word in WORDS]}
+    known = 5
+    _, rows = study(systems, songs(REFERENCES, by_song=[named]))
+    for name, score in (("knows", 0.5), (PEOPLE, 1.0), (CONSTANT, 0.0)):
+        moved = rows[name].figures["named"]
+        assert moved.score.mean == score and moved.shuffled.mean == 0
+    assert rows["knows"].people["named"].of_specificity.mean == pytest.approx(0.5)
+    known = 1  # which no other song's caption can be moved to
+    _, rows = study(systems, songs(REFERENCES, by_song=[named]))
+    assert all("named" not in row.figures for row in rows.values())
+
+
 def test_words_and_json(found):
     texts, _ = found
     assert any("knows" in line and "shown" not in line for line in texts.verdicts)
