@@ -21,9 +21,11 @@ from recap_cli.lyrics.reader import Lyrics, lyrics_of_words, read_lyrics
 from recap_cli.lyrics.tags import lyrics_in_tags
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.records import SCHEMA
+from recap_cli.runtime.hub import DEMO, DEMO_MODEL, packaged_model
 from recap_cli.runtime.run_folder import newest_run
 
 MOST_TOLD = 1000  # reasons and kinds of warnings that are remembered
+DEMO_NOTE = "a demonstration on made-up songs. It does not understand real ones."
 TRIAL = 16  # songs that `plan_captions` captions to tell the rate
 
 
@@ -134,14 +136,14 @@ def undone(
 
 
 def load_captioner(options: CaptionOptions, progress: Progress) -> Captioner:
-    """Loads the model that the options name, and says which one where they name none."""
-    if options.model is None:
-        progress.say(
-            "No --model: captioning with the embedded model, a demonstration on made-up songs. "
-            "It does not understand real ones."
-        )
-        if trained := newest_run(Path("runs")):
-            progress.say(f"To caption with what was trained here: --model {shlex.quote(str(trained))}")
+    """Loads the model that the options name, and says which one where they name none, or the demo model."""
+    if packaged := packaged_model(options.model):
+        told = "No --model: captioning with the embedded model" if options.model is None else f"--model {DEMO}"
+        is_demo = packaged.path == DEMO_MODEL
+        told += f"{',' if options.model is None else ':'} {DEMO_NOTE}" if is_demo else "."
+        progress.say(told)
+    if options.model is None and (trained := newest_run(Path("runs"))):
+        progress.say(f"To caption with what was trained here: --model {shlex.quote(str(trained))}")
     return Captioner.from_pretrained(
         options.model,
         device=options.device,

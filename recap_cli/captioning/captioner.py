@@ -139,8 +139,8 @@ class Captioner:
         """Returns a captioner with the model that `source` names.
 
         Args:
-            source: a folder of `recap train`, `hf://owner/name[@revision]`, or published weights (ALCAP's
-                `model_N.pt`, BART-fusion's state dict); None is the embedded demonstration model.
+            source: a folder of `recap train`, `hf://owner/name[@revision]`, published weights (ALCAP's `model_N.pt`,
+                BART-fusion's state dict), or `demo`, the model on made-up songs; None is the embedded model.
             device: auto, cpu, cuda or mps.
             music_encoder: CNNSA weights for published weights that hold none.
             bart: the BART that published weights were trained from.

@@ -63,9 +63,10 @@ class CaptionOptions:
     model: Annotated[
         str | None,
         Setting(
-            "Run folder of recap train, hf://OWNER/NAME[@REVISION], or ALCAP's weights (.pt).",
+            "Run folder of recap train, hf://OWNER/NAME[@REVISION], ALCAP's weights (.pt), or demo: the small model on "
+            "made-up songs.",
             MODEL,
-            default="the embedded model, a demonstration",
+            default="the embedded model",
         ),
     ] = None
     music_encoder: Annotated[
