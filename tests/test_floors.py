@@ -22,6 +22,7 @@ FLOORS = (
     ("corpus/",),
     ("demo/",),
     ("runtime/",),
+    ("real/",),
     ("preparation/", "training/", "captioning/"),
     ("specificity/",),
     ("evaluation/",),

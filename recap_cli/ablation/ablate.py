@@ -74,7 +74,7 @@ def plan_sweep(options: AblateOptions, progress: Progress) -> Sweep:
     """
     data = PreparedData(options.data)
     captioned_songs(data, options.split)
-    settings = TrainOptions(options.data, **options.train).settings(data.is_demo)
+    settings = TrainOptions(options.data, **options.train).settings(data.corpus)
     conditions = options.conditions(settings["alignment_loss"])
     source = None
     for condition in conditions:

@@ -35,6 +35,7 @@ _CLOCK = re.compile(r"(?:(\d{1,3}):)?(\d{1,3}):([0-5]?\d(?:\.\d+)?)", re.ASCII) 
 LENGTHS = (0.1, 600.0)  # seconds an excerpt may have
 WHOLE_SONG = 1800.0  # seconds that are heard at most of a whole song
 MUSIC_ENCODERS = ("cnnsa", "musicnn")  # each takes another log-mel
+MUSICNN_TAGS = 100  # of both taggers, the width of its music states
 MUSICNN_WINDOW = 187  # frames that musicnn takes at a time, 3 s
 LARGEST_SPECTRUM = 1 << 26  # frames of an excerpt times samples in a window, for a GB of memory
 # Its weights fit no others.

@@ -13,9 +13,10 @@ from recap_cli.captioning.batch import BatchCaptioner, Catalogue
 from recap_cli.captioning.caption_file import CaptionFile
 from recap_cli.captioning.caption_input import AudioTask
 from recap_cli.captioning.caption_table import CaptionTable
-from recap_cli.captioning.captioner import Captioner, SongCaption
+from recap_cli.captioning.captioner import Captioner
 from recap_cli.captioning.options import CaptionOptions
 from recap_cli.captioning.places import TABLES, check_captions_out, check_inputs
+from recap_cli.captioning.song_caption import SongCaption
 from recap_cli.corpus.folders import lyrics_beside
 from recap_cli.lyrics.reader import Lyrics, lyrics_of_words, read_lyrics
 from recap_cli.lyrics.tags import lyrics_in_tags
@@ -97,7 +98,12 @@ def caption_songs(
     captioner = captioner or load_captioner(options, progress)
     tally.loaded_at = time.monotonic()
     result = captioner.caption(
-        options.sources[0], lyrics, excerpt=options.excerpt, decoding=options.decoding, explain=options.explain
+        options.sources[0],
+        lyrics,
+        excerpt=options.excerpt,
+        decoding=options.decoding,
+        explain=options.explain,
+        any_sound=options.any_sound,
     )
     tally.add(result)
     yield result
@@ -156,7 +162,13 @@ def load_captioner(options: CaptionOptions, progress: Progress) -> Captioner:
 def batch_captioner(options: CaptionOptions, catalogue: Catalogue, captioner: Captioner) -> BatchCaptioner:
     """Returns the model with how it captions the songs of a catalogue."""
     return BatchCaptioner(
-        captioner, catalogue.data, options.decoding, options.excerpt, options.instrumental, options.jobs
+        captioner,
+        catalogue.data,
+        options.decoding,
+        options.excerpt,
+        options.instrumental,
+        options.jobs,
+        options.any_sound,
     )
 
 

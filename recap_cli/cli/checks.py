@@ -22,8 +22,8 @@ from recap_cli.outputs import (
     is_data_folder,
 )
 from recap_cli.preparation.options import PrepareOptions
-from recap_cli.records import read_model_record
-from recap_cli.runtime.hub import DEFAULT_BART, WANTED, is_demo, is_folder, is_hub_id, is_weights, read_hub_id
+from recap_cli.records import corpus_of, read_model_record
+from recap_cli.runtime.hub import DEFAULT_BART, MINILM, WANTED, is_demo, is_folder, is_hub_id, is_weights, read_hub_id
 from recap_cli.runtime.run_folder import A_RUN, is_run
 from recap_cli.settings import UNNAMED
 from recap_cli.training.options import NAMED_ENCODERS, TrainOptions
@@ -58,12 +58,12 @@ def check_train(options: TrainOptions) -> None:
 def check_start(options: TrainOptions, data: Mapping[str, Any] | None) -> None:
     """Refuses weights to start from that are not there, and a recipe whose music encoder is not named."""
     encoder = "cnnsa" if data is None else data.get("audio", {}).get("music_encoder", "cnnsa")
-    options.check_encoder(data is None or "demo" in data, encoder)
+    options.check_encoder("demo" if data is None else corpus_of(data), encoder)
     if options.music_encoder not in NAMED_ENCODERS:
         check_file(options.music_encoder, "--music-encoder", ModelError)
     if options.init is not None:
         check_model(options.init, "--init", ("recap",))
-    elif options.bart not in (None, PRETRAIN):
+    elif options.bart not in (None, PRETRAIN, MINILM):
         check_model(options.bart, "--bart", ("bart",))
 
 

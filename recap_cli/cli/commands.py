@@ -56,7 +56,9 @@ def prepare(options: PrepareOptions, dry_run: DryRun = False, screen: Screen = S
     from recap_cli.report.preparation import next_step, plan_table, prepare_table
 
     progress = ConsoleProgress(stderr_console(), screen.quiet)
-    if options.source is None:
+    if options.corpus == "real":
+        progress.say("Making songs of real lyrics and real music.")
+    elif options.source is None:
         made = f"{options.difficulty} demo corpus, songs rendered in code from seed {options.seed}"
         progress.say(f"No SOURCE: making the {made}.")
     if dry_run:

@@ -22,6 +22,7 @@ from recap_cli.outputs import DATA, hold_folder, is_data_folder
 from recap_cli.settings import Slice
 
 MELS = "mels"
+STATES = "states"  # of the music, in place of its mels
 DATASET_FILE = "dataset.json"
 LARGEST = 1 << 24  # bytes of a dataset.json
 KINDS = {"audio": dict, "fingerprint": str, "splits": dict, "source": str, "recap": str}  # that a dataset.json holds
@@ -141,8 +142,11 @@ def _check_info(info: dict[str, Any]) -> None:
     tags = info.setdefault("music_tags", [])
     if type(tags) is not list or not all(type(tag) is str for tag in tags):
         raise ValueError("music_tags are no texts")
-    if type(info.get("demo", {})) is not dict:
-        raise ValueError("demo is no object")
+    if info.get("music", MELS) not in (MELS, STATES):
+        raise ValueError("music is neither mels nor states")
+    for name in ("demo", "real"):
+        if type(info.get(name, {})) is not dict:
+            raise ValueError(f"{name} is no object")
 
 
 # while it is prepared -------------------------------------------------------------------------------------------------

@@ -10,12 +10,13 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from recap_cli.audio.settings import AudioSettings
-from recap_cli.corpus.data_folder import DATASET_FILE, MELS, parts_of, read_dataset_file
+from recap_cli.audio.settings import MUSICNN_TAGS, AudioSettings
+from recap_cli.corpus.data_folder import DATASET_FILE, MELS, STATES, parts_of, read_dataset_file
 from recap_cli.corpus.shards import ShardReader
 from recap_cli.corpus.song import Caption, Song, read_caption_line, read_song_line, shows_nothing
 from recap_cli.errors import DataError
 from recap_cli.processor import IGNORED, RecapProcessor, cut_verses, pad_mels, pad_rows, pad_states, verse_key
+from recap_cli.records import corpus_of
 
 AGAIN = "run recap prepare again"
 KEPT_LYRICS = 4096  # songs whose lyrics tokens are kept
@@ -59,6 +60,8 @@ class PreparedData:
         except DataError as error:
             raise DataError(f"{folder / DATASET_FILE}: {error.message}", error.hint) from error
         self.mels = ShardReader(folder / MELS)
+        # Of made-up pairs there are music states alone; a music encoder has nothing left to do.
+        self.states = ShardReader(folder / STATES) if self.info.get("music") == STATES else None
         self.notes: list[str] = []
         self.songs = self._read_songs()
         self.splits: dict[str, list[PreparedSong]] = {}
@@ -72,16 +75,16 @@ class PreparedData:
         missing: list[str] = []
         for path, number, (song, mel, seconds) in self._read_lines("songs.jsonl", read_song_line):
             entry = PreparedSong(song, mel, seconds)
-            if mel not in self.mels:
+            if mel not in self.arrays:
                 missing.append(song.id)
             else:
-                self._check_mel(entry)
+                self._check_music(entry)
             if song.id in found:
                 first, line = places[song.id]
                 raise DataError(f"{path} line {number}: id {song.id!r} stands in {first} line {line}, too", AGAIN)
             found[song.id], places[song.id] = entry, (path, number)
         if missing:
-            raise DataError(f"{self.folder} lacks the mels of {len(missing)} songs, such as {missing[0]}", AGAIN)
+            raise DataError(f"{self.folder} lacks the music of {len(missing)} songs, such as {missing[0]}", AGAIN)
         captions = self._read_captions(found)
         return [replace(one, song=replace(one.song, captions=tuple(captions[name]))) for name, one in found.items()]
 
@@ -121,13 +124,24 @@ class PreparedData:
         except OSError as error:
             raise DataError(f"{self.folder} is damaged: {path}: {error.strerror}", AGAIN) from error
 
-    def _check_mel(self, entry: PreparedSong) -> None:
-        """Refuses a mel of another shape than the audio settings make."""
-        shape, most = self.mels.shapes[entry.mel], self.audio.frames(self.audio.samples)
-        if len(shape) != 2 or shape[0] != self.audio.mels or not 1 <= shape[1] <= most:
+    @property
+    def arrays(self) -> ShardReader:
+        """The music of all songs: mels, or states."""
+        return self.mels if self.states is None else self.states
+
+    def _check_music(self, entry: PreparedSong) -> None:
+        """Refuses a mel of another shape than the audio settings make, and states of other tags than musicnn's."""
+        shape = self.arrays.shapes[entry.mel]
+        if self.states is None:
+            most = self.audio.frames(self.audio.samples)
+            fits = len(shape) == 2 and shape[0] == self.audio.mels and 1 <= shape[1] <= most
+            what, needed = "mel", f"{self.audio.mels} bands and 1 to {most} frames"
+        else:
+            fits = len(shape) == 2 and shape[0] >= 1 and shape[1] == MUSICNN_TAGS
+            what, needed = "music", f"1 window or more of {MUSICNN_TAGS} tags"
+        if not fits:
             raise DataError(
-                f"{self.mels.files[entry.mel]}: the mel of {entry.song.id} has the shape {shape}, "
-                f"not {self.audio.mels} bands and 1 to {most} frames",
+                f"{self.arrays.files[entry.mel]}: the {what} of {entry.song.id} has the shape {shape}, not {needed}",
                 AGAIN,
             )
 
@@ -135,6 +149,11 @@ class PreparedData:
     def fingerprint(self) -> str:
         """Names the content of the folder."""
         return str(self.info["fingerprint"])
+
+    @property
+    def corpus(self) -> str:
+        """Which of the corpora with a recipe of their own it is: `demo`, `real`, or "" for none."""
+        return corpus_of(self.info)
 
     @property
     def is_demo(self) -> bool:

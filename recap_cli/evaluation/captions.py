@@ -183,7 +183,8 @@ def verse_states(
     model = captioner.model
     if not model.config.freeze_verses:
         return None
-    return cache_verses(data, model.model.encoder, captioner.processor, progress, str(model.device), songs)
+    tokens = (captioner.processor.encode_lyrics(entry.song.lyrics)[0] for entry in songs)
+    return cache_verses(data.folder, model.model.encoder, tokens, progress, str(model.device))
 
 
 def weights_fingerprint(run: Path) -> str:

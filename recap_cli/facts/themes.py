@@ -1,6 +1,5 @@
 """The theme teacher: vectors of a song's verses to scores of the 23 themes, and which of them may be stated."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,15 +12,16 @@ from recap_cli.facts.facts import DATA, MOST, THEMES, Guess
 TEACHER = DATA / "theme_teacher.safetensors"
 
 
-def song_vector(verses: np.ndarray, tokens: Sequence[int]) -> np.ndarray:
-    """Returns one vector for a song [width]: the mean direction of its verses' states, long verses counting more.
+def song_vector(verses: np.ndarray) -> np.ndarray:
+    """Returns one vector for a song [width]: the mean direction of its verses' states.
+
+    Weighting verses by their lengths made the teacher no better.
 
     Args:
         verses: the states of its verses [verses, width], as `LyricsEncoder.pool_verses` returns them.
-        tokens: how many tokens each verse has.
     """
-    units = verses / np.linalg.norm(verses, axis=1, keepdims=True)
-    return np.average(units, axis=0, weights=tokens)
+    mean: np.ndarray = (verses / np.linalg.norm(verses, axis=1, keepdims=True)).mean(axis=0)
+    return mean
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ class ThemeTeacher:
         save_file({name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}, path)
 
 
-def guess_themes(verses: np.ndarray, tokens: Sequence[int]) -> tuple[Guess, ...]:
-    """Returns the two likeliest themes of a song by the states of its verses; see `song_vector`."""
+def guess_themes(verses: np.ndarray) -> tuple[Guess, ...]:
+    """Returns the two likeliest themes of a song by the states of its verses [verses, width]."""
     teacher = load_theme_teacher()
-    return teacher.guesses(teacher.scores(song_vector(verses, tokens)[None])[0])
+    return teacher.guesses(teacher.scores(song_vector(verses)[None])[0])
 
 
 @lru_cache

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from huggingface_hub.dataclasses import strict
 from transformers import BartConfig
 
-from recap_cli.audio.settings import MUSIC_ENCODERS
+from recap_cli.audio.settings import MUSIC_ENCODERS, MUSICNN_TAGS
 from recap_cli.errors import OptionError
 
 ALIGNMENT_LOSSES = ("positive", "infonce", "infonce-symmetric", "none")
@@ -19,7 +19,6 @@ CHOICES = {
     "pooling": ("masked", "all"),
     "fusion_sharing": ("shared", "per-layer"),
 }
-MUSICNN_TAGS = 100
 
 
 @dataclass(frozen=True)
@@ -112,6 +111,12 @@ class RecapConfig(BartConfig):
         """Returns a BART's config with RECAP's fields: the defaults, or `settings`."""
         own = {name: value for name, value in bart.to_dict().items() if name not in ("model_type", "architectures")}
         return cls(**{**own, **settings})
+
+    def to_bart(self) -> BartConfig:
+        """Returns BART's own fields alone."""
+        known = BartConfig().to_dict()
+        own = {name: value for name, value in self.to_dict().items() if name in known and name != "model_type"}
+        return BartConfig(**own)
 
     @classmethod
     def tiny(cls, vocab_size: int, **settings: Any) -> "RecapConfig":

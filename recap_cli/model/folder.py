@@ -97,6 +97,7 @@ RECAP_RULES: dict[str, Rule] = {
     "constant_music": whole(0, 100_000),
     "verse_layers": whole(0, 64),
     "freeze_verses": yes_or_no(),
+    "states_facts": yes_or_no(),
     "eight_bit": yes_or_no(),
 }
 # What a folder may say about generation. `recap caption` has a flag for the last five, and the flag wins; they

@@ -14,8 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recap_cli.audio.settings import MUSICNN_WINDOW
-from recap_cli.model.config import MUSICNN_TAGS
+from recap_cli.audio.settings import MUSICNN_TAGS, MUSICNN_WINDOW
 
 WEIGHTS = Path(__file__).parents[1] / "data" / "musicnn" / "musicnn.safetensors"
 WINDOWS_AT_ONCE = 4  # some 40 MB
@@ -125,6 +124,11 @@ class Tagger(nn.Module):
 
     def forward(self, mel: Tensor) -> Tensor:
         """Returns the logits."""
+        logits: Tensor = self.out(self.represent(mel))
+        return logits
+
+    def represent(self, mel: Tensor) -> Tensor:
+        """Returns what the last layer takes, 0 or above [batch, 200]."""
         sound = self.input_norm(mel.transpose(1, 2).unsqueeze(1))
         front = torch.cat([filters(sound) for filters in self.front], dim=1)
         first = self.mid_1(front)
@@ -132,7 +136,7 @@ class Tagger(nn.Module):
         second = self.mid_2(first) + functional.pad(first, (0, 0, 0, CHANNELS - first.shape[1]))
         curves = torch.cat([front, first, second, self.mid_3(second) + second], dim=1)
         pooled = torch.cat([curves.amax(dim=2), curves.mean(dim=2)], dim=1)
-        return self.out(torch.relu(self.dense(pooled)))
+        return torch.relu(self.dense(pooled))
 
 
 class Musicnn(nn.Module):
@@ -169,6 +173,12 @@ class Musicnn(nn.Module):
     def tag(self, windows: Tensor) -> Tensor:
         """Returns the logits of all tags [windows, 100] of windows [windows, 96 mels, 187 frames]."""
         return torch.cat([tagger(windows) for tagger in self.taggers.values()], dim=1)
+
+    def tagger(self, name: str) -> Tagger:
+        """Returns one of the two, `msd` or `mtt`."""
+        found = self.taggers[name]
+        assert isinstance(found, Tagger)
+        return found
 
     @staticmethod
     def steps(frames: int) -> int:

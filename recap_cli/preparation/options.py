@@ -55,6 +55,32 @@ class PrepareOptions:
         Variant | None,
         Setting("Which of ALCAP's files to read, by the tone of captions.", CORPUS, default="full"),
     ] = None
+    corpus: Annotated[
+        Literal["demo", "real"] | None,
+        Setting(
+            "A corpus that is made here, where no SOURCE is named: demo, made-up songs; or real, on which the model in "
+            "the box is trained: real lyrics (--lyrics) beside real music (--music), with captions of what teachers "
+            "find in both.",
+            CORPUS,
+            default="demo",
+        ),
+    ] = None
+    lyrics: Annotated[
+        Path | None,
+        Setting("Lyrics of the real corpus: JSON lines with track and lyrics, gzipped or not.", CORPUS),
+    ] = None
+    music: Annotated[
+        tuple[Path, ...],
+        Setting("A folder of music of the real corpus; may be given several times.", CORPUS),
+    ] = ()
+    bart: Annotated[
+        Path | None,
+        Setting(
+            "Folder with the layers that read verses, for the themes of the real corpus.",
+            CORPUS,
+            default="those of the model in the box",
+        ),
+    ] = None
     limit: Annotated[
         int | None, Setting("Prepare about this many songs only, for a quick look.", CORPUS, minimum=1)
     ] = None
@@ -159,10 +185,13 @@ class PrepareOptions:
     @property
     def inputs(self) -> list[Path]:
         """The files and folders that are read; what is written must not be one of them."""
-        return [path for path in (self.source, self.audio, self.metadata, self.split_file) if path is not None]
+        named = (self.source, self.audio, self.metadata, self.split_file, self.lyrics, self.bart, *self.music)
+        return [path for path in named if path is not None]
 
     def __post_init__(self) -> None:
         check_settings(self)
+        if self.corpus == "real":
+            object.__setattr__(self, "music_encoder", "musicnn")  # of whose music states it is made
         if self.published_split and (self.split_file or self.resplit):
             raise OptionError("--published-split decides all splits itself", "leave --split-file and --resplit out")
         self.place, self.settings, self.slice  # noqa: B018  checks --excerpt, --seconds and --shard
@@ -171,7 +200,9 @@ class PrepareOptions:
                 f"--excerpt {self.excerpt} does not fit {self.music_encoder}, which takes whole songs",
                 "leave --excerpt out",
             )
-        if self.source is None:
+        if self.corpus == "real":
+            self.check_real()
+        elif self.source is None:
             self.check_demo()
         elif self.test_songs is not None:
             raise OptionError("--test-songs is for the demo corpus", "leave it out, or leave SOURCE out")
@@ -180,8 +211,20 @@ class PrepareOptions:
                 "--resampler soxr needs the package soxr", 'in the folder of the program: pip install ".[fast]"'
             )
 
+    def check_real(self) -> None:
+        """Refuses flags that the real corpus has no use for, and asks for its sources."""
+        for name in ("source", *OF_A_SOURCE, "test_songs", "shard"):
+            if getattr(self, name):
+                flag = "SOURCE" if name == "source" else f"--{name.replace('_', '-')}"
+                raise OptionError(f"--corpus real has no use for {flag}", f"leave {flag} out")
+        if self.lyrics is None or not self.music:
+            raise OptionError("--corpus real needs lyrics and music", "name them with --lyrics and --music")
+
     def check_demo(self) -> None:
         """Refuses flags that the demo corpus has no use for."""
+        for name in ("lyrics", "music", "bart"):
+            if getattr(self, name):
+                raise OptionError(f"--{name} is for the real corpus", "add --corpus real")
         for name in OF_A_SOURCE:
             if getattr(self, name):
                 flag = f"--{name.replace('_', '-')}"

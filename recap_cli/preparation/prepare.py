@@ -24,6 +24,7 @@ from recap_cli.preparation.cleaning import count_tokens
 from recap_cli.preparation.mel_worker import AudioTask, MelResult, MelSettings, make_mels
 from recap_cli.preparation.options import PrepareOptions, PreparePlan, PrepareResult
 from recap_cli.preparation.read_corpus import Reading, demo_settings, read_songs
+from recap_cli.preparation.real_corpus import music_options, prepare_real
 from recap_cli.preparation.records import Record, count_reasons, drop_orphans, write_records
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.settings import Slice
@@ -83,6 +84,10 @@ def prepare(options: PrepareOptions, progress: Progress | None = None) -> Prepar
     progress = progress or SilentProgress()
     mels, began = options.out / MELS, time.monotonic()
     with held(options.out, options.slice, options.inputs):
+        if options.corpus == "real":
+            begin(options.out, options.slice)
+            music = [prepare(one, progress).out for one in music_options(options)]
+            return prepare_real(options, music, progress)
         reading = read_songs(options, progress)
         part = choose_part(reading.songs, options.slice)
         base = begin(options.out, options.slice)
@@ -257,11 +262,7 @@ def library_versions(resampler: str) -> dict[str, str]:
 
 
 def check_rejected(result: PrepareResult, options: PrepareOptions) -> None:
-    """Refuses a result with more rejected songs than the options allow; the folder stays usable.
-
-    Raises:
-        DataError: there are too many.
-    """
+    """Refuses (DataError) a result with more rejected songs than the options allow; the folder stays usable."""
     total = result.rejected + result.songs
     if result.rejected and (options.strict or result.rejected / total > options.max_rejected):
         raise DataError(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from itertools import groupby
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from recap_cli.model.frozen_encoder import FrozenMusicEncoder
 from recap_cli.model.lyrics_encoder import LyricsEncoder
 from recap_cli.model.music_encoder import MusicEncoder
 from recap_cli.model.musicnn import Musicnn
-from recap_cli.processor import RecapProcessor, cut_verses, verse_key
+from recap_cli.processor import cut_verses, verse_key
 from recap_cli.progress import Progress
 
 BATCH_SONGS = 32  # on a GPU
@@ -46,7 +47,7 @@ def cache_features(
 ) -> ShardReader:
     """Returns the music states [steps, width] of all songs, or of some, by mel key, in fp16.
 
-    What is missing is computed.
+    What is missing is computed; data of music states alone have all.
 
     The cache lies in the data folder under the fingerprint of the encoder's weights, so another encoder never finds it.
     It is written a shard at a time: what an interrupted call has finished is found by the next one. Where several
@@ -55,6 +56,8 @@ def cache_features(
     Raises:
         DataError: the cache cannot be written, or a mel cannot be read.
     """
+    if data.states is not None:
+        return data.states
     wanted = (entry.mel for entry in (data.songs if songs is None else songs))
     shapes = {key: states_shape(key, data, encoder) for key in wanted}
 
@@ -65,27 +68,30 @@ def cache_features(
             if done % SHARD_SONGS == 0:
                 data.mels.opened.clear()  # pages of a map that were read count as our memory
 
-    return fill_cache(data, encoder_fingerprint(encoder), Features(shapes, "the music", "songs"), encode, progress)
+    return fill_cache(
+        data.folder, encoder_fingerprint(encoder), Features(shapes, "the music", "songs"), encode, progress
+    )
 
 
 def cache_verses(
-    data: PreparedData,
-    encoder: LyricsEncoder,
-    processor: RecapProcessor,
-    progress: Progress,
-    device: str = "cpu",
-    songs: Sequence[PreparedSong] | None = None,
+    folder: Path, encoder: LyricsEncoder, songs: Iterable[Sequence[int]], progress: Progress, device: str = "cpu"
 ) -> ShardReader:
-    """Returns the state [width] of each verse of all songs, or of some, by its key, in float32.
+    """Returns the state [width] of each verse of all songs by its key, in float32.
 
-    It is kept as music states are, under the fingerprint of the layers that read verses, which have to be frozen. A
-    verse that several songs have is read once.
+    It is kept in a data folder as music states are, under the fingerprint of the layers that read verses, which have to
+    be frozen. A verse that several songs have is read once.
+
+    Args:
+        folder: the data folder.
+        encoder: reads the verses.
+        songs: the tokens of their lyrics.
+        progress: where long work is reported.
+        device: to compute on.
 
     Raises:
         DataError: the cache cannot be written.
     """
-    tokens = (processor.encode_lyrics(entry.song.lyrics)[0] for entry in (data.songs if songs is None else songs))
-    verses = {verse_key(ids): ids for song in tokens for ids in cut_verses(song)}
+    verses = {verse_key(ids): ids for song in songs for ids in cut_verses(song)}
     width = encoder.config.d_model
 
     def encode(keys: list[str]) -> Iterator[tuple[str, np.ndarray]]:
@@ -98,18 +104,18 @@ def cache_verses(
             yield from zip(some, states.cpu().numpy(), strict=True)
 
     features = Features({key: [width] for key in verses}, "the lyrics", "verses", SHARD_VERSES)
-    return fill_cache(data, verse_fingerprint(encoder), features, encode, progress)
+    return fill_cache(folder, verse_fingerprint(encoder), features, encode, progress)
 
 
 def fill_cache(
-    data: PreparedData,
+    folder: Path,
     name: str,
     features: Features,
     encode: Callable[[list[str]], Iterable[tuple[str, np.ndarray]]],
     progress: Progress,
 ) -> ShardReader:
     """Returns the cache of a data folder under a name; what it lacks is encoded."""
-    folder = data.folder / "features" / name
+    folder = folder / "features" / name
     with hold_or_wait(folder, progress, f"Another process encodes {features.what} of this data folder"):
         for damaged in drop_damaged(folder):
             progress.say(f"{folder / damaged} was damaged; its {features.unit} are encoded again.")

@@ -17,6 +17,8 @@ from recap_cli.progress import Progress, SilentProgress
 MODELS = Path(__file__).parents[1] / "data"  # come with the package
 DEMO = "demo"  # what the small model on made-up songs is called
 DEMO_MODEL = MODELS / "demo_model"
+REAL_MODEL = MODELS / "real_model"
+MINILM = "minilm"  # what `--bart` calls the layers of MiniLM in it
 EMBEDDED_MODEL = DEMO_MODEL  # used where no model is named: this line decides which it is
 EMBEDDED_NAME = DEMO if EMBEDDED_MODEL == DEMO_MODEL else "embedded model"  # in records
 WEIGHTS_SUFFIXES = (".pt", ".pth", ".bin")  # of published weights

@@ -93,6 +93,8 @@ def load_weights(source: Source, config: RecapConfig) -> RecapForCaptioning:
     """
     assert source.folder is not None
     weights = read_folder_weights(source.folder)
+    if source.has_verses_alone:
+        weights = {name: weight for name, weight in weights.items() if name.startswith(verse_names(config))}
     try:
         # The library reads no file here: names, shapes and settings were checked, and no code comes along.
         model = RecapForCaptioning.from_pretrained(None, config=config, state_dict=weights, trust_remote_code=False)
@@ -102,6 +104,14 @@ def load_weights(source: Source, config: RecapConfig) -> RecapForCaptioning:
         ) from error
     model.generation_config = read_generation(source.folder, source.config)
     return model
+
+
+def verse_names(config: RecapConfig) -> tuple[str, ...]:
+    """Returns what the names of weights begin with on which the states of verses depend."""
+    encoder = "model.encoder."
+    tables = ("embed_tokens", "embed_positions", "layernorm_embedding")
+    layers = (f"layers.{number}." for number in range(config.verse_layers))
+    return ("model.shared", *(encoder + name for name in (*tables, *layers)))
 
 
 def load_chosen_encoder(plan: RunPlan, progress: Progress) -> MusicEncoder | Musicnn | None:
@@ -164,8 +174,8 @@ def choose_verses(
     """Returns the states of the lyrics' verses where the layers that read them are frozen; None where they are not."""
     if not model.config.freeze_verses:
         return None
-    device = choose_device(plan.options.device)
-    return cache_verses(plan.data, model.model.encoder, processor, progress, device, encoded_songs(plan))
+    songs = (processor.encode_lyrics(entry.song.lyrics)[0] for entry in encoded_songs(plan))
+    return cache_verses(plan.data.folder, model.model.encoder, songs, progress, choose_device(plan.options.device))
 
 
 def build_trainer(

@@ -11,8 +11,10 @@ from typing import Annotated, Any, Literal
 
 from recap_cli import __version__
 from recap_cli.errors import ModelError, OptionError
+from recap_cli.records import corpus_of
 from recap_cli.settings import MACHINE, RESULT, Device, Setting, check_settings, plain
 from recap_cli.training.recipes import (
+    RECIPE_OF,
     RECIPES_OWN,
     AlignmentLoss,
     BestBy,
@@ -32,9 +34,8 @@ Precision = Literal["auto", "fp32", "bf16"]
 # What --music-encoder names beside files: that of the model in the package, or one trained on the songs' tags.
 DEMO_ENCODER, TAGS_ENCODER, MUSICNN = Path("demo"), Path("tags"), Path("musicnn")
 NAMED_ENCODERS = (DEMO_ENCODER, TAGS_ENCODER, MUSICNN)
-# Options that do not make another run of it.
 NOT_OF_THE_RUN = ("out", "data", "device", "resume", "report_to")
-LATER = ("verse_layers", "freeze_verses")  # that came after others, and say nothing where they are off
+LATER = ("verse_layers", "freeze_verses")  # say nothing where they are off
 DATA, START, MODEL, ALIGNMENT = "What it learns from", "What it starts from", "The model", "The alignment loss"
 OPTIMISATION, VALIDATION, CAPTIONS = "Optimisation", "Validation", "Captions of the trained model"
 overrides = partial(Setting, default=RECIPES_OWN)
@@ -72,10 +73,10 @@ class TrainOptions:
     recipe: Annotated[
         Recipe | None,
         Setting(
-            "Where all settings that you do not give come from: the paper, its public code (alcap), or a tiny model "
-            "for made-up songs. recap train --recipes shows them.",
+            "Where all settings that you do not give come from: the paper, its public code (alcap), a tiny model for "
+            "made-up songs, or the model in the box (real). recap train --recipes shows them.",
             START,
-            default="tiny for the demo corpus, else paper",
+            default="tiny for the demo corpus, real for the real one, else paper",
         ),
     ] = None
     bart: Annotated[
@@ -128,11 +129,11 @@ class TrainOptions:
         ),
     ] = None
     freeze_verses: Annotated[
-        bool,
-        Setting(
+        bool | None,
+        overrides(
             "Keep the layers that read verses, and all embeddings, as they were pretrained: quick to train.", MODEL
         ),
-    ] = False
+    ] = None
     fusion_layers: Annotated[
         tuple[int, ...] | None,
         overrides("Encoder layers after which the music is fused in, counted from 0, such as 4,5.", MODEL),
@@ -298,26 +299,26 @@ class TrainOptions:
         if self.init is not None and self.bart is not None:
             raise OptionError("--init and --bart both name weights to start from", "give one of them")
 
-    def check_encoder(self, demo: bool, encoder: str) -> None:
+    def check_encoder(self, corpus: str, encoder: str) -> None:
         """Refuses an encoder beside that of `init` (OptionError), and a recipe without its encoder (ModelError).
 
         Args:
-            demo: whether the data are the demo corpus.
+            corpus: of the data, as `settings` takes it.
             encoder: the music encoder that the data were prepared for.
         """
         if self.init is not None and self.music_encoder is not None:
             raise OptionError("--init brings its own music encoder", "leave --music-encoder out")
         needed = not self.no_music and self.init is None and self.music_encoder is None and encoder != "musicnn"
-        if needed and self.settings(demo)["recipe"] != "tiny":
+        if needed and self.settings(corpus)["recipe"] != "tiny":
             raise ModelError(
                 "a pretrained music encoder is needed",
                 "name CNNSA weights: --music-encoder best_model.pth; or prepare the data with --music-encoder musicnn, "
                 "which is at hand; or train a small model: --recipe tiny",
             )
 
-    def settings(self, demo: bool) -> dict[str, Any]:
-        """Returns every recipe setting with this run's overrides, and the recipe's name."""
-        recipe = self.recipe or ("tiny" if demo else "paper")
+    def settings(self, corpus: str) -> dict[str, Any]:
+        """Returns every recipe setting with this run's overrides, and the recipe's name; `corpus` is the data's."""
+        recipe = self.recipe or RECIPE_OF[corpus]
         chosen = recipe_settings(recipe)
         own = {name: getattr(self, name) for name in chosen if getattr(self, name) is not None}
         return {"recipe": recipe, **chosen, **own}
@@ -325,7 +326,7 @@ class TrainOptions:
     def record(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Returns what makes the run, on data with this `dataset.json`; what else differs may change meanwhile."""
         own = {name: plain(value) for name, value in vars(self).items() if name not in NOT_OF_THE_RUN}
-        settings = self.settings("demo" in data)
+        settings = self.settings(corpus_of(data))
         record = {"recap": __version__, **own, **settings, "data_fingerprint": data["fingerprint"]}
         # Runs of before these settings are found again.
         record = {name: value for name, value in record.items() if value or name not in LATER}
@@ -337,9 +338,10 @@ class TrainOptions:
             return self.out
         from recap_cli.corpus.mel_cache import fingerprint
 
-        settings, demo = self.settings("demo" in data), "demo" in data
-        name = "demo" if demo else re.sub(r"[^\w.-]+", "-", self.data.resolve().name)[:24].strip("-.")
-        name += f"-{self.recipe}" if settings["recipe"] != ("tiny" if demo else "paper") else ""
+        corpus = corpus_of(data)
+        settings = self.settings(corpus)
+        name = corpus or re.sub(r"[^\w.-]+", "-", self.data.resolve().name)[:24].strip("-.")
+        name += f"-{self.recipe}" if settings["recipe"] != RECIPE_OF[corpus] else ""
         name += "-no-music" if self.no_music else f"-alpha{settings['alpha']:g}"
         if not self.no_music and settings["alignment_loss"] != "positive":
             name += f"-{settings['alignment_loss']}"

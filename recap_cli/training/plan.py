@@ -2,7 +2,7 @@
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from recap_cli.model.weight_files import read_folder_weights
 from recap_cli.processor import read_settings
 from recap_cli.progress import Progress
 from recap_cli.runtime.device import choose_device
-from recap_cli.runtime.hub import DEFAULT_BART, find_model
+from recap_cli.runtime.hub import DEFAULT_BART, MINILM, REAL_MODEL, find_model
 from recap_cli.runtime.run_folder import check_run_folder, read_figures
 from recap_cli.training.checkpoints import has_checkpoint
 from recap_cli.training.interventions import CONSTANT_STEPS
@@ -45,6 +45,7 @@ class Source:
     tokenizer: PreTrainedTokenizerBase | None  # None for the stand-in, too
     config: BartConfig
     name: str = ""  # of a hub model, the name with its commit, for records
+    has_verses_alone: bool = False  # only the layers that read verses and the embeddings are taken
 
     @property
     def run_config(self) -> RecapConfig | None:
@@ -171,7 +172,7 @@ def check_run(options: TrainOptions, progress: Progress) -> RunPlan:
 
 def more_epochs(options: TrainOptions, data: PreparedData) -> dict[str, float]:
     """Returns the epochs that the tiny recipe needs for few captions of one's own; nothing where its own are enough."""
-    settings = options.settings(data.is_demo)
+    settings = options.settings(data.corpus)
     if data.is_demo or settings["recipe"] != "tiny" or options.epochs is not None:
         return {}
     captions = sum(len(entry.song.captions) for entry in data.split("train")[: options.limit])
@@ -187,9 +188,7 @@ def nothing_to_resume(out: Path) -> OptionError:
 def plan_run(
     options: TrainOptions, progress: Progress, data: PreparedData | None = None, source: Source | None = None
 ) -> RunPlan:
-    """Returns a run's plan, when its data, settings and the files that it starts from have been checked.
-
-    Several runs may share the opened `data` folder and the `source`.
+    """Returns a run's plan, checked; several runs may share the opened `data` folder and the `source`.
 
     Raises:
         DataError: the data lack captions, validation songs or tags, or their folder cannot take a cache.
@@ -200,7 +199,7 @@ def plan_run(
         data = PreparedData(options.data)
         for note in data.notes:
             progress.say(note)
-    settings = options.settings(data.is_demo) | more_epochs(options, data)
+    settings = options.settings(data.corpus) | more_epochs(options, data)
     plan = RunPlan(options, data, settings, source or find_source(settings, options.init, progress))
     check_model(plan)
     check_audio(plan)
@@ -215,7 +214,7 @@ def plan_run(
     check_music_encoder(plan)
     if plan.music_encoder == TAGS_ENCODER or plan.source.folder is None:
         check_cache(data.folder, "pretrained")
-    if plan.music_kind == "states" or options.freeze_verses:
+    if plan.music_kind == "states" or settings["freeze_verses"]:
         check_cache(data.folder, "features")
     return plan
 
@@ -223,11 +222,17 @@ def plan_run(
 def find_source(settings: dict[str, Any], init: Path | None, progress: Progress | None = None) -> Source:
     """Finds the BART that is named, or the run of `--init`; only its config and tokenizer are loaded yet.
 
+    Of the packaged model, for `minilm`, only the layers that read verses are taken.
+
     Raises:
         ModelError: there is none, or its files are damaged.
     """
     if init is None and settings["bart"] == "pretrain":
         return Source(None, None, BartConfig(**tiny_bart(RecapConfig.tiny(5))))
+    if init is None and settings["bart"] == MINILM and not Path(MINILM).is_dir():
+        given = read_source(REAL_MODEL)
+        bart = given.run_config.to_bart() if given.run_config else given.config
+        return replace(given, config=bart, has_verses_alone=True)
     flag = "--bart" if init is None else "--init"
     try:
         found = find_model(settings["bart"] if init is None else init, flag, progress)
@@ -260,7 +265,7 @@ def read_source(folder: Path, name: str = "") -> Source:
 def check_model(plan: RunPlan) -> None:
     """Refuses settings that fit no model, and a recipe whose music encoder is not named."""
     recap_config(plan, None if plan.options.no_music else RecapConfig().music_sizes)
-    plan.options.check_encoder(plan.data.is_demo, plan.data.audio.music_encoder)
+    plan.options.check_encoder(plan.data.corpus, plan.data.audio.music_encoder)
 
 
 def check_music_encoder(plan: RunPlan) -> None:
@@ -282,8 +287,7 @@ def check_music_encoder(plan: RunPlan) -> None:
 def check_audio(plan: RunPlan) -> None:
     """Refuses data prepared with other audio settings than an earlier run, or the music encoder, was trained on.
 
-    Published weights fix the constants of the signal path, but take songs of any length; any encoder fixes its number
-    of mel bands.
+    Published weights fix the constants of the signal path, but take songs of any length; any encoder its mel bands.
     """
     source, data, options = plan.source, plan.data, plan.options
     given = data.audio.to_json()
@@ -333,7 +337,7 @@ def recap_config(plan: RunPlan, music: MusicEncoderSizes | None) -> RecapConfig:
         use_music=music is not None,
         music_encoder=plan.encoder_kind,
         train_music_encoder=options.train_music_encoder,
-        freeze_verses=options.freeze_verses,
+        states_facts=plan.data.corpus == "real",
         eight_bit=False,
         allow_fused_alignment=options.allow_fused_alignment,
         alignment_probe=options.probe,

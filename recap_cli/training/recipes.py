@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 from recap_cli.errors import OptionError
 from recap_cli.settings import Setting, check_settings
 
-Recipe = Literal["paper", "alcap", "tiny"]
+Recipe = Literal["paper", "alcap", "tiny", "real"]
 AlignmentLoss = Literal["positive", "infonce", "infonce-symmetric", "none"]
 Similarity = Literal["cosine", "dot"]
 Pooling = Literal["masked", "all"]
@@ -30,7 +30,7 @@ RECIPES_OWN = "the recipe's"  # in helps, the default of a setting that a recipe
 class RecipeSettings:
     """One recipe. The defaults are the paper's; beside each stands who set it, for the tables of help and README."""
 
-    bart: Annotated[str, "paper; tiny: made from the data"] = "facebook/bart-base"
+    bart: Annotated[str, "paper; tiny: made from the data; real: MiniLM's layers"] = "facebook/bart-base"
     alpha: Annotated[float, "paper, eq. 3"] = 0.02
     alignment_loss: Annotated[AlignmentLoss, "paper, eq. 1; alcap: public code's default"] = "positive"
     similarity: Annotated[Similarity, "paper"] = "cosine"
@@ -41,8 +41,8 @@ class RecipeSettings:
     standardise_music: Annotated[bool, "neither has it; a setting for studies"] = False
     align_layer: Annotated[int, "public code; tiny: before the first fusion layer"] = 4
     fusion_layers: Annotated[tuple[int, ...], "public code; tiny: the last two layers"] = (4, 5)
-    fusion_scale: Annotated[float, "public code"] = 0.1
-    fusion_heads: Annotated[int, "public code"] = 1
+    fusion_scale: Annotated[float, "public code; real: ours, music counts as much as lyrics"] = 0.1
+    fusion_heads: Annotated[int, "public code; real: ours"] = 1
     fusion_sharing: Annotated[FusionSharing, "public code"] = "shared"
     optimizer: Annotated[Optimizer, "ours (the paper does not say); alcap: public code"] = "adamw_torch_fused"
     adam_beta2: Annotated[float, "AdamW's default; tiny: ours, for a run of some 1,500 steps"] = 0.999
@@ -53,7 +53,8 @@ class RecipeSettings:
     batch_size: Annotated[int, "paper; alcap: public code; tiny: ours"] = 48
     epochs: Annotated[float, "paper; alcap: public code; tiny: ours"] = 50
     verse_layers: Annotated[int, "paper: none; ours for MiniLM's layers"] = 0
-    max_lyrics_tokens: Annotated[int, "public code"] = 512
+    freeze_verses: Annotated[bool, "ours for MiniLM's layers"] = False
+    max_lyrics_tokens: Annotated[int, "public code; real: ours, of a verse"] = 512
     max_caption_tokens: Annotated[int, "paper; tiny: ours"] = 512
     validation_songs: Annotated[int, "ours"] = 500
     best_by: Annotated[
@@ -77,7 +78,15 @@ TINY = RecipeSettings(
     bart="pretrain", align_layer=1, fusion_layers=(1, 2), adam_beta2=0.98, warmup=0.1,
     lr=2e-3, batch_size=24, epochs=4, max_caption_tokens=128, validation_songs=150, best_by="caption_loss",
 )  # fmt: skip
-RECIPES: dict[Recipe, RecipeSettings] = {"paper": PAPER, "alcap": ALCAP, "tiny": TINY}
+# For the corpus of real lyrics and real music: MiniLM's layers read verses, one layer above them sees the song.
+REAL = RecipeSettings(
+    bart="minilm", verse_layers=3, freeze_verses=True, align_layer=3, fusion_layers=(3,), fusion_scale=1.0,
+    fusion_heads=4, adam_beta2=0.98, warmup=0.1, lr=1e-3, batch_size=32, epochs=4, max_lyrics_tokens=128,
+    max_caption_tokens=64, validation_songs=200, best_by="caption_loss",
+)  # fmt: skip
+RECIPES: dict[Recipe, RecipeSettings] = {"paper": PAPER, "alcap": ALCAP, "tiny": TINY, "real": REAL}
+# By the corpus that data are of, see `records.corpus_of`.
+RECIPE_OF: dict[str, Recipe] = {"demo": "tiny", "real": "real", "": "paper"}
 
 
 @dataclass(frozen=True)
@@ -88,12 +97,18 @@ class RecipeLine:
     paper: Any
     alcap: Any
     tiny: Any
+    real: Any
     source: str  # the paper, the public code or this project
 
 
 RECIPE_LINES = tuple(
     RecipeLine(
-        one.name, getattr(PAPER, one.name), getattr(ALCAP, one.name), getattr(TINY, one.name), get_args(one.type)[1]
+        one.name,
+        getattr(PAPER, one.name),
+        getattr(ALCAP, one.name),
+        getattr(TINY, one.name),
+        getattr(REAL, one.name),
+        get_args(one.type)[1],
     )
     for one in fields(RecipeSettings)
 )

@@ -10,8 +10,7 @@ import torch
 from recap_cli import Captioner
 from recap_cli.audio.mel import log_mel
 from recap_cli.audio.settings import AudioSettings
-from recap_cli.captioning.caption_input import DecodedAudio
-from recap_cli.captioning.captioner import CaptionInput
+from recap_cli.captioning.caption_input import CaptionInput, DecodedAudio
 from recap_cli.captioning.explain import Explanation, Looks, gather, one_place, step_times, token_lines, token_words
 from recap_cli.demo.lexicon import read_attributes
 from recap_cli.demo.songs import DemoSettings, held_out_songs, render_song

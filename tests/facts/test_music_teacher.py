@@ -47,7 +47,10 @@ def test_a_quarter_of_a_song_is_enough_for_its_singer():
 
 def test_between_singing_and_none_nothing_is_stated():
     assert (
-        find_music_facts(tags(**MUSIC, mtt__vocal=0.08, mtt__vocals=0.08, mtt__singing=0.08, mtt__voice=0.08)).voice.value is None
+        find_music_facts(
+            tags(**MUSIC, mtt__vocal=0.08, mtt__vocals=0.08, mtt__singing=0.08, mtt__voice=0.08)
+        ).voice.value
+        is None
     )
 
 
@@ -75,7 +78,10 @@ def test_at_most_two_instruments_and_one_of_those_that_are_alike():
 def test_a_choir_sings():
     heard = find_music_facts(tags(mtt__choir=0.8, mtt__choral=0.7, mtt__slow=0.3, mtt__classical=0.3))
     assert (heard.voice.value, [guess.best for guess in heard.instruments]) == ("sung", ["choir"])
-    assert find_music_facts(tags(mtt__choir=0.8, mtt__choral=0.7, mtt__guitar=0.4, **NOBODY)).instruments[0].best == "guitar"
+    assert (
+        find_music_facts(tags(mtt__choir=0.8, mtt__choral=0.7, mtt__guitar=0.4, **NOBODY)).instruments[0].best
+        == "guitar"
+    )
 
 
 @pytest.mark.parametrize(

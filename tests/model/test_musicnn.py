@@ -9,8 +9,7 @@ from make_musicnn import EPSILON, prune
 from safetensors.torch import load_file
 from torch.nn import functional
 
-from recap_cli.audio.settings import MUSICNN_WINDOW
-from recap_cli.model.config import MUSICNN_TAGS
+from recap_cli.audio.settings import MUSICNN_TAGS, MUSICNN_WINDOW
 from recap_cli.model.musicnn import TAGS, WEIGHTS, Musicnn, Tagger, TaggerSizes, cut, load_musicnn
 
 REFERENCE = Path(__file__).parents[1] / "fixtures" / "musicnn" / "logits.npz"

@@ -97,7 +97,7 @@ def test_every_recipe_setting_is_an_option_that_overrides_it():
         (declaration,) = (one for one in declared(TrainOptions) if one.name == line.setting)
         other = {"optimizer": "sgd", "schedule": "cosine"}.get(line.setting, other)
         other = declaration.choices[-1] if declaration.choices else other
-        settings = TrainOptions(Path("data"), **{line.setting: other}).settings(demo=True)
+        settings = TrainOptions(Path("data"), **{line.setting: other}).settings("demo")
         assert settings[line.setting] == other
         rest = {name: value for name, value in settings.items() if name not in (line.setting, "recipe")}
         assert rest == {other.setting: other.tiny for other in RECIPE_LINES if other.setting != line.setting}
@@ -115,11 +115,11 @@ def test_values_of_the_paper_and_of_the_public_code():
 
 def test_demo_data_take_the_tiny_recipe_and_others_the_papers():
     options = TrainOptions(Path("data"))
-    assert options.settings(demo=True)["recipe"] == "tiny"
-    assert options.settings(demo=False)["recipe"] == "paper"
-    assert TrainOptions(Path("data"), recipe="alcap").settings(demo=True)["recipe"] == "alcap"
+    assert options.settings("demo")["recipe"] == "tiny"
+    assert options.settings("")["recipe"] == "paper"
+    assert TrainOptions(Path("data"), recipe="alcap").settings("demo")["recipe"] == "alcap"
     with pytest.raises(OptionError, match="--recipe large is not known") as caught:
-        TrainOptions(Path("data"), recipe="large").settings(demo=True)
+        TrainOptions(Path("data"), recipe="large").settings("demo")
     assert caught.value.hint == f"choose one of {', '.join(RECIPES)}"
 
 

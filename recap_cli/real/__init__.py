@@ -1,0 +1,1 @@
+"""The corpus of real lyrics and real music, whose captions say what teachers find in both."""
