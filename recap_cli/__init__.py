@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from recap_cli.audio.decode import read_excerpt
     from recap_cli.audio.mel import log_mel
     from recap_cli.captioning.caption import caption_songs
-    from recap_cli.captioning.captioner import Captioner, SongCaption
-    from recap_cli.captioning.load_model import EMBEDDED_MODEL
+    from recap_cli.captioning.captioner import Captioner
     from recap_cli.captioning.options import CaptionOptions
+    from recap_cli.captioning.song_caption import SongCaption
     from recap_cli.cli.console import console_progress
     from recap_cli.errors import RecapError
     from recap_cli.evaluation.evaluate import EvaluateResult, evaluate
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from recap_cli.processor import RecapProcessor
     from recap_cli.progress import Progress
     from recap_cli.records import read_schema
+    from recap_cli.runtime.hub import EMBEDDED_MODEL
     from recap_cli.runtime.options import DecodingOptions
     from recap_cli.training.options import Interventions, TrainOptions
     from recap_cli.training.train import TrainResult, train
@@ -58,7 +59,7 @@ _HOMES = {
     "CaptionOptions": "captioning.options",
     "Captioner": "captioning.captioner",
     "DecodingOptions": "runtime.options",
-    "EMBEDDED_MODEL": "captioning.load_model",
+    "EMBEDDED_MODEL": "runtime.hub",
     "EvaluateOptions": "evaluation.options",
     "EvaluateResult": "evaluation.evaluate",
     "Interventions": "training.options",
@@ -69,7 +70,7 @@ _HOMES = {
     "RecapError": "errors",
     "RecapForCaptioning": "model.captioner",
     "RecapProcessor": "processor",
-    "SongCaption": "captioning.captioner",
+    "SongCaption": "captioning.song_caption",
     "TrainOptions": "training.options",
     "TrainResult": "training.train",
     "ablate": "ablation.ablate",

@@ -1,4 +1,4 @@
-"""Model folders that somebody damaged or made to do harm: mutations of the embedded model, each made from a seed.
+"""Model folders that somebody damaged or made to do harm: mutations of the demo model, each made from a seed.
 
 Only what a mutation changes is written; the weights are shared by hard link where they stay as they are.
 """
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from recap_cli.captioning.load_model import EMBEDDED_MODEL
+from recap_cli.runtime.hub import DEMO_MODEL
 
 FILES = ("config.json", "recap_processor.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
          "model.safetensors")  # fmt: skip
@@ -48,7 +48,7 @@ def hostile_models(folder: Path, seed: int) -> Iterator[tuple[str, Path]]:
         What was done to the model, and its folder. A file named `trap` in `folder` means that code ran.
     """
     weights = folder / "weights.safetensors"
-    shutil.copyfile(EMBEDDED_MODEL / "model.safetensors", weights)
+    shutil.copyfile(DEMO_MODEL / "model.safetensors", weights)
     number = 0
     while True:
         kind = KINDS[number % len(KINDS)]
@@ -59,12 +59,12 @@ def hostile_models(folder: Path, seed: int) -> Iterator[tuple[str, Path]]:
 
 
 def copy_model(model: Path, weights: Path | None = None) -> Path:
-    """Copy the embedded model; its weights by hard link."""
+    """Copy the demo model; its weights by hard link."""
     model.mkdir()
     for name in FILES[:-1]:
-        shutil.copyfile(EMBEDDED_MODEL / name, model / name)
+        shutil.copyfile(DEMO_MODEL / name, model / name)
     if weights is None:
-        shutil.copyfile(EMBEDDED_MODEL / FILES[-1], model / FILES[-1])
+        shutil.copyfile(DEMO_MODEL / FILES[-1], model / FILES[-1])
     else:
         os.link(weights, model / FILES[-1])
     return model

@@ -24,7 +24,7 @@ NAMES = ("ode-to-joy", "scarborough-fair", "auld-lang-syne")
 
 @pytest.fixture(scope="module")
 def captioner() -> Captioner:
-    return Captioner.from_pretrained()
+    return Captioner.from_pretrained("demo")
 
 
 @pytest.fixture(scope="module")

@@ -116,7 +116,7 @@ def test_layers_that_read_verses_learn_unless_they_are_frozen(tiny_config, froze
 
 
 def generate(captioner, decoded, lyrics: str, **more):
-    from recap_cli.captioning.captioner import CaptionInput
+    from recap_cli.captioning.caption_input import CaptionInput
     from recap_cli.runtime.decoding import DecodingOptions
 
     return captioner.generate([CaptionInput("x.wav", lyrics, decoded)], DecodingOptions(), **more)[0]
@@ -161,7 +161,7 @@ def test_lines_of_a_verse_share_a_look(captioner, decoded):
 
 
 def test_songs_of_one_batch_do_not_depend_on_each_other(captioner, decoded):
-    from recap_cli.captioning.captioner import CaptionInput
+    from recap_cli.captioning.caption_input import CaptionInput
     from recap_cli.runtime.decoding import DecodingOptions
 
     texts = [verse(1), "\n\n".join(map(verse, range(9))), ""]

@@ -16,11 +16,13 @@ from schemas import WrongShapeError, check_document, check_part
 
 from recap_cli.ablation.ablate import SweepPlan
 from recap_cli.ablation.results import summarise
-from recap_cli.captioning.captioner import SongCaption
+from recap_cli.captioning.song_caption import FactsOfSong, SongCaption
 from recap_cli.corpus.splits import Leakage
 from recap_cli.evaluation.songs import SongSet
 from recap_cli.evaluation.system_differences import choose_cases
 from recap_cli.evaluation.systems import PaperRow
+from recap_cli.facts.facts import Facts, Guess
+from recap_cli.facts.known import KnownFacts
 from recap_cli.preparation.options import PreparePlan, PrepareResult
 from recap_cli.records import SCHEMA, read_schema
 from recap_cli.training.train import Estimate, TrainResult
@@ -52,6 +54,25 @@ def captioned() -> dict:
     return SongCaption("a.ogg", ["x"], [-0.5], "demo", {"start": 0.0, "seconds": 15.0}, {"beams": 4}, id="a").to_json()
 
 
+def captioned_with_facts() -> dict:
+    rock = Guess("rock", 0.4, False)
+    known = KnownFacts(
+        Facts("woman", language="en"),
+        {
+            "voice": (Guess("woman", 0.9, True),),
+            "genre": (rock,),
+            "instruments": (),
+            "feel": (),
+            "language": (),
+            "themes": (),
+        },
+    )
+    facts = FactsOfSong(Facts("woman", None, ("guitar",), language="en", themes=("war and violence",)), known, 58)
+    return SongCaption(
+        "a.ogg", ["x"], [-0.5], "m", {"start": 0.0, "seconds": 9.0}, {}, id="a", rests_on=facts
+    ).to_json()
+
+
 def evaluated() -> dict:
     """Everything that an evaluation can hold but alignment, which `tests/evaluation` measures."""
     result = evaluation("a", "b", controls=True, paper=[PaperRow("Full", "ALCAP", {"rouge1": 30.0})])
@@ -73,7 +94,7 @@ def sweep_plan() -> dict:
 DOCUMENTS = {
     "prepare": (prepared, prepare_plan),
     "train": (trained, estimated),
-    "caption": (captioned,),
+    "caption": (captioned, captioned_with_facts),
     "eval": (evaluated,),
     "ablate": (ablated, sweep_plan),
 }

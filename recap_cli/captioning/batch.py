@@ -12,15 +12,23 @@ import torch
 
 from recap_cli.audio.song_mel import WHOLE
 from recap_cli.captioning.caption_file import SongNumbers, song_number
-from recap_cli.captioning.caption_input import AudioResult, AudioTask, DecodedAudio, decode_songs, decode_task
-from recap_cli.captioning.captioner import NO_LYRICS, Captioner, CaptionInput, SongCaption
+from recap_cli.captioning.caption_input import (
+    AudioResult,
+    AudioTask,
+    CaptionInput,
+    DecodedAudio,
+    decode_songs,
+    decode_task,
+)
+from recap_cli.captioning.captioner import NO_LYRICS, Captioner
+from recap_cli.captioning.song_caption import SongCaption
 from recap_cli.corpus.data_folder import is_prepared
 from recap_cli.corpus.dataset import PreparedData
 from recap_cli.corpus.folders import CorpusRoot, read_song, walk
 from recap_cli.corpus.manifest import MANIFEST_SUFFIXES, song_from_row
 from recap_cli.corpus.readers import read_corpus
 from recap_cli.corpus.song import Rejected, Song
-from recap_cli.errors import ModelError, OptionError
+from recap_cli.errors import AudioError, ModelError, OptionError
 from recap_cli.runtime.decoding import DecodingOptions, effective_settings
 from recap_cli.settings import WHOLE_CORPUS, Slice
 from recap_cli.tables.rows import read_rows
@@ -188,6 +196,7 @@ class BatchCaptioner:
     excerpt: str | float = "start"  # `start`, `middle`, seconds or `whole`
     instrumental: bool = False  # the songs have no lyrics, none are looked for
     jobs: int = 0  # processes that decode; 1 decodes in this one, 0 takes one for each core
+    any_sound: bool = False  # also caption what is unlike the music that the model knows
 
     def __post_init__(self) -> None:
         if self.data is None:
@@ -237,22 +246,30 @@ class BatchCaptioner:
         """Returns the song to be captioned, or its failure."""
         task = result.task
         if result.decoded is None:
-            return SongCaption(
-                task.audio,
-                captions=[],
-                scores=[],
-                model=self.captioner.name,
-                excerpt={},
-                settings=self.settings,
-                error=result.error,
-                id=task.id,
-                weights=self.captioner.weights,
-                title=task.title,
-            )
-        missing = () if self.instrumental or result.lyrics.strip() else (NO_LYRICS,)
-        warnings = (*result.warnings, *missing)
+            return self.failure(task, result.error)
         decoded = self.captioner.encode_song(result.decoded)
+        try:
+            unlike = self.captioner.check_music(task.audio, decoded, self.any_sound)
+        except AudioError as error:
+            return self.failure(task, error.message)
+        missing = () if self.instrumental or result.lyrics.strip() else (NO_LYRICS,)
+        warnings = (*result.warnings, *missing, *unlike)
         return CaptionInput(task.audio, result.lyrics, decoded, warnings, task.id, self.named_excerpt, title=task.title)
+
+    def failure(self, task: AudioTask, reason: str) -> SongCaption:
+        """Returns the line of a song that has no caption."""
+        return SongCaption(
+            task.audio,
+            captions=[],
+            scores=[],
+            model=self.captioner.name,
+            excerpt={},
+            settings=self.settings,
+            error=reason,
+            id=task.id,
+            weights=self.captioner.weights,
+            title=task.title,
+        )
 
     @property
     def named_excerpt(self) -> str | float:

@@ -13,17 +13,20 @@ from recap_cli.captioning.batch import BatchCaptioner, Catalogue
 from recap_cli.captioning.caption_file import CaptionFile
 from recap_cli.captioning.caption_input import AudioTask
 from recap_cli.captioning.caption_table import CaptionTable
-from recap_cli.captioning.captioner import Captioner, SongCaption
+from recap_cli.captioning.captioner import Captioner
 from recap_cli.captioning.options import CaptionOptions
 from recap_cli.captioning.places import TABLES, check_captions_out, check_inputs
+from recap_cli.captioning.song_caption import SongCaption
 from recap_cli.corpus.folders import lyrics_beside
 from recap_cli.lyrics.reader import Lyrics, lyrics_of_words, read_lyrics
 from recap_cli.lyrics.tags import lyrics_in_tags
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.records import SCHEMA
+from recap_cli.runtime.hub import DEMO, DEMO_MODEL, packaged_model
 from recap_cli.runtime.run_folder import newest_run
 
 MOST_TOLD = 1000  # reasons and kinds of warnings that are remembered
+DEMO_NOTE = "a demonstration on made-up songs. It does not understand real ones."
 TRIAL = 16  # songs that `plan_captions` captions to tell the rate
 
 
@@ -95,7 +98,12 @@ def caption_songs(
     captioner = captioner or load_captioner(options, progress)
     tally.loaded_at = time.monotonic()
     result = captioner.caption(
-        options.sources[0], lyrics, excerpt=options.excerpt, decoding=options.decoding, explain=options.explain
+        options.sources[0],
+        lyrics,
+        excerpt=options.excerpt,
+        decoding=options.decoding,
+        explain=options.explain,
+        any_sound=options.any_sound,
     )
     tally.add(result)
     yield result
@@ -134,14 +142,14 @@ def undone(
 
 
 def load_captioner(options: CaptionOptions, progress: Progress) -> Captioner:
-    """Loads the model that the options name, and says which one where they name none."""
-    if options.model is None:
-        progress.say(
-            "No --model: captioning with the embedded model, a demonstration on made-up songs. "
-            "It does not understand real ones."
-        )
-        if trained := newest_run(Path("runs")):
-            progress.say(f"To caption with what was trained here: --model {shlex.quote(str(trained))}")
+    """Loads the model that the options name, and says which one where they name none, or the demo model."""
+    if packaged := packaged_model(options.model):
+        told = "No --model: captioning with the embedded model" if options.model is None else f"--model {DEMO}"
+        is_demo = packaged.path == DEMO_MODEL
+        told += f"{',' if options.model is None else ':'} {DEMO_NOTE}" if is_demo else "."
+        progress.say(told)
+    if options.model is None and (trained := newest_run(Path("runs"))):
+        progress.say(f"To caption with what was trained here: --model {shlex.quote(str(trained))}")
     return Captioner.from_pretrained(
         options.model,
         device=options.device,
@@ -154,7 +162,13 @@ def load_captioner(options: CaptionOptions, progress: Progress) -> Captioner:
 def batch_captioner(options: CaptionOptions, catalogue: Catalogue, captioner: Captioner) -> BatchCaptioner:
     """Returns the model with how it captions the songs of a catalogue."""
     return BatchCaptioner(
-        captioner, catalogue.data, options.decoding, options.excerpt, options.instrumental, options.jobs
+        captioner,
+        catalogue.data,
+        options.decoding,
+        options.excerpt,
+        options.instrumental,
+        options.jobs,
+        options.any_sound,
     )
 
 

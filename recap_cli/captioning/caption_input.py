@@ -32,6 +32,21 @@ class DecodedAudio:
 
 
 @dataclass(frozen=True)
+class CaptionInput:
+    """A song that is ready to be captioned."""
+
+    audio: str
+    lyrics: str  # clean text, "" where there are none
+    decoded: DecodedAudio
+    warnings: tuple[str, ...] = ()  # about its lyrics
+    id: str = ""
+    excerpt: str | float = "start"  # that was asked for
+    seconds: float = 0.0  # it took to decode
+    lyrics_from: str = ""
+    title: str = ""  # with the artist, where a table names them
+
+
+@dataclass(frozen=True)
 class AudioTask:
     """A song to decode."""
 

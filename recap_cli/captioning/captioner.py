@@ -4,105 +4,36 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from recap_cli import __version__
 from recap_cli.audio.decode import SILENT
 from recap_cli.audio.song_mel import ENVELOPE_STEP, WHOLE
-from recap_cli.captioning.caption_input import DecodedAudio, decode_audio, decode_windows
+from recap_cli.captioning.caption_input import CaptionInput, DecodedAudio, decode_audio, decode_windows
 from recap_cli.captioning.explain import Explanation, explain_caption
 from recap_cli.captioning.load_model import load_model
+from recap_cli.captioning.song_caption import FactsOfSong, SongCaption, find_facts, hears_tags
 from recap_cli.corpus.dataset import PreparedData
-from recap_cli.errors import ModelError
+from recap_cli.errors import AudioError, ModelError
+from recap_cli.facts.music import UNLIKE, find_unlike
 from recap_cli.lyrics.reader import Lyrics, lyrics_of_words, read_lyrics
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.music_encoder import TIME_STRIDE
 from recap_cli.processor import RecapProcessor, pad_mels, pad_states
 from recap_cli.progress import Progress
-from recap_cli.records import SCHEMA
-from recap_cli.runtime.decoding import Decoded, DecodingOptions, effective_settings, generate_captions
+from recap_cli.runtime.decoding import Decoded, DecodingOptions, effective_settings, fitting_threads, generate_captions
 from recap_cli.runtime.device import choose_device
 from recap_cli.runtime.hub import DEFAULT_BART
 
 NO_LYRICS = "no lyrics: the caption comes from the music alone (--instrumental says there are none)"
 WINDOWS_AT_ONCE = 4  # of a whole song
-UNTOLD = ("seconds", "lyrics_from", "title", "explanation")  # times differ from run to run
 SHORT_SONG = 15.0  # seconds that a model of whole songs should have at least
-
-
-@dataclass(frozen=True)
-class SongCaption:
-    """A song's captions, and how they were made."""
-
-    audio: str
-    captions: list[str]  # best first
-    scores: list[float | None]  # mean log-probability a token of each; None where it was drawn
-    model: str
-    excerpt: dict[str, float]  # start and length in seconds; a whole song also has its windows
-    settings: dict[str, Any]  # of generation
-    lyrics_tokens: int = 0
-    warnings: list[str] = field(default_factory=list)
-    seconds: float = 0.0  # it took
-    error: str = ""  # for a song of many that failed, the reason; it has no captions then
-    id: str = ""  # its name in the folder or manifest, or its path as it was named
-    weights: str = ""  # a fingerprint of the model's
-    recap: str = __version__
-    explanation: Explanation | None = None
-    lyrics_from: str = ""  # the file or tag that they were read from; "none" without lyrics, "" for words or a table
-    title: str = ""  # with the artist, where a table names them
-
-    @property
-    def caption(self) -> str:
-        """The best caption."""
-        return self.captions[0] if self.captions else ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns plain values, the same for one song as for one of many, and the same each time.
-
-        id: in the folder or table, or the path as it was named.
-        audio: the file's path.
-        caption, captions: the best, and all, best first.
-        scores: mean natural log-probability a token of each; null where it was drawn.
-        model, weights, recap: the model's name, a fingerprint of its weights, the version of this program.
-        excerpt: `start_seconds`, and its length in `seconds`; of a whole song also `windows`, their number.
-        settings: of decoding.
-        lyrics_tokens: before any cut.
-        warnings: texts; before a colon stands the kind.
-        schema: of these keys.
-        error, explanation: only where there is one: why a song of many failed, and what the caption looked at.
-        """
-        record: dict[str, Any] = {"id": self.id, "audio": self.audio, "caption": self.caption}
-        record |= {name: value for name, value in asdict(self).items() if name not in (*record, *UNTOLD)}
-        # what remains of the digits depends on the songs in the same batch
-        record["scores"] = [None if score is None else round(score, 4) for score in self.scores]
-        record["excerpt"] = {"start_seconds" if name == "start" else name: told for name, told in self.excerpt.items()}
-        record["schema"] = SCHEMA
-        if self.explanation is not None:
-            record["explanation"] = self.explanation.to_json()
-        return {name: value for name, value in record.items() if name != "error" or value}
-
-
-@dataclass(frozen=True)
-class CaptionInput:
-    """A song that is ready to be captioned."""
-
-    audio: str
-    lyrics: str  # clean text, "" where there are none
-    decoded: DecodedAudio
-    warnings: tuple[str, ...] = ()  # about its lyrics
-    id: str = ""
-    excerpt: str | float = "start"  # that was asked for
-    seconds: float = 0.0  # it took to decode
-    lyrics_from: str = ""
-    title: str = ""  # with the artist, where a table names them
 
 
 class Captioner:
@@ -139,8 +70,8 @@ class Captioner:
         """Returns a captioner with the model that `source` names.
 
         Args:
-            source: a folder of `recap train`, `hf://owner/name[@revision]`, or published weights (ALCAP's
-                `model_N.pt`, BART-fusion's state dict); None is the embedded demonstration model.
+            source: a folder of `recap train`, `hf://owner/name[@revision]`, published weights (ALCAP's `model_N.pt`,
+                BART-fusion's state dict), or `demo`, the model on made-up songs; None is the embedded model.
             device: auto, cpu, cuda or mps.
             music_encoder: CNNSA weights for published weights that hold none.
             bart: the BART that published weights were trained from.
@@ -161,6 +92,7 @@ class Captioner:
         excerpt: str | float = "start",
         decoding: DecodingOptions | None = None,
         explain: bool = False,
+        any_sound: bool = False,
     ) -> SongCaption:
         """Returns the caption of one song.
 
@@ -170,16 +102,21 @@ class Captioner:
             excerpt: `start`, `middle`, seconds, or `whole`: the music of all windows of the song is fused.
             decoding: by default beam search with 4 beams.
             explain: also find out what the caption looked at.
+            any_sound: also caption what is unlike the music that the model knows.
 
         Raises:
-            AudioError: the audio cannot be decoded.
+            AudioError: the audio cannot be decoded, or is unlike music.
             LyricsError: the lyrics cannot be read, or the words are the name of a file.
         """
-        song = self.make_input(audio, lyrics, excerpt)
+        song = self.make_input(audio, lyrics, excerpt, any_sound)
         return self.generate([song], decoding or DecodingOptions(), explain=explain)[0]
 
     def make_input(
-        self, audio: str | Path, lyrics: str | Path | Lyrics | None = None, excerpt: str | float = "start"
+        self,
+        audio: str | Path,
+        lyrics: str | Path | Lyrics | None = None,
+        excerpt: str | float = "start",
+        any_sound: bool = False,
     ) -> CaptionInput:
         """Decodes a song's audio and reads its lyrics; the arguments and errors are those of `caption`."""
         began = time.monotonic()
@@ -189,6 +126,7 @@ class Captioner:
             read = read_lyrics(lyrics) if isinstance(lyrics, Path) else lyrics_of_words(lyrics or "")
         warnings = read.warnings if lyrics is None or read.text.strip() else (*read.warnings, NO_LYRICS)
         decoded = self.decode_audio(audio, excerpt)
+        warnings = (*warnings, *self.check_music(str(audio), decoded, any_sound))
         seconds, source = time.monotonic() - began, read.source if read.text.strip() else "none"
         return CaptionInput(str(audio), read.text, decoded, warnings, os.path.normpath(audio), excerpt, seconds, source)
 
@@ -218,6 +156,24 @@ class Captioner:
         mel = np.asarray(decoded.mel, np.float32)
         states = encoder(torch.from_numpy(mel)[None].to(self.model.device))[0][0]
         return replace(decoded, mel=mel[:, :0], states=states.cpu().numpy())
+
+    def check_music(self, audio: str, decoded: DecodedAudio, any_sound: bool = False) -> list[str]:
+        """Refuses a sound that is unlike all music that a model which states facts knows.
+
+        With `any_sound` it is let through, and a warning is returned.
+
+        Raises:
+            AudioError: it is.
+        """
+        if decoded.states is None or not hears_tags(self.model.config):
+            return []
+        if (kind := find_unlike(decoded.states)) is None:
+            return []
+        if any_sound:
+            return [f"no music that the model knows: {UNLIKE[kind]}"]
+        message = f"{audio} {'is' if kind == 'short' else 'seems to be'} {UNLIKE[kind]}"
+        hint = "name 10 s or more of the song" if kind == "short" else "name a song"
+        raise AudioError(message, f"{hint}, or have it captioned all the same: --any-sound")
 
     @torch.inference_mode()
     def encode_windows(self, windows: Iterator[tuple[DecodedAudio, float]]) -> DecodedAudio:
@@ -268,7 +224,7 @@ class Captioner:
         seconds = (time.monotonic() - began) / len(songs)
         settings = effective_settings(decoding, self.model, self.processor)
         results = []
-        for song, decoded in zip(songs, found, strict=True):
+        for row, (song, decoded) in enumerate(zip(songs, found, strict=True)):
             tokens = self.processor.encode_lyrics(song.lyrics)[1]
             results.append(
                 SongCaption(
@@ -283,27 +239,47 @@ class Captioner:
                     seconds=song.seconds + seconds,
                     id=song.id,
                     weights=self.weights,
-                    explanation=self.explain(song, decoded.captions[0]) if explain else None,
+                    explanation=self.explain(song, decoded.captions[0], batch) if explain else None,
                     lyrics_from=song.lyrics_from,
                     title=song.title,
+                    rests_on=self.find_facts(song, decoded.captions[0], batch, row),
                 )
             )
         return results
 
-    def explain(self, song: CaptionInput, caption: str) -> Explanation:
-        """Returns what a caption looked at."""
-        batch = self.make_batch([song])
+    def find_facts(self, song: CaptionInput, caption: str, batch: dict[str, Tensor], row: int) -> FactsOfSong | None:
+        """Returns what a caption states and rests on, by the song's states in a batch; None for most models."""
+        if not self.model.config.states_facts:
+            return None
+        verses = None
+        if "verse_states" in batch:
+            verses = batch["verse_states"][row, : int(batch["verse_mask"][row].sum())].float().cpu().numpy()
+        return find_facts(self.model.config, caption, song.lyrics, song.decoded.states, verses)
+
+    def explain(self, song: CaptionInput, caption: str, batch: dict[str, Tensor] | None = None) -> Explanation:
+        """Returns what a caption looked at; the song may be in a batch of its own already."""
+        batch = batch if batch and len(batch["input_ids"]) == 1 else self.make_batch([song])
         return explain_caption(self.model, self.processor, batch, song.lyrics, caption, song.decoded)
 
     def make_batch(self, songs: Sequence[CaptionInput]) -> dict[str, Tensor]:
-        """Returns the model's input for songs."""
+        """Returns the model's input for songs; where facts are read from the states of verses, with these."""
         batch = self.processor([song.lyrics for song in songs])
+        if self.model.config.states_facts and self.model.config.verse_layers:
+            batch |= self.read_verses(batch)
         if not self.model.config.use_music:
             return batch
         states = [song.decoded.states for song in songs if song.decoded.states is not None]
         if states:
             return batch | pad_states(states)
         return batch | pad_mels([song.decoded.mel for song in songs], self.processor.audio)
+
+    @torch.inference_mode()
+    def read_verses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Returns the states of the verses of lyrics, so that they are read once: `verse_states`, `verse_mask`."""
+        tokens, mask = (batch[name].to(self.model.device) for name in ("input_ids", "attention_mask"))
+        with fitting_threads(self.model):
+            states, state_mask = self.model.model.encoder.read_verses(tokens, mask)
+        return {"verse_states": states, "verse_mask": state_mask}
 
     def collect_warnings(self, song: CaptionInput, found: Decoded) -> list[str]:
         """Returns what a reader of the caption should know."""

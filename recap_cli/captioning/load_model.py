@@ -1,4 +1,4 @@
-"""Where a captioner's model comes from: the embedded one, a run folder, a hub id, or published weights."""
+"""Where a captioner's model comes from: the package, a run folder, a hub id, or published weights."""
 
 import math
 from pathlib import Path
@@ -17,7 +17,7 @@ from recap_cli.model.published import load_captioner, load_music_encoder
 from recap_cli.model.weight_files import read_folder_weights
 from recap_cli.processor import PROCESSOR_FILE, RecapProcessor
 from recap_cli.progress import Progress
-from recap_cli.runtime.hub import DEFAULT_BART, EMBEDDED_MODEL, EMBEDDED_NAME, find_model, is_weights
+from recap_cli.runtime.hub import DEFAULT_BART, find_model, is_weights
 
 MEL_BANDS = math.prod(stride for stride, _ in STRIDES)
 
@@ -33,9 +33,7 @@ def load_model(
     Raises:
         ModelError: the model cannot be had or does not fit.
     """
-    if source is None:
-        return *load_folder(EMBEDDED_MODEL), EMBEDDED_NAME
-    if is_weights(source):
+    if source is not None and is_weights(source):
         return *load_published(Path(source), music_encoder, bart, progress), str(source)
     if music_encoder is not None:
         raise ModelError(

@@ -37,6 +37,14 @@ class CaptionOptions:
     ] = None
     lyrics_text: str | Lyrics | None = None  # in place of a file: as text, or clean already
     instrumental: Annotated[bool, Setting("The song has no lyrics, so none are looked for.", CAPTIONED)] = False
+    any_sound: Annotated[
+        bool,
+        Setting(
+            "Also caption what is unlike music, such as speech or noise, or too short to judge; a model that states "
+            "facts refuses it else.",
+            CAPTIONED,
+        ),
+    ] = False
     limit: Annotated[int | None, Setting("Caption this many songs only, for a quick look.", CAPTIONED, minimum=1)] = (
         None
     )
@@ -63,9 +71,10 @@ class CaptionOptions:
     model: Annotated[
         str | None,
         Setting(
-            "Run folder of recap train, hf://OWNER/NAME[@REVISION], or ALCAP's weights (.pt).",
+            "Run folder of recap train, hf://OWNER/NAME[@REVISION], ALCAP's weights (.pt), or demo: the small model on "
+            "made-up songs.",
             MODEL,
-            default="the embedded model, a demonstration",
+            default="the embedded model",
         ),
     ] = None
     music_encoder: Annotated[

@@ -11,15 +11,21 @@ from rich.table import Table as RichTable
 
 from recap_cli.cli.console import ConsoleProgress, stdout_console, write_line
 from recap_cli.escaping import flat, json_text
+from recap_cli.facts.facts import LANGUAGES
 from recap_cli.files import make_folder, write_text
 from recap_cli.lyrics.tags import title_in_tags
 from recap_cli.report.drawing import clock, words
 
 if TYPE_CHECKING:
-    from recap_cli.captioning.caption import SongCaption, Tally, Warned
+    from recap_cli.captioning.caption import Tally, Warned
     from recap_cli.captioning.options import CaptionOptions
+    from recap_cli.captioning.song_caption import FactsOfSong, SongCaption
+    from recap_cli.facts.facts import Guess
 
 LISTED = 20  # failures and kinds of warnings that are told one by one
+WORTH_TELLING = 0.2  # confidence of what was left out
+SINGING = {"none": "no singing", "woman": "a woman sings", "man": "a man sings", "sung": "someone sings"}
+HEARD, READ = ("voice", "genre", "instruments", "feel"), ("language", "themes")
 
 
 def render_captions(
@@ -97,14 +103,15 @@ def bare_text(result: "SongCaption") -> str:
 
 
 def caption_panel(result: "SongCaption", loaded: float) -> Panel:
-    """Frames a song's captions, and under them what was heard and read, by which model, and how long it took."""
+    """Frames a song's captions, and under them what they rest on, by which model, and how long it took."""
     start, seconds = result.excerpt.get("start", 0.0), result.excerpt["seconds"]
     windows = f" in {result.excerpt['windows']} windows" if "windows" in result.excerpt else ""
     facts = RichTable.grid(padding=(0, 2))
     facts.add_column(style="dim")
     facts.add_column(overflow="fold")
     for name, told in {
-        "heard": f"{clock(start)} to {clock(start + seconds)}{windows} of {result.audio}",
+        **(grounds(result.rests_on, result.lyrics_from != "none") if result.rests_on else {}),
+        "audio": f"{clock(start)} to {clock(start + seconds)}{windows} of {result.audio}",
         "lyrics": result.lyrics_from or "as given",
         "model": result.model,
         "time": f"loaded in {loaded:.1f} s, captioned in {result.seconds:.1f} s",
@@ -112,6 +119,48 @@ def caption_panel(result: "SongCaption", loaded: float) -> Panel:
         facts.add_row(name, words(told))
     title = title_of(result) or Path(result.audio).name
     return Panel(Group(words(title, "bold"), "", words("\n\n".join(result.captions)), "", facts))
+
+
+def grounds(facts: "FactsOfSong", has_lyrics: bool) -> dict[str, str]:
+    """Returns what a caption rests on, in words: what was heard and read, how sure that is, and what was left out."""
+    left = {name: [one for one in some if one.confidence >= WORTH_TELLING] for name, some in facts.left_out().items()}
+    unsure = [f"{name} ({', '.join(told(name, one) for one in some)})" for name, some in left.items() if some]
+    windows = f" in {facts.windows} windows of 3 s" if facts.windows else ""
+    rows = {
+        "heard": tell_stated(facts, HEARD) + windows,
+        "read": tell_stated(facts, READ) if has_lyrics else "no lyrics",
+        "unsure": ", ".join(unsure),
+    }
+    return {name: text for name, text in rows.items() if text}
+
+
+def tell_stated(facts: "FactsOfSong", names: Iterable[str]) -> str:
+    """Returns the facts of these names that a caption states, each with how sure it is: folk (83 %)."""
+    stated, confidence = facts.stated.to_json(), facts.confidence()
+    parts = []
+    for name in names:
+        values, sure = stated[name], confidence[name]
+        several, shares = (one if isinstance(one, list) else [one] for one in (values, sure))
+        for value, share in zip(several, shares, strict=True):
+            if value is not None:
+                known = "not found by the judges" if share is None else percent(share)
+                parts.append(f"{in_words(name, value)} ({known})")
+    return ", ".join(parts) or "nothing that is sure"
+
+
+def told(name: str, guess: "Guess") -> str:
+    """Returns a guess that was left out, with how sure it is: rock 40 %."""
+    return f"{in_words(name, guess.best)} {percent(guess.confidence)}"
+
+
+def in_words(name: str, value: str) -> str:
+    """Returns a fact's value as people say it."""
+    return SINGING[value] if name == "voice" else LANGUAGES[value] if name == "language" else value
+
+
+def percent(share: float) -> str:
+    """Returns a share as people say it."""
+    return f"{100 * share:.0f} %"
 
 
 def caption_block(result: "SongCaption") -> RenderableType:

@@ -23,7 +23,7 @@ from recap_cli.outputs import (
 )
 from recap_cli.preparation.options import PrepareOptions
 from recap_cli.records import corpus_of, read_model_record
-from recap_cli.runtime.hub import DEFAULT_BART, MINILM, WANTED, is_folder, is_hub_id, is_weights, read_hub_id
+from recap_cli.runtime.hub import DEFAULT_BART, MINILM, WANTED, is_demo, is_folder, is_hub_id, is_weights, read_hub_id
 from recap_cli.runtime.run_folder import A_RUN, is_run
 from recap_cli.settings import UNNAMED
 from recap_cli.training.options import NAMED_ENCODERS, TrainOptions
@@ -147,6 +147,8 @@ def check_split(folder: Path, split: str) -> dict[str, Any] | None:
 
 def check_model(source: str | Path, flag: str, kinds: tuple[str, ...]) -> None:
     """Refuses a folder that holds no model of these kinds, and a malformed name of the hub."""
+    if is_demo(source) and "recap" in kinds:
+        return
     if is_hub_id(source):
         read_hub_id(str(source), flag)
     elif is_folder(Path(source)):

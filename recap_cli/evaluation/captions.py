@@ -8,7 +8,6 @@ import numpy as np
 
 from recap_cli.captioning.caption_file import CaptionFile, Record, read_captions, why_not_resumed
 from recap_cli.captioning.captioner import Captioner
-from recap_cli.captioning.load_model import EMBEDDED_MODEL
 from recap_cli.corpus.dataset import PreparedData, PreparedSong, SongCollator, SongDataset
 from recap_cli.corpus.mel_cache import fingerprint
 from recap_cli.corpus.shards import ShardReader
@@ -19,7 +18,7 @@ from recap_cli.progress import Progress
 from recap_cli.records import SCHEMA
 from recap_cli.runtime.decoding import Decoded, DecodingOptions, generate_captions
 from recap_cli.runtime.feature_cache import cache_features, cache_verses
-from recap_cli.runtime.hub import model_path
+from recap_cli.runtime.hub import EMBEDDED_MODEL, model_path
 
 
 def captioned_songs(data: PreparedData, split: str) -> list[PreparedSong]:

@@ -10,7 +10,6 @@ import numpy as np
 
 from recap_cli import __version__
 from recap_cli.captioning.captioner import Captioner
-from recap_cli.captioning.load_model import EMBEDDED_MODEL
 from recap_cli.corpus.dataset import PreparedSong
 from recap_cli.demo.songs import lyrics_only_oracle, music_only_oracle
 from recap_cli.evaluation.alignment_report import AlignmentReport, measure_run
@@ -49,7 +48,7 @@ from recap_cli.outputs import EVALUATION, check_evaluation, hold_folder, is_eval
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.records import SCHEMA
 from recap_cli.runtime.decoding import DecodingOptions
-from recap_cli.runtime.hub import EMBEDDED_NAME, model_path
+from recap_cli.runtime.hub import EMBEDDED_MODEL, EMBEDDED_NAME, model_path
 from recap_cli.scoring.bootstrap import LEVEL, RESAMPLES
 from recap_cli.scoring.text import headings
 from recap_cli.specificity.results import TextControls

@@ -37,7 +37,7 @@ def join_facts(music: MusicFacts | None, language: Guess | None = None, themes: 
     read = bool(language and language.value == READ_LANGUAGE)
     guesses: dict[str, tuple[Guess, ...]] = {
         "voice": (music.voice,) if music else (),
-        "genre": (music.genre,) if music else (),
+        "genre": _genres(music) if music else (),
         "instruments": music.instruments if music else (),
         "feel": (music.feel,) if music else (),
         "language": (language,) if language else (),
@@ -46,3 +46,8 @@ def join_facts(music: MusicFacts | None, language: Guess | None = None, themes: 
     stated = {name: tuple(guess.best for guess in some if guess.sure) for name, some in guesses.items()}
     single = {name: stated[name][0] if stated[name] else None for name in ("voice", "genre", "feel", "language")}
     return KnownFacts(Facts(instruments=stated["instruments"], themes=stated["themes"], **single), guesses)
+
+
+def _genres(music: MusicFacts) -> tuple[Guess, ...]:
+    """Returns the likeliest genre; where it is not sure, the next is told, too."""
+    return (music.genre,) if music.genre.sure or music.next_genre is None else (music.genre, music.next_genre)

@@ -31,6 +31,7 @@ class MusicFacts:
     feel: Guess
     instruments: tuple[Guess, ...]  # all that may be stated, at most two, surest first
     unlike: str | None = None  # a key of UNLIKE where nothing of this should be trusted
+    next_genre: Guess | None = None  # the second likeliest, never stated
 
 
 @lru_cache
@@ -55,8 +56,8 @@ def find_music_facts(tags: np.ndarray) -> MusicFacts:
         instruments = [guess for guess in instruments if guess.best != "choir" or not voice.sure]
     if not voice.sure and any(guess.best == "choir" for guess in instruments):
         voice = Guess("sung", next(guess.confidence for guess in instruments if guess.best == "choir"), True)
-    genre, feel = (_surest(thresholds()[fact], means) for fact in ("genre", "feel"))
-    return MusicFacts(voice, genre, feel, tuple(instruments[:MOST]), unlike)
+    (genre, next_genre), (feel, _) = (_likeliest(thresholds()[fact], means) for fact in ("genre", "feel"))
+    return MusicFacts(voice, genre, feel, tuple(instruments[:MOST]), unlike, next_genre)
 
 
 def find_unlike(tags: np.ndarray) -> str | None:
@@ -108,13 +109,16 @@ def _voice(tags: np.ndarray) -> Guess:
     return Guess("woman" if lead > 0 else "man", chance * _chance(abs(lead)), score >= limits["sung_from"])
 
 
-def _surest(rules: Mapping[str, Any], means: np.ndarray) -> Guess:
-    """Returns the value with the highest score, stated where it has 1 and is well ahead of the next."""
+def _likeliest(rules: Mapping[str, Any], means: np.ndarray) -> tuple[Guess, Guess]:
+    """Returns the two values with the highest scores; the first is stated where it has 1 and is well ahead."""
     scores = {value: _score(levels, means) for value, levels in rules["tags"].items()}
     best, second = sorted(scores, key=scores.__getitem__, reverse=True)[:2]
     sure = scores[best] >= 1 and scores[best] >= rules["margin"] * scores[second]
     powers = scores[best] ** 3, scores[second] ** 3
-    return Guess(best, powers[0] / sum(powers) * min(1.0, scores[best]), sure)
+    first, next_one = (
+        power / sum(powers) * min(1.0, scores[name]) for power, name in zip(powers, (best, second), strict=True)
+    )
+    return Guess(best, first, sure), Guess(second, next_one, False)
 
 
 def _score(levels: Mapping[str, float], means: np.ndarray) -> float:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.cells import cell_len, set_cell_size
 
-from recap_cli.captioning.captioner import SongCaption
 from recap_cli.captioning.explain import Explanation, Looks
+from recap_cli.captioning.song_caption import SongCaption
 from recap_cli.escaping import figure_text, flat
 from recap_cli.progress import Progress
 from recap_cli.report.drawing import clock

@@ -14,10 +14,13 @@ from recap_cli.corpus.folders import is_file
 from recap_cli.errors import ModelError
 from recap_cli.progress import Progress, SilentProgress
 
-EMBEDDED_MODEL = Path(__file__).parents[1] / "data" / "demo_model"  # comes with the package
-REAL_MODEL = Path(__file__).parents[1] / "data" / "real_model"
+MODELS = Path(__file__).parents[1] / "data"  # come with the package
+DEMO = "demo"  # what the small model on made-up songs is called
+DEMO_MODEL = MODELS / "demo_model"
+REAL_MODEL = MODELS / "real_model"
 MINILM = "minilm"  # what `--bart` calls the layers of MiniLM in it
-EMBEDDED_NAME = "embedded demonstration model"
+EMBEDDED_MODEL = DEMO_MODEL  # used where no model is named: this line decides which it is
+EMBEDDED_NAME = DEMO if EMBEDDED_MODEL == DEMO_MODEL else "embedded model"  # in records
 WEIGHTS_SUFFIXES = (".pt", ".pth", ".bin")  # of published weights
 SMALL_FILES = ["*.json", "*.txt"]
 TIMEOUT = 5.0
@@ -45,24 +48,40 @@ def is_hub_id(source: str | Path) -> bool:
     return PREFIX.match(str(source)) is not None
 
 
-def find_model(source: str | Path, flag: str, progress: Progress | None = None) -> ModelFolder:
+def is_demo(source: str | Path | None) -> bool:
+    """Whether a source is the name of the demo model; a model in a folder of that name goes before it."""
+    return str(source) == DEMO and not is_file(Path(DEMO, "config.json"))
+
+
+def packaged_model(source: str | Path | None) -> ModelFolder | None:
+    """Returns the model of the package that a source stands for: None for the embedded one, or `demo`."""
+    if source is None:
+        return ModelFolder(EMBEDDED_MODEL, EMBEDDED_NAME)
+    return ModelFolder(DEMO_MODEL, DEMO) if is_demo(source) else None
+
+
+def find_model(source: str | Path | None, flag: str, progress: Progress | None = None) -> ModelFolder:
     """Returns the local folder of a model.
 
     Args:
-        source: a folder, or `hf://owner/name`, optionally with `@revision`; a hub model is fetched when online, or
-            else taken from the local cache, and either is said.
+        source: a folder; `hf://owner/name`, optionally with `@revision`, which is fetched when online, or else taken
+            from the local cache, and either is said; `demo`; or None for the embedded model.
         flag: the flag that named it, for messages.
         progress: where to say so.
 
     Raises:
         ModelError: there is no such folder, no such model, or no network.
     """
+    if packaged := packaged_model(source):
+        return packaged
     text = str(source)
     if flag == "--bart" and text == DEFAULT_BART and not Path(text).is_dir():
         text = f"hf://{text}"
     if not is_hub_id(text):
         if not is_folder(Path(text)):
             raise ModelError(f"{flag}: no folder {source}", WANTED)
+        if text == DEMO:
+            (progress or SilentProgress()).say(f"{flag} {DEMO}: the model in the folder {DEMO}, not the package's.")
         return ModelFolder(Path(text), text)
     found = read_hub_id(text, flag)
     key = f"hf://{found['id']}" + (f"@{found['revision']}" if found["revision"] else "")
@@ -88,7 +107,7 @@ def model_path(source: Path) -> Path:
     Raises:
         ModelError: a hub model cannot be had.
     """
-    return find_model(source, "RUN").path if is_hub_id(source) else source
+    return find_model(source, "RUN").path if is_hub_id(source) or is_demo(source) else source
 
 
 def is_folder(path: Path) -> bool:
@@ -102,7 +121,11 @@ def is_folder(path: Path) -> bool:
 def is_weights(source: str | Path) -> bool:
     """Whether a source names a file of published weights rather than a folder or a model of the hub."""
     path = Path(source)
-    return not is_hub_id(source) and not is_folder(path) and (path.suffix in WEIGHTS_SUFFIXES or is_file(path))
+    return (
+        not (is_hub_id(source) or is_demo(source))
+        and not is_folder(path)
+        and (path.suffix in WEIGHTS_SUFFIXES or is_file(path))
+    )
 
 
 def fetch(name: str, repository: str, revision: str | None, flag: str, progress: Progress) -> Path:

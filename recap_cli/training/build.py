@@ -23,7 +23,7 @@ from recap_cli.processor import IGNORED, MOST_VERSES, RecapProcessor
 from recap_cli.progress import Progress
 from recap_cli.runtime.device import choose_device
 from recap_cli.runtime.feature_cache import cache_features, cache_verses
-from recap_cli.runtime.hub import EMBEDDED_MODEL
+from recap_cli.runtime.hub import DEMO_MODEL
 from recap_cli.training.interventions import Music, change_states, exchange_captions
 from recap_cli.training.options import DEMO_ENCODER, MUSICNN, TAGS_ENCODER, Interventions
 from recap_cli.training.plan import RunPlan, Source, read_source, recap_config
@@ -134,10 +134,10 @@ def load_chosen_encoder(plan: RunPlan, progress: Progress) -> MusicEncoder | Mus
 
 def load_demo_encoder() -> MusicEncoder:
     """Returns the pretrained music encoder of the model in the package."""
-    weights = read_folder_weights(EMBEDDED_MODEL)
+    weights = read_folder_weights(DEMO_MODEL)
     part = "model.encoder.music_encoder."
     own = {name.removeprefix(part): value for name, value in weights.items() if name.startswith(part)}
-    return music_encoder_from(own, str(EMBEDDED_MODEL))[0]
+    return music_encoder_from(own, str(DEMO_MODEL))[0]
 
 
 # the trainer ----------------------------------------------------------------------------------------------------------

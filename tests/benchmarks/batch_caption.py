@@ -28,11 +28,11 @@ from recap_cli.captioning import caption as module
 from recap_cli.captioning.batch import BatchCaptioner
 from recap_cli.captioning.caption import CaptionOptions, Tally, caption_songs
 from recap_cli.captioning.caption_input import AudioTask
-from recap_cli.captioning.captioner import SongCaption
+from recap_cli.captioning.song_caption import SongCaption
 from recap_cli.demo.music import DEMO_SAMPLE_RATE
 from recap_cli.demo.songs import DemoSettings, held_out_songs, render_song
 
-RECAP = [sys.executable, "-m", "recap_cli", "caption"]
+RECAP = [sys.executable, "-m", "recap_cli", "caption", "--model", "demo"]
 DAMAGES = (
     lambda whole: b"",
     lambda whole: b"<html>not found</html>",

@@ -1,4 +1,4 @@
-"""What the embedded model gets right on held-out demo songs, captioned from rendered audio files.
+"""What the demo model gets right on held-out demo songs, captioned from rendered audio files.
 
     python tests/benchmarks/demo_model.py [--songs 1000] [--model FOLDER]
 
@@ -70,7 +70,7 @@ def wheel_megabytes() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--songs", type=int, default=1000)
-    parser.add_argument("--model")
+    parser.add_argument("--model", default="demo")
     arguments = parser.parse_args()
     captioner = Captioner.from_pretrained(arguments.model)
     easy, hard = DemoSettings(), DemoSettings(difficulty="hard")

@@ -123,6 +123,8 @@ def trials(folder: Path) -> dict[str, Trial]:
         jobs = str(1 + number % 2)
         return ["prepare", source, "--out", out, "--jobs", jobs, "--resampler", "soxr", "--max-rejected", "0.5"]
 
+    demo = ["caption", few, "--model", "demo"]
+
     def grow(out: Path, number: int) -> None:
         if number % 2:
             finish(prepare(out, number, songs.with_name("fewer.jsonl")), folder)
@@ -136,12 +138,12 @@ def trials(folder: Path) -> dict[str, Trial]:
             prepare, every_file, lambda out: [row["song"]["id"] for row in rows_of(out / "songs.jsonl")], grow
         ),
         "caption": Trial(
-            lambda out, number: ["caption", few, "--out", out / "c.jsonl", "--beams", "1", "--batch-size", "2"],
+            lambda out, number: [*demo, "--out", out / "c.jsonl", "--beams", "1", "--batch-size", "2"],
             lambda out: sorted((out / "c.jsonl").read_text(encoding="utf-8").splitlines()),
             lambda out: [row["id"] for row in rows_of(out / "c.jsonl")],
         ),
         "eval": Trial(
-            lambda out, number: ["eval", "--data", data, "--split", "train", "--beams", "1", "--out", out],
+            lambda out, number: ["eval", "demo", "--data", data, "--split", "train", "--beams", "1", "--out", out],
             every_file,
             lambda out: [row["song"] for path in captions_of(out) for row in rows_of(path)],
         ),

@@ -44,8 +44,8 @@ from recap_cli.audio.settings import AudioSettings
 from recap_cli.corpus.dataset import PreparedData, SongDataset
 from recap_cli.training.train import train
 from recap_cli.processor import RecapProcessor
-from recap_cli.captioning.load_model import EMBEDDED_MODEL
-processor = RecapProcessor.from_pretrained(EMBEDDED_MODEL)
+from recap_cli.runtime.hub import DEMO_MODEL
+processor = RecapProcessor.from_pretrained(DEMO_MODEL)
 def peak():
     return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
 before, began = peak(), time.perf_counter()

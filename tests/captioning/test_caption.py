@@ -9,6 +9,7 @@ import pytest
 import soundfile
 import torch
 from benchmarks import batch_caption
+from hostile_models import copy_model
 from safetensors.torch import load_file, save_file
 from transformers import BartConfig, BartForConditionalGeneration
 
@@ -24,6 +25,7 @@ from recap_cli.model.config import RecapConfig
 from recap_cli.model.published import FUSION_NAMES
 from recap_cli.processor import RecapProcessor
 from recap_cli.progress import SilentProgress
+from recap_cli.runtime import hub
 from recap_cli.runtime.decoding import DecodingOptions, generate_captions
 
 SHORT = DecodingOptions(max_caption_tokens=12)
@@ -225,13 +227,41 @@ def test_what_is_used_without_a_model_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(Captioner, "from_pretrained", lambda *_, **__: None)
     monkeypatch.chdir(tmp_path)
     load_captioner(CaptionOptions(Path("x.wav")), progress)
-    assert len(told) == 1 and "embedded model" in told[0]
+    assert len(told) == 1 and told[0].startswith("No --model: captioning with the embedded model")
     (tmp_path / "runs" / "my run").mkdir(parents=True)
     (tmp_path / "runs" / "my run" / "figures.json").write_text("{}")
     load_captioner(CaptionOptions(Path("x.wav")), progress)
     assert len(told) == 3 and told[2].endswith("--model 'runs/my run'")
     load_captioner(CaptionOptions(Path("x.wav"), model="m"), progress)
     assert len(told) == 3
+    load_captioner(CaptionOptions(Path("x.wav"), model="demo"), progress)
+    assert len(told) == 4 and "does not understand real ones" in told[3]
+
+
+def test_the_demo_model_has_a_name(tmp_path, monkeypatch):
+    """It is the package's wherever the command stands; only a model in a folder of that name goes before it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()  # of songs, say
+    captioner = Captioner.from_pretrained("demo", device="cpu")
+    assert captioner.name == "demo" and not captioner.model.config.states_facts
+    (tmp_path / "demo").rmdir()
+    theirs, told = copy_model(tmp_path / "demo"), []
+    change(theirs / "config.json", states_facts=True)
+    progress = SilentProgress()
+    monkeypatch.setattr(progress, "say", told.append, raising=False)
+    captioner = Captioner.from_pretrained("demo", device="cpu", progress=progress)
+    assert captioner.name == "demo" and captioner.model.config.states_facts
+    assert told == ["--model demo: the model in the folder demo, not the package's."]
+
+
+def test_the_embedded_model_is_used_where_none_is_named(monkeypatch, tmp_path):
+    """One constant decides which it is."""
+    monkeypatch.setattr(hub, "EMBEDDED_MODEL", copy_model(tmp_path / "other"))
+    monkeypatch.setattr(hub, "EMBEDDED_NAME", "embedded model")
+    change(tmp_path / "other" / "config.json", states_facts=True)
+    assert Captioner.from_pretrained(device="cpu").model.config.states_facts
+    assert Captioner.from_pretrained(device="cpu").name == "embedded model"
+    assert not Captioner.from_pretrained("demo", device="cpu").model.config.states_facts
 
 
 def test_a_run_folder(tiny_run, song):

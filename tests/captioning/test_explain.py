@@ -10,8 +10,7 @@ import torch
 from recap_cli import Captioner
 from recap_cli.audio.mel import log_mel
 from recap_cli.audio.settings import AudioSettings
-from recap_cli.captioning.caption_input import DecodedAudio
-from recap_cli.captioning.captioner import CaptionInput
+from recap_cli.captioning.caption_input import CaptionInput, DecodedAudio
 from recap_cli.captioning.explain import Explanation, Looks, gather, one_place, step_times, token_lines, token_words
 from recap_cli.demo.lexicon import read_attributes
 from recap_cli.demo.songs import DemoSettings, held_out_songs, render_song
@@ -165,8 +164,8 @@ def test_the_times_of_a_whole_song(captioner):
 
 @pytest.fixture(scope="module")
 def demo():
-    """The embedded model, songs that it never saw, and their mels."""
-    captioner, settings = Captioner.from_pretrained(device="cpu"), DemoSettings()
+    """The demo model, songs that it never saw, and their mels."""
+    captioner, settings = Captioner.from_pretrained("demo", device="cpu"), DemoSettings()
     songs = list(held_out_songs(settings, SONGS))
     audio = captioner.processor.audio
     mels = [log_mel(render_song(song, settings)[: audio.samples], audio) for song in songs]
@@ -242,7 +241,7 @@ def test_hiding_the_lines_it_looked_at_most_costs_most(demo, explained):
 
 def test_the_example_songs_words_point_at_their_lines():
     """Of 12 lines, *factory* stands out at the four on work that name tools and places, *defiant* at the defiant."""
-    captioner = Captioner.from_pretrained(device="cpu")
+    captioner = Captioner.from_pretrained("demo", device="cpu")
     song = EXAMPLES / "ode-to-joy"
     found = captioner.caption(song.with_suffix(".ogg"), song.with_suffix(".txt"), explain=True).explanation
 

@@ -10,11 +10,15 @@ from rich.console import Console
 from screens import check_screen, draw_screen
 
 from recap_cli.captioning.caption import Tally
-from recap_cli.captioning.captioner import NO_LYRICS, SongCaption
+from recap_cli.captioning.captioner import NO_LYRICS
+from recap_cli.captioning.song_caption import FactsOfSong, SongCaption
 from recap_cli.cli import caption_screen as module
 from recap_cli.cli.caption_screen import caption_block, caption_panel, render_captions, write_caption
 from recap_cli.cli.console import ConsoleProgress
 from recap_cli.errors import DataError
+from recap_cli.facts import wordings
+from recap_cli.facts.facts import Facts, Guess
+from recap_cli.facts.known import KnownFacts
 from recap_cli.report.drawing import draw
 from recap_cli.report.tables import catalogue_table
 
@@ -67,6 +71,30 @@ def test_the_box_of_one_song():
     )  # fmt: skip
     two = song("song.mp3", "One.", "Two.", excerpt={"start": 0.0, "seconds": 3700.0, "windows": 247})
     check_screen("caption-one-song", caption_panel(result, 4.13), caption_panel(two, 0.5))
+
+
+def known(**guesses) -> KnownFacts:
+    return KnownFacts(Facts(), {**dict.fromkeys(Facts().to_json(), ()), **guesses})
+
+
+def test_the_box_of_a_song_with_facts():
+    """What the caption rests on stands below it, with how sure that is, and what was left out."""
+    facts = Facts("woman", None, ("guitar",), "gentle", "en", ("lost love", "memories and growing up"))
+    teachers = known(
+        voice=(Guess("woman", 0.984, True),), instruments=(Guess("guitar", 0.871, True),),
+        genre=(Guess("rock", 0.4, False), Guess("pop", 0.38, False)), feel=(Guess("gentle", 0.94, True),),
+        language=(Guess("en", 1.0, True),), themes=(Guess("lost love", 0.61, True), Guess("friendship", 0.09, False)),
+    )  # fmt: skip
+    sung = song(
+        "music/Fantasma.mp3", wordings.write_caption(facts, "x"), lyrics_from="music/Fantasma.txt", seconds=2.4,
+        model="embedded model", excerpt={"start": 0.0, "seconds": 174.0}, rests_on=FactsOfSong(facts, teachers, 58),
+    )  # fmt: skip
+    bare = Facts("none")
+    unsure = known(voice=(Guess("none", 0.9, True),), genre=(Guess("jazz", 0.1, False),))
+    tune = song(
+        "tune.ogg", wordings.write_caption(bare, "x"), lyrics_from="none", rests_on=FactsOfSong(bare, unsure, 3)
+    )
+    check_screen("caption-facts", caption_panel(sung, 3.2), caption_panel(tune, 3.2))
 
 
 def test_many_songs():

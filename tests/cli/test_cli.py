@@ -29,10 +29,8 @@ from recap_cli.report.recipes import recipe_screen
 ROOT = Path(__file__).parents[2]
 SONGS = ROOT / "examples" / "songs"
 ODE = SONGS / "ode-to-joy.ogg"
-NO_MODEL = (
-    "No --model: captioning with the embedded model, a demonstration on made-up songs. "
-    "It does not understand real ones."
-)
+DEMO = ("--model", "demo")
+DEMO_NOTE = "--model demo: a demonstration on made-up songs. It does not understand real ones."
 NO_LYRICS = "warning: no lyrics: the caption comes from the music alone (--instrumental says there are none)"
 VERBS = ("prepare", "train", "caption", "eval", "ablate")
 
@@ -314,61 +312,61 @@ def test_a_piped_caption_is_bare(recap):
 
     At 16 kHz nothing is imported that only other files or commands need.
     """
-    process = start("caption", ODE, env={"COLUMNS": "40", "PYTHONPROFILEIMPORTTIME": "1"})
+    process = start("caption", ODE, *DEMO, env={"COLUMNS": "40", "PYTHONPROFILEIMPORTTIME": "1"})
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0
     lines = err.decode().splitlines()
     imported = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
     assert "torch" in imported
     assert not imported & {"numba", "resampy", "nltk", "sacrebleu", "rouge_score", "matplotlib"}
-    assert [line for line in lines if not line.startswith("import time:")] == [NO_MODEL]
+    assert [line for line in lines if not line.startswith("import time:")] == [DEMO_NOTE]
     assert re.fullmatch(r"[^\n]{60,}\n", out.decode())
-    assert recap("caption", ODE) == (0, out.decode(), [NO_MODEL])
-    assert recap("caption", ODE, "--quiet") == (0, out.decode(), [])
+    assert recap("caption", ODE, *DEMO) == (0, out.decode(), [DEMO_NOTE])
+    assert recap("caption", ODE, *DEMO, "--quiet") == (0, out.decode(), [])
 
 
 def test_lyrics_of_all_kinds(recap, song, tmp_path, monkeypatch):
     """Beside, named, from stdin, empty, none, Chinese: a caption each, and a word where none were read."""
-    code, bare, err = recap("caption", song)
-    assert (code, err) == (0, [NO_MODEL, NO_LYRICS])
+    code, bare, err = recap("caption", song, *DEMO)
+    assert (code, err) == (0, [DEMO_NOTE, NO_LYRICS])
     assert bare.strip()
     (tmp_path / "empty.txt").write_text("")
-    assert recap("caption", song, tmp_path / "empty.txt") == (0, bare, [NO_MODEL, NO_LYRICS])
-    assert recap("caption", song, "--instrumental") == (0, bare, [NO_MODEL])
+    assert recap("caption", song, tmp_path / "empty.txt", *DEMO) == (0, bare, [DEMO_NOTE, NO_LYRICS])
+    assert recap("caption", song, *DEMO, "--instrumental") == (0, bare, [DEMO_NOTE])
     (tmp_path / "chinese.txt").write_text("雨落在河上\n我独自歌唱\n", encoding="utf-8")
-    code, out, err = recap("caption", song, tmp_path / "chinese.txt", "--quiet")
+    code, out, err = recap("caption", song, tmp_path / "chinese.txt", *DEMO, "--quiet")
     assert (code, err) == (0, [])
     assert out.strip()
     words = (SONGS / "scarborough-fair.txt").read_text()
-    code, named, err = recap("caption", song, SONGS / "scarborough-fair.txt", "-q")
+    code, named, err = recap("caption", song, SONGS / "scarborough-fair.txt", *DEMO, "-q")
     assert (code, err) == (0, [])
     assert named != bare
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(words.encode())))
-    assert recap("caption", song, "-", "-q") == (0, named, [])
+    assert recap("caption", song, "-", *DEMO, "-q") == (0, named, [])
     song.with_suffix(".txt").write_text(words)
-    assert recap("caption", song, "-q") == (0, named, [])
+    assert recap("caption", song, *DEMO, "-q") == (0, named, [])
 
 
 def test_audio_of_all_kinds(recap, tmp_path):
     short = tone(tmp_path / "short.wav", seconds=0.2)
-    code, out, err = recap("caption", short, "--instrumental", "-q")
+    code, out, err = recap("caption", short, *DEMO, "--instrumental", "-q")
     assert (code, err) == (0, ["warning: very short: 0.20 s of audio"])
     assert out.strip()
     many = tone(tmp_path / "many.wav", seconds=1.5, rate=192_000, channels=6)
-    code, out, err = recap("caption", many, "--instrumental", "-q")
+    code, out, err = recap("caption", many, *DEMO, "--instrumental", "-q")
     assert (code, err) == (0, ["warning: short: the excerpt has less than half of the 15 s that the model can hear"])
     assert out.strip()
     one = tone(tmp_path / "one.wav", seconds=1.5, rate=192_000)
-    assert recap("caption", one, "--instrumental", "-q")[1] == out  # the mean of equal channels
+    assert recap("caption", one, *DEMO, "--instrumental", "-q")[1] == out  # the mean of equal channels
 
 
 def test_json(recap):
-    code, out, err = recap("caption", ODE, "--json", "-q")
+    code, out, err = recap("caption", ODE, *DEMO, "--json", "-q")
     assert (code, err) == (0, [])
     record = json.loads(out)
     check_document("caption", record)
     assert record["audio"] == str(ODE)
-    assert record["model"] == "embedded demonstration model"
+    assert record["model"] == "demo"
     assert record["excerpt"]["start_seconds"] == 0.0
     assert (record["id"], record["schema"]) == (str(ODE), 1)
     assert record["settings"] == {
@@ -387,11 +385,11 @@ def test_json(recap):
     assert len(record["captions"]) == len(record["scores"]) == 1
     assert record["caption"] == record["captions"][0]
     assert len(record["weights"]) == 12 and record["recap"] == __version__
-    assert recap("caption", ODE, "--json", "-q") == (0, out, [])
+    assert recap("caption", ODE, *DEMO, "--json", "-q") == (0, out, [])
 
 
 def test_an_explained_caption(recap, refused, tmp_path):
-    code, out, err = recap("caption", ODE, "--explain", tmp_path / "map.svg", "--json")
+    code, out, err = recap("caption", ODE, *DEMO, "--explain", tmp_path / "map.svg", "--json")
     assert code == 0 and err[-1] == f"Written: {tmp_path / 'map.svg'}"
     assert err[-4].startswith("factory → “my father's toolbox") and err[-4].endswith("2.4 times the average look")
     record = json.loads(out)
@@ -400,30 +398,31 @@ def test_an_explained_caption(recap, refused, tmp_path):
     assert record["explanation"]["words"] == record["caption"].split()
     picture = (tmp_path / "map.svg").read_text()
     assert "time in the song" in picture and record["caption"].split()[-1] in picture
-    assert refused("caption", SONGS, "--explain", tmp_path / "x.png", "-q")[1] == "name one audio file"
+    assert refused("caption", SONGS, *DEMO, "--explain", tmp_path / "x.png", "-q")[1] == "name one audio file"
 
 
 def test_a_folder_is_planned_captioned_and_gone_on_with(recap, refused, tmp_path):
     out = tmp_path / "captions.jsonl"
-    code, plan, err = recap("caption", SONGS, "--out", out, "--dry-run", "--json", "-q")
+    code, plan, err = recap("caption", SONGS, *DEMO, "--out", out, "--dry-run", "--json", "-q")
     assert (code, err, json.loads(plan)["songs"], out.exists()) == (0, [], 3, False)
     check_document("caption", json.loads(plan))
-    assert "songs an hour" in recap("caption", SONGS, "--dry-run", "-q")[1]
-    assert recap("caption", SONGS, "--out", out, "--limit", "2", "-q") == (0, "", [])
+    assert "songs an hour" in recap("caption", SONGS, *DEMO, "--dry-run", "-q")[1]
+    assert recap("caption", SONGS, *DEMO, "--out", out, "--limit", "2", "-q") == (0, "", [])
     before = out.read_text()
-    code, shown, err = recap("caption", SONGS, "--out", out)
+    code, shown, err = recap("caption", SONGS, *DEMO, "--out", out)
     assert (code, shown, err[-1]) == (0, "", f"Captioned 1 song in {out}, 2 done before.")
     assert out.read_text().startswith(before)
     assert len(out.read_text().splitlines()) == 3
-    message, _ = refused("caption", SONGS, "--out", out, "--beams", "1", "-q")
+    message, _ = refused("caption", SONGS, *DEMO, "--out", out, "--beams", "1", "-q")
     assert message.endswith("holds captions that were made in another way: beams 4, now 1")
 
 
 def test_several_captions(recap):
-    code, out, _ = recap("caption", ODE, "-q", "--num-captions", "3")
+    code, out, _ = recap("caption", ODE, *DEMO, "-q", "--num-captions", "3")
     assert (code, len(set(out.splitlines()))) == (0, 3)
     drawn = [
-        recap("caption", ODE, "-q", "--sample", "--beams", "1", "--seed", seed)[1] for seed in ("0", "0", "1", "2")
+        recap("caption", ODE, *DEMO, "-q", "--sample", "--beams", "1", "--seed", seed)[1]
+        for seed in ("0", "0", "1", "2")
     ]
     assert drawn[0] == drawn[1]
     assert len(set(drawn)) > 1
@@ -435,14 +434,14 @@ def test_a_folder_with_a_bad_song(recap, tmp_path):
     for name in ("ode-to-joy.ogg", "ode-to-joy.txt"):
         shutil.copy(SONGS / name, folder)
     (folder / "bad.wav").write_text("no audio")
-    code, out, err = recap("caption", folder, "-q")
+    code, out, err = recap("caption", folder, *DEMO, "-q")
     assert code == 1
     bad, good = (json.loads(line) for line in out.splitlines())
     reason = f"{folder / 'bad.wav'} is not audio that can be decoded"
     assert (bad["error"], bad["captions"]) == (reason, [])
     assert err == ["warning: 1 song failed:", f"warning: {reason}"]
-    assert good["captions"][0] + "\n" == recap("caption", ODE, "-q")[1]
-    code, out, err = recap("caption", folder, "-q", "--out", tmp_path / "new" / "captions.jsonl")
+    assert good["captions"][0] + "\n" == recap("caption", ODE, *DEMO, "-q")[1]
+    code, out, err = recap("caption", folder, *DEMO, "-q", "--out", tmp_path / "new" / "captions.jsonl")
     assert (code, out, len(err)) == (1, "", 2)
     lines = (tmp_path / "new" / "captions.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == [bad, good]
@@ -452,7 +451,7 @@ def test_a_reader_that_leaves(forker, tmp_path):
     """As in `recap caption folder | head -1`: quiet, no traceback, no hanging."""
     theirs, ours = os.pipe()
     with os.fdopen(ours, "wb") as ours, (tmp_path / "err").open("wb") as err:
-        process = forker.start("caption", SONGS, "-q", stdout=ours, stderr=err)
+        process = forker.start("caption", SONGS, *DEMO, "-q", stdout=ours, stderr=err)
     os.close(theirs)
     assert process.wait() in (0, 1)
     assert (tmp_path / "err").read_text() == ""
@@ -463,7 +462,7 @@ def test_a_terminal_of_forty_columns(recap, forker, tmp_path):
     ours, theirs = pty.openpty()
     environment = {"COLUMNS": "40", "NO_COLOR": "1", "TERM": "xterm-256color"}
     with os.fdopen(theirs, "wb") as theirs, (tmp_path / "err").open("wb") as err:
-        process = forker.start("caption", ODE, stdout=theirs, stderr=err, env=environment)
+        process = forker.start("caption", ODE, *DEMO, stdout=theirs, stderr=err, env=environment)
     screen = b""
     while True:
         try:
@@ -472,13 +471,13 @@ def test_a_terminal_of_forty_columns(recap, forker, tmp_path):
             break
     os.close(ours)
     assert process.wait() == 0
-    assert (tmp_path / "err").read_text() == NO_MODEL + "\n"
+    assert (tmp_path / "err").read_text() == DEMO_NOTE + "\n"
     assert not re.search(rb"\x1b\[[0-9;]*3[0-7]m", screen)
     lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.decode()).splitlines()
     assert max(map(len, lines)) <= 40
     assert lines[0].startswith("╭") and lines[-1].startswith("╰")
     words = " ".join(line.strip("│ ") for line in lines[1:-1])
-    assert " ".join(recap("caption", ODE, "-q")[1].split()) in " ".join(words.split())
+    assert " ".join(recap("caption", ODE, *DEMO, "-q")[1].split()) in " ".join(words.split())
 
 
 # what is used when nothing is named -----------------------------------------------------------------------------------

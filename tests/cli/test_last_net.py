@@ -244,13 +244,13 @@ def test_a_caption_without_a_place_for_it(monkeypatch, capfd):
     """A whole run of the model: lost on a full stdout, which is said; not on a full stderr."""
     with FULL.open("w") as full:
         monkeypatch.setattr(sys, "stdout", full)
-        assert main(["caption", str(ODE), "-q"]) == 1
+        assert main(["caption", str(ODE), "--model", "demo", "-q"]) == 1
         monkeypatch.undo()
     out, err = capfd.readouterr()
     assert (out, err.splitlines()[0]) == ("", "recap: cannot write to stdout: No space left on device")
     with FULL.open("w") as full:
         monkeypatch.setattr(sys, "stderr", full)
-        assert main(["caption", str(ODE)]) == 0
+        assert main(["caption", str(ODE), "--model", "demo"]) == 0
         monkeypatch.undo()
     assert capfd.readouterr().out.startswith("This song")
 
@@ -436,7 +436,7 @@ def test_another_user(tmp_path):
     for suffix in (".ogg", ".txt"):  # named from where they lie: the folders above may be root's own
         shutil.copyfile(ODE.with_suffix(suffix), tmp_path / f"song{suffix}")
         (tmp_path / f"song{suffix}").chmod(0o644)
-    done = run("-m", "recap_cli", "caption", "song.ogg", "-q", "--explain", "map.svg")
+    done = run("-m", "recap_cli", "caption", "song.ogg", "--model", "demo", "-q", "--explain", "map.svg")
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "map.svg").stat().st_uid == 12345
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "map.svg", "song.ogg", "song.txt"]

@@ -93,13 +93,13 @@ def test_controls_of_a_real_run(test):
     assert report.to_json()["verdicts"] == report.verdicts
 
 
-def test_the_embedded_model_ranks_its_controls_as_it_must(tiny_data):
+def test_the_demo_model_ranks_its_controls_as_it_must(tiny_data):
     """Other music takes the sound words and leaves the theme; other lyrics take the theme and leave the sound words."""
-    captioner = Captioner.from_pretrained(device="cpu")
+    captioner = Captioner.from_pretrained("demo", device="cpu")
     songs = tiny_data.split("train")[:12]
     scored = SongSet.from_prepared(songs, True)
     captions = caption_split(captioner, tiny_data, songs, GREEDY, SILENT)
-    system = score_system("embedded", captions, scored, "f1", SILENT)
+    system = score_system("demo", captions, scored, "f1", SILENT)
     test = RunUnderTest(captioner, system, tiny_data, songs, scored, "train", "f1", GREEDY, None, None)
     found = {control.name: control.system.attributes for control in run_controls(test, SILENT).controls}
 

@@ -37,7 +37,7 @@ def song(tmp_path):
 
 def test_guessed_lyrics_are_told_at_every_door(recap, song, tmp_path, monkeypatch):
     """Named, from stdin, beside, in tags, in a manifest: the same caption as of UTF-8, and a word."""
-    captioner = Captioner.from_pretrained(None, device="cpu")
+    captioner = Captioner.from_pretrained("demo", device="cpu")
     monkeypatch.setattr("recap_cli.captioning.caption.load_captioner", lambda options, progress: captioner)
     words = "луна встаёт над дальней горой\nя помню твой весёлый смех\n"
     (tmp_path / "right.txt").write_text(words, encoding="utf-8")

@@ -254,7 +254,7 @@ NAME = "model.encoder.fusion.0.norm.weight"
 
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_models_weights_in_torch_format(model, song, zipped):
-    whole = Captioner.from_pretrained(device="cpu").caption(song, decoding=SHORT)
+    whole = Captioner.from_pretrained("demo", device="cpu").caption(song, decoding=SHORT)
     as_torch(model, zipped)
     again = Captioner.from_pretrained(model, device="cpu").caption(song, decoding=SHORT)
     assert (again.captions, again.scores, again.weights) == (whole.captions, whole.scores, whole.weights)
@@ -362,7 +362,10 @@ def test_shards_are_read(model, song):
         save_file({name: weights[name] for name in part}, model / f"part-{number}.safetensors")
     named = {name: f"part-{row % 2}.safetensors" for row, name in enumerate(names)}
     (model / "model.safetensors.index.json").write_text(json.dumps({"weight_map": named}))
-    assert Captioner.from_pretrained(model, device="cpu").weights == Captioner.from_pretrained(device="cpu").weights
+    assert (
+        Captioner.from_pretrained(model, device="cpu").weights
+        == Captioner.from_pretrained("demo", device="cpu").weights
+    )
 
 
 def test_training_asks_for_no_more_than_its_source_holds(model, tiny_data, tmp_path, capfd):
@@ -379,7 +382,9 @@ def test_training_asks_for_no_more_than_its_source_holds(model, tiny_data, tmp_p
 
 @pytest.fixture(scope="module")
 def plain(song):
-    return Captioner.from_pretrained(device="cpu").caption(song, decoding=DecodingOptions(max_caption_tokens=20))
+    return Captioner.from_pretrained("demo", device="cpu").caption(
+        song, decoding=DecodingOptions(max_caption_tokens=20)
+    )
 
 
 @pytest.mark.parametrize(

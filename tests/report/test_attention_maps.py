@@ -7,8 +7,8 @@ from textwrap import wrap
 import numpy as np
 import pytest
 
-from recap_cli.captioning.captioner import SongCaption
 from recap_cli.captioning.explain import Explanation, Looks
+from recap_cli.captioning.song_caption import SongCaption
 from recap_cli.errors import DataError, OptionError
 from recap_cli.outputs import check_explain, is_picture
 from recap_cli.report.attention_maps import (

@@ -22,8 +22,8 @@ from markdown_it import MarkdownIt
 from test_model_card import BEST, DATA
 from test_table_one import PAPER, contrast, evaluated, system
 
-from recap_cli.captioning.captioner import SongCaption
 from recap_cli.captioning.explain import Explanation, Looks
+from recap_cli.captioning.song_caption import SongCaption
 from recap_cli.cli.app import complain, main
 from recap_cli.cli.caption_screen import caption_block, caption_panel, write_caption
 from recap_cli.cli.console import ConsoleProgress, SafeConsole, render, stderr_console

@@ -13,6 +13,7 @@ from hostile_models import change, copy_model
 
 from recap_cli.captioning.captioner import Captioner
 from recap_cli.cli.app import main
+from recap_cli.cli.checks import check_model
 from recap_cli.errors import ModelError
 from recap_cli.evaluation.captions import weights_fingerprint
 from recap_cli.runtime import hub as ours
@@ -30,7 +31,7 @@ def cache(tmp_path, monkeypatch) -> Path:
 
 
 def add_model(cache: Path, name: str, commit: str = COMMITS[0]) -> Path:
-    """Put the embedded model into the cache as owner/name, and its main branch at `commit`."""
+    """Put the demo model into the cache as owner/name, and its main branch at `commit`."""
     folder = cache / f"models--{name.replace('/', '--')}"
     (folder / "snapshots").mkdir(parents=True, exist_ok=True)
     (folder / "refs").mkdir(exist_ok=True)
@@ -171,3 +172,14 @@ def test_a_snapshot_is_checked_as_any_folder(cache, capfd):
     change(add_model(cache, "owner/name") / "config.json", auto_map={"AutoConfig": "code.C"})
     with pytest.raises(ModelError, match="names code of its own"):
         Captioner.from_pretrained("hf://owner/name")
+
+
+def test_the_demo_model_is_named_everywhere(tmp_path, monkeypatch):
+    """As a model to caption with, a run to score, and a run to start from; it is no BART."""
+    monkeypatch.chdir(tmp_path)
+    for flag in ("--model", "RUN", "--init"):
+        check_model(Path("demo"), flag, ("recap",))
+        assert find_model("demo", flag).path == ours.DEMO_MODEL
+    with pytest.raises(ModelError, match="--bart: no folder demo"):
+        check_model("demo", "--bart", ("bart",))
+    assert weights_fingerprint(Path("demo")) == weights_fingerprint(ours.DEMO_MODEL)

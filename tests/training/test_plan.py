@@ -18,7 +18,7 @@ from recap_cli.errors import BusyError, DataError, ModelError, OptionError, Reca
 from recap_cli.evaluation.evaluate import EvaluateOptions, evaluate
 from recap_cli.outputs import hold_folder
 from recap_cli.progress import SilentProgress
-from recap_cli.runtime.hub import EMBEDDED_MODEL
+from recap_cli.runtime.hub import DEMO_MODEL
 from recap_cli.runtime.run_folder import A_RUN, LOCK, OPTIONS_FILE, hold_run, is_held
 from recap_cli.training import train as module
 from recap_cli.training.options import DEMO_ENCODER, TAGS_ENCODER
@@ -114,10 +114,10 @@ def test_songs_without_tags_cannot_pretrain_a_music_encoder(copy, tmp_path, no_w
         ({"resume": True}, OptionError, "holds no checkpoint to resume from"),
         ({"music_encoder": Path("text.pth")}, ModelError, "text.pth"),
         ({"music_encoder": Path("other.safetensors")}, ModelError, "other.safetensors holds no music encoder"),
-        ({"init": EMBEDDED_MODEL, "music_encoder": Path("demo")}, OptionError, "brings its own music encoder"),
+        ({"init": DEMO_MODEL, "music_encoder": Path("demo")}, OptionError, "brings its own music encoder"),
         ({"init": Path("nowhere")}, ModelError, "--init: no folder nowhere"),
         ({"bart": "nowhere"}, ModelError, "--bart: no folder nowhere"),
-        ({"bart": str(EMBEDDED_MODEL)}, ModelError, "holds no BART"),
+        ({"bart": str(DEMO_MODEL)}, ModelError, "holds no BART"),
         ({"recipe": "paper", "bart": "pretrain"}, OptionError, "out of range"),
         ({"recipe": "paper", "bart": "pretrain", **SMALL}, ModelError, "a pretrained music encoder is needed"),
         ({"align_layer": 2}, OptionError, "lies behind fusion layer 1"),

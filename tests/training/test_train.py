@@ -24,7 +24,7 @@ from recap_cli.processor import RecapProcessor
 from recap_cli.progress import SilentProgress
 from recap_cli.runtime.decoding import DecodingOptions
 from recap_cli.runtime.device import choose_device
-from recap_cli.runtime.hub import EMBEDDED_MODEL
+from recap_cli.runtime.hub import DEMO_MODEL
 from recap_cli.runtime.run_folder import newest_run, read_log
 from recap_cli.settings import declared
 from recap_cli.training import build as builder
@@ -573,7 +573,7 @@ def test_own_songs_train_offline_without_tags(own_songs, tmp_path):
     options = TrainOptions(own_songs, tmp_path / "run", recipe="tiny", epochs=1, max_caption_tokens=10, device="cpu")
     out = train(options, told).out
     assert any("demo model in the package" in line for line in told.said)
-    ours, packaged = weights(out), load_file(EMBEDDED_MODEL / "model.safetensors")
+    ours, packaged = weights(out), load_file(DEMO_MODEL / "model.safetensors")
     assert all(torch.equal(ours[key], value) for key, value in packaged.items() if key.startswith(MUSIC))
     assert json.loads((out / "options.json").read_text())["music_encoder"] == "demo"
     assert [path.name[:4] for path in (own_songs / "pretrained").iterdir()] == ["bart"]
