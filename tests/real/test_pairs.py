@@ -48,7 +48,7 @@ def test_captions_say_what_the_teachers_find(pairs):
         assert facts.themes == pair.facts.themes and facts.language == pair.facts.language
         music = find_music_facts(pair.states.astype(np.float32))
         assert music.unlike is None and music.voice.value == pair.facts.voice
-    assert len({pair.facts.voice for pair in found}) >= 3 and len({pair.facts.genre for pair in found}) >= 5
+    assert len({pair.facts.voice for pair in found}) >= 3 and len({pair.facts.genre for pair in found}) >= 4
 
 
 def test_no_theme_of_words_that_are_not_read(reader, pairs):
