@@ -24,7 +24,6 @@ from recap_cli.preparation.cleaning import count_tokens
 from recap_cli.preparation.mel_worker import AudioTask, MelResult, MelSettings, make_mels
 from recap_cli.preparation.options import PrepareOptions, PreparePlan, PrepareResult
 from recap_cli.preparation.read_corpus import Reading, demo_settings, read_songs
-from recap_cli.preparation.real_corpus import music_options, prepare_real
 from recap_cli.preparation.records import Record, count_reasons, drop_orphans, write_records
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.settings import Slice
@@ -85,6 +84,8 @@ def prepare(options: PrepareOptions, progress: Progress | None = None) -> Prepar
     mels, began = options.out / MELS, time.monotonic()
     with held(options.out, options.slice, options.inputs):
         if options.corpus == "real":
+            from recap_cli.preparation.real_corpus import music_options, prepare_real  # with torch
+
             begin(options.out, options.slice)
             music = [prepare(one, progress).out for one in music_options(options)]
             return prepare_real(options, music, progress)

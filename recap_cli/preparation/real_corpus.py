@@ -28,7 +28,7 @@ from recap_cli.real.music_windows import TagMover, Track, read_tracks
 from recap_cli.real.pairs import Pair, make_pairs
 from recap_cli.real.song_lyrics import LyricsPool, cut_song, split_songs
 from recap_cli.real.verse_states import VerseReader
-from recap_cli.runtime.hub import REAL_MODEL
+from recap_cli.runtime.hub import minilm_folder
 
 MUSIC = "music"  # folder of the prepared music
 RENDERED = 60  # songs of the demo corpus, whose music is among the real one
@@ -131,7 +131,7 @@ def read_sources(options: PrepareOptions, music: Sequence[Path], progress: Progr
             f"--music: {len(tracks)} tracks are too few", f"name folders with {LEAST_TRACKS} tracks or more"
         )
     texts = read_tracks_lyrics(options.lyrics)
-    reader = VerseReader.from_folder(options.bart or REAL_MODEL)
+    reader = VerseReader.from_folder(options.bart or minilm_folder())
     reader.fill(list(texts.values()), options.out, progress)
     random = np.random.default_rng(options.seed)
     songs = split_songs(sorted(texts.items()), keep_out(), random)

@@ -101,6 +101,20 @@ def read_hub_id(text: str, flag: str) -> re.Match[str]:
     return found
 
 
+def minilm_folder() -> Path:
+    """Returns the folder of the layers that read verses.
+
+    Raises:
+        ModelError: they do not come with this version.
+    """
+    if not is_folder(REAL_MODEL):
+        raise ModelError(
+            f"--bart {MINILM}: these layers do not come with this version yet",
+            "make a folder of them as tests/make_minilm.py says, and name it with --bart",
+        )
+    return REAL_MODEL
+
+
 def model_path(source: Path) -> Path:
     """Returns the folder or file of a model that was found before; a hub model's is its snapshot.
 

@@ -21,7 +21,7 @@ from recap_cli.model.weight_files import read_folder_weights
 from recap_cli.processor import read_settings
 from recap_cli.progress import Progress
 from recap_cli.runtime.device import choose_device
-from recap_cli.runtime.hub import DEFAULT_BART, MINILM, REAL_MODEL, find_model
+from recap_cli.runtime.hub import DEFAULT_BART, MINILM, find_model, minilm_folder
 from recap_cli.runtime.run_folder import check_run_folder, read_figures
 from recap_cli.training.checkpoints import has_checkpoint
 from recap_cli.training.interventions import CONSTANT_STEPS
@@ -230,12 +230,12 @@ def find_source(settings: dict[str, Any], init: Path | None, progress: Progress 
     if init is None and settings["bart"] == "pretrain":
         return Source(None, None, BartConfig(**tiny_bart(RecapConfig.tiny(5))))
     if init is None and settings["bart"] == MINILM and not Path(MINILM).is_dir():
-        given = read_source(REAL_MODEL)
+        given = read_source(minilm_folder())
         bart = given.run_config.to_bart() if given.run_config else given.config
         return replace(given, config=bart, has_verses_alone=True)
-    flag = "--bart" if init is None else "--init"
+    flag, wanted = ("--bart", settings["bart"]) if init is None else ("--init", init)
     try:
-        found = find_model(settings["bart"] if init is None else init, flag, progress)
+        found = find_model(wanted, flag, progress)
     except ModelError as error:
         if init is not None or settings["bart"] != DEFAULT_BART:
             raise

@@ -39,8 +39,8 @@ class RecipeSettings:
     pads_in_loss: Annotated[bool, "ours; alcap: public code, pads in the caption loss"] = False
     padding: Annotated[Padding, "ours: to a batch's longest; alcap: public code, the corpus's"] = "batch"
     standardise_music: Annotated[bool, "neither has it; a setting for studies"] = False
-    align_layer: Annotated[int, "public code; tiny: before the first fusion layer"] = 4
-    fusion_layers: Annotated[tuple[int, ...], "public code; tiny: the last two layers"] = (4, 5)
+    align_layer: Annotated[int, "public code; tiny, real: before the first fusion layer"] = 4
+    fusion_layers: Annotated[tuple[int, ...], "public code; tiny: the last two layers; real: its one layer"] = (4, 5)
     fusion_scale: Annotated[float, "public code; real: ours, music counts as much as lyrics"] = 0.1
     fusion_heads: Annotated[int, "public code; real: ours"] = 1
     fusion_sharing: Annotated[FusionSharing, "public code"] = "shared"

@@ -66,7 +66,8 @@ def test_every_setting_is_a_flag_of_its_command(verb):
 def test_settings_of_experiments_have_no_flag():
     assert {one.name for one in every_setting() if not one.flag} == WITHOUT_FLAG
     for verb in COMMANDS:
-        assert not WITHOUT_FLAG & flags_of(verb).keys()
+        # `recap prepare --music` is another setting: the folders of music of the real corpus
+        assert not WITHOUT_FLAG & flags_of(verb).keys() - ({"music"} if verb == "prepare" else set())
 
 
 def test_every_recipe_setting_is_a_setting_of_train():

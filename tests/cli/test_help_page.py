@@ -58,8 +58,8 @@ def test_the_recipe_table_stands_behind_its_flag(help_of, capsys):
 
 def test_defaults_and_choices_are_told(help_of):
     text = " ".join(help_of("train", 100).replace("│", " ").split())
-    assert "Default: paper 48, alcap 26, tiny 24." in text
-    assert "Default: paper and alcap 4,5, tiny 1,2." in text
+    assert "Default: paper 48, alcap 26, tiny 24, real 32." in text
+    assert "Default: paper and alcap 4,5, tiny 1,2, real 3." in text
     assert "Choices: linear, constant," in text
     (schedule,) = (one for one in COMMANDS["train"].params if one.name == "schedule")
     with typer.Context(COMMANDS["train"]) as context:

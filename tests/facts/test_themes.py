@@ -21,7 +21,6 @@ from recap_cli.facts.theme_labels import (
 )
 from recap_cli.facts.themes import guess_themes, load_theme_teacher, song_vector
 from recap_cli.real.verse_states import VerseReader
-from recap_cli.runtime.hub import REAL_MODEL
 
 WIDTH = 40
 
@@ -124,12 +123,15 @@ def test_the_shipped_teacher_has_all_themes():
     assert teacher.confidence(np.array([teacher.least]))[0] < teacher.confidence(np.array([0.5]))[0]
 
 
-@pytest.mark.skipif("RECAP_REAL_DIR" not in os.environ, reason="RECAP_REAL_DIR names no folder")
+@pytest.mark.skipif(
+    "RECAP_REAL_DIR" not in os.environ or "RECAP_VERSES_DIR" not in os.environ,
+    reason="RECAP_REAL_DIR and RECAP_VERSES_DIR (a folder of tests/make_minilm.py) name no folders",
+)
 def test_themes_of_songs_that_judge_are_right():
     judge = {song.track: song for song in read_judge()}
     with gzip.open(Path(os.environ["RECAP_REAL_DIR"]) / "muljam.jsonl.gz", "rt", encoding="utf-8") as file:
         lyrics = {row["track"]: row["lyrics"] for row in map(json.loads, file) if row["track"] in judge}
-    reader = VerseReader.from_folder(REAL_MODEL)
+    reader = VerseReader.from_folder(Path(os.environ["RECAP_VERSES_DIR"]))
     stated, right = [], []
     for track, text in lyrics.items():
         guesses = guess_themes(reader.read(text))

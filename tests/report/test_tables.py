@@ -203,10 +203,10 @@ def test_measures_table():
     assert table.rows == [["BART (no music)", "50.0", "", ""], ["BART-fusion (alpha 0)", "50.0", "0.500", "25.0"]]
 
 
-@pytest.mark.parametrize("recipe", ["paper", "alcap", "tiny"])
+@pytest.mark.parametrize("recipe", ["paper", "alcap", "tiny", "real"])
 def test_recipe_table(recipe):
     table = recipe_table()
-    assert table.columns == ["setting", "paper", "alcap", "tiny", "set by"]
+    assert table.columns == ["setting", "paper", "alcap", "tiny", "real", "set by"]
     assert [row[0] for row in table.rows] == [line.setting.replace("_", "-") for line in RECIPE_LINES]
     column = table.columns.index(recipe)
     assert [row[column] for row in table.rows] == [write_value(getattr(line, recipe)) for line in RECIPE_LINES]

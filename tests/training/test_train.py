@@ -203,7 +203,7 @@ def test_a_run_folder(whole, tiny_data):
     assert options["recipe"] == "tiny"
     assert options["data_fingerprint"] == tiny_data.fingerprint
     # A run that reads lyrics as the paper does says nothing of verses, as before there were any.
-    assert {line.setting for line in RECIPE_LINES} - {"verse_layers"} < options.keys()
+    assert {line.setting for line in RECIPE_LINES} - {"verse_layers", "freeze_verses"} < options.keys()
     assert not {"out", "data", "device"} & options.keys()
     assert json.loads((whole.out / "generation_config.json").read_text())["num_beams"] == 4
 
