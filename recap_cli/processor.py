@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+from transformers.configuration_utils import PreTrainedConfig
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils import PushToHubMixin
 
 from recap_cli.audio.settings import AudioSettings

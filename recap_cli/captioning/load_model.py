@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from transformers.initialization import no_init_weights
 
 from recap_cli.audio.settings import AudioSettings
 from recap_cli.corpus.folders import is_file
@@ -76,7 +77,7 @@ def map_weights(folder: Path, config: RecapConfig, tensors: dict[str, Tensor]) -
     Raises:
         ModelError: tensors are missing, of another shape, or hold what is no number.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), no_init_weights():
         model = RecapForCaptioning(config)
     own = model.state_dict()
     misshaped = [key for key in tensors if key in own and own[key].shape != tensors[key].shape]

@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.nn.functional import all_gather
 
 from recap_cli.model.config import RecapConfig
 
@@ -116,6 +115,8 @@ def gather_rows(rows: Tensor) -> tuple[Tensor, int]:
     """Returns the rows [songs, width] of all processes, gradient included, and the place of this one's first row."""
     if not (distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1):
         return rows, 0
+    from torch.distributed.nn.functional import all_gather  # not in a torch without `distributed`
+
     count = torch.tensor([len(rows)], device=rows.device)
     counts = [torch.zeros_like(count) for _ in range(distributed.get_world_size())]
     distributed.all_gather(counts, count)

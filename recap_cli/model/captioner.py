@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForSeq2SeqLM, BartForConditionalGeneration
 from transformers import initialization as init
 from transformers.modeling_outputs import Seq2SeqLMOutput
-from transformers.models.bart.modeling_bart import shift_tokens_right
+from transformers.models.auto.configuration_auto import AutoConfig
+from transformers.models.auto.modeling_auto import AutoModelForSeq2SeqLM
+from transformers.models.bart.modeling_bart import BartForConditionalGeneration, shift_tokens_right
 
 from recap_cli.model.alignment import Alignment
 from recap_cli.model.config import RecapConfig

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from huggingface_hub.dataclasses import strict
-from transformers import BartConfig
+from transformers.models.bart.configuration_bart import BartConfig
 
 from recap_cli.audio.settings import MUSIC_ENCODERS, MUSICNN_TAGS
 from recap_cli.errors import OptionError

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import BartForConditionalGeneration, DynamicCache, EncoderDecoderCache
-from transformers.models.bart.modeling_bart import BartAttention, BartDecoderLayer
+from transformers.cache_utils import DynamicCache, EncoderDecoderCache
+from transformers.models.bart.modeling_bart import BartAttention, BartDecoderLayer, BartForConditionalGeneration
 
 # transformers 5.24 renamed `past_key_values`.
 CACHE = "cache" if "cache" in inspect.signature(BartForConditionalGeneration.forward).parameters else "past_key_values"

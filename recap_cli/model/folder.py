@@ -6,7 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
-from transformers import AutoTokenizer, BartConfig, GenerationConfig, PreTrainedConfig, PreTrainedTokenizerBase
+from transformers.configuration_utils import PreTrainedConfig
+from transformers.generation.configuration_utils import GenerationConfig
+from transformers.models.auto.tokenization_auto import AutoTokenizer
+from transformers.models.bart.configuration_bart import BartConfig
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from recap_cli.errors import ModelError, OptionError
 from recap_cli.model.config import CHOICES, RecapConfig

@@ -14,13 +14,15 @@ def recipe_table() -> Table:
 
 
 def recipe_screen() -> Table:
-    """Returns the same for a screen of 80 columns: a value that is the paper's is only marked."""
+    """Returns the same for a screen of 80 columns: a value that is the paper's is only marked, `real` has a note."""
     whole = recipe_table()
     rows = [
         [name, paper, *("=" if value == paper else value for value in others), source]
-        for name, paper, *others, source in whole.rows
+        for name, paper, *others, _, source in whole.rows
     ]
-    return Table(whole.title, whole.columns, rows, "=: as in the paper's recipe")
+    own = ", ".join(f"{name} {real}" for name, paper, *_, real, _ in whole.rows if real != paper)
+    note = f"=: as in the paper's recipe\nreal, of the model in the box, is the paper's but for {own}"
+    return Table(whole.title, [name for name in whole.columns if name != "real"], rows, note)
 
 
 def recipe_default(name: str) -> str:

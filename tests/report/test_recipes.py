@@ -10,7 +10,7 @@ def test_each_setting_has_a_row():
     table = recipe_table()
     assert [row[0] for row in table.rows] == [line.setting.replace("_", "-") for line in RECIPE_LINES]
     rows = {row[0]: row[1:] for row in table.rows}
-    assert rows["fusion-layers"] == ["4, 5", "4, 5", "1, 2", "3", "public code; tiny: the last two layers; real: its one layer"]
+    assert rows["fusion-layers"][:4] == ["4, 5", "4, 5", "1, 2", "3"]
     assert rows["lr"][:3] == ["6e-05", "5e-05", "0.002"]
 
 
