@@ -18,6 +18,7 @@ from recap_cli.tables.text_files import Row
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl")
 MOST_CAPTIONS = 10_000  # of one song
 LONGEST_ID = 1000
+ROW_ERRORS = (RecapError, ValueError, TypeError, OverflowError, RecursionError)  # of a row that cannot be used
 # Between tags, the strongest first; a hash counts at the beginning of a word only, as in C# minor.
 _TAG_MARKS = (";", "[,，、]", r"\|", "\n", r"(?:^|\s)#")
 _PAIR = re.compile(r"([^=:]+?)\s*(?:[=:](.*))?", re.DOTALL)
@@ -79,21 +80,26 @@ def song_from_row(row: Row, number: int, path: Path, audio: CorpusRoot, beside: 
             return Rejected(name[:LONGEST_ID], named, f"the audio lies outside {audio.folder}")
         if len(name) > LONGEST_ID and row.get("id"):
             raise ValueError(f"its id has over {LONGEST_ID} characters")
-        lyrics = read_row_lyrics(row, beside)
-        split = row.get("split")
-        return Song(
-            id=name,
-            audio=str(file),
-            lyrics=lyrics.text,
-            captions=read_row_captions(row),
-            split="" if is_missing(split) else split_name(read_name(split, "split")),
-            title=read_name(row.get("title"), "title"),
-            artist=read_name(row.get("artist"), "artist"),
-            tags=_tags(row.get("tags")),
-            warnings=lyrics.warnings,
-        )
-    except (RecapError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        return song_of_fields(row, name, str(file), beside)
+    except ROW_ERRORS as error:
         return Rejected(name[:LONGEST_ID], named if file is None else str(file), str(error))
+
+
+def song_of_fields(row: dict[str, Any], name: str, audio: str, beside: CorpusRoot) -> Song:
+    """Returns the song of a row whose id and audio are known; one of `ROW_ERRORS` where a field cannot be used."""
+    lyrics = read_row_lyrics(row, beside)
+    split = row.get("split")
+    return Song(
+        id=name,
+        audio=audio,
+        lyrics=lyrics.text,
+        captions=read_row_captions(row),
+        split="" if is_missing(split) else split_name(read_name(split, "split")),
+        title=read_name(row.get("title"), "title"),
+        artist=read_name(row.get("artist"), "artist"),
+        tags=_tags(row.get("tags")),
+        warnings=lyrics.warnings,
+    )
 
 
 def read_row_lyrics(row: dict[str, Any], beside: CorpusRoot) -> Lyrics:

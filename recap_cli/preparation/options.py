@@ -12,13 +12,16 @@ from recap_cli.settings import MACHINE, RESULT, Setting, check_settings
 if TYPE_CHECKING:
     from recap_cli.audio.settings import AudioSettings
     from recap_cli.corpus.splits import Leakage
+    from recap_cli.layouts.source import CorpusSource
     from recap_cli.settings import Slice
 
-Layout = Literal["manifest", "folder", "song-interpretation", "alcap", "music4all"]
+Layout = Literal["manifest", "folder", "song-interpretation", "alcap", "music4all", "mtg-jamendo", "song-describer"]
 Variant = Literal["full", "not_negative", "positive"]
 CORPUS, TEXTS, SPLITS, AUDIO, DEMO = "The corpus", "Lyrics and captions", "Splits", "The audio", "The demo corpus"
 # Fields that say something about a corpus that is named, so the demo corpus has no use for them.
-OF_A_SOURCE = ("audio", "layout", "metadata", "variant", "split_file", "published_split", "resplit", "follow_outside")
+OF_A_SOURCE = (
+    "audio", "layout", "metadata", "variant", "lyrics", "split_file", "published_split", "resplit", "follow_outside",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,22 @@ class PrepareOptions:
         Variant | None,
         Setting("Which of ALCAP's files to read, by the tone of captions.", CORPUS, default="full"),
     ] = None
+    subset: Annotated[
+        Literal["all", "validated"],
+        Setting("Which of Song Describer's captions to read; its songs are all for testing.", CORPUS),
+    ] = "all"
     limit: Annotated[
         int | None, Setting("Prepare about this many songs only, for a quick look.", CORPUS, minimum=1)
     ] = None
 
+    lyrics: Annotated[
+        Path | None,
+        Setting(
+            "Lyrics for songs that have none: MulJam's folder or one of its .meta files, or a folder of text files "
+            "called after the songs.",
+            TEXTS,
+        ),
+    ] = None
     min_votes: Annotated[
         int | None, Setting("Leave out captions with fewer votes than this; the corpus must have votes.", TEXTS)
     ] = None
@@ -159,7 +174,9 @@ class PrepareOptions:
     @property
     def inputs(self) -> list[Path]:
         """The files and folders that are read; what is written must not be one of them."""
-        return [path for path in (self.source, self.audio, self.metadata, self.split_file) if path is not None]
+        return [
+            path for path in (self.source, self.audio, self.metadata, self.lyrics, self.split_file) if path is not None
+        ]
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -208,11 +225,26 @@ class PrepareOptions:
 
         return Slice.parse(self.shard)
 
+    def corpus(self, source: Path) -> "CorpusSource":
+        """Returns what readers are asked for."""
+        from recap_cli.layouts.source import CorpusSource
+
+        return CorpusSource(
+            source,
+            self.audio,
+            self.metadata,
+            self.variant,
+            subset=self.subset,
+            follow_outside=self.follow_outside,
+        )
+
     @property
     def texts(self) -> dict[str, Any]:
-        """What decides the songs, captions and splits, as kept in `dataset.json`."""
+        """What decides the songs, captions and splits, as kept in `dataset.json`; of newer settings those in use."""
         names = ("variant", "min_votes", "published_split", "resplit", "clean_captions", "newlines", "instrumentals")
-        return {name: getattr(self, name) for name in (*names, "limit")}
+        kept = {name: getattr(self, name) for name in (*names, "limit")}
+        newer = {"lyrics": self.lyrics and str(self.lyrics), "subset": self.subset if self.subset != "all" else None}
+        return kept | {name: value for name, value in newer.items() if value is not None}
 
 
 @dataclass(frozen=True)

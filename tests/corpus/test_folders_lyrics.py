@@ -8,9 +8,9 @@ import pytest
 
 from recap_cli.corpus import folders
 from recap_cli.corpus.folders import CorpusRoot, lyrics_beside
-from recap_cli.corpus.readers import read_corpus
 from recap_cli.corpus.song import Rejected
 from recap_cli.errors import DataError, LyricsError
+from recap_cli.layouts.readers import read_corpus
 from recap_cli.lyrics.reader import Lyrics
 
 
