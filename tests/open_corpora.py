@@ -113,11 +113,102 @@ def make_song_describer(folder: Path, count: int = 3) -> Path:
     return write_rows(folder / "song_describer.csv", rows)
 
 
+def make_audio_folder(folder: Path, count: int = 3, suffix: str = ".csv") -> Path:
+    """A metadata file in each split's folder, audio one folder deeper, and columns under names of its own."""
+    for place, split in enumerate(("train", "validation", "test")):
+        rows = [["file_name", "text", "words", "artist"]]
+        for number in range(place, count, 3):
+            name = f"clips/{number}.ogg"
+            put_audio(folder / split / name, number, count > 10)
+            rows += [[name, said, WORDS[number % 3], f"artist {number % 50}"] for said in SAID[number % 3]]
+        if suffix == ".csv":
+            write_rows(folder / split / "metadata.csv", rows)
+        else:
+            lines = [json.dumps(dict(zip(rows[0], row, strict=True))) for row in rows[1:]]
+            write_text(folder / split / "metadata.jsonl", "\n".join(lines) + "\n")
+    return folder
+
+
+def make_clips(folder: Path, count: int = 3) -> Path:
+    """JSON lines of parts of one recording."""
+    put_audio(folder / "concert.ogg", 0, count > 10)
+    lines = [
+        {
+            "audio": "concert.ogg",
+            "caption": SAID[number % 3][0],
+            "start_time": 0.2 * number,
+            "end_time": 0.2 * (number + 1),
+        }
+        for number in range(count)
+    ]
+    write_text(folder / "clips.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    return folder / "clips.jsonl"
+
+
+def make_music_caps(folder: Path, count: int = 3) -> Path:
+    """The table, and a folder of clips under the three names that people give them."""
+    rows: list[list[object]] = [
+        [
+            "ytid",
+            "start_s",
+            "end_s",
+            "audioset_positive_labels",
+            "aspect_list",
+            "caption",
+            "author_id",
+            "is_balanced_subset",
+            "is_audioset_eval",
+        ]
+    ]
+    for number in range(count):
+        video = f"-0_made-up{number:05}"
+        name = (video, f"{video}_30_40", f"[{video}]-[30-40]")[number % 3]
+        put_audio(folder / "clips" / f"{name}.wav", number, count > 10)
+        aspects = str([f"aspect {number % 7}", "tinny, wide"])
+        rows.append([video, 30, 40, "/m/04rlf", aspects, SAID[number % 3][0], 4, False, number % 3 == 1])
+    return write_rows(folder / "musiccaps-public.csv", rows)
+
+
+def make_generator_folder(folder: Path) -> Path:
+    """Texts beside each song under the names of two tools; the second also keeps its settings as a text."""
+    for number, (caption, lyrics) in enumerate(((".caption.txt", ".lyrics.txt"), ("_prompt.txt", "_lyrics.txt"))):
+        write_audio(folder / f"song{number}.ogg", number)
+        write_text(folder / f"song{number}{caption}", SAID[number][0])
+        write_text(folder / f"song{number}{lyrics}", WORDS[number])
+    write_text(folder / "song1.txt", "steps=60")
+    write_audio(folder / "song2.ogg", 2)
+    write_text(folder / "song2.txt", WORDS[2])
+    return folder
+
+
+def make_ace_step(folder: Path, count: int = 3) -> Path:
+    """The JSON of a data set, with paths of the machine that wrote it; its last song is an instrumental."""
+    samples = []
+    for number in range(count):
+        put_audio(folder / f"{number}.ogg", number, count > 10)
+        instrumental = number % 3 == 2
+        samples.append(
+            {"id": f"{number:08x}", "audio_path": f"/home/somebody/set/{number}.ogg", "filename": f"{number}.ogg",
+             "caption": SAID[number % 3][0], "genre": "chamber pop", "bpm": 90 + number % 9, "keyscale": "C major",
+             "timesignature": "4", "duration": 1, "is_instrumental": instrumental, "custom_tag": "", "labeled": True,
+             "language": "unknown" if instrumental else "en",
+             "lyrics": "[Instrumental]" if instrumental else WORDS[number % 3]}
+        )  # fmt: skip
+    record = {"metadata": {"name": "made up", "num_samples": count, "all_instrumental": False}, "samples": samples}
+    write_text(folder / "dataset.json", json.dumps(record, indent=2))
+    return folder / "dataset.json"
+
+
 MAKERS = {
     "mtg-jamendo": make_jamendo,
     "muljam": make_muljam,
     "muljam-2": make_muljam_2,
     "song-describer": make_song_describer,
+    "audio-folder": make_audio_folder,
+    "clips": make_clips,
+    "musiccaps": make_music_caps,
+    "generators": make_generator_folder,
+    "ace-step": make_ace_step,
 }
 
 if __name__ == "__main__":

@@ -8,16 +8,16 @@ from typing import Any
 
 from recap_cli.corpus.folders import CorpusRoot
 from recap_cli.corpus.manifest import MOST_CAPTIONS, read_row_captions, read_row_lyrics
-from recap_cli.errors import DataError, OptionError
+from recap_cli.errors import DataError
 from recap_cli.escaping import is_unicode
 from recap_cli.layouts.lyrics_folder import stem_of
 from recap_cli.layouts.song_describer import VALID
 from recap_cli.outputs import CAPTION_COLUMNS
 from recap_cli.tables.cells import is_missing, read_list, read_name, shown
+from recap_cli.tables.columns import parse_columns
 from recap_cli.tables.rows import SEPARATORS, read_columns, read_table
 from recap_cli.tables.text_files import (
     Row,
-    column_name,
     holds_list,
     json_lines,
     json_list,
@@ -87,12 +87,7 @@ class Columns:
         Raises:
             OptionError: it names nothing, one thing twice, or what no file has.
         """
-        pairs = [part.partition("=") for part in text.split(",")]
-        named = {role.strip(): column_name(name) for role, _, name in pairs}
-        if len(named) < len(pairs) or not all(named.values()) or not named.keys() <= KNOWN.keys():
-            hint = f"name the columns of any of {', '.join(KNOWN)}: prediction=response,song=audioid"
-            raise OptionError(f"--columns {text} is not known", hint)
-        return cls(tuple(named.items()))
+        return cls(parse_columns(text, KNOWN, "prediction=response,song=audioid"))
 
 
 KNOWN_COLUMNS = Columns()

@@ -1,7 +1,7 @@
 """The corpora people have: each layout is recognised, and its reader gives the same song records."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,9 @@ from recap_cli.corpus.folders import CorpusRoot, is_file, read_folder
 from recap_cli.corpus.manifest import MANIFEST_SUFFIXES, read_manifest
 from recap_cli.corpus.song import Rejected, Song
 from recap_cli.errors import DataError, OptionError
-from recap_cli.layouts import jamendo, song_describer
+from recap_cli.layouts import ace_step, audio_folder, jamendo, music_caps, song_describer
+from recap_cli.layouts.ace_step import read_ace_step
+from recap_cli.layouts.audio_folder import read_audio_folder
 from recap_cli.layouts.jamendo import read_jamendo
 from recap_cli.layouts.music4all import (
     ID_COLUMN,
@@ -20,15 +22,19 @@ from recap_cli.layouts.music4all import (
     read_interpretations,
     read_music4all,
 )
+from recap_cli.layouts.music_caps import read_music_caps
 from recap_cli.layouts.song_describer import read_song_describer
 from recap_cli.layouts.source import CorpusSource, Entries
+from recap_cli.tables.parquet import PARQUET
 from recap_cli.tables.rows import read_columns
+from recap_cli.tables.text_files import CHUNK, find_list, open_text
 
 PICKLE_SUFFIXES = (".pkl", ".pickle", ".p")
 LOOKED_FOR = (
     "name one of these: a manifest (.csv, .tsv, .jsonl) with a column audio; the Song Interpretation Dataset (.json, "
     f"or a table with a column {ID_COLUMN}); a folder with ALCAP's df_*.csv; Music4All (a folder audios beside "
-    f"{METADATA_FILE} or lyrics); {jamendo.BASE}.tsv of MTG-Jamendo; {song_describer.FILE}; a folder of songs"
+    f"{METADATA_FILE} or lyrics); {jamendo.BASE}.tsv of MTG-Jamendo; {song_describer.FILE}; "
+    f"metadata.csv with a column {audio_folder.NAME}; MusicCaps; ACE-Step's JSON; a folder of songs"
 )
 
 
@@ -47,7 +53,9 @@ def _music4all(source: CorpusSource, beside: Path | None = None) -> Music4All:
 
 
 LAYOUTS: dict[str, Layout] = {
-    "manifest": Layout(("file",), lambda source: read_manifest(source.path, source.root())),
+    "manifest": Layout(
+        ("file",), lambda source: read_manifest(source.path, source.root(), source.columns), ("columns",)
+    ),
     "folder": Layout(("folder",), lambda source: read_folder(CorpusRoot(source.path, source.follow_outside))),
     "song-interpretation": Layout(
         ("file",), lambda source: read_interpretations(source.path, _music4all(source)), ("metadata",)
@@ -62,6 +70,9 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "mtg-jamendo": Layout(("file", "folder"), read_jamendo),
     "song-describer": Layout(("file", "folder"), read_song_describer, ("subset",)),
+    "audio-folder": Layout(("file", "folder"), read_audio_folder, ("columns",)),
+    "musiccaps": Layout(("file",), read_music_caps),
+    "ace-step": Layout(("file",), read_ace_step),
 }
 
 
@@ -83,8 +94,9 @@ def choose_layout(source: Path) -> str:
             "use the JSON release of the data set, which holds the same rows",
         )
     if suffix == ".json":
-        return "song-interpretation"
-    if suffix in MANIFEST_SUFFIXES:
+        with open_text(source, checked=False) as file:
+            return "song-interpretation" if find_list(file.read(CHUNK), ace_step.KEY) is None else "ace-step"
+    if suffix in (*MANIFEST_SUFFIXES, PARQUET):
         return _layout_of_table(source)
     raise DataError(f"{source} is not recognised as a corpus", LOOKED_FOR)
 
@@ -97,7 +109,9 @@ def _layout_of_folder(folder: Path) -> str:
         return "music4all"
     if is_file(folder / song_describer.FILE):
         return "song-describer"
-    return "mtg-jamendo" if jamendo.is_folder(folder) else "folder"
+    if jamendo.is_folder(folder):
+        return "mtg-jamendo"
+    return "audio-folder" if audio_folder.is_folder(folder) else "folder"
 
 
 def _layout_of_table(path: Path) -> str:
@@ -109,6 +123,10 @@ def _layout_of_table(path: Path) -> str:
         return "song-describer"
     if jamendo.is_table(path):
         return "mtg-jamendo"
+    if columns >= music_caps.COLUMNS:
+        return "musiccaps"
+    if audio_folder.NAME in columns:
+        return "audio-folder"
     return "song-interpretation" if ID_COLUMN in columns else "manifest"
 
 
@@ -119,6 +137,7 @@ def read_corpus(
     *,
     variant: str | None = None,
     metadata: Path | None = None,
+    columns: Mapping[str, str] | None = None,
     subset: str = "all",
     follow_outside: bool = False,
 ) -> Iterator[Song | Rejected]:
@@ -130,6 +149,7 @@ def read_corpus(
         layout: one of `LAYOUTS`; None recognises it.
         variant: which of ALCAP's files, one of `VARIANTS`.
         metadata: Music4All's table of titles and artists; None looks for it beside the audio.
+        columns: what a column of a manifest or of an audio folder holds, and its name there.
         subset: which of Song Describer's captions, "all" or "validated".
         follow_outside: read files outside of the audio folder, too, where paths and links lead there.
 
@@ -137,7 +157,7 @@ def read_corpus(
         DataError: there is nothing there, or nothing that is recognised.
         OptionError: an option does not fit the layout.
     """
-    source = CorpusSource(path, audio, metadata, variant, subset=subset, follow_outside=follow_outside)
+    source = CorpusSource(path, audio, metadata, variant, dict(columns or {}), subset, follow_outside)
     return read_source(source, layout)
 
 
@@ -163,6 +183,7 @@ def check_layout(source: CorpusSource, layout: str | None = None) -> str:
         ("variant", source.variant is not None, "picks among ALCAP's files",
          "other layouts carry no votes of their own making; --min-votes filters where there are votes"),
         ("metadata", source.metadata is not None, "is Music4All's table", "leave it out"),
+        ("columns", bool(source.columns), "names the columns of tables of songs", "leave it out"),
         ("subset", source.subset != "all", "picks among Song Describer's captions", "leave it out"),
     ):  # fmt: skip
         if is_given and name not in LAYOUTS[chosen].takes:

@@ -15,13 +15,25 @@ if TYPE_CHECKING:
     from recap_cli.layouts.source import CorpusSource
     from recap_cli.settings import Slice
 
-Layout = Literal["manifest", "folder", "song-interpretation", "alcap", "music4all", "mtg-jamendo", "song-describer"]
+Layout = Literal[
+    "manifest", "folder", "song-interpretation", "alcap", "music4all", "mtg-jamendo", "song-describer",
+    "audio-folder", "musiccaps", "ace-step",
+]  # fmt: skip
 Variant = Literal["full", "not_negative", "positive"]
 CORPUS, TEXTS, SPLITS, AUDIO, DEMO = "The corpus", "Lyrics and captions", "Splits", "The audio", "The demo corpus"
 # Fields that say something about a corpus that is named, so the demo corpus has no use for them.
 OF_A_SOURCE = (
-    "audio", "layout", "metadata", "variant", "lyrics", "split_file", "published_split", "resplit", "follow_outside",
+    "audio", "layout", "metadata", "variant", "columns", "lyrics", "split_file", "published_split", "resplit",
+    "follow_outside",
 )  # fmt: skip
+
+
+def read_columns_option(text: str) -> tuple[tuple[str, str], ...]:
+    """Returns what --columns names; an OptionError where it is not known."""
+    from recap_cli.corpus.manifest import ROLES
+    from recap_cli.tables.columns import parse_columns
+
+    return parse_columns(text, ROLES, "caption=text,lyrics=words")
 
 
 @dataclass(frozen=True)
@@ -32,8 +44,10 @@ class PrepareOptions:
         Path | None,
         Setting(
             "A folder of songs, a manifest (.csv, .tsv, .jsonl), the Song Interpretation Dataset (.json), a "
-            "folder of ALCAP's CSV files, or a Music4All folder. A manifest has the columns audio, lyrics and caption, "
-            "and if known id, title, artist, split, votes and tags (such as: slow, sad).",
+            "folder of ALCAP's CSV files, a Music4All folder, MTG-Jamendo's autotagging.tsv, song_describer.csv, a "
+            "Hugging Face AudioFolder (metadata.csv, .jsonl or .parquet with file_name), MusicCaps' CSV with a folder "
+            "of clips, or ACE-Step's JSON. A manifest has the columns audio, lyrics and caption, and if known id, "
+            "title, artist, split, votes, tags (such as: slow, sad), start_time and end_time.",
             argument="SOURCE",
             default="the demo corpus of made-up songs",
         ),
@@ -51,6 +65,16 @@ class PrepareOptions:
         Path | None,
         Setting("Music4All's id_information.csv, for titles and artists.", CORPUS, default="found beside the audio"),
     ] = None
+    columns: Annotated[
+        tuple[tuple[str, str], ...],
+        Setting(
+            "Columns of a table of songs under other names: caption=text,lyrics=words (also audio, id, start_time, "
+            "end_time and all that a manifest has).",
+            CORPUS,
+            default="those of a manifest",
+            read=read_columns_option,
+        ),
+    ] = ()
     follow_outside: Annotated[
         bool, Setting("Also read files outside of the audio folder, where paths or links lead there.", CORPUS)
     ] = False
@@ -234,8 +258,9 @@ class PrepareOptions:
             self.audio,
             self.metadata,
             self.variant,
-            subset=self.subset,
-            follow_outside=self.follow_outside,
+            dict(self.columns),
+            self.subset,
+            self.follow_outside,
         )
 
     @property
@@ -243,7 +268,8 @@ class PrepareOptions:
         """What decides the songs, captions and splits, as kept in `dataset.json`; of newer settings those in use."""
         names = ("variant", "min_votes", "published_split", "resplit", "clean_captions", "newlines", "instrumentals")
         kept = {name: getattr(self, name) for name in (*names, "limit")}
-        newer = {"lyrics": self.lyrics and str(self.lyrics), "subset": self.subset if self.subset != "all" else None}
+        newer: dict[str, Any] = {"columns": dict(self.columns) or None}
+        newer |= {"lyrics": self.lyrics and str(self.lyrics), "subset": self.subset if self.subset != "all" else None}
         return kept | {name: value for name, value in newer.items() if value is not None}
 
 

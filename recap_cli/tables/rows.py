@@ -13,6 +13,7 @@ from typing import NoReturn, TextIO
 
 from recap_cli.errors import DataError
 from recap_cli.tables.cells import shown
+from recap_cli.tables.parquet import PARQUET, parquet_columns, parquet_rows
 from recap_cli.tables.text_files import (
     LONGEST_LINE,
     Row,
@@ -80,6 +81,8 @@ def read_columns(path: Path) -> list[str]:
 
     A DataError where the file cannot be opened.
     """
+    if path.suffix.lower() == PARQUET:
+        return parquet_columns(path)
     with open_text(path, checked=False) as file:
         if path.suffix.lower() == ".jsonl":
             first = next((json_row(line) for _, line in numbered_lines(file) if line and line.strip()), "")
@@ -91,13 +94,15 @@ def read_columns(path: Path) -> list[str]:
 
 
 def read_rows(path: Path, needed: str) -> Iterator[tuple[int, Row]]:
-    """Yields line numbers and rows of a .csv, .tsv, .jsonl or .json (a list), or why a row cannot be used.
+    """Yields line numbers and rows of a .csv, .tsv, .jsonl, .json (a list) or .parquet, or why a row cannot be used.
 
     Names of columns are lower-case, without spaces around them. Empty cells, nulls and NaN are left out. A DataError
     where the file cannot be read, is no table or list, or is a table without the column `needed`.
     """
     suffix = path.suffix.lower()
-    if suffix in (".jsonl", ".json"):
+    if suffix == PARQUET:
+        yield from parquet_rows(path)
+    elif suffix in (".jsonl", ".json"):
         rows = json_lines(path) if suffix == ".jsonl" else json_list(path)
         yield from ((number, _without_nulls(row)) for number, row in rows)
     else:

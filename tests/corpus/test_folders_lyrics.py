@@ -51,7 +51,7 @@ def test_other_files_are_no_lyrics(song, suffix):
 
 @pytest.mark.parametrize("empty", ["", "\ufeff", " \r\n\n", "[Chorus]\n", "[ti:x]\n[00:01.00]\n"])
 @pytest.mark.parametrize(
-    ("first", "second"), [(".txt", ".lrc"), (".TXT", ".LRC"), (".lrc", ".srt"), (".txt", ".lyrics.txt")]
+    ("first", "second"), [(".txt", ".lrc"), (".TXT", ".LRC"), (".lrc", ".srt"), (".lyrics.txt", ".txt")]
 )
 def test_a_full_file_counts_beside_an_empty_one(song, empty, first, second):
     put(song, first, empty)
