@@ -98,6 +98,14 @@ class PrepareOptions:
             TEXTS,
         ),
     ] = None
+    captions: Annotated[
+        Literal["given", "tags"],
+        Setting(
+            "With tags, songs for training and validation that have no caption get one made of their tags by "
+            "templates. It is marked as made, and never a reference of eval.",
+            TEXTS,
+        ),
+    ] = "given"
     min_votes: Annotated[
         int | None, Setting("Leave out captions with fewer votes than this; the corpus must have votes.", TEXTS)
     ] = None
@@ -269,6 +277,7 @@ class PrepareOptions:
         names = ("variant", "min_votes", "published_split", "resplit", "clean_captions", "newlines", "instrumentals")
         kept = {name: getattr(self, name) for name in (*names, "limit")}
         newer: dict[str, Any] = {"columns": dict(self.columns) or None}
+        newer["captions"] = self.captions if self.captions != "given" else None
         newer |= {"lyrics": self.lyrics and str(self.lyrics), "subset": self.subset if self.subset != "all" else None}
         return kept | {name: value for name, value in newer.items() if value is not None}
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from recap_cli.corpus.song import Caption, Rejected, Song
+from recap_cli.corpus.song import SPLITS, Caption, Rejected, Song
 from recap_cli.corpus.splits import Leakage, SongList, assign_splits, freeze_splits, measure_leakage, publish_splits
 from recap_cli.corpus.twins import join_kin
 from recap_cli.demo.songs import DemoSettings, make_songs
@@ -13,6 +13,7 @@ from recap_cli.layouts.lyrics_folder import LyricsFolder
 from recap_cli.layouts.readers import check_layout, read_source
 from recap_cli.preparation.cleaning import clean_caption, plain_lyrics
 from recap_cli.preparation.options import PrepareOptions
+from recap_cli.preparation.tag_captions import caption_of_tags
 from recap_cli.progress import Progress
 from recap_cli.tables.cells import is_blank
 
@@ -97,8 +98,33 @@ def read_songs(options: PrepareOptions, progress: Progress) -> Reading:
         publish_splits(songs)
     else:
         assign_splits(songs.songs, options.seed)
+    if options.captions == "tags":
+        caption_by_tags(reading, options, progress)
     reading.leakage = measure_leakage(songs.songs)
     return reading
+
+
+def caption_by_tags(reading: Reading, options: PrepareOptions, progress: Progress) -> None:
+    """Gives songs without a caption one that is made of their tags; none that is for tests.
+
+    Raises:
+        DataError: no song has any that say something.
+    """
+    made = without = 0
+    for one in reading.songs.songs:
+        if one.captions or one.split not in SPLITS[:2]:
+            continue
+        caption = caption_of_tags(one.song.tags, options.seed, one.song.id)
+        if caption is not None:
+            one.captions.append(caption)
+            made += 1
+        without += caption is None
+    if without and not made:
+        hint = "give songs tags such as genre=rock; instrument=piano; mood=calm, or leave --captions out"
+        raise DataError(
+            f"--captions tags: none of the {without:,} songs without a caption has tags to make one of", hint
+        )
+    progress.say(f"{made:,} captions were made of tags; {without:,} songs without one have no tags that it knows.")
 
 
 def is_full(songs: SongList, song: Song, options: PrepareOptions) -> bool:
