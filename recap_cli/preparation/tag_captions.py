@@ -10,11 +10,12 @@ MOST = 3  # genres, instruments or moods that a sentence names
 # Tags that are written together, as MTG-Jamendo has them.
 SPELLED = {
     "acousticguitar": "acoustic guitar", "bassguitar": "bass guitar", "classicalguitar": "classical guitar",
-    "darkambient": "dark ambient", "deephouse": "deep house", "doublebass": "double bass", 
-    "drumnbass": "drum and bass", "drummachine": "drum machine", "easylistening": "easy listening", "electricguitar": "electric guitar",
-    "electricpiano": "electric piano", "frenchhorn": "French horn", "hardrock": "hard rock", "heavymetal": "heavy metal",
-    "hiphop": "hip hop", "indiepop": "indie pop", "newage": "new age", "newwave": "new wave", "popfolk": "folk pop",
-    "poprock": "pop rock", "postrock": "post-rock", "punkrock": "punk rock", "rnb": "R&B", "triphop": "trip hop",
+    "darkambient": "dark ambient", "deephouse": "deep house", "doublebass": "double bass",
+    "drumnbass": "drum and bass", "drummachine": "drum machine", "easylistening": "easy listening",
+    "electricguitar": "electric guitar", "electricpiano": "electric piano", "frenchhorn": "French horn",
+    "hardrock": "hard rock", "heavymetal": "heavy metal", "hiphop": "hip hop", "indiepop": "indie pop",
+    "newage": "new age", "newwave": "new wave", "popfolk": "folk pop", "poprock": "pop rock",
+    "postrock": "post-rock", "punkrock": "punk rock", "rnb": "R&B", "triphop": "trip hop",
 }  # fmt: skip
 # Instruments that are no one thing: without an article.
 UNCOUNTED = frozenset(("bass", "brass", "percussion", "synth"))
