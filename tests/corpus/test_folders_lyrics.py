@@ -80,7 +80,7 @@ def test_what_cannot_be_read_is_named(song):
     with pytest.raises(LyricsError, match=r"a song\.txt is not text"):
         lyrics_beside(song)
     assert isinstance(prepared(song), Rejected)
-    put(song, ".lyrics.txt")
+    put(song, "-lyrics.txt")
     found = lyrics_beside(song)
     assert found.text == "la la" == prepared(song).lyrics
     assert any("a song.txt is not text" in warning for warning in found.warnings)

@@ -73,5 +73,5 @@ def test_they_are_for_training_only(tmp_path):
     assert [entry.song.id for entry in captioned_songs(data, "test")] == ["s4"]
     assert [entry.song.id for entry in captioned_songs(data, "validation")] == ["s5"]
     write_text(tmp_path / "songs.csv", "\n".join(row.rpartition(",")[0] for row in rows) + "\n")
-    with pytest.raises(DataError, match="none of the 2 songs without a caption has tags for one"):
+    with pytest.raises(DataError, match="none of the 2 songs without a caption has tags to make one of"):
         prepare(PrepareOptions(tmp_path / "songs.csv", captions="tags", **options))
