@@ -127,7 +127,7 @@ def count_jobs(options: PrepareOptions) -> int:
 
 def chunks_of(songs: Sequence[ListedSong]) -> list[list[AudioTask]]:
     """Returns the songs as tasks, in chunks."""
-    tasks = [AudioTask(number, one.song.id, one.song.audio) for number, one in enumerate(songs)]
+    tasks = [AudioTask(number, one.song.id, one.song.audio, one.song.excerpt) for number, one in enumerate(songs)]
     return [tasks[start : start + CHUNK_SONGS] for start in range(0, len(tasks), CHUNK_SONGS)]
 
 
