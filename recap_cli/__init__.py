@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     from recap_cli.evaluation.options import EvaluateOptions
     from recap_cli.model.captioner import RecapForCaptioning
     from recap_cli.model.config import RecapConfig
-    from recap_cli.preparation.options import PrepareOptions, PrepareResult
+    from recap_cli.preparation.options import PrepareOptions
     from recap_cli.preparation.prepare import prepare
+    from recap_cli.preparation.results import PrepareResult
     from recap_cli.processor import RecapProcessor
     from recap_cli.progress import Progress
     from recap_cli.records import read_schema
@@ -64,7 +65,7 @@ _HOMES = {
     "EvaluateResult": "evaluation.evaluate",
     "Interventions": "training.options",
     "PrepareOptions": "preparation.options",
-    "PrepareResult": "preparation.options",
+    "PrepareResult": "preparation.results",
     "Progress": "progress",
     "RecapConfig": "model.config",
     "RecapError": "errors",

@@ -20,8 +20,8 @@ def file_of(content: bytes, suffixes: tuple[str, ...]) -> Path:
 
 def read_table(content: bytes) -> None:
     """Read bytes as a manifest and as a file of captions."""
-    from recap_cli.corpus.readers import read_corpus
     from recap_cli.evaluation.predictions import FileReader
+    from recap_cli.layouts.readers import read_corpus
 
     if not content:
         return

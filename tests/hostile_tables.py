@@ -7,12 +7,12 @@ import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from recap_cli.corpus.readers import choose_layout, read_corpus
 from recap_cli.corpus.song import Rejected, Song
 from recap_cli.corpus.splits import read_split_file
 from recap_cli.errors import RecapError
 from recap_cli.evaluation.predictions import FileReader
 from recap_cli.evaluation.systems import read_paper_table
+from recap_cli.layouts.readers import choose_layout, read_corpus
 from recap_cli.tables.rows import read_columns
 
 KINDS = {

@@ -23,7 +23,7 @@ from recap_cli.evaluation.system_differences import choose_cases
 from recap_cli.evaluation.systems import PaperRow
 from recap_cli.facts.facts import Facts, Guess
 from recap_cli.facts.known import KnownFacts
-from recap_cli.preparation.options import PreparePlan, PrepareResult
+from recap_cli.preparation.results import PreparePlan, PrepareResult
 from recap_cli.records import SCHEMA, read_schema
 from recap_cli.training.train import Estimate, TrainResult
 

@@ -31,14 +31,22 @@ class SongMel:
     analysing: float = 0.0
 
 
-def read_log_mel(path: str | Path, settings: AudioSettings, excerpt: str | float = "start", seed: int = 0) -> SongMel:
+def read_log_mel(
+    path: str | Path,
+    settings: AudioSettings,
+    excerpt: str | float = "start",
+    seed: int = 0,
+    is_clip: bool = False,
+) -> SongMel:
     """Returns the log-mel of a file, of the excerpt or of the whole song as the settings have it.
+
+    Where the file is more than the song, `is_clip`, the excerpt is the whole song.
 
     Raises:
         AudioError: the file is missing, empty, damaged, no audio, or ends before the excerpt starts.
         OptionError: the excerpt is none, or a place is named where the whole song is taken.
     """
-    if settings.takes_whole_songs:
+    if settings.takes_whole_songs and not is_clip:
         return _read_whole_song(path, settings, excerpt)
     began = perf_counter()
     found = read_excerpt(path, settings, excerpt, seed)

@@ -26,9 +26,9 @@ from recap_cli.corpus.data_folder import is_prepared
 from recap_cli.corpus.dataset import PreparedData
 from recap_cli.corpus.folders import CorpusRoot, read_song, walk
 from recap_cli.corpus.manifest import MANIFEST_SUFFIXES, song_from_row
-from recap_cli.corpus.readers import read_corpus
 from recap_cli.corpus.song import Rejected, Song
 from recap_cli.errors import AudioError, ModelError, OptionError
+from recap_cli.layouts.readers import read_corpus
 from recap_cli.runtime.decoding import DecodingOptions, effective_settings
 from recap_cli.settings import WHOLE_CORPUS, Slice
 from recap_cli.tables.rows import read_rows

@@ -36,9 +36,9 @@ def check_prepare(options: PrepareOptions) -> None:
     check_output_folder(options.out, DATA, options.inputs, is_ours=is_data_folder)
     if options.source is None:
         return
-    from recap_cli.corpus.readers import check_layout, choose_layout
+    from recap_cli.layouts.readers import check_layout
 
-    check_layout(options.source, options.layout or choose_layout(options.source), options.variant, options.metadata)
+    check_layout(options.corpus_source(options.source), options.layout)
     check_file(options.split_file, "--split-file")
     if options.audio is not None and not is_folder(options.audio):
         raise DataError(f"--audio: no folder {options.audio}", "check the path")

@@ -25,10 +25,17 @@ OTHER_FILE = re.compile(r"\.[A-Za-z0-9]{1,5}$")  # cover.jpg, but not `Vol. 2`, 
 
 # What follows the song's name, in the order in which it is looked for.
 LYRICS_SUFFIXES = (
-    ".txt", ".lrc", ".lyrics.txt", ".lyrics.lrc", ".lyrics", ".lyric", "_lyrics.txt", "-lyrics.txt", " lyrics.txt",
+    # A name that says lyrics counts first: beside it, music generators keep other texts as song.txt.
+    ".lyrics.txt", "_lyrics.txt", ".txt", ".lrc", ".lyrics.lrc", ".lyrics", ".lyric", "-lyrics.txt", " lyrics.txt",
     " - lyrics.txt", ".elrc", ".srt", ".vtt", ".ttml", ".sbv", ".ass",
 )  # fmt: skip
 CAPTION_SUFFIX = ".caption.txt"
+CAPTION_SUFFIXES = (
+    CAPTION_SUFFIX,
+    "_caption.txt",
+    "_prompt.txt",
+    ".prompt.txt",
+)  # the last as music generators have it
 FOLDERS = 16  # whose lyrics files are remembered
 SETTLED_NS = 2_000_000_000  # file systems keep times in ticks of up to two seconds
 
@@ -118,7 +125,11 @@ def read_song(path: Path, name: str, root: CorpusRoot | None = None, reason: str
     try:
         lyrics = lyrics_beside(path, root) or Lyrics("")
         captions: tuple[Caption, ...] = ()
-        if is_file(beside := path.with_suffix(CAPTION_SUFFIX)):
+        stem = path.with_suffix("")
+        beside = next(
+            (file for suffix in CAPTION_SUFFIXES if is_file(file := stem.with_name(stem.name + suffix))), None
+        )
+        if beside is not None:
             file = root.check(beside) if root else beside
             captions = tuple(map(Caption, filter(str.strip, read_lyrics(file).text.splitlines())))
         return Song(name, str(path), lyrics.text, captions, title=path.stem, warnings=lyrics.warnings)
@@ -258,7 +269,7 @@ class LyricsFiles:
                 lower = entry.name.lower()
                 if lower.endswith(tuple(AUDIO_SUFFIXES)):
                     self.songs.add(_composed(Path(entry.name).stem))
-                elif lower.endswith(LYRICS_SUFFIXES) and not lower.endswith(CAPTION_SUFFIX) and not entry.is_dir():
+                elif lower.endswith(LYRICS_SUFFIXES) and not lower.endswith(CAPTION_SUFFIXES) and not entry.is_dir():
                     self._add(entry.name, lower)
 
     def _add(self, name: str, lower: str) -> None:

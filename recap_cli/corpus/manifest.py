@@ -1,7 +1,7 @@
 """Manifests (.csv, .tsv, .jsonl): a row a song, or a row a caption."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,29 +11,55 @@ from recap_cli.corpus.song import Caption, Rejected, Song, split_name
 from recap_cli.errors import DataError, RecapError
 from recap_cli.escaping import is_unicode
 from recap_cli.lyrics.reader import Lyrics, lyrics_of_text, read_lyrics
-from recap_cli.tables.cells import is_missing, read_list, read_name, read_votes, shown, spelled
+from recap_cli.tables.cells import is_missing, read_list, read_name, read_seconds, read_votes, shown, spelled
+from recap_cli.tables.columns import RenamedColumns
 from recap_cli.tables.rows import read_rows
 from recap_cli.tables.text_files import Row
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl")
 MOST_CAPTIONS = 10_000  # of one song
 LONGEST_ID = 1000
+TIMES = ("start_time", "end_time")  # seconds
+# What --columns may say of a table of songs.
+ROLES = (
+    "id",
+    "audio",
+    "lyrics",
+    "lyrics_file",
+    "caption",
+    "captions",
+    "votes",
+    "split",
+    "title",
+    "artist",
+    "tags",
+    *TIMES,
+)
+ROW_ERRORS = (RecapError, ValueError, TypeError, OverflowError, RecursionError)  # of a row that cannot be used
 # Between tags, the strongest first; a hash counts at the beginning of a word only, as in C# minor.
 _TAG_MARKS = (";", "[,，、]", r"\|", "\n", r"(?:^|\s)#")
 _PAIR = re.compile(r"([^=:]+?)\s*(?:[=:](.*))?", re.DOTALL)
 
 
-def read_manifest(path: Path, audio: CorpusRoot) -> Iterator[Song | Rejected]:
+def read_manifest(path: Path, audio: CorpusRoot, columns: Mapping[str, str] | None = None) -> Iterator[Song | Rejected]:
     """Reads a manifest, a row at a time: id, audio, lyrics or lyrics_file, caption or captions.
 
-    Optional columns: votes, split, title, artist, tags. Rows of one id that follow each other are one song.
+    Optional columns: votes, split, title, artist, tags, and start_time and end_time where a row is about a part of
+    its audio. Rows of one id that follow each other are one song.
+
+    Args:
+        path: the file.
+        audio: where the audio may lie.
+        columns: what a column holds and its name in the file, where that is another.
 
     Raises:
         DataError: the file cannot be read as a table, or has no column `audio`.
     """
-    beside = CorpusRoot(path.parent, audio.follow_outside)
-    songs = (song_from_row(row, number, path, audio, beside) for number, row in read_rows(path, "audio"))
-    yield from join_songs(songs)
+    beside, named = CorpusRoot(path.parent, audio.follow_outside), RenamedColumns(columns or {})
+    rows = read_rows(path, named.columns.get("audio", "audio"))
+    renamed = ((number, row if isinstance(row, str) else named.apply(row)) for number, row in rows)
+    yield from join_songs(song_from_row(row, number, path, audio, beside) for number, row in renamed)
+    named.check(path)
 
 
 def join_songs(entries: Iterator[Song | Rejected]) -> Iterator[Song | Rejected]:
@@ -58,7 +84,7 @@ def join_songs(entries: Iterator[Song | Rejected]) -> Iterator[Song | Rejected]:
 
 
 def _is_same_song(one: Song, other: Song) -> bool:
-    return (one.id, one.audio, one.split) == (other.id, other.audio, other.split)
+    return (one.id, one.audio, one.split, one.excerpt) == (other.id, other.audio, other.split, other.excerpt)
 
 
 def song_from_row(row: Row, number: int, path: Path, audio: CorpusRoot, beside: CorpusRoot) -> Song | Rejected:
@@ -74,26 +100,48 @@ def song_from_row(row: Row, number: int, path: Path, audio: CorpusRoot, beside: 
     file = audio.find(named)
     name = named
     try:
-        name = read_name(row.get("id"), "id") or named
+        name = read_name(row.get("id"), "id") or with_times(named, row)
         if file is None:
             return Rejected(name[:LONGEST_ID], named, f"the audio lies outside {audio.folder}")
         if len(name) > LONGEST_ID and row.get("id"):
             raise ValueError(f"its id has over {LONGEST_ID} characters")
-        lyrics = read_row_lyrics(row, beside)
-        split = row.get("split")
-        return Song(
-            id=name,
-            audio=str(file),
-            lyrics=lyrics.text,
-            captions=read_row_captions(row),
-            split="" if is_missing(split) else split_name(read_name(split, "split")),
-            title=read_name(row.get("title"), "title"),
-            artist=read_name(row.get("artist"), "artist"),
-            tags=_tags(row.get("tags")),
-            warnings=lyrics.warnings,
-        )
-    except (RecapError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        return song_of_fields(row, name, str(file), beside)
+    except ROW_ERRORS as error:
         return Rejected(name[:LONGEST_ID], named if file is None else str(file), str(error))
+
+
+def song_of_fields(row: dict[str, Any], name: str, audio: str, beside: CorpusRoot) -> Song:
+    """Returns the song of a row whose id and audio are known; one of `ROW_ERRORS` where a field cannot be used."""
+    lyrics = read_row_lyrics(row, beside)
+    split = row.get("split")
+    return Song(
+        id=name,
+        audio=audio,
+        lyrics=lyrics.text,
+        captions=read_row_captions(row),
+        split="" if is_missing(split) else split_name(read_name(split, "split")),
+        title=read_name(row.get("title"), "title"),
+        artist=read_name(row.get("artist"), "artist"),
+        tags=_tags(row.get("tags")),
+        warnings=lyrics.warnings,
+        excerpt=read_times(row),
+    )
+
+
+def read_times(row: dict[str, Any]) -> tuple[float, float | None] | None:
+    """Returns the part of its audio that a row is about, by `start_time` and `end_time`; None where it has neither."""
+    start, end = (read_seconds(row.get(name), name) for name in TIMES)
+    if start is None and end is None:
+        return None
+    if end is not None and end <= (start or 0.0):
+        raise ValueError(f"its end_time {end:g} is not behind its start_time {start or 0:g}")
+    return start or 0.0, end
+
+
+def with_times(name: str, row: dict[str, Any]) -> str:
+    """Returns the name of a row without an id: its audio's, with the times where it is about a part."""
+    times = read_times(row)
+    return name if times is None else f"{name}@{times[0]:g}-{'' if times[1] is None else format(times[1], 'g')}"
 
 
 def read_row_lyrics(row: dict[str, Any], beside: CorpusRoot) -> Lyrics:

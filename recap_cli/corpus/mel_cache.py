@@ -59,6 +59,7 @@ def log_mel_of_file(
     seed: int,
     spent: Spent | None = None,
     warnings: list[str] | None = None,
+    is_clip: bool = False,
 ) -> tuple[np.ndarray, float]:
     """Returns the log-mel [mels, frames] of what is taken of a file and its length in seconds.
 
@@ -69,9 +70,10 @@ def log_mel_of_file(
         seed: decides a random excerpt.
         spent: is told the seconds of work that decoding, resampling and the mel took.
         warnings: is told what a user should know though the excerpt is usable.
+        is_clip: the excerpt is all there is of the song; the rest of the file is of others.
     """
     spent = defaultdict(float) if spent is None else spent
-    found = read_log_mel(path, audio, excerpt, seed)
+    found = read_log_mel(path, audio, excerpt, seed, is_clip)
     if warnings is not None:
         warnings += found.warnings
     spent["decoding"] += found.decoding

@@ -21,6 +21,7 @@ class Caption:
 
     text: str
     votes: int | None = None  # readers' votes for it, None where the corpus has none
+    made: bool = False  # by a template of the song's tags: nothing to compare with
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Song:
     artist: str = ""
     tags: dict[str, str] = field(default_factory=dict)  # attribute to value, for example {"mode": "minor"}
     warnings: tuple[str, ...] = ()  # what was odd with its texts while they were read; not kept
+    # Seconds at which it begins and ends in its audio, None for "as long as the excerpt is"; None: it is all of it.
+    excerpt: tuple[float, float | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -77,12 +80,22 @@ def song_to_json(song: Song) -> dict[str, Any]:
     """Returns a song as plain JSON values, captions left out (they live in `captions.jsonl`)."""
     record = asdict(song)
     del record["captions"], record["warnings"]
+    if song.excerpt is None:
+        del record["excerpt"]
     return record
 
 
 def song_from_json(record: dict[str, Any], captions: Iterable[Caption] = ()) -> Song:
     """Returns the song of `song_to_json`'s values, with its captions."""
-    return Song(**record, captions=tuple(captions))
+    excerpt = record.get("excerpt")
+    fields = record if excerpt is None else {**record, "excerpt": tuple(excerpt)}
+    return Song(**fields, captions=tuple(captions))
+
+
+def caption_to_json(song: str, caption: Caption) -> dict[str, Any]:
+    """Returns a song's caption as plain JSON values."""
+    made = {"made": True} if caption.made else {}
+    return {"song": song, "text": caption.text, "votes": caption.votes, **made}
 
 
 def read_song_line(line: bytes) -> tuple[Song, str, float]:
@@ -110,11 +123,22 @@ def _check_song(song: dict[str, Any]) -> None:
             raise ValueError(f"song.{name} is no text")
     if not song["id"]:
         raise ValueError("song.id is empty")
-    if unknown := song.keys() - {*TEXTS, "tags"}:
+    _check_excerpt(song.get("excerpt"))
+    if unknown := song.keys() - {*TEXTS, "tags", "excerpt"}:
         raise ValueError(f"song has the unknown key {min(unknown)!r}")
     tags = song.get("tags", {})
     if type(tags) is not dict or not all(type(value) is str for value in tags.values()):
         raise ValueError("song.tags are no texts by name")
+
+
+def _check_excerpt(excerpt: Any) -> None:
+    """Refuses what is no pair of seconds, the second of them later or null."""
+    if excerpt is None:
+        return
+    start, end = excerpt if type(excerpt) is list and len(excerpt) == 2 else (-1.0, None)
+    last = math.inf if end is None else end
+    if not (isinstance(start, int | float) and isinstance(last, int | float) and 0 <= start < last):
+        raise ValueError("song.excerpt is no part of a song")
 
 
 def read_caption_line(line: bytes) -> tuple[str, Caption]:
@@ -130,7 +154,9 @@ def read_caption_line(line: bytes) -> tuple[str, Caption]:
     votes = record.get("votes")
     if votes is not None and (type(votes) is not int or abs(votes) > LARGEST_VOTE):
         raise ValueError("votes is no count")
-    return record["song"], Caption(record["text"], votes)
+    if type(record.get("made", False)) is not bool:
+        raise ValueError("made is neither true nor false")
+    return record["song"], Caption(record["text"], votes, record.get("made", False))
 
 
 def _read_object(line: bytes) -> dict[str, Any]:

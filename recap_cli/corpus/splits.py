@@ -50,7 +50,7 @@ class SongList:
         """Takes a song; of one that is known already, in the same audio, the captions."""
         found = self.by_id.get(song.id)
         reason = unfit(song)
-        if reason or (found is not None and found.song.audio != song.audio):
+        if reason or (found is not None and not is_same_part(found.song, song)):
             self.entries.append(Rejected(song.id[:200], song.audio, reason or "another song has the same id"))
             return
         if found is not None and found.split != song.split:
@@ -66,6 +66,11 @@ class SongList:
         self.entries.append(listed)
         self.by_id[song.id] = listed
         return listed
+
+
+def is_same_part(one: Song, other: Song) -> bool:
+    """Whether two songs are the same audio, and the same part of it."""
+    return one.audio == other.audio and one.excerpt == other.excerpt
 
 
 def unfit(song: Song) -> str:

@@ -1,7 +1,7 @@
 """The captions that a model makes of a split, kept in a file that is resumed."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,17 +22,29 @@ from recap_cli.runtime.hub import EMBEDDED_MODEL, model_path
 
 
 def captioned_songs(data: PreparedData, split: str) -> list[PreparedSong]:
-    """Returns the songs of a split that have captions to compare with.
+    """Returns the songs of a split that have captions to compare with; those made of tags by templates are none.
 
     Raises:
         DataError: there are none.
     """
-    songs = [entry for entry in data.split(split) if any(one.text.strip() for one in entry.song.captions)]
+    songs = [
+        entry for entry in map(without_made, data.split(split)) if any(one.text.strip() for one in entry.song.captions)
+    ]
     if not songs:
         raise DataError(
             f"split {split!r} of {data.folder} has no captions to compare with", "choose another with --split"
         )
     return songs
+
+
+def without_made(entry: PreparedSong) -> PreparedSong:
+    """Returns a song with the captions that people wrote."""
+    captions = tuple(one for one in entry.song.captions if not one.made)
+    return (
+        entry
+        if len(captions) == len(entry.song.captions)
+        else replace(entry, song=replace(entry.song, captions=captions))
+    )
 
 
 @dataclass(frozen=True)

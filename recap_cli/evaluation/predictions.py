@@ -6,24 +6,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from recap_cli.audio.settings import AUDIO_SUFFIXES
 from recap_cli.corpus.folders import CorpusRoot
 from recap_cli.corpus.manifest import MOST_CAPTIONS, read_row_captions, read_row_lyrics
-from recap_cli.errors import DataError, OptionError
+from recap_cli.errors import DataError
 from recap_cli.escaping import is_unicode
-from recap_cli.lyrics.reader import LYRICS_ENDINGS, lyrics_of_text, read_lyrics
+from recap_cli.layouts.lyrics_folder import stem_of
+from recap_cli.layouts.song_describer import VALID
 from recap_cli.outputs import CAPTION_COLUMNS
 from recap_cli.tables.cells import is_missing, read_list, read_name, shown
+from recap_cli.tables.columns import parse_columns
 from recap_cli.tables.rows import SEPARATORS, read_columns, read_table
 from recap_cli.tables.text_files import (
-    LONGEST_LINE,
     Row,
-    column_name,
     holds_list,
     json_lines,
     json_list,
-    json_row,
-    open_text,
 )
 
 # What known files call what is read from them: ours; LP-MusicCaps (prediction, ground_truth; or predictions,
@@ -38,11 +35,7 @@ KNOWN = {
 }
 # In a file of references, captions are references (Song Describer, a manifest); a manifest may name audio only.
 OF_REFERENCES = {**KNOWN, "reference": (*KNOWN["reference"], "captions", "caption"), "song": (*KNOWN["song"], "audio")}
-VALID = "is_valid_subset"  # Song Describer's column
 MOST_SHOWN = 20  # columns in a message
-# How a file was made of the song: 1004034.2min.mp3, 1004034.low.mp3.
-_LYRICS_NAME = re.compile(r"(?:prompt_final_[a-z]+_)?(.+)")  # MulJam's test/prompt_final_en_1135703.json
-_RENDITION = re.compile(r"(?:\.(?:\d+(?:min|sec|s|kbps|khz|hz)|low|high|full|clip|preview|excerpt))+$", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -94,12 +87,7 @@ class Columns:
         Raises:
             OptionError: it names nothing, one thing twice, or what no file has.
         """
-        pairs = [part.partition("=") for part in text.split(",")]
-        named = {role.strip(): column_name(name) for role, _, name in pairs}
-        if len(named) < len(pairs) or not all(named.values()) or not named.keys() <= KNOWN.keys():
-            hint = f"name the columns of any of {', '.join(KNOWN)}: prediction=response,song=audioid"
-            raise OptionError(f"--columns {text} is not known", hint)
-        return cls(tuple(named.items()))
+        return cls(parse_columns(text, KNOWN, "prediction=response,song=audioid"))
 
 
 KNOWN_COLUMNS = Columns()
@@ -259,13 +247,6 @@ def lacks_column(message: str, role: str, names: Collection[str]) -> DataError:
     return DataError(message, f"its columns are {told}; say which it is: --columns {role}=NAME")
 
 
-def stem_of(name: str) -> str:
-    """Returns the song that an audio file is of, 1004034 of `../x/34/1004034.2min.mp3`; other names stay."""
-    stem, dot, suffix = name.rpartition(".")
-    stem = _RENDITION.sub("", stem if stem and f"{dot}{suffix}".lower() in AUDIO_SUFFIXES else name)
-    return name if stem == name else re.split(r"[/\\]", stem)[-1] or name
-
-
 def title_of(title: object, artist: object) -> str:
     """Returns what people call a song, as far as it is known."""
     return " \N{MIDDLE DOT} ".join(
@@ -293,28 +274,3 @@ def read_texts(column: str, value: Any) -> list[str]:
         if not is_unicode(text):
             raise ValueError(f"{column} holds half a character")
     return texts
-
-
-def read_lyrics_folder(folder: Path, keys: Collection[str]) -> dict[str, str]:
-    """Returns the lyrics of the songs in `keys` that a folder has: MulJam's JSON files, or text files.
-
-    They are called after the song, at any depth. Where a song has several files, the first by its path counts.
-
-    Raises:
-        DataError: the folder cannot be read, or a song's file has no lyrics.
-    """
-    found: dict[str, str] = {}
-    for path in sorted(folder.rglob("*")):
-        name = _LYRICS_NAME.fullmatch(path.stem)
-        if name is None or name[1] not in keys or name[1] in found or not path.is_file():
-            continue
-        if path.suffix.lower() == ".json":
-            with open_text(path) as file:
-                record = json_row(file.read(LONGEST_LINE))
-            if isinstance(record, str) or not isinstance(record.get("output"), str):
-                reason = record if isinstance(record, str) else "it has no text under output"
-                raise DataError(f"{path} holds no lyrics: {reason}", "fetch it again, or take it out")
-            found[name[1]] = lyrics_of_text(record["output"]).text
-        elif path.suffix.lower() in LYRICS_ENDINGS:
-            found[name[1]] = read_lyrics(path).text
-    return found

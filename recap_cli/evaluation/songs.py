@@ -11,7 +11,8 @@ from recap_cli.corpus.dataset import PreparedData, PreparedSong
 from recap_cli.errors import DataError
 from recap_cli.evaluation.captions import captioned_songs
 from recap_cli.evaluation.options import EvaluateOptions
-from recap_cli.evaluation.predictions import FileReader, Prediction, read_lyrics_folder, title_of
+from recap_cli.evaluation.predictions import FileReader, Prediction, title_of
+from recap_cli.layouts.lyrics_folder import LyricsFolder
 from recap_cli.progress import Progress
 from recap_cli.scoring.song_scores import Judges
 
@@ -186,7 +187,7 @@ def find_songs(options: EvaluateOptions, files: Files, reader: FileReader) -> Sc
 
 def add_lyrics(folder: Path, songs: SongSet, progress: Progress) -> list[str | None]:
     """Returns the lyrics of the songs, those of the folder first, and says how many have any (DataError: none)."""
-    found = read_lyrics_folder(folder, set(songs.keys))
+    found = LyricsFolder.open(folder).read_all(set(songs.keys))
     if not found:
         hint = f"its files are called after songs, such as {songs.keys[0]}.json or {songs.keys[0]}.txt"
         raise DataError(f"--lyrics {folder} has no lyrics of the {len(songs.ids):,} songs", hint)

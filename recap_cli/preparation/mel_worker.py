@@ -2,14 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 
-from recap_cli.audio.settings import AudioSettings
+from recap_cli.audio.settings import LENGTHS, AudioSettings
 from recap_cli.corpus.mel_cache import Spent, fingerprint, hash_file, log_mel_of_file, mel_key
 from recap_cli.corpus.shards import ShardReader, own_shards, write_shard
 from recap_cli.corpus.song import Song
@@ -43,6 +43,7 @@ class AudioTask:
     number: int
     id: str
     audio: str
+    excerpt: tuple[float, float | None] | None = None  # the part of the file that it is; None: all of it
 
 
 @dataclass
@@ -92,7 +93,7 @@ class MelWorker:
         settings = self.settings
         seed = int(fingerprint([settings.seed, task.id])[:8], 16)
         began = perf_counter()
-        key = mel_key(self.content(task), settings.audio, settings.excerpt, seed, settings.precision)
+        key = mel_key(self.content(task), *self.part_of(task), seed, settings.precision)
         result.spent["hashing"] += perf_counter() - began
         if key in self.known or key in self.loose:
             result.frames, result.reused = (self.known if key in self.known else self.loose).shapes[key][1], True
@@ -105,6 +106,15 @@ class MelWorker:
             result.frames = mel.shape[1]
             self.pending[key] = mel
         result.key = key
+
+    def part_of(self, task: AudioTask) -> tuple[AudioSettings, str | float]:
+        """Returns the signal settings and the place of a song's excerpt: what its row says of it counts first."""
+        settings = self.settings
+        if task.excerpt is None:
+            return settings.audio, settings.excerpt
+        start, end = task.excerpt
+        seconds = settings.audio.seconds if end is None else min(settings.audio.seconds, max(LENGTHS[0], end - start))
+        return replace(settings.audio, seconds=seconds), float(start)
 
     def content(self, task: AudioTask) -> str:
         """Returns what names the audio: the hash of the file, or the recipe of a rendered song."""
@@ -120,7 +130,9 @@ class MelWorker:
         settings = self.settings
         if settings.demo is None:
             file = Path(task.audio)
-            mel, _ = log_mel_of_file(file, settings.audio, settings.excerpt, seed, result.spent, result.warnings)
+            audio, place = self.part_of(task)
+            is_clip = task.excerpt is not None
+            mel, _ = log_mel_of_file(file, audio, place, seed, result.spent, result.warnings, is_clip)
         else:
             began = perf_counter()
             mel, _ = log_mel_of_demo_song(Song(task.id, "", ""), settings.demo, settings.audio)

@@ -1,24 +1,37 @@
 """What `recap prepare` is asked for, and what it answers."""
 
 import importlib.util
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from recap_cli.errors import OptionError
-from recap_cli.records import SCHEMA
 from recap_cli.settings import MACHINE, RESULT, Setting, check_settings
 
 if TYPE_CHECKING:
     from recap_cli.audio.settings import AudioSettings
-    from recap_cli.corpus.splits import Leakage
+    from recap_cli.layouts.source import CorpusSource
     from recap_cli.settings import Slice
 
-Layout = Literal["manifest", "folder", "song-interpretation", "alcap", "music4all"]
+Layout = Literal[
+    "manifest", "folder", "song-interpretation", "alcap", "music4all", "mtg-jamendo", "song-describer",
+    "audio-folder", "musiccaps", "ace-step",
+]  # fmt: skip
 Variant = Literal["full", "not_negative", "positive"]
 CORPUS, TEXTS, SPLITS, AUDIO, DEMO = "The corpus", "Lyrics and captions", "Splits", "The audio", "The demo corpus"
 # Fields that say something about a corpus that is named, so the demo corpus has no use for them.
-OF_A_SOURCE = ("audio", "layout", "metadata", "variant", "split_file", "published_split", "resplit", "follow_outside")
+OF_A_SOURCE = (
+    "audio", "layout", "metadata", "variant", "columns", "lyrics", "split_file", "published_split", "resplit",
+    "follow_outside",
+)  # fmt: skip
+
+
+def read_columns_option(text: str) -> tuple[tuple[str, str], ...]:
+    """Returns what --columns names; an OptionError where it is not known."""
+    from recap_cli.corpus.manifest import ROLES
+    from recap_cli.tables.columns import parse_columns
+
+    return parse_columns(text, ROLES, "caption=text,lyrics=words")
 
 
 @dataclass(frozen=True)
@@ -29,8 +42,10 @@ class PrepareOptions:
         Path | None,
         Setting(
             "A folder of songs, a manifest (.csv, .tsv, .jsonl), the Song Interpretation Dataset (.json), a "
-            "folder of ALCAP's CSV files, or a Music4All folder. A manifest has the columns audio, lyrics and caption, "
-            "and if known id, title, artist, split, votes and tags (such as: slow, sad).",
+            "folder of ALCAP's CSV files, a Music4All folder, MTG-Jamendo's autotagging.tsv, song_describer.csv, a "
+            "Hugging Face AudioFolder (metadata.csv, .jsonl or .parquet with file_name), MusicCaps' CSV with a folder "
+            "of clips, or ACE-Step's JSON. A manifest has the columns audio, lyrics and caption, and if known id, "
+            "title, artist, split, votes, tags (such as: slow, sad), start_time and end_time.",
             argument="SOURCE",
             default="the demo corpus of made-up songs",
         ),
@@ -48,6 +63,16 @@ class PrepareOptions:
         Path | None,
         Setting("Music4All's id_information.csv, for titles and artists.", CORPUS, default="found beside the audio"),
     ] = None
+    columns: Annotated[
+        tuple[tuple[str, str], ...],
+        Setting(
+            "Columns of a table of songs under other names: caption=text,lyrics=words (also audio, id, start_time, "
+            "end_time and all that a manifest has).",
+            CORPUS,
+            default="those of a manifest",
+            read=read_columns_option,
+        ),
+    ] = ()
     follow_outside: Annotated[
         bool, Setting("Also read files outside of the audio folder, where paths or links lead there.", CORPUS)
     ] = False
@@ -65,10 +90,6 @@ class PrepareOptions:
             default="demo",
         ),
     ] = None
-    lyrics: Annotated[
-        Path | None,
-        Setting("Lyrics of the real corpus: JSON lines with track and lyrics, gzipped or not.", CORPUS),
-    ] = None
     music: Annotated[
         tuple[Path, ...],
         Setting("A folder of music of the real corpus; may be given several times.", CORPUS),
@@ -81,10 +102,30 @@ class PrepareOptions:
             default="those of the model in the box",
         ),
     ] = None
+    subset: Annotated[
+        Literal["all", "validated"],
+        Setting("Which of Song Describer's captions to read; its songs are all for testing.", CORPUS),
+    ] = "all"
     limit: Annotated[
         int | None, Setting("Prepare about this many songs only, for a quick look.", CORPUS, minimum=1)
     ] = None
 
+    lyrics: Annotated[
+        Path | None,
+        Setting(
+            "Lyrics for songs that have none: MulJam's folder or one of its .meta files, or a folder of text files "
+            "called after the songs. Of the real corpus: MulJam's folder, or JSON lines with track and lyrics.",
+            TEXTS,
+        ),
+    ] = None
+    captions: Annotated[
+        Literal["given", "tags"],
+        Setting(
+            "With tags, songs for training and validation that have no caption get one made of their tags by "
+            "templates. It is marked as made, and never a reference of eval.",
+            TEXTS,
+        ),
+    ] = "given"
     min_votes: Annotated[
         int | None, Setting("Leave out captions with fewer votes than this; the corpus must have votes.", TEXTS)
     ] = None
@@ -185,7 +226,7 @@ class PrepareOptions:
     @property
     def inputs(self) -> list[Path]:
         """The files and folders that are read; what is written must not be one of them."""
-        named = (self.source, self.audio, self.metadata, self.split_file, self.lyrics, self.bart, *self.music)
+        named = (self.source, self.audio, self.metadata, self.lyrics, self.split_file, self.bart, *self.music)
         return [path for path in named if path is not None]
 
     def __post_init__(self) -> None:
@@ -214,7 +255,7 @@ class PrepareOptions:
     def check_real(self) -> None:
         """Refuses flags that the real corpus has no use for, and asks for its sources."""
         for name in ("source", *OF_A_SOURCE, "test_songs", "shard"):
-            if getattr(self, name):
+            if name != "lyrics" and getattr(self, name):
                 flag = "SOURCE" if name == "source" else f"--{name.replace('_', '-')}"
                 raise OptionError(f"--corpus real has no use for {flag}", f"leave {flag} out")
         if self.lyrics is None or not self.music:
@@ -222,7 +263,7 @@ class PrepareOptions:
 
     def check_demo(self) -> None:
         """Refuses flags that the demo corpus has no use for."""
-        for name in ("lyrics", "music", "bart"):
+        for name in ("music", "bart"):
             if getattr(self, name):
                 raise OptionError(f"--{name} is for the real corpus", "add --corpus real")
         for name in OF_A_SOURCE:
@@ -251,66 +292,26 @@ class PrepareOptions:
 
         return Slice.parse(self.shard)
 
+    def corpus_source(self, source: Path) -> "CorpusSource":
+        """Returns what readers are asked for."""
+        from recap_cli.layouts.source import CorpusSource
+
+        return CorpusSource(
+            source,
+            self.audio,
+            self.metadata,
+            self.variant,
+            dict(self.columns),
+            self.subset,
+            self.follow_outside,
+        )
+
     @property
     def texts(self) -> dict[str, Any]:
-        """What decides the songs, captions and splits, as kept in `dataset.json`."""
+        """What decides the songs, captions and splits, as kept in `dataset.json`; of newer settings those in use."""
         names = ("variant", "min_votes", "published_split", "resplit", "clean_captions", "newlines", "instrumentals")
-        return {name: getattr(self, name) for name in (*names, "limit")}
-
-
-@dataclass(frozen=True)
-class PrepareResult:
-    """What a data folder holds now."""
-
-    out: Path
-    songs: int
-    captions: int
-    hours: float  # of audio in the mels
-    splits: dict[str, int]  # songs a split
-    rejected: int
-    reasons: dict[str, int]  # why songs were rejected
-    reused: int  # mels that were there already
-    layout: str = ""
-    slice: str = ""
-    medians: dict[str, float] = field(default_factory=dict)
-    cleaned: dict[str, int] = field(default_factory=dict)
-    warnings: dict[str, int] = field(default_factory=dict)
-    leakage: "Leakage | None" = None
-    spent: dict[str, float] = field(default_factory=dict)
-    seconds: float = 0.0
-    resampler: str = "resampy"
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns the result as plain values."""
-        leakage = self.leakage.to_json() if self.leakage is not None else None
-        rest = {name: value for name, value in vars(self).items() if name != "spent"}
-        return {"schema": SCHEMA, **rest, "out": str(self.out), "leakage": leakage, "spent_seconds": self.spent}
-
-
-@dataclass(frozen=True)
-class PreparePlan:
-    """What a preparation would do."""
-
-    out: Path
-    layout: str
-    songs: int
-    captions: int
-    splits: dict[str, int]
-    missing: int
-    rejected: int
-    reasons: dict[str, int]
-    cleaned: dict[str, int]
-    leakage: "Leakage"
-    seconds: float
-    gigabytes: float
-    jobs: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns the plan as plain values."""
-        return {
-            "schema": SCHEMA,
-            "dry_run": True,
-            **vars(self),
-            "out": str(self.out),
-            "leakage": self.leakage.to_json(),
-        }
+        kept = {name: getattr(self, name) for name in (*names, "limit")}
+        newer: dict[str, Any] = {"columns": dict(self.columns) or None}
+        newer["captions"] = self.captions if self.captions != "given" else None
+        newer |= {"lyrics": self.lyrics and str(self.lyrics), "subset": self.subset if self.subset != "all" else None}
+        return kept | {name: value for name, value in newer.items() if value is not None}

@@ -22,9 +22,10 @@ from recap_cli.errors import BusyError, DataError
 from recap_cli.files import hash_file
 from recap_cli.preparation.cleaning import count_tokens
 from recap_cli.preparation.mel_worker import AudioTask, MelResult, MelSettings, make_mels
-from recap_cli.preparation.options import PrepareOptions, PreparePlan, PrepareResult
+from recap_cli.preparation.options import PrepareOptions
 from recap_cli.preparation.read_corpus import Reading, demo_settings, read_songs
 from recap_cli.preparation.records import Record, count_reasons, drop_orphans, write_records
+from recap_cli.preparation.results import PreparePlan, PrepareResult
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.settings import Slice
 from recap_cli.surroundings import cache_folder, check_cache, count_cores
@@ -133,7 +134,7 @@ def count_jobs(options: PrepareOptions) -> int:
 
 def chunks_of(songs: Sequence[ListedSong]) -> list[list[AudioTask]]:
     """Returns the songs as tasks, in chunks."""
-    tasks = [AudioTask(number, one.song.id, one.song.audio) for number, one in enumerate(songs)]
+    tasks = [AudioTask(number, one.song.id, one.song.audio, one.song.excerpt) for number, one in enumerate(songs)]
     return [tasks[start : start + CHUNK_SONGS] for start in range(0, len(tasks), CHUNK_SONGS)]
 
 

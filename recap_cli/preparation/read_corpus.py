@@ -4,14 +4,16 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from recap_cli.corpus.readers import choose_layout, read_corpus
-from recap_cli.corpus.song import Caption, Rejected, Song
+from recap_cli.corpus.song import SPLITS, Caption, Rejected, Song
 from recap_cli.corpus.splits import Leakage, SongList, assign_splits, freeze_splits, measure_leakage, publish_splits
 from recap_cli.corpus.twins import join_kin
 from recap_cli.demo.songs import DemoSettings, make_songs
-from recap_cli.errors import DataError
+from recap_cli.errors import DataError, RecapError
+from recap_cli.layouts.lyrics_folder import LyricsFolder
+from recap_cli.layouts.readers import check_layout, read_source
 from recap_cli.preparation.cleaning import clean_caption, plain_lyrics
 from recap_cli.preparation.options import PrepareOptions
+from recap_cli.preparation.tag_captions import caption_of_tags
 from recap_cli.progress import Progress
 from recap_cli.tables.cells import is_blank
 
@@ -27,6 +29,7 @@ class Reading:
     songs: SongList = field(default_factory=SongList)
     cleaned: Counter[str] = field(default_factory=Counter)  # captions that were cleaned or left out, by kind
     warnings: Counter[str] = field(default_factory=Counter)  # songs with odd lyrics
+    lyrics: LyricsFolder | None = None  # that songs without any are looked up in
     leakage: Leakage = field(default_factory=lambda: Leakage(0.0, 0.0, 0))
 
     def cleaned_kinds(self) -> dict[str, int]:
@@ -60,14 +63,7 @@ def read_entries(options: PrepareOptions) -> Iterator[Song | Rejected]:
     demo = demo_settings(options)
     if demo is not None or options.source is None:
         return make_songs(demo or DemoSettings())
-    return read_corpus(
-        options.source,
-        options.audio,
-        options.layout,
-        variant=options.variant,
-        metadata=options.metadata,
-        follow_outside=options.follow_outside,
-    )
+    return read_source(options.corpus_source(options.source), options.layout)
 
 
 def read_songs(options: PrepareOptions, progress: Progress) -> Reading:
@@ -76,8 +72,8 @@ def read_songs(options: PrepareOptions, progress: Progress) -> Reading:
     Raises:
         DataError: there is no corpus, or votes are asked for where there are none.
     """
-    layout = "demo" if options.source is None else options.layout or choose_layout(options.source)
-    reading = Reading(layout)
+    layout = "demo" if options.source is None else check_layout(options.corpus_source(options.source), options.layout)
+    reading = Reading(layout, lyrics=None if options.lyrics is None else LyricsFolder.open(options.lyrics))
     songs = reading.songs
     progress.start("Reading the corpus", None)
     try:
@@ -92,6 +88,8 @@ def read_songs(options: PrepareOptions, progress: Progress) -> Reading:
                 progress.advance(TOLD_ENTRIES)
     finally:
         progress.finish()
+    if reading.lyrics is not None:
+        tell_lyrics(reading, options, progress)
     if options.split_file is not None:
         frozen, unknown = freeze_splits(songs, options.split_file)
         progress.say(f"{options.split_file} gives {frozen} songs their split; {unknown} of its ids are not here.")
@@ -100,8 +98,33 @@ def read_songs(options: PrepareOptions, progress: Progress) -> Reading:
         publish_splits(songs)
     else:
         assign_splits(songs.songs, options.seed)
+    if options.captions == "tags":
+        caption_by_tags(reading, options, progress)
     reading.leakage = measure_leakage(songs.songs)
     return reading
+
+
+def caption_by_tags(reading: Reading, options: PrepareOptions, progress: Progress) -> None:
+    """Gives songs without a caption one that is made of their tags; none that is for tests.
+
+    Raises:
+        DataError: no song has any that say something.
+    """
+    made = without = 0
+    for one in reading.songs.songs:
+        if one.captions or one.split not in SPLITS[:2]:
+            continue
+        caption = caption_of_tags(one.song.tags, options.seed, one.song.id)
+        if caption is not None:
+            one.captions.append(caption)
+            made += 1
+        without += caption is None
+    if without and not made:
+        hint = "give songs tags such as genre=rock; instrument=piano; mood=calm, or leave --captions out"
+        raise DataError(
+            f"--captions tags: none of the {without:,} songs without a caption has tags to make one of", hint
+        )
+    progress.say(f"{made:,} captions were made of tags; {without:,} songs without one have no tags that it knows.")
 
 
 def is_full(songs: SongList, song: Song, options: PrepareOptions) -> bool:
@@ -113,6 +136,13 @@ def is_full(songs: SongList, song: Song, options: PrepareOptions) -> bool:
 
 def take_song(song: Song, options: PrepareOptions, reading: Reading) -> None:
     """Adds a song with its texts as asked for, or the reason why it is left out."""
+    if reading.lyrics is not None and not song.lyrics:
+        try:
+            found = reading.lyrics.read_for(song)
+        except RecapError as error:
+            reading.songs.entries.append(Rejected(song.id, song.audio, error.message))
+            return
+        song = song if found is None else replace(song, lyrics=found.text, warnings=found.warnings)
     lyrics = plain_lyrics(song.lyrics, options.newlines)
     if not lyrics and options.instrumentals == "reject":
         reading.songs.entries.append(Rejected(song.id, song.audio, "it has no lyrics"))
@@ -121,6 +151,22 @@ def take_song(song: Song, options: PrepareOptions, reading: Reading) -> None:
     captions = chosen_captions(song, options, reading.cleaned)
     split = "" if options.resplit else song.split
     reading.songs.add(replace(song, lyrics=lyrics, captions=captions, split=split))
+
+
+def tell_lyrics(reading: Reading, options: PrepareOptions, progress: Progress) -> None:
+    """Says how many songs have their lyrics from --lyrics, and how many of its texts are of other songs.
+
+    Raises:
+        DataError: none has.
+    """
+    assert reading.lyrics is not None
+    count, songs = len(reading.lyrics.used), reading.songs.songs
+    if not count and songs:
+        first = songs[0].song.id
+        hint = f"its files are called after songs, such as {first}.json or {first}.txt"
+        raise DataError(f"--lyrics {options.lyrics} has no lyrics of the {len(songs):,} songs", hint)
+    others = len(reading.lyrics) - count
+    progress.say(f"{options.lyrics} has the lyrics of {count:,} songs here, and {others:,} of others.")
 
 
 def chosen_captions(song: Song, options: PrepareOptions, cleaned: Counter[str]) -> tuple[Caption, ...]:

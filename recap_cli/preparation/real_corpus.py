@@ -20,9 +20,11 @@ from recap_cli.corpus.splits import ListedSong
 from recap_cli.errors import DataError
 from recap_cli.facts.theme_labels import keep_out
 from recap_cli.files import make_folder
+from recap_cli.layouts.lyrics_folder import LyricsFolder
 from recap_cli.model.musicnn import load_musicnn
-from recap_cli.preparation.options import PrepareOptions, PrepareResult
+from recap_cli.preparation.options import PrepareOptions
 from recap_cli.preparation.records import Record, write_records
+from recap_cli.preparation.results import PrepareResult
 from recap_cli.progress import Progress
 from recap_cli.real.music_windows import TagMover, Track, read_tracks
 from recap_cli.real.pairs import Pair, make_pairs
@@ -152,11 +154,14 @@ def split_tracks(tracks: Sequence[Track], random: np.random.Generator) -> dict[s
 
 
 def read_tracks_lyrics(path: Path) -> dict[str, str]:
-    """Returns lyrics by track of a file of JSON lines, gzipped or not, with `track` and `lyrics`.
+    """Returns lyrics by track of MulJam's folder, or of JSON lines, gzipped or not, with `track` and `lyrics`.
 
     Raises:
-        DataError: a line is none, or the file cannot be read.
+        DataError: a line is none, or a file cannot be read.
     """
+    if path.is_dir():
+        folder = LyricsFolder.open(path)
+        return folder.read_all(folder.files.keys() | folder.lines.keys())
     found: dict[str, str] = {}
     number = 0
     try:

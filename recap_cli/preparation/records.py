@@ -12,7 +12,7 @@ from typing import IO, Any
 from recap_cli.audio.settings import AudioSettings
 from recap_cli.corpus.data_folder import DATASET_FILE, RECORDS
 from recap_cli.corpus.shards import ShardReader, own_shards, read_shapes
-from recap_cli.corpus.song import Rejected, song_to_json
+from recap_cli.corpus.song import Rejected, caption_to_json, song_to_json
 from recap_cli.corpus.splits import ListedSong
 from recap_cli.escaping import json_text
 from recap_cli.files import open_atomically
@@ -55,7 +55,7 @@ def write_records(
             for file in (DATASET_FILE, *RECORDS)
         )
         write(files[0], (song_record(one, audio) for one in songs))
-        write(files[1], ({"song": one.song.id, **vars(caption)} for one in songs for caption in one.captions))
+        write(files[1], (caption_to_json(one.song.id, caption) for one in songs for caption in one.captions))
         files[2].writelines(json_text(one) + "\n" for one in map(rejected_record, rejected))
         digest.update(canonical(audio.to_json()) + b"]")
         dataset.write(json_text({**info, "fingerprint": digest.hexdigest()[:16]}, indent=2) + "\n")

@@ -8,7 +8,7 @@ from recap_cli.report.tables import duration
 
 if TYPE_CHECKING:
     from recap_cli.corpus.splits import Leakage
-    from recap_cli.preparation.options import PreparePlan, PrepareResult
+    from recap_cli.preparation.results import PreparePlan, PrepareResult
 
 MOST_REASONS = 8
 SLOW_SHARE, SLOW_SECONDS = 0.5, 20.0  # of the work; above both, resampling is worth a word

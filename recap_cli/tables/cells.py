@@ -170,3 +170,18 @@ def read_votes(value: Any) -> int | None:
     except (ValueError, OverflowError) as error:
         raise ValueError(f"its votes are {shown(value)}, no number of votes") from error
     return int(votes)
+
+
+def read_seconds(value: Any, noun: str) -> float | None:
+    """Returns a time in seconds, None where there is none, else a ValueError: it is negative, endless or no number."""
+    if is_missing(value):
+        return None
+    try:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise ValueError
+        seconds = float(value)
+        if not 0 <= seconds < 1e9:
+            raise ValueError
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"its {noun} is {shown(value)}, no time in seconds") from error
+    return seconds

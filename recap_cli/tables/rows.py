@@ -7,12 +7,13 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn, TextIO
 
 from recap_cli.errors import DataError
 from recap_cli.tables.cells import shown
+from recap_cli.tables.parquet import PARQUET, parquet_columns, parquet_rows
 from recap_cli.tables.text_files import (
     LONGEST_LINE,
     Row,
@@ -48,6 +49,7 @@ class _Header:
     names: list[str]  # lower-case, without spaces around them; "" for a column without a name
     separator: str
     key: int  # the place of the column that tells rows apart, for rows that a stray quote has swallowed
+    repeats: bool = False  # a row holds the last column any number of times
 
 
 class _Lines:
@@ -79,6 +81,8 @@ def read_columns(path: Path) -> list[str]:
 
     A DataError where the file cannot be opened.
     """
+    if path.suffix.lower() == PARQUET:
+        return parquet_columns(path)
     with open_text(path, checked=False) as file:
         if path.suffix.lower() == ".jsonl":
             first = next((json_row(line) for _, line in numbered_lines(file) if line and line.strip()), "")
@@ -90,13 +94,15 @@ def read_columns(path: Path) -> list[str]:
 
 
 def read_rows(path: Path, needed: str) -> Iterator[tuple[int, Row]]:
-    """Yields line numbers and rows of a .csv, .tsv, .jsonl or .json (a list), or why a row cannot be used.
+    """Yields line numbers and rows of a .csv, .tsv, .jsonl, .json (a list) or .parquet, or why a row cannot be used.
 
     Names of columns are lower-case, without spaces around them. Empty cells, nulls and NaN are left out. A DataError
     where the file cannot be read, is no table or list, or is a table without the column `needed`.
     """
     suffix = path.suffix.lower()
-    if suffix in (".jsonl", ".json"):
+    if suffix == PARQUET:
+        yield from parquet_rows(path)
+    elif suffix in (".jsonl", ".json"):
         rows = json_lines(path) if suffix == ".jsonl" else json_list(path)
         yield from ((number, _without_nulls(row)) for number, row in rows)
     else:
@@ -113,7 +119,9 @@ def _without_nulls(row: Row) -> Row:
     }
 
 
-def read_table(path: Path, needed: str | tuple[str, ...], quoted: bool = True) -> Iterator[tuple[int, Row]]:
+def read_table(
+    path: Path, needed: str | tuple[str, ...], quoted: bool = True, repeats: bool = False
+) -> Iterator[tuple[int, Row]]:
     """Yields line numbers and rows of a table; empty cells are left out, and so are rows of nothing but blanks.
 
     The separator is the one that finds the column `needed` in the header; a first line such as `sep=;` names it. A row
@@ -123,11 +131,12 @@ def read_table(path: Path, needed: str | tuple[str, ...], quoted: bool = True) -
     makes the table unreadable from there on; in a .tsv, where texts are rarely quoted, it is a letter like any other.
 
     A table without the column `needed` (or one of several; lower-case) is a DataError. Without `quoted`, quotes are
-    letters like any other.
+    letters like any other. Where the last column `repeats`, all further cells of a row are its list.
     """
     with open_text(path) as file:
         lines = _Lines(file, path)
         header = _read_header(lines, (needed,) if isinstance(needed, str) else needed)
+        header = replace(header, repeats=repeats)
         for number, line in lines:
             yield from _read_line(number, line, lines, header, quoted)
 
@@ -189,6 +198,8 @@ def _read_line(
 def _make_row(cells: list[str], header: _Header) -> Row | None:
     """Returns the fields of a row, or what is wrong with it; None where it is empty."""
     names = header.names
+    if header.repeats and len(cells) >= len(names) - 1:
+        return _make_long_row(cells, header)
     if len(cells) != len(names):
         return _wrong_count(len(cells), header) if any(cell.strip() for cell in cells) else None
     row = {name: text for name, cell in zip(names, cells, strict=True) if (text := cell.strip() or cell) and name}
@@ -199,6 +210,16 @@ def _make_row(cells: list[str], header: _Header) -> Row | None:
             if not name and place and cell.strip():
                 return f"column {place + 1} holds {shown(cell.strip())}, but has no name"
     return row or None
+
+
+def _make_long_row(cells: list[str], header: _Header) -> Row | None:
+    """Returns the fields of a row whose last column repeats, from not at all to any number of times."""
+    *names, last = header.names
+    row = _make_row(cells[: len(names)], replace(header, names=names, repeats=False))
+    found = [text for cell in cells[len(names) :] if (text := cell.strip())]
+    if any(len(text) > LONGEST_CELL for text in found):
+        return f"a cell has over {LONGEST_CELL:,} characters"
+    return {**row, last: found} if isinstance(row, dict) and found else row
 
 
 def _wrong_count(count: int, header: _Header) -> str:

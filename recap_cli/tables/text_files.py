@@ -240,13 +240,36 @@ def json_list(path: Path) -> Iterator[tuple[int, Row]]:
                 yield number, "it is nested too deeply"
 
 
-def _values_of_list(file: TextIO, text: str, path: Path) -> Iterator[Any]:
-    """Yields the values of a list or object whose beginning is `text`; more is read as it is needed."""
+def json_list_under(path: Path, key: str) -> Iterator[tuple[int, Row]]:
+    """Yields numbers and objects of the list under a key of a file's one JSON object; errors as `json_list`."""
+    with open_text(path) as file:
+        text = file.read(CHUNK)
+        while (start := find_list(text, key)) is None and len(text) < LONGEST_LINE and (more := file.read(CHUNK)):
+            text += more
+        if start is None:
+            raise DataError(f"{path} is no JSON object with a list {key}", "fetch it again")
+        for number, value in enumerate(_values_of_list(file, text[start:], path, inner=True), start=1):
+            yield number, _checked_object(value)
+
+
+def find_list(text: str, key: str) -> int | None:
+    """Returns where the list under a key begins in the text of an object, None where it does not."""
+    found = re.search(rf'"{key}"\s*:\s*\[', text) if text.lstrip().startswith("{") else None
+    return None if found is None else found.end() - 1
+
+
+def _values_of_list(file: TextIO, text: str, path: Path, inner: bool = False) -> Iterator[Any]:
+    """Yields the values of a list or object whose beginning is `text`; more is read as it is needed.
+
+    Nothing may follow it but, where it is an `inner` one, the rest of its object.
+    """
     place, count, closing = 1, 0, "]" if text[0] == "[" else "}"
     while True:
         place = _beyond_spaces(text, place)
         if place < len(text) and text[place] == closing:
-            if text[place + 1 :].strip() or file.read(CHUNK).strip():
+            if inner and not (text[place + 1 :] + file.read()).rstrip().endswith("}"):
+                raise DataError(f"{path} is no JSON: it is cut off behind its list", "fetch it again")
+            if not inner and (text[place + 1 :].strip() or file.read(CHUNK).strip()):
                 raise DataError(f"{path} is no JSON: something follows its list", "give one list of objects")
             return
         start = _beyond_spaces(text, place + (count > 0 and text[place : place + 1] == ","))

@@ -13,10 +13,10 @@ from recap_cli.ablation.options import AblateOptions
 from recap_cli.captioning.options import CaptionOptions
 from recap_cli.cli.app import app
 from recap_cli.cli.flags import Screen, all_settings, read_options, with_flags
-from recap_cli.corpus.music4all import VARIANTS
-from recap_cli.corpus.readers import LAYOUTS
 from recap_cli.errors import OptionError
 from recap_cli.evaluation.options import EvaluateOptions
+from recap_cli.layouts.music4all import VARIANTS
+from recap_cli.layouts.readers import LAYOUTS
 from recap_cli.model.config import ALIGNMENT_LOSSES, CHOICES
 from recap_cli.preparation.mel_worker import PRECISIONS
 from recap_cli.preparation.options import Layout, PrepareOptions, Variant

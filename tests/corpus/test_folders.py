@@ -13,10 +13,10 @@ import soundfile
 from recap_cli.audio.decode import read_excerpt
 from recap_cli.audio.settings import AUDIO_SUFFIXES, FFMPEG_SUFFIXES, NATIVE_SUFFIXES, AudioSettings
 from recap_cli.corpus.folders import NOT_FOLLOWED, CorpusRoot, walk
-from recap_cli.corpus.music4all import Music4All
-from recap_cli.corpus.readers import read_corpus
 from recap_cli.corpus.song import Rejected, Song
 from recap_cli.errors import DataError
+from recap_cli.layouts.music4all import Music4All
+from recap_cli.layouts.readers import read_corpus
 
 # Suffix to libsndfile's format and subtype.
 NATIVE = {

@@ -8,9 +8,9 @@ import pytest
 
 from recap_cli.corpus import folders
 from recap_cli.corpus.folders import CorpusRoot, lyrics_beside
-from recap_cli.corpus.readers import read_corpus
 from recap_cli.corpus.song import Rejected
 from recap_cli.errors import DataError, LyricsError
+from recap_cli.layouts.readers import read_corpus
 from recap_cli.lyrics.reader import Lyrics
 
 
@@ -51,7 +51,7 @@ def test_other_files_are_no_lyrics(song, suffix):
 
 @pytest.mark.parametrize("empty", ["", "\ufeff", " \r\n\n", "[Chorus]\n", "[ti:x]\n[00:01.00]\n"])
 @pytest.mark.parametrize(
-    ("first", "second"), [(".txt", ".lrc"), (".TXT", ".LRC"), (".lrc", ".srt"), (".txt", ".lyrics.txt")]
+    ("first", "second"), [(".txt", ".lrc"), (".TXT", ".LRC"), (".lrc", ".srt"), (".lyrics.txt", ".txt")]
 )
 def test_a_full_file_counts_beside_an_empty_one(song, empty, first, second):
     put(song, first, empty)
@@ -80,7 +80,7 @@ def test_what_cannot_be_read_is_named(song):
     with pytest.raises(LyricsError, match=r"a song\.txt is not text"):
         lyrics_beside(song)
     assert isinstance(prepared(song), Rejected)
-    put(song, ".lyrics.txt")
+    put(song, "-lyrics.txt")
     found = lyrics_beside(song)
     assert found.text == "la la" == prepared(song).lyrics
     assert any("a song.txt is not text" in warning for warning in found.warnings)

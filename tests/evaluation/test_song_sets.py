@@ -133,8 +133,11 @@ def test_lyrics_folders_of_other_kinds(tmp_path):
     (tmp_path / "1000003.json").write_text('{"text": "x"}')
     with pytest.raises(DataError, match=r"1000003\.json holds no lyrics: it has no text under output"):
         look(CMI, references=DESCRIBER, lyrics=tmp_path)
+    (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="has no lyrics of the 3 songs"):
-        look(CMI, references=DESCRIBER, lyrics=LAYOUTS / "MulJam" / "none")
+        look(CMI, references=DESCRIBER, lyrics=tmp_path / "empty")
+    with pytest.raises(DataError, match="--lyrics: no folder"):
+        look(CMI, references=DESCRIBER, lyrics=tmp_path / "none")
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])

@@ -6,7 +6,7 @@ import pytest
 from screens import check_screen
 
 from recap_cli.corpus.splits import Leakage
-from recap_cli.preparation.options import PreparePlan, PrepareResult
+from recap_cli.preparation.results import PreparePlan, PrepareResult
 from recap_cli.report.drawing import draw
 from recap_cli.report.preparation import leakage_line, next_step, plan_table, prepare_table
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from recap_cli.corpus.readers import choose_layout, read_corpus
 from recap_cli.corpus.song import Rejected, Song
 from recap_cli.errors import DataError, RecapError
 from recap_cli.evaluation.predictions import FileReader
+from recap_cli.layouts.readers import choose_layout, read_corpus
 from recap_cli.tables.cells import is_blank, is_missing, read_list, spelled
 from recap_cli.tables.rows import read_rows, read_table
 

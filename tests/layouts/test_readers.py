@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from recap_cli.corpus.readers import read_corpus
 from recap_cli.corpus.song import Caption, Rejected, Song
 from recap_cli.errors import DataError
+from recap_cli.layouts.readers import read_corpus
 
 
 def put(path: Path, content: str | bytes) -> Path:
