@@ -119,9 +119,9 @@ def caption(
     check_places(options, explain)
     check_captioner(options.model, options.music_encoder, options.bart, options.device)
     options = replace(options, explain=explain is not None)
-    from recap_cli.captioning.quick_start import start_quickly
+    from recap_cli.runtime.quick_start import start_quickly
 
-    start_quickly()
+    start_quickly("recap_cli.captioning.caption")
     progress = console_progress(screen.quiet)
     from recap_cli.captioning.caption import Tally, caption_songs, plan_captions
     from recap_cli.cli.caption_screen import render_captions

@@ -207,8 +207,7 @@ def plan_run(
     # InfoNCE gathers from all processes, which must meet in every micro-batch.
     infonce = settings["alignment_loss"].startswith("infonce")
     if options.micro_batch_tokens and infonce and PartialState().num_processes > 1:
-        hint = "set --micro-batch-tokens 0"
-        raise OptionError("InfoNCE over several processes cannot be cut into micro-batches", hint)
+        raise OptionError("InfoNCE over several processes takes no micro-batches", "set --micro-batch-tokens 0")
     check_captions(plan)
     validation_songs(data, plan.validation_count)
     check_music_encoder(plan)

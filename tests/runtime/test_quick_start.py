@@ -11,7 +11,7 @@ import torch
 from transformers import BartForConditionalGeneration
 
 from recap_cli.captioning.captioner import Captioner
-from recap_cli.captioning.quick_start import LateModule, start_quickly
+from recap_cli.runtime.quick_start import LateModule, start_quickly
 from recap_cli.runtime.decoding import generation_arguments
 from recap_cli.runtime.options import DecodingOptions
 
@@ -29,15 +29,15 @@ import json, sys
 from recap_cli.cli.app import main
 code = main(["caption", *sys.argv[1:], "--quiet"])
 modules = [*sys.modules]
-from recap_cli.captioning.quick_start import LateModule
+from recap_cli.runtime.quick_start import LateModule
 run = [name for name, module in sys.modules.items() if isinstance(module, LateModule) and vars(module)["_has_run"]]
 print(json.dumps({"code": code, "modules": modules, "run": run}))
 """
 NOTE_IDS = """
-import recap_cli.captioning.quick_start as quick_start
+import recap_cli.runtime.quick_start as quick_start
 begin = quick_start.start_quickly
-def start_quickly():
-    assert begin()
+def start_quickly(module):
+    assert begin(module)
     from recap_cli.processor import RecapProcessor
     decode = RecapProcessor.decode
     def noting(self, ids):
@@ -48,11 +48,11 @@ quick_start.start_quickly = start_quickly
 """
 DOES_NOT_FIT = """
 import typing
-import recap_cli.captioning.quick_start as quick_start
+import recap_cli.runtime.quick_start as quick_start
 quick_start.typing = type("", (), {"Unpack": None})
 begin = quick_start.start_quickly
-def start_quickly():
-    assert not begin()
+def start_quickly(module):
+    assert not begin(module)
 quick_start.start_quickly = start_quickly
 """
 
@@ -112,7 +112,8 @@ def test_what_does_not_fit_is_put_back(tmp_path):
 def test_parity_weights_in_a_quick_process():
     """The official code's captions and log-probabilities, in a process that has begun quickly."""
     run_fresh(
-        "import sys; from recap_cli.captioning.quick_start import start_quickly; assert start_quickly()\n"
+        "import sys; from recap_cli.runtime.quick_start import start_quickly\n"
+        "assert start_quickly('recap_cli.captioning.caption')\n"
         "import pytest; sys.exit(pytest.main(['-n0', '--noconftest', '-p', 'no:cacheprovider', *sys.argv[1:]]))",
         *("-k", "test_generation and not end", "tests/model/test_parity.py"),
     )
@@ -120,7 +121,7 @@ def test_parity_weights_in_a_quick_process():
 
 def test_a_process_that_has_torch_is_left_alone():
     before = torch.distributed.is_available
-    assert not start_quickly()
+    assert not start_quickly("recap_cli.captioning.caption")
     assert torch.distributed.is_available is before
     assert not any(isinstance(module, LateModule) for module in sys.modules.values())
 

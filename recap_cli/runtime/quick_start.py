@@ -62,8 +62,8 @@ class LateModule(ModuleType):
         return getattr(module, name)
 
 
-def start_quickly() -> bool:
-    """Loads what captioning needs and leaves the rest for later; returns whether that was possible.
+def start_quickly(module: str) -> bool:
+    """Loads a module that captions and leaves the rest for later; returns whether that was possible.
 
     Where something does not fit, all is put back and captioning loads its libraries as everybody does.
     """
@@ -75,7 +75,7 @@ def start_quickly() -> bool:
         with hidden(UNUSED):
             postpone_transformers()
             postpone_torch()
-            import_module("recap_cli.captioning.caption")
+            import_module(module)
     except Exception:  # whatever a library's new version does not find
         put_back(before)
         return False
