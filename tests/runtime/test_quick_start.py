@@ -11,9 +11,9 @@ import torch
 from transformers import BartForConditionalGeneration
 
 from recap_cli.captioning.captioner import Captioner
-from recap_cli.runtime.quick_start import LateModule, start_quickly
 from recap_cli.runtime.decoding import generation_arguments
 from recap_cli.runtime.options import DecodingOptions
+from recap_cli.runtime.quick_start import LateModule, start_quickly
 
 ROOT = Path(__file__).parents[2]
 SONGS = sorted((ROOT / "examples" / "songs").glob("*.ogg"))
