@@ -3,7 +3,8 @@
     with Forker() as forker:
         forker.run("eval", "run", "--json")
 
-A forked command is as good as a fresh one but for the imports, and is killed and interrupted like any other.
+A forked command is as good as a fresh one but for the imports, and is killed and interrupted like any other. A program
+that begins Python processes of its own is given `stand_in` for Python, which has `-m recap_cli` forked likewise.
 """
 
 import gc
@@ -55,6 +56,24 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
+def ask(address: str, streams: list[int], *wanted: object) -> Forked:
+    """Asks the process that loaded the libraries for a command."""
+    connection = Client(address)
+    connection.send(wanted)
+    for stream in streams:
+        send_handle(connection, stream, None)
+    return Forked(connection)
+
+
+STAND_IN = """
+import os, sys
+sys.path.insert(0, {folder!r})
+from forked import ask
+assert sys.argv[1:4] == ["-u", "-m", "recap_cli"], sys.argv
+sys.exit(ask({address!r}, [0, 1, 2], "recap_cli", sys.argv[4:], dict(os.environ), os.getcwd(), False).wait())
+"""
+
+
 class Forker:
     """The process that loads the libraries, begun when it is first needed."""
 
@@ -71,20 +90,37 @@ class Forker:
             self.server.communicate()
         self.folder.cleanup()
 
-    def start(self, *arguments, env=None, cwd=None, stdin=None, stdout=None, stderr=None, new_session=False) -> Forked:
-        """Starts `recap` with these arguments; streams are files with a handle, or None for nowhere."""
+    def start(
+        self,
+        *arguments,
+        module="recap_cli",
+        env=None,
+        cwd=None,
+        stdin=None,
+        stdout=None,
+        stderr=None,
+        new_session=False,
+    ) -> Forked:
+        """Starts `recap`, or another module, with these arguments; streams have a handle, or are None for nowhere."""
         if self.server is None:
             command = [sys.executable, __file__, self.address]
             environment = {**os.environ, "PYTHONPATH": str(ROOT)}
             self.server = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             assert self.server.stdout.readline() == b"ready\n"
-        connection = Client(self.address)
         environment = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
-        connection.send(([str(one) for one in arguments], environment, str(cwd or Path.cwd()), new_session))
+        words = [str(one) for one in arguments]
         with Path(os.devnull).open("r+b") as nowhere:
-            for stream in (stdin, stdout, stderr):
-                send_handle(connection, (stream or nowhere).fileno(), None)
-            return Forked(connection)
+            streams = [(stream or nowhere).fileno() for stream in (stdin, stdout, stderr)]
+            return ask(self.address, streams, module, words, environment, str(cwd or Path.cwd()), new_session)
+
+    def stand_in(self, folder: Path) -> Path:
+        """Writes a program that is called as Python is, `-u -m recap_cli ...`, and has that forked."""
+        path = folder / "python"
+        path.write_text(
+            f"#!{sys.executable}\n{STAND_IN.format(folder=str(Path(__file__).parent), address=self.address)}"
+        )
+        path.chmod(0o755)
+        return path
 
     def run(self, *arguments, timeout: float = 300, **more) -> "subprocess.CompletedProcess[str]":
         """Runs a command to its end."""
@@ -94,8 +130,8 @@ class Forker:
         return subprocess.CompletedProcess(arguments, code, *texts)
 
 
-def serve(address: str) -> None:
-    """Forks for each call, until the tests have ended; returns in the process of a command only, to begin it."""
+def serve(address: str) -> str:
+    """Forks for each call, until the tests have ended; returns in the process of a command only, what it is to run."""
     for name in LOADED:
         import_module(name)
     gc.freeze()
@@ -114,7 +150,7 @@ def serve(address: str) -> None:
     # A keeper, since only a parent learns how a command ends.
     listener.close()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    arguments, environment, folder, new_session = connection.recv()
+    module, arguments, environment, folder, new_session = connection.recv()
     streams = [recv_handle(connection) for _ in range(3)]
     if command := os.fork():
         for stream in streams:
@@ -137,8 +173,8 @@ def serve(address: str) -> None:
     os.environ.update(environment)
     os.chdir(folder)
     sys.argv = ["recap", *arguments]
+    return module
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
-    runpy.run_module("recap_cli", run_name="__main__", alter_sys=True)
+    runpy.run_module(serve(sys.argv[1]), run_name="__main__", alter_sys=True)

@@ -10,6 +10,7 @@ import tokenize
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -44,6 +45,7 @@ class SourceFile:
         return {f"{self.name}:{node.lineno} {node.name}": body_length(node) for node in self.functions}
 
 
+@cache
 def read_package(root: Path) -> list[SourceFile]:
     """The files of the package under a checkout."""
     paths = sorted((root / "recap_cli").rglob("*.py"))

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
-
 from recap_cli.ablation.conditions import RunRecord, Task
 from recap_cli.errors import DataError, OptionError, RecapError
 from recap_cli.progress import Progress, SilentProgress
@@ -26,8 +24,14 @@ def default_jobs(device: str, small: bool, tasks: int) -> int:
     """Returns the number of runs at a time: one a GPU; on a CPU one a core for small models, one for large ones."""
     where = choose_device(device)
     cores = min(os.cpu_count() or 1, MOST_JOBS) if where == "cpu" and small else 1
-    most = torch.cuda.device_count() if where == "cuda" else cores
-    return max(1, min(most, tasks))
+    return max(1, min(count_gpus() if where == "cuda" else cores, tasks))
+
+
+def count_gpus() -> int:
+    """Returns the number of NVIDIA GPUs; only here is torch needed, which a process of its own loads with its run."""
+    import torch
+
+    return torch.cuda.device_count()
 
 
 def spread(tasks: Sequence[Task], jobs: int) -> list[Task]:
@@ -76,7 +80,7 @@ def run_tasks(
 def environments(jobs: int, device: str) -> tuple[Mapping[str, str], ...]:
     """Returns the environment of each process: its share of the cores, and a GPU of its own where there are several."""
     threads = thread_variables(max(1, (os.cpu_count() or 1) // jobs))
-    gpus = torch.cuda.device_count() if choose_device(device) == "cuda" else 0
+    gpus = count_gpus() if choose_device(device) == "cuda" else 0
     if gpus < 2:
         return (threads,)
     given = os.environ.get("CUDA_VISIBLE_DEVICES")

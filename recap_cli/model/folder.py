@@ -140,7 +140,7 @@ STEPS = {
 }  # fmt: skip
 TEMPLATE = 16  # most special tokens around a text
 ADDED = 10_000  # most added tokens
-UNKNOWN = 1 << 31
+UNKNOWN = 1 << 24  # more tokens than any vocabulary has
 TRIAL = "a river, 雨"
 
 
@@ -254,9 +254,9 @@ def load_tokenizer(folder: Path, config: PreTrainedConfig | None = None) -> PreT
         ModelError: a file is damaged, too large, asks for code or for a step that is not known to be harmless, or
             makes tokens that the model does not know.
     """
-    check_tokenizer_files(folder)
     config = config or PreTrainedConfig()
     vocab_size = getattr(config, "vocab_size", UNKNOWN)
+    refuse_tokens(folder, check_tokenizer_files(folder), vocab_size)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, config=config, trust_remote_code=False, local_files_only=True)
         ids = tokenizer(TRIAL, add_special_tokens=True)["input_ids"]
@@ -266,21 +266,28 @@ def load_tokenizer(folder: Path, config: PreTrainedConfig | None = None) -> PreT
         if isinstance(error, KeyboardInterrupt | SystemExit | ModelError):
             raise
         raise ModelError(f"the tokenizer in {folder} cannot be read: {first_line(error)}", CHOOSE_ANOTHER) from error
-    if known >= vocab_size or not all(0 <= token < vocab_size for token in ids):
-        count = max(len(tokenizer), known + 1, max(ids, default=0) + 1)
-        raise ModelError(
-            f"the tokenizer in {folder} does not fit the model: its tokenizer knows {count} tokens, "
-            f"the model {vocab_size}",
-            "copy the model folder again",
-        )
+    refuse_tokens(folder, max([known, *ids]), vocab_size)
     if special["pad_token_id"] is None or special["eos_token_id"] is special["sep_token_id"] is None:
         lacking = "pad" if special["pad_token_id"] is None else "end"
         raise ModelError(f"the tokenizer in {folder} has no {lacking} token", CHOOSE_ANOTHER)
     return tokenizer
 
 
-def check_tokenizer_files(folder: Path) -> None:
-    """Refuses tokenizer files that are no regular files, too large, or that ask for something strange."""
+def refuse_tokens(folder: Path, largest: int, vocab_size: int) -> None:
+    """Refuses a tokenizer whose largest token id the model does not know."""
+    if largest >= vocab_size:
+        raise ModelError(
+            f"the tokenizer in {folder} does not fit the model: its tokenizer knows {largest + 1} tokens, "
+            f"the model {vocab_size}",
+            "copy the model folder again",
+        )
+
+
+def check_tokenizer_files(folder: Path) -> int:
+    """Returns the largest token id in the vocabulary of tokenizer.json, -1 where there is none.
+
+    Refuses tokenizer files that are no regular files, too large, or that ask for something strange.
+    """
     for name in OTHER_FILES:
         if is_there(folder / name):
             check_regular(folder / name, LARGEST)
@@ -291,13 +298,18 @@ def check_tokenizer_files(folder: Path) -> None:
         if kind is not None and not (isinstance(kind, str) and kind.removesuffix("Fast") in CLASSES):
             known = ", ".join(CLASSES)
             raise ModelError(f"{path}: tokenizer_class is {show(kind)}, not one of {known}", CHOOSE_ANOTHER)
-    if is_there(folder / TOKENIZER_FILE):
-        check_steps(folder / TOKENIZER_FILE)
-
-
-def check_steps(path: Path) -> None:
-    """Refuses a tokenizer.json with steps that are not known to be harmless."""
+    if not is_there(path := folder / TOKENIZER_FILE):
+        return -1
     record = read_record(path, LARGEST)
+    check_steps(record, path)
+    vocab = record["model"].get("vocab") if isinstance(record.get("model"), dict) else None
+    # Copying a tokenizer passes through all ids up to the largest: four thousand million would fill the memory.
+    ids = vocab.values() if isinstance(vocab, dict) else ()
+    return max((one for one in ids if isinstance(one, int)), default=-1)
+
+
+def check_steps(record: dict[str, Any], path: Path) -> None:
+    """Refuses a tokenizer.json with steps that are not known to be harmless."""
     for part, known in STEPS.items():
         for step in walk_steps(record.get(part)):
             kind = step.get("type") if isinstance(step, dict) else step

@@ -18,8 +18,8 @@ from recap_cli.demo.songs import GOLD_VOTES, DemoSettings, make_songs
 
 @pytest.mark.parametrize("difficulty", ["easy", "hard"])
 def test_every_caption_reads_back(demo_songs, difficulty):
-    """Those with many votes as the song is, the others as a song of one or two other attributes."""
-    for song in demo_songs(difficulty):
+    """Those with many votes as the song is, the others as a song of one or two others; every third song."""
+    for song in demo_songs(difficulty)[::3]:
         for caption in song.captions:
             stated = read_attributes(caption.text)
             assert None not in stated.values()

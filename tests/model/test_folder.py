@@ -18,10 +18,12 @@ import soundfile
 import torch
 from hostile_models import CODE, change, copy_model, hostile_models, pack_archive
 from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer
 
 from recap_cli.captioning.captioner import Captioner
 from recap_cli.cli.app import main
 from recap_cli.errors import ModelError, RecapError
+from recap_cli.model.folder import load_tokenizer
 from recap_cli.model.weight_files import read_weights
 from recap_cli.runtime.decoding import DecodingOptions
 
@@ -232,11 +234,15 @@ def test_settings_of_a_tokenizer(model, field, value, said):
     assert said in refused(model)
 
 
-def test_tokens_beyond_the_vocabulary(model):
+def test_tokens_beyond_the_vocabulary(model, monkeypatch):
+    """Refused unbuilt, with and without a config: transformers 5.4 fills the memory with all that lie between."""
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", None)
     record = json.loads((model / "tokenizer.json").read_text())
     record["model"]["vocab"]["zzz"] = 4_000_000_000
     (model / "tokenizer.json").write_text(json.dumps(record))
     assert "knows 4000000001 tokens, the model 1362" in refused(model)
+    with pytest.raises(ModelError, match="knows 4000000001 tokens"):
+        load_tokenizer(model)
 
 
 # weights --------------------------------------------------------------------------------------------------------------

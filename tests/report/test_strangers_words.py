@@ -220,52 +220,49 @@ TERMINAL: dict[str, Callable[[str], object]] = {
 
 
 @pytest.mark.parametrize("place", TERMINAL)
-@pytest.mark.parametrize("kind", PAYLOADS)
-def test_on_a_terminal(kind, place, capfd, monkeypatch):
+def test_on_a_terminal(place, capfd, monkeypatch):
     """The words stand there, written out, and nothing else happens."""
     monkeypatch.setenv("COLUMNS", "200")
-    words = PAYLOADS[kind]
-    TERMINAL[place](words)
-    shown = "".join(capfd.readouterr())
-    assert not UNSEEN.search(shown)
-    if place in ("message", "warning", "bare caption"):
-        assert shown.count("\n") == 1
-        assert flat(words) in shown
-    elif place == "error":
-        assert shown == f"recap: {flat(words)}\ntry: {flat(words) or 'recap COMMAND --help'}\n"
-    elif place in ("table", "panel"):
-        for line in visible(words).expandtabs(8).split("\n"):
-            assert line.strip() in " ".join(shown.split("\n")) or "\t" in words
+    for kind, words in PAYLOADS.items():
+        TERMINAL[place](words)
+        shown = "".join(capfd.readouterr())
+        assert not UNSEEN.search(shown), kind
+        if place in ("message", "warning", "bare caption"):
+            assert shown.count("\n") == 1, kind
+            assert flat(words) in shown, kind
+        elif place == "error":
+            assert shown == f"recap: {flat(words)}\ntry: {flat(words) or 'recap COMMAND --help'}\n", kind
+        elif place in ("table", "panel"):
+            for line in visible(words).expandtabs(8).split("\n"):
+                assert line.strip() in " ".join(shown.split("\n")) or "\t" in words, kind
 
 
-@pytest.mark.parametrize("kind", PAYLOADS)
-def test_a_bar_on_a_terminal(kind, capfd):
+def test_a_bar_on_a_terminal(capfd):
     """Rich's own sequences move the cursor; those of a name do not."""
-    words = PAYLOADS[kind]
-    progress = ConsoleProgress(SafeConsole("stderr", width=150, force_terminal=True))
-    progress.start(words, 3)
-    progress.advance(note=words)
-    progress.finish()
-    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", capfd.readouterr().err)
-    assert not UNSEEN.search(shown)
+    for kind, words in PAYLOADS.items():
+        progress = ConsoleProgress(SafeConsole("stderr", width=150, force_terminal=True))
+        progress.start(words, 3)
+        progress.advance(note=words)
+        progress.finish()
+        shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", capfd.readouterr().err)
+        assert not UNSEEN.search(shown), kind
 
 
 # JSON -----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", PAYLOADS)
-def test_json(kind, capfd, tmp_path):
+def test_json(capfd):
     """Valid, one line, the same value again, and nothing in it acts: on stdout and in files."""
-    words = PAYLOADS[kind]
-    render(True, {"name": words, words: [words]})
-    write_caption(song(words), None, True)
-    first, second, *rest = capfd.readouterr().out.split("\n")
-    assert rest == [""]
-    assert not UNSEEN.search(first + second)
-    assert json.loads(first) == {"name": words, words: [words]}
-    assert json.loads(second)["captions"] == [words]
-    assert json.loads(json_text({"a": [words]}, indent=2)) == {"a": [words]}
-    first.encode("utf-8")  # no lone surrogates
+    for kind, words in PAYLOADS.items():
+        render(True, {"name": words, words: [words]})
+        write_caption(song(words), None, True)
+        first, second, *rest = capfd.readouterr().out.split("\n")
+        assert rest == [""], kind
+        assert not UNSEEN.search(first + second), kind
+        assert json.loads(first) == {"name": words, words: [words]}
+        assert json.loads(second)["captions"] == [words]
+        assert json.loads(json_text({"a": [words]}, indent=2)) == {"a": [words]}
+        first.encode("utf-8")  # no lone surrogates
 
 
 # pages ----------------------------------------------------------------------------------------------------------------
@@ -323,59 +320,60 @@ def latex_structure(text: str) -> list[str]:
     return re.findall(r"\\[A-Za-z]+|\\\\(?:\s*[\[*])?|\\.|[{}&$#^_~%]", text)
 
 
-@pytest.mark.parametrize("kind", PAYLOADS)
-def test_markdown_tables(kind):
-    text = to_markdown(scored(PAYLOADS[kind] or "x"))
-    assert markdown_structure(text) == markdown_structure(to_markdown(scored(PLAIN)))
-    assert not UNSEEN.search(text)
-    assert "http://" not in text and "www." not in text and "a@x.y" not in text  # GitHub links these
+def test_markdown_tables():
+    plain = markdown_structure(to_markdown(scored(PLAIN)))
+    for kind, words in PAYLOADS.items():
+        text = to_markdown(scored(words or "x"))
+        assert markdown_structure(text) == plain, kind
+        assert not UNSEEN.search(text), kind
+        assert "http://" not in text and "www." not in text and "a@x.y" not in text  # GitHub links these
 
 
-@pytest.mark.parametrize("kind", PAYLOADS)
-def test_html_pages(kind):
+def test_html_pages():
     """The script's data is a text to the parser; read back, it has the words, and nothing in it acts unseen."""
-    words = PAYLOADS[kind]
-    text = page(words)
-    assert html_structure(text) == html_structure(page(PLAIN if words.strip() else words))
-    assert not UNSEEN.search(text)
-    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text)
-    song = json.loads(data)["songs"][0]
-    assert song["captions"][0] == [visible(words), "x"] and song["title"] == visible(words)
+    plain = html_structure(page(PLAIN))
+    for kind, words in PAYLOADS.items():
+        text = page(words)
+        assert html_structure(text) == (plain if words.strip() else html_structure(page(words))), kind
+        assert not UNSEEN.search(text), kind
+        (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text)
+        song = json.loads(data)["songs"][0]
+        assert song["captions"][0] == [visible(words), "x"] and song["title"] == visible(words)
 
 
-@pytest.mark.parametrize("kind", PAYLOADS)
-def test_model_cards(kind, tmp_path):
-    words = PAYLOADS[kind]
-    text = model_card(words, tmp_path)
-    _, head, body = text.split("---\n", 2)
-    assert set(yaml.safe_load(head)) == {"library_name", "tags", "metrics"}
+def test_model_cards(tmp_path):
     _, _, plain = model_card(PLAIN, tmp_path).split("---\n", 2)
-    assert markdown_structure(body) == markdown_structure(plain)
-    assert not UNSEEN.search(text)
+    for kind, words in PAYLOADS.items():
+        text = model_card(words, tmp_path)
+        _, head, body = text.split("---\n", 2)
+        assert set(yaml.safe_load(head)) == {"library_name", "tags", "metrics"}, kind
+        assert markdown_structure(body) == markdown_structure(plain), kind
+        assert not UNSEEN.search(text), kind
 
 
-@pytest.mark.parametrize("kind", PAYLOADS)
-def test_latex(kind):
-    text = to_latex(scored(PAYLOADS[kind] or "x"))
-    assert latex_structure(text) == latex_structure(to_latex(scored(PLAIN)))
-    assert not UNSEEN.search(text)
-    assert "\n\n" not in text
+def test_latex():
+    plain = latex_structure(to_latex(scored(PLAIN)))
+    for kind, words in PAYLOADS.items():
+        text = to_latex(scored(words or "x"))
+        assert latex_structure(text) == plain, kind
+        assert not UNSEEN.search(text), kind
+        assert "\n\n" not in text, kind
 
 
-@pytest.mark.parametrize("kind", PAYLOADS)
-def test_csv(kind):
-    words = PAYLOADS[kind]
-    text = to_csv(scored(words))
-    rows, plain = (list(csv.reader(io.StringIO(one))) for one in (text, to_csv(scored(PLAIN))))
-    assert [len(row) for row in rows] == [len(row) for row in plain]
-    for row in rows[1:]:
-        for cell in row[:4]:
-            assert not re.match(r"[\s\"]*[=+\-@|%\uff1d]", cell), cell
-            assert not re.search(r";\s*[=+\-@]", cell)
-        for figure in filter(None, row[6:9]):
-            float(figure)  # ours stay numbers
-    assert not UNSEEN.search(text)
-    assert csv_cell(words).replace("'", "") == visible(words.replace("\r", "\n")).replace("'", "")
+def test_csv():
+    plain = [len(row) for row in csv.reader(io.StringIO(to_csv(scored(PLAIN))))]
+    for kind, words in PAYLOADS.items():
+        text = to_csv(scored(words))
+        rows = list(csv.reader(io.StringIO(text)))
+        assert [len(row) for row in rows] == plain, kind
+        for row in rows[1:]:
+            for cell in row[:4]:
+                assert not re.match(r"[\s\"]*[=+\-@|%\uff1d]", cell), cell
+                assert not re.search(r";\s*[=+\-@]", cell), cell
+            for figure in filter(None, row[6:9]):
+                float(figure)  # ours stay numbers
+        assert not UNSEEN.search(text), kind
+        assert csv_cell(words).replace("'", "") == visible(words.replace("\r", "\n")).replace("'", "")
 
 
 def test_negative_figures_of_ours_stay_numbers():

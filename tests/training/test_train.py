@@ -278,7 +278,7 @@ def test_a_folder_that_cannot_be_made(tiny_data, tmp_path):
 # interruption ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("step", "every", "found"), [(2, None, None), (4, None, 3), (2, 1, 1), (5, 1, 4), (6, 2, 4)])
+@pytest.mark.parametrize(("step", "every", "found"), [(2, None, None), (4, None, 3), (2, 1, 1), (6, 2, 4)])
 def test_a_killed_run_resumes_and_ends_alike(whole, tiny_data, tmp_path, monkeypatch, step, every, found):
     """It resumes from the last checkpoint, in the middle of an epoch too: bit for bit the same model and log."""
     stock = ProgressCallback.on_step_end
@@ -786,15 +786,15 @@ def test_weights_that_are_no_numbers_are_not_kept(whole, tiny_data, tmp_path, mo
 # the best epoch -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("best_by", "epoch"), [("rougeL", 2), ("caption_loss", 3), ("meteor", 1)])
+@pytest.mark.parametrize(("best_by", "epoch"), [("rougeL", 1), ("caption_loss", 2)])
 def test_the_best_epoch_is_kept(tiny_data, tmp_path, monkeypatch, best_by, epoch):
     kept = []
-    figures = iter([(0.1, 3.0, 0.9), (0.5, 2.5, 0.1), (0.3, 1.0, 0.2)])
+    figures = iter([(0.5, 2.5), (0.1, 1.0), (0.3, 3.0)])
 
     def judge(self):
         kept.append({key: value.clone() for key, value in self.model.state_dict().items()})
         self.sample = {"song": "s", "caption": "c", "reference": "r"}
-        return dict(zip(("rougeL", "caption_loss", "meteor"), next(figures), strict=True))
+        return dict(zip(("rougeL", "caption_loss"), next(figures), strict=True), meteor=0.1)
 
     monkeypatch.setattr(Validation, "run", judge)
     result = run(tiny_data, tmp_path / "run", epochs=3, best_by=best_by)
