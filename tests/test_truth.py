@@ -1,6 +1,5 @@
 """The script that scores captions of real songs by people's labels: a stand-in of JamendoLyrics, made-up captions."""
 
-import importlib.util
 import json
 import re
 import sys
@@ -8,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from benchmarks import truth
 from pages import ROOT, text_of
 
 from recap_cli.errors import AudioError
@@ -26,16 +26,6 @@ DEMO = (
     "This song about a lost lover is remorseful in spirit. It is a brisk piece in a minor key, led by a guitar with a "
     "drum beat."
 )
-
-
-@pytest.fixture(scope="module")
-def truth():
-    spec = importlib.util.spec_from_file_location("score_truth", FOLDER / "score_truth.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["score_truth"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["score_truth"]
 
 
 @pytest.fixture
@@ -57,7 +47,7 @@ def clone(tmp_path) -> Path:
 
 
 @pytest.fixture
-def captions(truth, monkeypatch):
+def captions(monkeypatch):
     """Stands for both models; a sound that is no music is refused."""
 
     def caption(self, audio, lyrics):
@@ -68,10 +58,10 @@ def captions(truth, monkeypatch):
 
     stub = type("Stub", (SimpleNamespace,), {"caption": caption})
     loaded = SimpleNamespace(from_pretrained=lambda model: stub(name=model or "embedded model"))
-    monkeypatch.setattr(truth, "Captioner", loaded)
+    monkeypatch.setattr("Captioner", loaded)
 
 
-def test_songs_and_labels_are_read(truth, clone):
+def test_songs_and_labels_are_read(clone):
     songs = truth.add_labels(truth.read_jamendo(clone), clone / "labels.csv")
     assert [song.audio.name for song in songs] == ["a.mp3", "b.mp3", "c.mp3", "d.wav"]
     assert songs[0].lyrics == clone / "lyrics" / "a.txt" and songs[1].lyrics is None
@@ -81,7 +71,7 @@ def test_songs_and_labels_are_read(truth, clone):
     assert songs[3].audio == clone / "more" / "d.wav"
 
 
-def test_what_is_right_is_counted(truth, clone, captions, monkeypatch, capsys):
+def test_what_is_right_is_counted(clone, captions, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["score_truth.py", str(clone), "--facts", str(clone / "labels.csv")])
     truth.main()
     out, err = capsys.readouterr()
@@ -108,14 +98,14 @@ def test_what_is_right_is_counted(truth, clone, captions, monkeypatch, capsys):
     assert "d.wav: " in err and "states nothing comparable" in out
 
 
-def test_the_demo_models_captions_are_read_in_our_names(truth):
+def test_the_demo_models_captions_are_read_in_our_names():
     assert truth.read_stated(DEMO, True) == {
         "instruments": ("guitar", "drums"), "feel": ("lively",), "themes": ("lost love",),
     }  # fmt: skip
     assert set(truth.DEMO_THEMES.values()) <= set(THEMES)
 
 
-def test_the_guide_has_the_scripts_genres(truth):
+def test_the_guide_has_the_scripts_genres():
     rows = re.findall(r"^\| (\S+) \| (.+) \| ?(.*?) ?\|$", text_of(FOLDER / "README.md"), re.MULTILINE)
     told = {name: (same, plausible) for name, same, plausible in rows if name in truth.GENRES}
     assert told.keys() == truth.GENRES.keys()
@@ -125,7 +115,7 @@ def test_the_guide_has_the_scripts_genres(truth):
         assert not same or told[name][0] == " or ".join(same)
 
 
-def test_without_songs_it_says_what_is_missing(truth, monkeypatch, capsys):
+def test_without_songs_it_says_what_is_missing(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["score_truth.py"])
     with pytest.raises(SystemExit):
         truth.main()

@@ -66,7 +66,7 @@ def next_step(result: "PrepareResult") -> str:
         return f"Next: copy the folders of all parts into one, then train on it, such as: {command}"
     if not result.captions:
         return f"Next: recap caption {folder} --out captions.jsonl; training needs captions, such as song.caption.txt"
-    if result.layout == "demo":
+    if result.layout in ("demo", "real"):
         return f"Next: {command}"
     return f"Next: {command} --recipe tiny (a small model), or {command} --music-encoder best_model.pth (the paper's)"
 

@@ -121,7 +121,7 @@ def test_missing_records(copy, name):
 def test_missing_mels(copy):
     for shard in (copy / "mels").iterdir():
         shard.unlink()
-    with pytest.raises(DataError, match="lacks the mels of 24 songs, such as demo-easy-000000") as caught:
+    with pytest.raises(DataError, match="lacks the music of 24 songs, such as demo-easy-000000") as caught:
         PreparedData(copy)
     assert caught.value.hint == "run recap prepare again"
 

@@ -1,7 +1,7 @@
 """How often what captions state of real songs is right, judged by labels that people made.
 
-    python examples/truth/score_truth.py FOLDER [--facts FACTS.csv] [--model MODEL] [--limit N]
-    python examples/truth/score_truth.py --facts FACTS.csv
+    python tests/benchmarks/truth.py FOLDER [--facts FACTS.csv] [--model MODEL] [--limit N]
+    python tests/benchmarks/truth.py --facts FACTS.csv
 
 FOLDER is a clone of JamendoLyrics: its table gives the language and the genre. FACTS.csv has further labels, or songs
 of its own; `examples/truth/README.md` has its columns. Beside the model stand `--model demo` and a caption that always

@@ -1,6 +1,6 @@
 """What `recap eval` does not ask, measured on the same files, and all figures of the page in one file without texts.
 
-    python examples/open-benchmark/look_closer.py FOLDER
+    python tests/benchmarks/look_closer.py FOLDER
 
 after score.sh: quoted references, captions cut to the same length, and the figures of CMI-Bench's own script. Writes
 scores.json beside this file. Words in a row are those of ROUGE.
