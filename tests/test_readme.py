@@ -14,6 +14,8 @@ VERBS = typer.main.get_command(app).commands
 FLAGS = {flag for verb in VERBS.values() for option in verb.params for flag in (*option.opts, *option.secondary_opts)}
 # Of other programs that pages start, and of `recap` itself.
 FOREIGN_FLAGS = {
+    *("--nproc-per-node", "--num_processes", "--cpu", "--array", "--help", "--version", "--jobs", "--parts", "--facts"),
+}
     "--nproc-per-node",
     "--num_processes",
     "--cpu",

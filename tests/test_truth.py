@@ -58,7 +58,7 @@ def captions(monkeypatch):
 
     stub = type("Stub", (SimpleNamespace,), {"caption": caption})
     loaded = SimpleNamespace(from_pretrained=lambda model: stub(name=model or "embedded model"))
-    monkeypatch.setattr("Captioner", loaded)
+    monkeypatch.setattr(truth, "Captioner", loaded)
 
 
 def test_songs_and_labels_are_read(clone):
