@@ -16,16 +16,6 @@ FLAGS = {flag for verb in VERBS.values() for option in verb.params for flag in (
 FOREIGN_FLAGS = {
     *("--nproc-per-node", "--num_processes", "--cpu", "--array", "--help", "--version", "--jobs", "--parts", "--facts"),
 }
-    "--nproc-per-node",
-    "--num_processes",
-    "--cpu",
-    "--array",
-    "--help",
-    "--version",
-    "--jobs",
-    "--parts",
-    "--facts",
-}
 LONGEST_README = 160
 pages = pytest.mark.parametrize("page", PAGES, ids=NAMES)
 
