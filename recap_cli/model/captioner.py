@@ -195,30 +195,29 @@ class RecapForCaptioning(BeamScores, BartForConditionalGeneration):
         if labels is None:
             return RecapOutput(**super().forward(**arguments))
         projects_all = not self.training if full_logits is None else full_logits
-        result = self.compute_caption_loss(arguments, labels, num_items_in_batch, projects_all)
+        parts = self.compute_caption_loss(arguments, labels, num_items_in_batch, projects_all)
         rows = {"song_ids": song_ids, "aligned_rows": aligned_rows, "num_songs": num_songs_in_batch}
-        self.add_alignment_loss(result, encoder_outputs, attention_mask, **rows)
-        return result
+        parts |= self.compute_alignment_loss(parts["caption_loss"], encoder_outputs, attention_mask, **rows)
+        return RecapOutput(**parts)
 
     def compute_caption_loss(
         self, arguments: dict[str, Any], labels: Tensor, tokens: Tensor | int | None, projects_all: bool
-    ) -> RecapOutput:
-        """Returns BART's output for its arguments with L_cap; without `projects_all` it has no logits.
+    ) -> dict[str, Any]:
+        """Returns the fields of BART's output for its arguments, and L_cap; without `projects_all` only that.
 
         With `pads_in_loss`, padded positions count as pad tokens, as the public code trains.
         """
         if self.config.pads_in_loss:
             labels = labels.masked_fill(labels == IGNORED, self.config.pad_token_id)
         real = labels != IGNORED
+        output: dict[str, Any] = {}
         if projects_all:
-            result = RecapOutput(**super().forward(**arguments))
-            assert result.logits is not None
-            logits = result.logits[real]
+            output = dict(super().forward(**arguments))
+            logits = output["logits"][real]
         else:  # real label positions only: the vocabulary is wide
-            result = RecapOutput()
             logits = self.lm_head(self.model(**arguments).last_hidden_state[real]) + self.final_logits_bias
-        result.loss = result.caption_loss = caption_loss(logits, labels[real], tokens)
-        return result
+        loss = caption_loss(logits, labels[real], tokens)
+        return {**output, "loss": loss, "caption_loss": loss}
 
     def generate(
         self, inputs: Tensor | None = None, *, decoder: FastDecoder | None = None, fast: bool = True, **kwargs: Any
@@ -239,21 +238,19 @@ class RecapForCaptioning(BeamScores, BartForConditionalGeneration):
         cache = song_cache(self, decoder, kwargs) if fast else None
         return super().generate(inputs, **kwargs, **({} if cache is None else {CACHE: cache}))
 
-    def add_alignment_loss(
-        self, result: RecapOutput, encoded: LyricsEncoderOutput, lyrics_mask: Tensor | None, **rows: Any
-    ) -> None:
-        """Adds alpha * L_contrast to the loss (paper, eq. 3) and notes its parts; `rows` as in `Alignment.forward`."""
+    def compute_alignment_loss(
+        self, caption: Tensor, encoded: LyricsEncoderOutput, lyrics_mask: Tensor | None, **rows: Any
+    ) -> dict[str, Tensor]:
+        """Returns L_cap + alpha * L_contrast (paper, eq. 3) and its parts; `rows` as in `Alignment.forward`."""
         if self.alignment is None or encoded.music_states is None or self.model.encoder.constant_music is not None:
-            return
+            return {}
         music, lyrics = encoded.music_states, encoded.unfused_state
         if self.config.alignment_probe and lyrics is not None:
             music, lyrics = music.detach(), lyrics.detach()
-        result.alignment_loss, result.pooled_music, result.pooled_lyrics = self.alignment(
-            music, encoded.music_mask, lyrics, lyrics_mask, **rows
-        )
+        loss, pooled_music, pooled_lyrics = self.alignment(music, encoded.music_mask, lyrics, lyrics_mask, **rows)
+        parts = {"alignment_loss": loss, "pooled_music": pooled_music, "pooled_lyrics": pooled_lyrics}
         weight = 1.0 if self.config.alignment_probe else self.config.alpha
-        if weight > 0 and result.caption_loss is not None:
-            result.loss = result.caption_loss + weight * result.alignment_loss
+        return {**parts, "loss": caption + weight * loss} if weight > 0 else parts
 
     def save_pretrained(self, save_directory: str | PathLike[str], *args: Any, **kwargs: Any) -> None:
         """Writes a model folder as transformers does; in 8 bit where the config says so."""

@@ -154,6 +154,8 @@ class RecapTrainer(Seq2SeqTrainer):
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
+        # Losses are the whole step's already; transformers 5.4 would have accelerate divide them once more.
+        self.accelerator.gradient_accumulation_steps = 1
         self.optimizer_cls_and_kwargs = optimizer_class
         self.validation, self.processor = validation, processor
         self.micro_batch_tokens, self.run = micro_batch_tokens, run
