@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import torch
 from huggingface_hub import HfApi
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForSeq2SeqLM
+from transformers.utils import hub as transformers_hub
 
 from recap_cli.audio.mel import log_mel
 from recap_cli.audio.settings import AudioSettings
@@ -110,8 +112,13 @@ def hub(tmp_path, monkeypatch) -> Path:
             shutil.copy(operation.path_or_fileobj, folder / operation.path_in_repo)
         return "done"
 
-    monkeypatch.setattr(HfApi, "create_repo", lambda self, repo_id, **rest: SimpleNamespace(repo_id=repo_id))
-    monkeypatch.setattr(HfApi, "create_commit", commit)
+    def create(self: HfApi, repo_id: str, **rest: object) -> SimpleNamespace:
+        return SimpleNamespace(repo_id=repo_id)
+
+    for name, stand_in in (("create_repo", create), ("create_commit", commit)):
+        monkeypatch.setattr(HfApi, name, stand_in)
+        # What transformers 5.4 imported from there is a method already bound.
+        monkeypatch.setattr(transformers_hub, name, partial(stand_in, HfApi()), raising=False)
     return folder
 
 
