@@ -2,13 +2,11 @@
 
 Usage: python tests/make_theme_teacher.py LYRICS BART [OUTPUT]
 
-LYRICS is a file of JSON lines, gzipped or not, with `track` and `lyrics` of MulJam (LyricWhiz); BART a folder of
+LYRICS is MulJam (LyricWhiz), or a file of JSON lines, gzipped or not, with `track` and `lyrics` of it; BART a folder of
 `tests/make_minilm.py`, or a model that was trained from it: themes are guessed from the states of verses that the model
 itself reads. The same inputs give the same teacher but for rounding.
 """
 
-import gzip
-import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -21,15 +19,9 @@ from recap_cli.facts.theme_fit import cross_validate, fit_theme_teacher
 from recap_cli.facts.theme_labels import LabelledSong, accepted_matrix, label_matrix, read_judge, read_labels
 from recap_cli.facts.themes import TEACHER, song_vector
 from recap_cli.progress import SilentProgress
+from recap_cli.real.song_lyrics import read_tracks_lyrics
 from recap_cli.real.verse_states import VerseReader
 from recap_cli.scoring.bootstrap import bootstrap_interval
-
-
-def read_lyrics_of(path: Path, tracks: set[str]) -> dict[str, str]:
-    """Return the lyrics of some tracks."""
-    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
-        rows = map(json.loads, file)
-        return {row["track"]: row["lyrics"] for row in rows if row["track"] in tracks}
 
 
 def vectors_of(lyrics: Sequence[str], reader: VerseReader) -> np.ndarray:
@@ -76,7 +68,7 @@ def report(name: str, scores: np.ndarray, right: np.ndarray, least: float, uncle
 
 def main(lyrics: str, folder: str, output: str = str(TEACHER)) -> None:
     labels, judge = read_labels(), read_judge()
-    words = read_lyrics_of(Path(lyrics), {song.track for song in (*labels, *judge)})
+    words = read_tracks_lyrics(Path(lyrics))
     reader = VerseReader.from_folder(Path(folder))
 
     def vectors(songs: Sequence[LabelledSong], words: Mapping[str, str] = words) -> np.ndarray:

@@ -201,6 +201,12 @@ class LyricsEncoder(BartEncoder):
         return block(state, music_states, music_mask, need_weights)
 
 
+def verse_names(config: RecapConfig) -> tuple[str, ...]:
+    """Returns what the names of an encoder's weights begin with on which a verse's state depends: its `verse_parts`."""
+    layers = (f"layers.{number}." for number in range(config.verse_layers))
+    return ("embed_tokens.", "embed_positions.", "layernorm_embedding.", *layers)
+
+
 def cut_verses(tokens: Tensor, begin: int | None) -> Sequence[Tensor]:
     """Returns the verses of a song's tokens [tokens], each from one `begin` token to the next; one at least."""
     begins = torch.as_tensor(tokens[1:] == begin)

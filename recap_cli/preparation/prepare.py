@@ -9,7 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 
-from recap_cli import __version__
 from recap_cli.corpus.data_folder import MELS, begin, end, held, is_prepared, undo
 from recap_cli.corpus.folders import is_file
 from recap_cli.corpus.mel_cache import Spent
@@ -24,7 +23,7 @@ from recap_cli.preparation.cleaning import count_tokens
 from recap_cli.preparation.mel_worker import AudioTask, MelResult, MelSettings, make_mels
 from recap_cli.preparation.options import PrepareOptions
 from recap_cli.preparation.read_corpus import Reading, demo_settings, read_songs
-from recap_cli.preparation.records import Record, count_reasons, drop_orphans, write_records
+from recap_cli.preparation.records import Record, count_reasons, drop_orphans, folder_record, write_records
 from recap_cli.preparation.results import PreparePlan, PrepareResult
 from recap_cli.progress import Progress, SilentProgress
 from recap_cli.settings import Slice
@@ -225,21 +224,11 @@ def measure_medians(songs: Sequence[ListedSong], frame_seconds: float) -> dict[s
 
 def describe(options: PrepareOptions, reading: Reading, splits: dict[str, int]) -> Record:
     """Returns what `dataset.json` says of how the folder was made; no time of day, and no number of processes."""
-    demo = demo_settings(options)
-    texts = options.texts
+    demo, info = demo_settings(options), folder_record(options, reading.layout, splits)
     if options.split_file is not None:
-        texts["split_file"] = hash_file(options.split_file)[:16]
+        info["options"]["split_file"] = hash_file(options.split_file)[:16]
     tags = {tag for song in reading.songs.songs for tag in song.song.tags}
-    info: Record = {
-        "recap": __version__,
-        "source": "demo" if demo else str(options.source),
-        "layout": reading.layout,
-        "audio": options.settings.to_json(),
-        "excerpt": options.excerpt,
-        "precision": options.precision,
-        "seed": options.seed,
-        "options": texts,
-        "splits": splits,
+    info |= {
         "music_tags": list(MUSIC_ATTRIBUTES) if demo else sorted(tags),
         "cleaned": reading.cleaned_kinds(),
         "leakage": reading.leakage.to_json(),

@@ -1,7 +1,5 @@
 """The corpus of made-up songs from real lyrics and real music: `recap prepare --corpus real`."""
 
-import gzip
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from recap_cli import __version__
 from recap_cli.audio.settings import MUSICNN_WINDOW
 from recap_cli.corpus.data_folder import DATASET_FILE, STATES, end
 from recap_cli.corpus.dataset import PreparedData
@@ -20,15 +17,14 @@ from recap_cli.corpus.splits import ListedSong
 from recap_cli.errors import DataError
 from recap_cli.facts.theme_labels import keep_out
 from recap_cli.files import make_folder
-from recap_cli.layouts.lyrics_folder import LyricsFolder
 from recap_cli.model.musicnn import load_musicnn
 from recap_cli.preparation.options import PrepareOptions
-from recap_cli.preparation.records import Record, write_records
+from recap_cli.preparation.records import Record, folder_record, write_records
 from recap_cli.preparation.results import PrepareResult
 from recap_cli.progress import Progress
 from recap_cli.real.music_windows import TagMover, Track, read_tracks
 from recap_cli.real.pairs import Pair, make_pairs
-from recap_cli.real.song_lyrics import LyricsPool, cut_song, split_songs
+from recap_cli.real.song_lyrics import LyricsPool, cut_song, read_tracks_lyrics, split_songs
 from recap_cli.real.verse_states import VerseReader
 from recap_cli.runtime.hub import minilm_folder
 
@@ -153,43 +149,11 @@ def split_tracks(tracks: Sequence[Track], random: np.random.Generator) -> dict[s
     return {"train": order[start:], **found}
 
 
-def read_tracks_lyrics(path: Path) -> dict[str, str]:
-    """Returns lyrics by track of MulJam's folder, or of JSON lines, gzipped or not, with `track` and `lyrics`.
-
-    Raises:
-        DataError: a line is none, or a file cannot be read.
-    """
-    if path.is_dir():
-        folder = LyricsFolder.open(path)
-        return folder.read_all(folder.files.keys() | folder.lines.keys())
-    found: dict[str, str] = {}
-    number = 0
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
-            for line in file:
-                number += 1
-                row = json.loads(line)
-                found[str(row["track"])] = str(row["lyrics"])
-    except (OSError, EOFError) as error:
-        raise DataError(f"--lyrics {path}: {getattr(error, 'strerror', None) or error}", "check the path") from error
-    except (ValueError, LookupError, TypeError) as error:
-        raise DataError(f"{path} line {number}: no song with track and lyrics", "fetch the file again") from error
-    return found
-
-
 def describe(options: PrepareOptions, splits: dict[str, int], sources: Sources) -> Record:
     """Returns what `dataset.json` says of how the folder was made."""
     return {
-        "recap": __version__,
-        "source": "real",
-        "layout": "real",
+        **folder_record(options, "real", splits),
         "music": STATES,
-        "audio": options.settings.to_json(),
-        "excerpt": options.excerpt,
-        "precision": options.precision,
-        "seed": options.seed,
-        "options": options.texts,
-        "splits": splits,
         "music_tags": [],
         "real": {
             "tracks": {split: len(some) for split, some in sources.tracks.items()},

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
+from recap_cli import __version__
 from recap_cli.audio.settings import AudioSettings
 from recap_cli.corpus.data_folder import DATASET_FILE, RECORDS
 from recap_cli.corpus.shards import ShardReader, own_shards, read_shapes
@@ -16,10 +17,26 @@ from recap_cli.corpus.song import Rejected, caption_to_json, song_to_json
 from recap_cli.corpus.splits import ListedSong
 from recap_cli.escaping import json_text
 from recap_cli.files import open_atomically
+from recap_cli.preparation.options import PrepareOptions
 from recap_cli.settings import Slice
 
 Record = dict[str, Any]  # as JSON takes it
 MOST_REASONS = 1000
+
+
+def folder_record(options: PrepareOptions, layout: str, splits: dict[str, int]) -> Record:
+    """Returns what the `dataset.json` of any corpus begins with."""
+    return {
+        "recap": __version__,
+        "source": str(options.source or layout),
+        "layout": layout,
+        "audio": options.settings.to_json(),
+        "excerpt": options.excerpt,
+        "precision": options.precision,
+        "seed": options.seed,
+        "options": options.texts,
+        "splits": splits,
+    }
 
 
 def song_record(listed: ListedSong, audio: AudioSettings) -> Record:

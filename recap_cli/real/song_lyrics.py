@@ -1,14 +1,19 @@
 """The lyrics of a made-up song: verses of one real song, or of several that may be about the same."""
 
+import gzip
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
+from recap_cli.errors import DataError
 from recap_cli.facts.facts import READ_LANGUAGE, Guess
 from recap_cli.facts.language import find_language
 from recap_cli.facts.themes import guess_themes
+from recap_cli.layouts.lyrics_folder import LyricsFolder
 from recap_cli.lyrics.verses import split_lines, split_verses
 from recap_cli.real.verse_states import VerseReader
 
@@ -36,6 +41,30 @@ class Words:
     text: str
     language: Guess | None
     themes: tuple[Guess, ...]
+
+
+def read_tracks_lyrics(path: Path) -> dict[str, str]:
+    """Returns lyrics by track of MulJam's folder, or of JSON lines, gzipped or not, with `track` and `lyrics`.
+
+    Raises:
+        DataError: a line is none, or a file cannot be read.
+    """
+    if path.is_dir():
+        folder = LyricsFolder.open(path)
+        return folder.read_all(folder.files.keys() | folder.lines.keys())
+    found: dict[str, str] = {}
+    number = 0
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+            for line in file:
+                number += 1
+                row = json.loads(line)
+                found[str(row["track"])] = str(row["lyrics"])
+    except (OSError, EOFError) as error:
+        raise DataError(f"--lyrics {path}: {getattr(error, 'strerror', None) or error}", "check the path") from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise DataError(f"{path} line {number}: no song with track and lyrics", "fetch the file again") from error
+    return found
 
 
 class LyricsPool:

@@ -11,7 +11,7 @@ from recap_cli.corpus.shards import ShardReader
 from recap_cli.errors import ModelError
 from recap_cli.model.config import RecapConfig
 from recap_cli.model.folder import load_tokenizer, read_config
-from recap_cli.model.lyrics_encoder import LyricsEncoder
+from recap_cli.model.lyrics_encoder import LyricsEncoder, verse_names
 from recap_cli.model.weight_files import read_folder_weights
 from recap_cli.processor import MOST_VERSES, RecapProcessor, verse_key
 from recap_cli.progress import Progress
@@ -54,8 +54,7 @@ class VerseReader:
             raise ModelError(
                 f"{folder} has no layers that read verses", "name a folder of tests/make_minilm.py"
             ) from error
-        uppers = tuple(f"layers.{layer}." for layer in range(VERSE_LAYERS, config.encoder_layers))
-        if absent := [name for name in missing if not name.startswith(uppers)]:
+        if absent := [name for name in missing if name.startswith(verse_names(config))]:
             raise ModelError(f"{folder} lacks {absent[0]}", "name a folder of tests/make_minilm.py")
         audio = AudioSettings.of_encoder("musicnn", None, None)
         return cls(

@@ -162,9 +162,7 @@ def read_votes(value: Any) -> int | None:
     if is_missing(value):
         return None
     try:
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise ValueError
-        votes = float(value)
+        votes = _number(value)
         if not votes.is_integer() or abs(votes) > 2**31:
             raise ValueError
     except (ValueError, OverflowError) as error:
@@ -177,11 +175,16 @@ def read_seconds(value: Any, noun: str) -> float | None:
     if is_missing(value):
         return None
     try:
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise ValueError
-        seconds = float(value)
+        seconds = _number(value)
         if not 0 <= seconds < 1e9:
             raise ValueError
     except (ValueError, OverflowError) as error:
         raise ValueError(f"its {noun} is {shown(value)}, no time in seconds") from error
     return seconds
+
+
+def _number(value: Any) -> float:
+    """Returns what a cell says as a number; a ValueError where it is none, an OverflowError where it is too long."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError
+    return float(value)

@@ -15,6 +15,7 @@ from recap_cli.errors import DataError, ModelError
 from recap_cli.model.captioner import RecapForCaptioning
 from recap_cli.model.config import RecapConfig
 from recap_cli.model.folder import first_line, read_generation
+from recap_cli.model.lyrics_encoder import verse_names
 from recap_cli.model.music_encoder import MusicEncoder
 from recap_cli.model.musicnn import Musicnn, load_musicnn
 from recap_cli.model.published import load_music_encoder, music_encoder_from
@@ -94,7 +95,8 @@ def load_weights(source: Source, config: RecapConfig) -> RecapForCaptioning:
     assert source.folder is not None
     weights = read_folder_weights(source.folder)
     if source.has_verses_alone:
-        weights = {name: weight for name, weight in weights.items() if name.startswith(verse_names(config))}
+        kept = ("model.shared.", *(f"model.encoder.{name}" for name in verse_names(config)))
+        weights = {name: weight for name, weight in weights.items() if name.startswith(kept)}
     try:
         # The library reads no file here: names, shapes and settings were checked, and no code comes along.
         model = RecapForCaptioning.from_pretrained(None, config=config, state_dict=weights, trust_remote_code=False)
@@ -104,14 +106,6 @@ def load_weights(source: Source, config: RecapConfig) -> RecapForCaptioning:
         ) from error
     model.generation_config = read_generation(source.folder, source.config)
     return model
-
-
-def verse_names(config: RecapConfig) -> tuple[str, ...]:
-    """Returns what the names of weights begin with on which the states of verses depend."""
-    encoder = "model.encoder."
-    tables = ("embed_tokens", "embed_positions", "layernorm_embedding")
-    layers = (f"layers.{number}." for number in range(config.verse_layers))
-    return ("model.shared", *(encoder + name for name in (*tables, *layers)))
 
 
 def load_chosen_encoder(plan: RunPlan, progress: Progress) -> MusicEncoder | Musicnn | None:

@@ -1,11 +1,9 @@
 """How faithful a model of the real corpus is to its teachers, on songs of music and lyrics that it did not learn from.
 
-    python tests/benchmarks/fidelity.py RUN DATA [--songs 1000] [--other]
+    python tests/benchmarks/fidelity.py RUN DATA [--songs 1000] [--split test] [--beams 4] [--show 5]
 
 Captions of the test split are read back and compared with what the teachers found: for each fact, the share of songs
-in which both say the same (which may be nothing), and of songs in which both state something. `--other` gives each song
-the music of another, and then its own music with other lyrics: what changes must follow the new input, and nothing
-else may. The last line is JSON.
+in which both say the same (which may be nothing), and of songs in which both state something. The last line is JSON.
 """
 
 import argparse

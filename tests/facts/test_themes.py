@@ -1,7 +1,5 @@
 """The theme teacher learns from labels, states only what is sure, and never sees the songs that judge."""
 
-import gzip
-import json
 import os
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from recap_cli.facts.theme_labels import (
     read_labels,
 )
 from recap_cli.facts.themes import guess_themes, load_theme_teacher, song_vector
+from recap_cli.real.song_lyrics import read_tracks_lyrics
 from recap_cli.real.verse_states import VerseReader
 
 WIDTH = 40
@@ -129,8 +128,8 @@ def test_the_shipped_teacher_has_all_themes():
 )
 def test_themes_of_songs_that_judge_are_right():
     judge = {song.track: song for song in read_judge()}
-    with gzip.open(Path(os.environ["RECAP_REAL_DIR"]) / "muljam.jsonl.gz", "rt", encoding="utf-8") as file:
-        lyrics = {row["track"]: row["lyrics"] for row in map(json.loads, file) if row["track"] in judge}
+    texts = read_tracks_lyrics(Path(os.environ["RECAP_REAL_DIR"]) / "muljam.jsonl.gz")
+    lyrics = {track: text for track, text in texts.items() if track in judge}
     reader = VerseReader.from_folder(Path(os.environ["RECAP_VERSES_DIR"]))
     stated, right = [], []
     for track, text in lyrics.items():

@@ -14,6 +14,7 @@ from recap_cli.errors import DataError, OptionError
 from recap_cli.facts.lexicon import read_facts
 from recap_cli.facts.theme_labels import keep_out
 from recap_cli.preparation import real_corpus
+from recap_cli.real.song_lyrics import read_tracks_lyrics
 
 RATE = 16_000
 LINES = ("I was walking down the road with you", "and all of the time that we had was gone", "so it is what it was")
@@ -102,4 +103,4 @@ def test_what_it_needs_and_what_it_has_no_use_for(sources, tmp_path):
         with pytest.raises(DataError, match="tracks are too few"):
             prepare(PrepareOptions(corpus="real", lyrics=lyrics, music=(few,), bart=bart, out=tmp_path / "a", jobs=1))
     with pytest.raises(DataError, match=r"lyrics.jsonl line 2"):
-        real_corpus.read_tracks_lyrics(damaged)
+        read_tracks_lyrics(damaged)
