@@ -8,6 +8,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from recap_cli.audio.song_mel import WHOLE
@@ -239,8 +240,12 @@ class BatchCaptioner:
 
     @staticmethod
     def prepared(data: PreparedData, task: AudioTask, _audio: str) -> DecodedAudio:
-        """Returns a song's mel from the prepared data folder."""
-        return DecodedAudio(data.mels[task.mel], {"seconds": round(task.seconds, 3)})
+        """Returns a song's mel, or its music states, from the prepared data folder."""
+        excerpt = {"seconds": round(task.seconds, 3)}
+        if data.states is not None:
+            no_mel = np.zeros((data.audio.mels, 0), np.float32)
+            return DecodedAudio(no_mel, excerpt, states=data.states[task.mel].astype(np.float32))
+        return DecodedAudio(data.mels[task.mel], excerpt)
 
     def as_input(self, result: AudioResult) -> CaptionInput | SongCaption:
         """Returns the song to be captioned, or its failure."""

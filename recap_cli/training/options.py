@@ -300,12 +300,12 @@ class TrainOptions:
             raise OptionError("--init and --bart both name weights to start from", "give one of them")
 
     def check_encoder(self, corpus: str, encoder: str) -> None:
-        """Refuses an encoder beside that of `init` (OptionError), and a recipe without its encoder (ModelError).
+        """Refuses an encoder that cannot be used (OptionError), and a recipe without its encoder (ModelError).
 
-        Args:
-            corpus: of the data, as `settings` takes it.
-            encoder: the music encoder that the data were prepared for.
+        `corpus` is of the data, as `settings` takes it, `encoder` the music encoder that they were prepared for.
         """
+        if self.train_music_encoder and corpus == "real":
+            raise OptionError("--train-music-encoder: these data hold music states alone", "leave it out")
         if self.init is not None and self.music_encoder is not None:
             raise OptionError("--init brings its own music encoder", "leave --music-encoder out")
         needed = not self.no_music and self.init is None and self.music_encoder is None and encoder != "musicnn"

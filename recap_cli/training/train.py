@@ -233,7 +233,9 @@ def estimate(options: TrainOptions, progress: Progress | None = None) -> Estimat
 
 
 def random_music(plan: RunPlan, model: RecapForCaptioning) -> Music | None:
-    """Returns what stands for a run's music: mels, or random states [steps, width] of the right shape."""
+    """Returns what stands for a run's music: mels, states that the data have, or random ones [steps, width]."""
+    if plan.data.states is not None and plan.music_kind:
+        return plan.data.states
     shapes, encoder = plan.data.mels.shapes, model.model.encoder.music_encoder
 
     def draw(key: str) -> np.ndarray:

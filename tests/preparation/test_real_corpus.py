@@ -8,13 +8,14 @@ import pytest
 import soundfile
 from small_minilm import make_small_minilm
 
-from recap_cli import Captioner, PrepareOptions, TrainOptions, prepare, train
+from recap_cli import Captioner, CaptionOptions, PrepareOptions, TrainOptions, caption_songs, prepare, train
 from recap_cli.corpus.dataset import PreparedData
 from recap_cli.errors import DataError, OptionError
 from recap_cli.facts.lexicon import read_facts
 from recap_cli.facts.theme_labels import keep_out
 from recap_cli.preparation import real_corpus
 from recap_cli.real.song_lyrics import read_tracks_lyrics
+from recap_cli.training.train import estimate
 
 RATE = 16_000
 LINES = ("I was walking down the road with you", "and all of the time that we had was gone", "so it is what it was")
@@ -82,6 +83,17 @@ def test_a_model_is_trained_on_it_from_the_layers_that_read_verses(prepared, sou
     assert config.states_facts and config.verse_layers == 3 and config.music_encoder == "musicnn"
     wav = sources[0] / "music" / "1.flac"
     assert isinstance(captioner.caption(wav, LINES[0], any_sound=True).caption, str)
+
+
+def test_states_stand_for_the_music_in_every_command(prepared, sources, tmp_path):
+    """They are captioned, and a dry run times its steps with them; there is no music encoder to train on them."""
+    how = {"out": tmp_path / "run", "bart": str(sources[1]), "epochs": 1, "limit": 8, "batch_size": 4}
+    assert estimate(TrainOptions(prepared, **how)).measured > 0
+    train(TrainOptions(prepared, **how))
+    options = CaptionOptions((prepared,), model=str(tmp_path / "run"), limit=3, any_sound=True)
+    assert [song.error for song in caption_songs(options)] == ["", "", ""]
+    with pytest.raises(OptionError, match="hold music states alone"):
+        train(TrainOptions(prepared, **how, train_music_encoder=True))
 
 
 def test_what_it_needs_and_what_it_has_no_use_for(sources, tmp_path):
